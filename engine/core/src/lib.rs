@@ -1,0 +1,22 @@
+//! The media engine: calls, legs, streams and routes as a machine without a clock, socket, thread or entropy.
+//!
+//! Contract of every machine here: after any `handle_*`, drain `poll_output` until it says [`Output::Timeout`], then wait
+//! for whichever comes first: a datagram, a command, or that instant.
+//!
+//! ```text
+//! handle_datagram(now, socket, remote, bytes)   handle_command(now, id, command)   handle_timeout(now)
+//! poll_output() -> Transmit | Reply | Event | Release | Timeout(Option<Instant>)
+//! ```
+
+pub mod command;
+pub mod discard;
+pub mod id;
+pub mod limits;
+pub mod plan;
+pub mod report;
+
+pub use command::{Answer, Command, CommandError, Event, EventKind, LegFailure, LegPorts, Milestone, Reply};
+pub use discard::Discard;
+pub use id::{CallId, InterfaceId, LegId, RequestId, SocketId};
+pub use plan::LegPlan;
+pub use report::PortPair;

@@ -1,0 +1,229 @@
+//! What the engine is told about a leg: the outcome of negotiation as plain data.
+//!
+//! A plan is declarative and whole. Applying the same plan twice changes nothing; applying a new one changes what
+//! differs (another remote address, other keys, another codec) and leaves the rest alone: the leg's port, its SSRC
+//! and the numbering of its outgoing stream live as long as the leg.
+//!
+//! Everything secret or random in a plan (keys, ICE credentials, SSRC) was drawn by the controller; the engine only
+//! adds what it alone can know, the ports ([`crate::Reply::Applied`]).
+
+use std::net::{IpAddr, SocketAddr};
+
+use trestle_srtp::KeyingMaterial;
+use trestle_wire::{ClockRate, Pt, Ptime, Ssrc};
+
+use crate::{InterfaceId, LegId};
+
+/// One leg, as negotiated so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegPlan {
+    /// Where the leg's ports are taken from. Fixed by the first plan of the leg; later values are ignored.
+    pub interface: InterfaceId,
+    /// IPv6 rather than IPv4 port. Fixed by the first plan as well.
+    pub ipv6: bool,
+    /// How media is secured and how the peer's address is found.
+    pub transport: Transport,
+    /// RTCP on the RTP port (RFC 5761). If false, on the next higher port.
+    pub rtcp_mux: bool,
+    /// SSRC of everything we send on this leg. Fixed by the first plan.
+    pub ssrc: Ssrc,
+    /// Our canonical name in RTCP SDES.
+    pub cname: String,
+    /// What we send. `None` while the peer's answer is not known; nothing is sent then.
+    pub send: Option<SendFormat>,
+    /// What the peer may send; anything else is discarded.
+    pub receive: Vec<ReceiveFormat>,
+    /// The peer's telephone-event payload types and their clock rates.
+    pub receive_events: Vec<(Pt, ClockRate)>,
+    /// Who this leg listens to.
+    pub hears: Source,
+    /// False while the peer has put us on hold (`sendonly`, `inactive`): nothing but RTCP is sent to it.
+    pub sending: bool,
+    /// False while the peer said it will not send; its packets are then discarded.
+    pub receiving: bool,
+    /// DSCP byte for outgoing packets; `None` leaves the interface's default.
+    pub tos: Option<u8>,
+}
+
+/// What a leg hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Source {
+    /// Nothing; no stream is sent.
+    #[default]
+    Nothing,
+    /// Another leg of the same call.
+    Leg(LegId),
+}
+
+/// How media on a leg is secured, and where it comes from and goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// RTP/AVP.
+    Plain(RtpPeer),
+    /// RTP/SAVP with keys from `a=crypto` (RFC 4568).
+    Sdes {
+        /// The peer's address.
+        peer: RtpPeer,
+        /// Our key, by which we encrypt. `None` until the suite is agreed.
+        send_key: Option<KeyingMaterial>,
+        /// The peer's key. `None` until known; its packets are discarded till then.
+        receive_key: Option<KeyingMaterial>,
+    },
+    /// ICE and DTLS-SRTP.
+    WebRtc(WebRtcPlan),
+}
+
+/// The peer of a leg without ICE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RtpPeer {
+    /// Where to send RTP: the address in the peer's SDP. `None` while unknown, or on hold with 0.0.0.0.
+    pub rtp: Option<SocketAddr>,
+    /// Where to send RTCP if not multiplexed.
+    pub rtcp: Option<SocketAddr>,
+    /// Which sources are believed.
+    pub latch: LatchPolicy,
+}
+
+/// Which source addresses a plain or SDES leg takes packets from, and when it follows them.
+///
+/// A secured leg learns only from authenticated packets, whatever the policy; then the first authenticated packet
+/// may come from anywhere unless the policy is [`LatchPolicy::Exact`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LatchPolicy {
+    /// The signalled IP address, any port (symmetric NAT, lying ports); the first valid packet fixes the port.
+    #[default]
+    SameIp,
+    /// The signalled address and port, never anything else (`asymmetric`).
+    Exact,
+    /// As `SameIp`, but against this address: where the signalling came from (`SIP-source-address`, `media-address`).
+    Ip(IpAddr),
+    /// The first packets from anywhere fix the address (`endpoint-learning=immediate`); for peers behind NAT without security.
+    Any,
+}
+
+/// The WebRTC side of a leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebRtcPlan {
+    /// Our ufrag and password.
+    pub local: IceCredentials,
+    /// What the peer's SDP said. `None` until it is known.
+    pub remote: Option<WebRtcRemote>,
+    /// Who sends the ClientHello.
+    pub dtls_role: DtlsRole,
+}
+
+/// ICE user name fragment and password (RFC 8445 5.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IceCredentials {
+    /// `a=ice-ufrag`.
+    pub ufrag: String,
+    /// `a=ice-pwd`.
+    pub pwd: String,
+}
+
+/// What the peer's SDP says of its ICE agent and certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebRtcRemote {
+    /// Its ufrag and password.
+    pub credentials: IceCredentials,
+    /// Its UDP candidates for component 1 as written after `a=`: `candidate:FOUNDATION 1 udp PRIORITY ADDR PORT typ ...`.
+    pub candidates: Vec<String>,
+    /// `a=ice-lite`: it answers checks and never makes any; we control.
+    pub lite: bool,
+    /// We are the ICE controlling agent: we offered, or the peer is lite.
+    pub controlling: bool,
+    /// SHA-256 of its certificate (`a=fingerprint`, RFC 8122).
+    pub fingerprint: Fingerprint,
+}
+
+/// Digest of a DTLS certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fingerprint {
+    /// SHA-1 (legacy peers).
+    Sha1([u8; 20]),
+    /// SHA-256.
+    Sha256([u8; 32]),
+    /// SHA-384.
+    Sha384([u8; 48]),
+    /// SHA-512.
+    Sha512([u8; 64]),
+}
+
+/// `a=setup` (RFC 5763 section 5), as it binds us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DtlsRole {
+    /// We are `active`: our ClientHello goes as soon as a pair is nominated.
+    Client,
+    /// We are `passive`.
+    Server,
+    /// Not settled: we offered `actpass` and the peer (against the RFC) answered `actpass`, or has not answered.
+    /// We wait for a ClientHello and send our own if none comes.
+    Either,
+}
+
+/// An audio codec that Trestle speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// G.711 mu-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+    /// Opus (RFC 6716, RFC 7587).
+    Opus,
+}
+
+impl Codec {
+    /// RTP clock rate.
+    pub fn clock(self) -> ClockRate {
+        match self {
+            Self::Pcmu | Self::Pcma => ClockRate::HZ_8000,
+            Self::Opus => ClockRate::HZ_48000,
+        }
+    }
+}
+
+/// What we send to a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendFormat {
+    /// The peer's payload type for the codec.
+    pub pt: Pt,
+    /// The codec.
+    pub codec: Codec,
+    /// Packet time when we make the packets ourselves.
+    pub ptime: Ptime,
+    /// True if packets of any other duration must be repacked even if the codec is the same (Meta, `ptime` flag).
+    pub strict_ptime: bool,
+    /// Encoder settings from the peer's `a=fmtp`; used only for Opus.
+    pub opus: OpusSettings,
+    /// The peer's telephone-event payload type and its clock; `None` if it takes no events.
+    pub event: Option<(Pt, ClockRate)>,
+}
+
+/// How to encode Opus for a peer (RFC 7587 section 6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpusSettings {
+    /// `maxaveragebitrate`, bits per second.
+    pub bitrate_bps: u32,
+    /// `useinbandfec`.
+    pub inband_fec: bool,
+    /// `usedtx`. Trestle sends a frame every packet time all the same; DTX frames are small ones.
+    pub dtx: bool,
+    /// Channels the decoder must expect (`stereo` of the peer's own stream); we always encode mono.
+    pub max_playback_hz: u32,
+}
+
+impl Default for OpusSettings {
+    /// RFC 7587 defaults as far as telephony needs them: 20 kbit/s mono, FEC on.
+    fn default() -> Self {
+        Self { bitrate_bps: 20_000, inband_fec: true, dtx: false, max_playback_hz: 16_000 }
+    }
+}
+
+/// What a peer may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiveFormat {
+    /// Payload type.
+    pub pt: Pt,
+    /// Codec.
+    pub codec: Codec,
+}

@@ -11,12 +11,20 @@
 pub mod command;
 pub mod discard;
 pub mod id;
+pub mod leg;
 pub mod limits;
+pub mod output;
 pub mod plan;
 pub mod report;
+pub mod shard;
+pub mod time;
 
 pub use command::{Answer, Command, CommandError, Event, EventKind, LegFailure, LegPorts, Milestone, Reply};
 pub use discard::Discard;
 pub use id::{CallId, InterfaceId, LegId, RequestId, SocketId};
 pub use plan::LegPlan;
+pub use leg::webrtc::DtlsIdentity;
+pub use output::{Output, Transmit};
 pub use report::PortPair;
+pub use shard::{Shard, ShardConfig};
+pub use time::Epoch;

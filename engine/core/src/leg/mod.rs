@@ -1,0 +1,3 @@
+//! One participant's side of a call.
+
+pub mod webrtc;

@@ -1,0 +1,38 @@
+//! Instants as they come from the edge, and where they stand in wall time.
+
+use std::time::{Duration, Instant};
+
+use trestle_wire::NtpTime;
+
+/// One moment known on both clocks, sampled once at the edge. Everything else is arithmetic, so a wall clock that
+/// is set during a call changes nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Epoch {
+    /// The monotonic clock at that moment.
+    pub instant: Instant,
+    /// The wall clock at that moment, since the Unix epoch.
+    pub unix: Duration,
+}
+
+impl Epoch {
+    /// Wall time at `now`, since the Unix epoch.
+    pub fn unix_at(&self, now: Instant) -> Duration {
+        match now.checked_duration_since(self.instant) {
+            Some(after) => self.unix + after,
+            None => self.unix.saturating_sub(self.instant - now),
+        }
+    }
+
+    /// The same as an NTP timestamp, for our sender reports.
+    pub fn ntp_at(&self, now: Instant) -> NtpTime {
+        NtpTime::from_unix(self.unix_at(now))
+    }
+}
+
+/// The earlier of two deadlines; `None` means "never".
+pub fn soonest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, None) | (None, one) => one,
+    }
+}

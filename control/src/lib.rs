@@ -1,1 +1,3 @@
-//! placeholder
+//! Control: the ng protocol, SDP, negotiation. A second machine of the engine's shape, without a clock or a socket.
+
+pub mod op;

@@ -1,0 +1,367 @@
+//! What a caller can say about how an SDP is to be rewritten and a leg to behave. Plain values; [`super::words`] reads them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::CodecList;
+
+/// Everything said in one message, whatever spelling it came in. Defaults are what an untouched
+/// `rtpengine_offer()` means.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Flags {
+    /// Whose rules apply to the party that *receives* the rewritten SDP; found from the SDP when absent.
+    pub profile: Option<ProfileName>,
+    /// Transport protocol of the outgoing SDP; absent keeps it (in an answer: what that side offered).
+    pub transport_protocol: Option<Protocol>,
+    /// `transport-protocol=accept` in an answer: hand on a protocol change of the answerer.
+    pub accept_protocol_change: bool,
+    /// ICE in the outgoing SDP.
+    pub ice: IceFlag,
+    /// Pretend that the incoming SDP had no ICE.
+    pub reject_ice: bool,
+    /// Offer `a=ice-options:trickle`.
+    pub trickle_ice: bool,
+    /// DTLS in the outgoing SDP.
+    pub dtls: DtlsFlag,
+    /// Hash for our `a=fingerprint`, lower case (`sha-256`); absent for our default.
+    pub dtls_fingerprint: Option<String>,
+    /// `a=crypto`.
+    pub sdes: SdesFlags,
+    /// `a=rtcp-mux`.
+    pub rtcp_mux: RtcpMuxFlags,
+    /// `a=group:BUNDLE`.
+    pub bundle: BundleFlags,
+    /// Codecs.
+    pub codec: CodecFlags,
+    /// What of the session part is made our own.
+    pub replace: ReplaceFlags,
+
+    /// Logical interfaces: towards the sender of this message, towards its receiver.
+    pub direction: Option<[String; 2]>,
+    /// Logical interface for both.
+    pub interface: Option<String>,
+    /// Address family of the outgoing SDP.
+    pub address_family: Option<AddressFamily>,
+    /// Where the sender's media comes from and goes to; beats its SDP and `received-from`.
+    pub media_address: Option<IpAddr>,
+    /// Believe `received-from` rather than the addresses in the SDP.
+    pub sip_source_address: bool,
+    /// Never learn the sender's address from its packets.
+    pub asymmetric: bool,
+    /// Once learnt, drop packets from any other source.
+    pub strict_source: bool,
+    /// Follow a new source after learning.
+    pub media_handover: bool,
+    /// How the sender's address is learnt.
+    pub endpoint_learning: EndpointLearning,
+
+    /// Stable name of the sender; appears in `query` and in the DTMF feed.
+    pub label: Option<String>,
+    /// Stable name of the receiver.
+    pub to_label: Option<String>,
+    /// Packet time towards the receiver, milliseconds.
+    pub ptime_ms: Option<u32>,
+    /// Packet time towards the sender, milliseconds.
+    pub ptime_reverse_ms: Option<u32>,
+    /// DSCP byte of outgoing packets.
+    pub tos: Tos,
+    /// How long a deleted call is kept for `query`.
+    pub delete_delay: Option<Duration>,
+
+    /// Add `a=mid` where there is none.
+    pub generate_mid: bool,
+    /// Leave out `a=rtcp`.
+    pub no_rtcp_attribute: bool,
+    /// Write `a=rtcp` with its address.
+    pub full_rtcp_attribute: bool,
+    /// Leave `a=sendrecv` and its kin untouched.
+    pub original_sendrecv: bool,
+    /// Mark our SDP, and hand SDP that carries our mark through untouched.
+    pub loop_protect: bool,
+    /// Take any codec that was offered, and transcode (`codec-accept-all`).
+    pub always_transcode: bool,
+    /// Answer with one codec (and telephone-event) only.
+    pub single_codec: bool,
+    /// Keep the codec chosen before in a re-offer.
+    pub reuse_codecs: bool,
+    /// Digits will be played to a party: a telephone-event PT is wanted on both sides.
+    pub inject_dtmf: bool,
+    /// Forget what was learnt of the parties' ICE and SRTP.
+    pub reset: bool,
+    /// A to-tag not seen before is another party, not another name of the known one.
+    pub new_branch: bool,
+
+    /// The caller understands `result: load limit`.
+    pub supports_load_limit: bool,
+    /// Replies may grow beyond 1,200 bytes.
+    pub verbose: bool,
+    /// `delete`: a call that is not there is an error.
+    pub fatal: bool,
+    /// `delete`: no statistics.
+    pub fast: bool,
+    /// `delete`: look at the to-tag.
+    pub to_tag: bool,
+
+    /// What was not understood, one sentence each; at most [`Flags::WARNINGS_MAX`].
+    pub warnings: Vec<String>,
+}
+
+impl Flags {
+    /// Enough to see what is wrong; a message full of rubbish must not make a reply full of rubbish.
+    pub const WARNINGS_MAX: usize = 16;
+
+    /// Longest warning, in bytes.
+    pub const WARNING_BYTES_MAX: usize = 120;
+
+    /// Notes something that was not understood or not done.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        if self.warnings.len() < Self::WARNINGS_MAX {
+            let mut warning: String = warning.into();
+            if warning.len() > Self::WARNING_BYTES_MAX {
+                warning.truncate(warning.floor_char_boundary(Self::WARNING_BYTES_MAX));
+                warning.push_str("...");
+            }
+            self.warnings.push(warning);
+        }
+    }
+}
+
+/// A peer's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProfileName {
+    /// Meta's WhatsApp Business Calling.
+    Whatsapp,
+    /// A SIP phone, PBX or carrier.
+    Sip,
+    /// A browser.
+    Webrtc,
+}
+
+/// `proto` of an `m=` line, as far as Trestle speaks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// `RTP/AVP` (RFC 3551).
+    RtpAvp,
+    /// `RTP/AVPF` (RFC 4585).
+    RtpAvpf,
+    /// `RTP/SAVP` (RFC 3711), keyed by `a=crypto`; with a fingerprint also by DTLS.
+    RtpSavp,
+    /// `RTP/SAVPF` (RFC 5124).
+    RtpSavpf,
+    /// `UDP/TLS/RTP/SAVP` (RFC 5764).
+    UdpTlsRtpSavp,
+    /// `UDP/TLS/RTP/SAVPF` (RFC 5764).
+    UdpTlsRtpSavpf,
+}
+
+impl Protocol {
+    /// Every protocol.
+    pub const ALL: [Self; 6] =
+        [Self::RtpAvp, Self::RtpAvpf, Self::RtpSavp, Self::RtpSavpf, Self::UdpTlsRtpSavp, Self::UdpTlsRtpSavpf];
+
+    /// As in an `m=` line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RtpAvp => "RTP/AVP",
+            Self::RtpAvpf => "RTP/AVPF",
+            Self::RtpSavp => "RTP/SAVP",
+            Self::RtpSavpf => "RTP/SAVPF",
+            Self::UdpTlsRtpSavp => "UDP/TLS/RTP/SAVP",
+            Self::UdpTlsRtpSavpf => "UDP/TLS/RTP/SAVPF",
+        }
+    }
+
+    /// From its name, case ignored.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// The protocol of these properties; `dtls` implies `secure`.
+    pub fn of(secure: bool, feedback: bool, dtls: bool) -> Self {
+        match (dtls, secure, feedback) {
+            (true, _, true) => Self::UdpTlsRtpSavpf,
+            (true, _, false) => Self::UdpTlsRtpSavp,
+            (false, true, true) => Self::RtpSavpf,
+            (false, true, false) => Self::RtpSavp,
+            (false, false, true) => Self::RtpAvpf,
+            (false, false, false) => Self::RtpAvp,
+        }
+    }
+
+    /// SRTP.
+    pub fn is_secure(self) -> bool {
+        !matches!(self, Self::RtpAvp | Self::RtpAvpf)
+    }
+
+    /// The profile with feedback (`...F`).
+    pub fn has_feedback(self) -> bool {
+        matches!(self, Self::RtpAvpf | Self::RtpSavpf | Self::UdpTlsRtpSavpf)
+    }
+
+    /// DTLS by name (`UDP/TLS/...`).
+    pub fn is_dtls(self) -> bool {
+        matches!(self, Self::UdpTlsRtpSavp | Self::UdpTlsRtpSavpf)
+    }
+}
+
+/// `ICE=`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum IceFlag {
+    /// ICE with our candidate if the incoming SDP has ICE, else none.
+    #[default]
+    Default,
+    /// No ICE.
+    Remove,
+    /// ICE with our candidate alone.
+    Force,
+    /// Keep the peer's and add ours with low priority; Trestle relays, so the same as `Default`.
+    Optional,
+}
+
+/// `DTLS=`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DtlsFlag {
+    /// DTLS where the protocol asks for it, client if possible.
+    #[default]
+    Default,
+    /// No DTLS in the outgoing offer.
+    Off,
+    /// Be the server if possible.
+    Passive,
+    /// Be the client if possible.
+    Active,
+}
+
+/// `SDES=`. Suites by their RFC names in upper case, e.g. `AES_CM_128_HMAC_SHA1_80`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SdesFlags {
+    /// No `a=crypto` in the outgoing offer.
+    pub off: bool,
+    /// Prefer SDES to DTLS when both are offered.
+    pub prefer: bool,
+    /// Add no suites to those that were offered.
+    pub nonew: bool,
+    /// Suites not to be offered.
+    pub no: Vec<String>,
+    /// If not empty, the only suites to be offered. Weaker than `nonew`, stronger than `no`.
+    pub only: Vec<String>,
+    /// Suites in the order in which they shall be offered; others follow.
+    pub order: Vec<String>,
+    /// The offerer's suites in the order in which to choose.
+    pub offerer_pref: Vec<String>,
+    /// Keep the base64 padding `=` of keys.
+    pub pad: bool,
+    /// Write `|2^31` after the key.
+    pub lifetime: bool,
+    /// Keep the suite that was chosen before when answering again.
+    pub fixed: bool,
+}
+
+/// `rtcp-mux=`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct RtcpMuxFlags {
+    /// Offer it.
+    pub offer: bool,
+    /// Offer it and take it for granted: no RTCP port.
+    pub require: bool,
+    /// Accept it from the sender, do not offer it to the receiver.
+    pub demux: bool,
+    /// Accept it from the sender.
+    pub accept: bool,
+    /// Reject it.
+    pub reject: bool,
+}
+
+/// `bundle=`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct BundleFlags {
+    /// Take the sender's group.
+    pub accept: bool,
+    /// Offer one.
+    pub offer: bool,
+    /// Offer one and take it for granted.
+    pub require: bool,
+    /// Refuse what breaks the RFC.
+    pub strict: bool,
+    /// Drop the sender's group.
+    pub reject: bool,
+}
+
+/// `codec=`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CodecFlags {
+    /// Remove from the outgoing SDP.
+    pub strip: CodecList,
+    /// Keep although `strip` says all.
+    pub except: CodecList,
+    /// Keep, and in this order, although `strip` says all.
+    pub offer: CodecList,
+    /// Add to the outgoing offer even if the sender does not have it.
+    pub transcode: CodecList,
+    /// Hide from the receiver, keep towards the sender.
+    pub mask: CodecList,
+    /// As `mask`, and transcode from it even if nothing else asks for it.
+    pub consume: CodecList,
+    /// Offer on, and accept even if the receiver rejects it.
+    pub accept: CodecList,
+    /// Do not choose it.
+    pub ignore: CodecList,
+    /// Encoder settings for codecs chosen otherwise.
+    pub set: CodecList,
+}
+
+/// `replace=`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ReplaceFlags {
+    /// The address in `o=`.
+    pub origin: bool,
+    /// All of `o=`: user name, session id, address.
+    pub origin_full: bool,
+    /// `s=`.
+    pub session_name: bool,
+    /// The user name in `o=`.
+    pub username: bool,
+    /// The version in `o=` is counted by us.
+    pub sdp_version: bool,
+    /// The version in `o=` rises with every message, changed or not.
+    pub force_increment_sdp_version: bool,
+    /// An address of 0.0.0.0 (hold as of old) becomes ours as well.
+    pub zero_address: bool,
+}
+
+/// `address-family=`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AddressFamily {
+    /// `IP4`
+    Ip4,
+    /// `IP6`
+    Ip6,
+}
+
+/// `endpoint-learning=`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum EndpointLearning {
+    /// The safe way: the signalled address first.
+    #[default]
+    Default,
+    /// Three seconds' worth of packets, then fixed.
+    Delayed,
+    /// The first packet fixes it, from wherever it comes.
+    Immediate,
+    /// Prefer a source that resembles the signalled address.
+    Heuristic,
+    /// Never learn.
+    Off,
+}
+
+/// `TOS=`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Tos {
+    /// The configured one.
+    #[default]
+    Default,
+    /// What the call has now (a negative number).
+    Keep,
+    /// This byte.
+    Byte(u8),
+}

@@ -1,0 +1,89 @@
+//! Operations: what a request asks for, typed. No bytes, no dictionaries beyond this point.
+
+pub mod codec_spec;
+pub mod flags;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+pub use codec_spec::{CodecList, CodecSpec};
+pub use flags::Flags;
+
+/// Longest call-id, tag or label, in bytes. SIP sets no limit; real ones stay under 150.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// Longest SDP, in bytes. A full WebRTC description with a dozen candidates has 3 kB.
+pub const SDP_BYTES_MAX: usize = 16 * 1024;
+
+/// A request, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// `ping`
+    Ping,
+    /// `offer`
+    Offer(Box<Signal>),
+    /// `answer`
+    Answer(Box<Signal>),
+    /// `delete`
+    Delete(Delete),
+    /// `query`
+    Query(Query),
+    /// `list`
+    List {
+        /// Most call-ids to return; 32 if not said.
+        limit: usize,
+    },
+    /// `statistics`
+    Statistics,
+}
+
+/// An `offer` or an `answer`: one SDP on its way from one party to the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signal {
+    /// The call: the Call-ID of the dialogue.
+    pub call_id: String,
+    /// In an offer the party whose SDP this is; in an answer the party that offered.
+    pub from_tag: String,
+    /// In an answer the party whose SDP this is; in an offer the receiver, if it is known (re-offers).
+    pub to_tag: Option<String>,
+    /// Distinguishes branches of a forked or retried request.
+    pub via_branch: Option<String>,
+    /// The SDP as received.
+    pub sdp: String,
+    /// What to do with it.
+    pub flags: Flags,
+    /// Where the signalling came from. Acted on only with [`Flags::sip_source_address`].
+    pub received_from: Option<IpAddr>,
+}
+
+/// A `delete`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delete {
+    /// The call.
+    pub call_id: String,
+    /// If given, the call must have a party of that tag. OpenSIPS gives none.
+    pub from_tag: Option<String>,
+    /// Looked at only with the flag `to-tag`.
+    pub to_tag: Option<String>,
+    /// If given and the call knows its branches, it must know this one.
+    pub via_branch: Option<String>,
+    /// How long the call is kept for `query` and `list`; `None` for the configured time.
+    pub delay: Option<Duration>,
+    /// A call that is not there is an error rather than a warning.
+    pub fatal: bool,
+    /// No statistics in the reply.
+    pub fast: bool,
+}
+
+/// A `query`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// The call.
+    pub call_id: String,
+    /// If given, the call must have a party of that tag.
+    pub from_tag: Option<String>,
+    /// If given, the call must have a party of that tag.
+    pub to_tag: Option<String>,
+    /// Everything that is known, even if the reply grows beyond 1,200 bytes.
+    pub verbose: bool,
+}

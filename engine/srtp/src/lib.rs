@@ -1,22 +1,19 @@
-//! SRTP and SRTCP for keys we hold.
+//! SRTP and SRTCP for keys we hold: RFC 3711 (AES-CM with HMAC-SHA1), RFC 6188 (256-bit keys), RFC 7714 (AES-GCM).
+//!
+//! One [`Context`] serves one direction: what it protects it never unprotects. A secured leg has two, made from two
+//! different [`KeyingMaterial`]s. Packets are worked on in place; nothing is allocated per packet.
+//!
+//! Where keys come from is not known here. SDES (RFC 4568) hands over key and salt as signalled, DTLS-SRTP (RFC 5764)
+//! as exported from the handshake, see [`KeyingMaterial::from_dtls`].
 
-use zeroize::Zeroizing;
+mod context;
+mod keys;
+mod profile;
 
-/// placeholder
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Profile {
-    /// `AES_CM_128_HMAC_SHA1_80` (RFC 3711, RFC 4568); also DTLS-SRTP's `SRTP_AES128_CM_SHA1_80`.
-    AesCm128HmacSha1_80,
-}
+pub use context::{Context, ProtectError, UnprotectError};
+pub use keys::{KeyLengthError, KeyingMaterial};
+pub use profile::Profile;
 
-/// A master key and salt.
-#[derive(Clone, PartialEq, Eq)]
-pub struct KeyingMaterial {
-    profile: Profile,
-    key: Zeroizing<Vec<u8>>,
-}
-impl std::fmt::Debug for KeyingMaterial {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} {}", self.profile, self.key.len())
-    }
-}
+/// The most that protection adds to a packet, in bytes: a 16-byte GCM tag and, for SRTCP, the 4-byte E-flag and index.
+/// We send no MKI.
+pub const OVERHEAD_MAX: usize = 20;

@@ -8,6 +8,7 @@ pub mod demux;
 pub mod rtcp;
 pub mod rtp;
 pub mod seq;
+pub mod stun;
 pub mod telephone_event;
 
 pub use clock::{ClockRate, NtpTime, Ptime, RtpTime};

@@ -1,0 +1,239 @@
+//! DTLS of one leg: the handshake that yields its SRTP keys (RFC 6347, RFC 5764). The only engine file that names dimpl.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest;
+use dimpl::{Dtls as Machine, Output, SrtpProfile};
+use trestle_srtp::{KeyingMaterial, Profile};
+
+use crate::LegFailure;
+use crate::plan::{DtlsRole, Fingerprint};
+
+/// First retransmit of a flight; doubles from there. The default of 1 s (RFC 6347 4.2.4.1) is a second of lost speech.
+const FLIGHT_RTO: Duration = Duration::from_millis(50);
+/// Flights are repeated this often: 50 ms doubling eight times is 12 s, as long as the handshake may take.
+const FLIGHT_RETRIES: usize = 8;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+/// A peer that said `actpass` in its answer, or nothing: how long its ClientHello is waited for before we send ours.
+const ROLE_PATIENCE: Duration = Duration::from_millis(300);
+/// Fresh handshakes after a failed one, on the same pair.
+const RESTARTS_MAX: u8 = 1;
+
+/// Our DTLS certificate (ECDSA P-256) and settings, made once per process and shared by every leg.
+#[derive(Clone)]
+pub struct DtlsIdentity {
+    certificate: dimpl::DtlsCertificate,
+    config: Arc<dimpl::Config>,
+    fingerprint: [u8; 32],
+}
+
+impl std::fmt::Debug for DtlsIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DtlsIdentity").finish_non_exhaustive()
+    }
+}
+
+/// Why no identity could be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make a DTLS certificate: {0}")]
+pub struct IdentityError(String);
+
+impl DtlsIdentity {
+    /// Makes a fresh self-signed certificate. Draws from the crypto library's own entropy, so call it at the edge.
+    pub fn generate() -> Result<Self, IdentityError> {
+        let certificate =
+            dimpl::certificate::generate_self_signed_certificate().map_err(|e| IdentityError(e.to_string()))?;
+        let config = dimpl::Config::builder()
+            // ICE proves that the peer can be reached before DTLS starts; a cookie would cost one more round trip.
+            .use_server_cookie(false)
+            .flight_start_rto(FLIGHT_RTO)
+            .flight_retries(FLIGHT_RETRIES)
+            .handshake_timeout(HANDSHAKE_TIMEOUT)
+            .build()
+            .map_err(|e| IdentityError(e.to_string()))?;
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(digest::digest(&digest::SHA256, &certificate.certificate).as_ref());
+        Ok(Self { certificate, config: Arc::new(config), fingerprint })
+    }
+
+    /// SHA-256 of the certificate, for `a=fingerprint`.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint
+    }
+}
+
+/// The DTLS association of a leg. It runs only while ICE has a pair; until then nothing is polled from it.
+pub(super) struct Dtls {
+    machine: Machine,
+    identity: DtlsIdentity,
+    role: DtlsRole,
+    expected: Option<Fingerprint>,
+    verified: bool,
+    connected: bool,
+    restarts: u8,
+    /// When we stop waiting for the peer's ClientHello.
+    role_until: Option<Instant>,
+    wake_at: Option<Instant>,
+    failed: Option<LegFailure>,
+}
+
+/// Something the handshake has to say.
+pub(super) enum DtlsOutput {
+    /// Send these bytes of the buffer to the selected pair.
+    Transmit(usize),
+    /// The handshake is over, the certificate is the announced one: encrypt with the first key, decrypt with the second.
+    Keys(Box<(KeyingMaterial, KeyingMaterial)>),
+    /// The association is dead.
+    Failed(LegFailure),
+}
+
+impl Dtls {
+    pub(super) fn new(now: Instant, identity: &DtlsIdentity, role: DtlsRole) -> Self {
+        Self {
+            machine: fresh(now, identity, role == DtlsRole::Client),
+            identity: identity.clone(),
+            role,
+            expected: None,
+            verified: false,
+            connected: false,
+            restarts: 0,
+            role_until: None,
+            wake_at: None,
+            failed: None,
+        }
+    }
+
+    /// The role and fingerprint of the peer's SDP. Ignored once the handshake is over: keys are never renegotiated.
+    pub(super) fn set_remote(&mut self, now: Instant, role: DtlsRole, fingerprint: &Fingerprint) {
+        if self.connected {
+            return;
+        }
+        self.expected = Some(fingerprint.clone());
+        if self.role != role {
+            self.role = role;
+            self.machine = fresh(now, &self.identity, role == DtlsRole::Client);
+        }
+    }
+
+    /// ICE has a pair: start the handshake, or start waiting for it.
+    pub(super) fn start(&mut self, now: Instant) {
+        if !self.connected && self.role == DtlsRole::Either {
+            self.role_until = Some(now + ROLE_PATIENCE);
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Takes a DTLS datagram from a valid pair. Whatever is wrong with it is not an error of the association: anybody on
+    /// the path can forge a plaintext alert.
+    pub(super) fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<(), ()> {
+        if is_client_hello(bytes) && self.machine.is_active() && !self.connected && self.role == DtlsRole::Either {
+            // Both ends believe to be the client; the peer's ClientHello settles it.
+            self.machine = fresh(now, &self.identity, false);
+            self.role_until = None;
+        }
+        // The machine's clock must not lag behind the packet it is given.
+        self.handle_timeout(now);
+        let taken = self.machine.handle_packet(bytes);
+        self.wake_at = Some(now);
+        taken.map_err(|error| tracing::debug!(%error, "DTLS datagram refused"))
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.role_until.is_some_and(|until| until <= now) {
+            self.role_until = None;
+            self.machine.set_active(true);
+        }
+        if self.machine.handle_timeout(now).is_err() && !self.connected && self.failed.is_none() {
+            if self.restarts < RESTARTS_MAX {
+                self.restarts += 1;
+                self.machine = fresh(now, &self.identity, self.role != DtlsRole::Server);
+            } else {
+                self.failed = Some(LegFailure::DtlsFailed);
+            }
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        crate::time::soonest(self.wake_at, self.role_until)
+    }
+
+    /// The next thing to do; a record is written to the front of `buf`.
+    pub(super) fn poll_output(&mut self, buf: &mut [u8]) -> Option<DtlsOutput> {
+        if let Some(failure) = self.failed.take() {
+            self.wake_at = None;
+            return Some(DtlsOutput::Failed(failure));
+        }
+        loop {
+            match self.machine.poll_output(buf) {
+                Output::Packet(record) => return Some(DtlsOutput::Transmit(record.len())),
+                Output::PeerCert(certificate) => {
+                    self.verified = self.expected.as_ref().is_some_and(|expected| matches(expected, certificate));
+                    if !self.verified {
+                        return Some(DtlsOutput::Failed(LegFailure::FingerprintMismatch));
+                    }
+                }
+                Output::KeyingMaterial(exported, profile) => {
+                    if !self.verified {
+                        return Some(DtlsOutput::Failed(LegFailure::FingerprintMismatch));
+                    }
+                    self.connected = true;
+                    self.role_until = None;
+                    let keys = srtp_profile(profile).and_then(|profile| {
+                        KeyingMaterial::from_dtls(profile, exported.as_ref(), self.machine.is_active())
+                    });
+                    return Some(match keys {
+                        Some(keys) => DtlsOutput::Keys(Box::new(keys)),
+                        None => DtlsOutput::Failed(LegFailure::DtlsFailed),
+                    });
+                }
+                Output::CloseNotify => return Some(DtlsOutput::Failed(LegFailure::DtlsClosed)),
+                // Keys were verified above; there is no application data in DTLS-SRTP.
+                Output::Connected | Output::ApplicationData(_) => {}
+                Output::Timeout(at) => {
+                    self.wake_at = Some(at);
+                    return None;
+                }
+                // A record larger than the largest datagram we send cannot be one of ours.
+                _ => return Some(DtlsOutput::Failed(LegFailure::DtlsFailed)),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Dtls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dtls").field("role", &self.role).field("connected", &self.connected).finish_non_exhaustive()
+    }
+}
+
+fn fresh(now: Instant, identity: &DtlsIdentity, active: bool) -> Machine {
+    let mut machine = Machine::new_12(identity.config.clone(), identity.certificate.clone(), now);
+    machine.set_active(active);
+    machine
+}
+
+/// Handshake record (22), first message a ClientHello (1): RFC 6347 4.1, 4.3.2.
+fn is_client_hello(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&22) && bytes.get(13) == Some(&1)
+}
+
+fn srtp_profile(profile: SrtpProfile) -> Option<Profile> {
+    match profile {
+        SrtpProfile::AES128_CM_SHA1_80 => Some(Profile::AesCm128HmacSha1_80),
+        SrtpProfile::AEAD_AES_128_GCM => Some(Profile::AeadAes128Gcm),
+        SrtpProfile::AEAD_AES_256_GCM => Some(Profile::AeadAes256Gcm),
+        _ => None,
+    }
+}
+
+/// RFC 8122 section 5: the digest of the certificate's DER form.
+fn matches(expected: &Fingerprint, certificate: &[u8]) -> bool {
+    let (algorithm, bytes): (&digest::Algorithm, &[u8]) = match expected {
+        Fingerprint::Sha1(bytes) => (&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes),
+        Fingerprint::Sha256(bytes) => (&digest::SHA256, bytes),
+        Fingerprint::Sha384(bytes) => (&digest::SHA384, bytes),
+        Fingerprint::Sha512(bytes) => (&digest::SHA512, bytes),
+    };
+    digest::digest(algorithm, certificate).as_ref() == bytes
+}

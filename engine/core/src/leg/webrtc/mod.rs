@@ -1,0 +1,154 @@
+//! The WebRTC side of a leg: ICE finds the pair, DTLS makes the keys, and both keep the pair alive.
+//!
+//! Media does not pass through here. What this yields is an address and two SRTP keys; from then on the leg's media runs
+//! through the same SRTP contexts as any other secured leg's.
+
+mod dtls;
+mod ice;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+pub use dtls::{DtlsIdentity, IdentityError};
+use trestle_srtp::KeyingMaterial;
+use trestle_wire::demux::Kind;
+
+use self::dtls::{Dtls, DtlsOutput};
+use self::ice::{Ice, IceOutput};
+use crate::plan::WebRtcPlan;
+use crate::time::soonest;
+use crate::{CommandError, Discard, LegFailure, Milestone, limits};
+
+/// ICE and DTLS of one leg.
+#[derive(Debug)]
+pub(crate) struct WebRtc {
+    ice: Ice,
+    dtls: Dtls,
+    /// A DTLS datagram that overtook the check that would have made its source valid; only the latest is kept.
+    early: Option<(SocketAddr, Vec<u8>)>,
+}
+
+/// What comes out of a WebRTC leg besides media.
+pub(crate) enum WebRtcOutput {
+    /// Send the first `len` bytes of the buffer to `to`.
+    Transmit {
+        /// Destination.
+        to: SocketAddr,
+        /// Octets.
+        len: usize,
+    },
+    /// A point of the timeline was reached.
+    Milestone(Milestone),
+    /// Keys: ours to encrypt with, the peer's to decrypt with.
+    Keys(Box<(KeyingMaterial, KeyingMaterial)>),
+    /// Dead, and why.
+    Failed(LegFailure),
+}
+
+impl WebRtc {
+    /// A leg on the bound address `local`.
+    pub(crate) fn new(
+        now: Instant,
+        local: SocketAddr,
+        plan: &WebRtcPlan,
+        identity: &DtlsIdentity,
+    ) -> Result<Self, CommandError> {
+        let mut webrtc = Self {
+            ice: Ice::new(local, &plan.local)?,
+            dtls: Dtls::new(now, identity, plan.dtls_role),
+            early: None,
+        };
+        webrtc.apply(now, plan)?;
+        Ok(webrtc)
+    }
+
+    /// Takes what is new in `plan`: the peer's credentials, candidates, fingerprint and role.
+    pub(crate) fn apply(&mut self, now: Instant, plan: &WebRtcPlan) -> Result<(), CommandError> {
+        if let Some(remote) = &plan.remote {
+            self.dtls.set_remote(now, plan.dtls_role, &remote.fingerprint);
+            self.ice.set_remote(now, &plan.local, remote)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a STUN or DTLS datagram.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        kind: Kind,
+        bytes: &[u8],
+    ) -> Result<(), Discard> {
+        match kind {
+            Kind::Stun => {
+                self.ice.handle_stun(now, source, bytes)?;
+                if let Some((early_source, early)) = self.early.take_if(|(s, _)| self.ice.is_valid_source(*s)) {
+                    tracing::debug!(%early_source, "DTLS datagram from before its check is taken now");
+                    // The result of a stale datagram is of no interest; the peer repeats its flight.
+                    let _ = self.dtls.handle_datagram(now, &early);
+                }
+                Ok(())
+            }
+            Kind::Dtls if self.ice.is_valid_source(source) => {
+                self.dtls.handle_datagram(now, bytes).map_err(|()| Discard::HandshakeRefused)
+            }
+            Kind::Dtls => {
+                if bytes.len() <= limits::DATAGRAM_BYTES_MAX {
+                    self.early = Some((source, bytes.to_vec()));
+                }
+                Err(Discard::ForeignSource)
+            }
+            Kind::Rtp | Kind::Rtcp => Err(Discard::NotConnected),
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.ice.poll_timeout().is_some_and(|at| at <= now) {
+            self.ice.handle_timeout(now);
+        }
+        if self.ice.is_established() && self.dtls.poll_timeout().is_some_and(|at| at <= now) {
+            self.dtls.handle_timeout(now);
+        }
+    }
+
+    /// When [`WebRtc::handle_timeout`] is due.
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        let dtls = self.ice.is_established().then(|| self.dtls.poll_timeout()).flatten();
+        soonest(self.ice.poll_timeout(), dtls)
+    }
+
+    /// The next thing to do; datagrams are written to the front of `buf`.
+    pub(crate) fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Option<WebRtcOutput> {
+        match self.ice.poll_output(buf) {
+            Some(IceOutput::Transmit { to, len }) => return Some(WebRtcOutput::Transmit { to, len }),
+            Some(IceOutput::Established) => {
+                self.dtls.start(now);
+                return Some(WebRtcOutput::Milestone(Milestone::IceConnected));
+            }
+            Some(IceOutput::Disconnected) => return Some(WebRtcOutput::Failed(LegFailure::IceDisconnected)),
+            None => {}
+        }
+        let to = self.ice.selected().filter(|_| self.ice.is_established())?;
+        match self.dtls.poll_output(buf)? {
+            DtlsOutput::Transmit(len) => Some(WebRtcOutput::Transmit { to, len }),
+            DtlsOutput::Keys(keys) => Some(WebRtcOutput::Keys(keys)),
+            DtlsOutput::Failed(failure) => Some(WebRtcOutput::Failed(failure)),
+        }
+    }
+
+    /// True once a connectivity check has been sent.
+    pub(crate) fn has_checked(&self) -> bool {
+        self.ice.has_checked()
+    }
+
+    /// Where media goes.
+    pub(crate) fn selected(&self) -> Option<SocketAddr> {
+        self.ice.selected()
+    }
+
+    /// True if media from `source` may be looked at.
+    pub(crate) fn is_valid_source(&self, source: SocketAddr) -> bool {
+        self.ice.is_valid_source(source)
+    }
+}

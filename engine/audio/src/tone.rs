@@ -1,0 +1,73 @@
+//! Tones: a sine, or the two of a DTMF digit.
+
+use std::f64::consts::TAU;
+
+/// Peak of each of a digit's two sines: -14.3 dBov each, as a phone sends them.
+pub const DTMF_AMPLITUDE: i16 = 9_000;
+
+const DTMF_LOW_HZ: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
+const DTMF_HIGH_HZ: [f64; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
+
+/// The two frequencies of a digit's event code, 0 to 15 (RFC 4733 section 3.2; ITU-T Q.23), low one first.
+pub fn dtmf_frequencies_hz(event: u8) -> Option<(f64, f64)> {
+    // Where each of 0-9 * # A B C D stands on the keypad: row, column.
+    const KEYS: [(usize, usize); 16] = [
+        (3, 1),
+        (0, 0),
+        (0, 1),
+        (0, 2),
+        (1, 0),
+        (1, 1),
+        (1, 2),
+        (2, 0),
+        (2, 1),
+        (2, 2),
+        (3, 0),
+        (3, 2),
+        (0, 3),
+        (1, 3),
+        (2, 3),
+        (3, 3),
+    ];
+    let (row, column) = *KEYS.get(usize::from(event))?;
+    Some((DTMF_LOW_HZ[row], DTMF_HIGH_HZ[column]))
+}
+
+/// Generates a tone without a break from one `fill` to the next.
+#[derive(Debug, Clone)]
+pub struct Tone {
+    sines: [Sine; 2],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sine {
+    hz: f64,
+    amplitude: f64,
+    /// 0 to 1: where in its period the next sample is.
+    phase: f64,
+}
+
+impl Tone {
+    /// A sine; `amplitude` is its peak (level in dBov: 20 log10(amplitude / 32768) - 3).
+    pub fn sine(hz: f64, amplitude: i16) -> Self {
+        Self { sines: [Sine { hz, amplitude: amplitude.into(), phase: 0.0 }, Sine::default()] }
+    }
+
+    /// A digit by its event code, 0 to 15.
+    pub fn dtmf(event: u8) -> Option<Self> {
+        let (low, high) = dtmf_frequencies_hz(event)?;
+        Some(Self { sines: [low, high].map(|hz| Sine { hz, amplitude: DTMF_AMPLITUDE.into(), phase: 0.0 }) })
+    }
+
+    /// Overwrites `pcm` with the next stretch of the tone.
+    pub fn fill(&mut self, pcm: &mut [i16], rate_hz: u32) {
+        for sample in pcm {
+            let mut sum = 0.0;
+            for sine in &mut self.sines {
+                sum += sine.amplitude * (TAU * sine.phase).sin();
+                sine.phase = (sine.phase + sine.hz / f64::from(rate_hz)).fract();
+            }
+            *sample = sum.round() as i16;
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The ng protocol on the wire: `COOKIE SP DICT`, bencode or JSON, and its replies.
+
+pub mod bencode;
+pub mod frame;
+pub mod json;
+pub mod replay;
+pub mod reply;
+pub mod value;
+
+pub use frame::{Cookie, Encoding, FrameError};
+pub use replay::{Replay, Seen};
+pub use reply::Reply;
+pub use value::{Dict, Value};

@@ -1,0 +1,163 @@
+use super::*;
+use crate::Tone;
+use crate::listen::{dominant_tone, level_dbov};
+
+/// 20 ms.
+const FRAME: usize = 160;
+
+/// A voiced sound: `pitch_hz` and its harmonics up to 3.4 kHz, falling by 1 / n.
+fn voiced(pitch_hz: f64, samples: usize) -> Vec<i16> {
+    let harmonics = (3_400.0 / pitch_hz) as i32;
+    let mut tones: Vec<Tone> =
+        (1..=harmonics).map(|n| Tone::sine(pitch_hz * f64::from(n), (6_000 / n) as i16)).collect();
+    let mut sum = vec![0i16; samples];
+    let mut part = vec![0i16; samples];
+    for tone in &mut tones {
+        tone.fill(&mut part, 8_000);
+        sum.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+    }
+    sum
+}
+
+fn sine(hz: f64, samples: usize) -> Vec<i16> {
+    let mut pcm = vec![0; samples];
+    Tone::sine(hz, 8_000).fill(&mut pcm, 8_000);
+    pcm
+}
+
+/// Plays `pcm` in 20 ms frames, losing those in `lost`; returns what is heard.
+fn play(pcm: &[i16], lost: &[usize]) -> Vec<i16> {
+    let mut concealer = Concealer::new();
+    let mut heard = pcm.to_vec();
+    for (n, frame) in heard.chunks_mut(FRAME).enumerate() {
+        if lost.contains(&n) {
+            frame.fill(i16::MIN);
+            concealer.conceal(frame);
+        } else {
+            concealer.good(frame);
+        }
+    }
+    heard
+}
+
+fn largest_step(pcm: &[i16]) -> i32 {
+    pcm.windows(2).map(|pair| (i32::from(pair[1]) - i32::from(pair[0])).abs()).max().unwrap()
+}
+
+fn snr_db(wanted: &[i16], heard: &[i16]) -> f64 {
+    let power = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
+    let signal = power(&mut wanted.iter().map(|w| f64::from(*w)));
+    let noise = power(&mut wanted.iter().zip(heard).map(|(w, h)| f64::from(*w) - f64::from(*h)));
+    10.0 * (signal / noise.max(1.0)).log10()
+}
+
+#[test]
+fn frames_that_all_arrive_are_left_alone() {
+    let pcm = voiced(110.0, 20 * FRAME);
+    assert_eq!(play(&pcm, &[]), pcm);
+}
+
+#[test]
+fn a_stream_that_begins_with_a_hole_begins_with_silence() {
+    let heard = play(&voiced(110.0, 4 * FRAME), &[0, 1]);
+    assert_eq!(&heard[..2 * FRAME], &[0; 2 * FRAME]);
+}
+
+/// One 20 ms frame lost from steady voices and tones: silence in its place would be an SNR of 0 dB.
+#[test]
+fn a_steady_sound_goes_on_through_one_lost_frame() {
+    let table = [("low voice", voiced(70.0, 3_200)), ("man", voiced(110.0, 3_200)), ("woman", voiced(210.0, 3_200))]
+        .into_iter()
+        .chain([("child", voiced(320.0, 3_200)), ("tone", sine(440.0, 3_200)), ("high tone", sine(1_000.0, 3_200))]);
+    for (name, pcm) in table {
+        let heard = play(&pcm, &[10]);
+        let lost = 10 * FRAME..11 * FRAME;
+        let snr = snr_db(&pcm[lost.clone()], &heard[lost.clone()]);
+        let level = level_dbov(&heard[lost.clone()]) - level_dbov(&pcm[lost]);
+        assert!(snr > 8.0, "{name}: SNR {snr:.1} dB");
+        assert!((-2.0..1.0).contains(&level), "{name}: level {level:+.1} dB");
+    }
+}
+
+#[test]
+fn neither_end_of_a_hole_clicks() {
+    for hz in [93.0, 110.0, 147.0, 233.0, 391.0] {
+        for lost in [&[10][..], &[10, 11], &[10, 12], &[10, 11, 12, 13, 14]] {
+            let pcm = voiced(hz, 20 * FRAME);
+            let (whole, heard) = (largest_step(&pcm), largest_step(&play(&pcm, lost)));
+            assert!(heard <= whole * 13 / 10, "{hz} Hz, lost {lost:?}: a step of {heard}, {whole} without loss");
+        }
+    }
+}
+
+#[test]
+fn a_long_hole_fades_and_is_silent_after_60_ms() {
+    let pcm = voiced(110.0, 20 * FRAME);
+    let heard = play(&pcm, &[10, 11, 12, 13, 14]);
+    let levels: Vec<f64> = heard[10 * FRAME..].chunks(80).take(10).map(level_dbov).collect();
+    for (n, pair) in levels[..6].windows(2).enumerate() {
+        assert!(pair[1] < pair[0] + 0.5, "louder after {} ms: {levels:.1?}", (n + 1) * 10);
+    }
+    assert!(levels[3] < levels[0] - 3.0, "not fading: {levels:.1?}");
+    assert!(heard[13 * FRAME..15 * FRAME].iter().all(|sample| *sample == 0));
+    assert!(level_dbov(&heard[15 * FRAME + BLEND_MAX..16 * FRAME]) > -20.0, "sound comes back");
+}
+
+#[test]
+fn a_tone_through_scattered_loss_is_still_that_tone() {
+    let pcm = sine(440.0, 100 * FRAME);
+    let lost: Vec<usize> = (5..100).step_by(10).collect();
+    let tone = dominant_tone(&play(&pcm, &lost), 8_000).unwrap();
+    assert!((tone.hz - 440.0).abs() < 2.0 && tone.share > 0.95, "{tone:?}");
+}
+
+#[test]
+fn noise_is_concealed_as_loud_as_it_was() {
+    // A linear congruential generator, seed 1.
+    let mut state = 1u32;
+    let pcm: Vec<i16> = (0..3_200)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as i16 / 16
+        })
+        .collect();
+    let heard = play(&pcm, &[10]);
+    let change = level_dbov(&heard[1_600..1_760]) - level_dbov(&pcm[1_600..1_760]);
+    assert!(change.abs() < 3.0, "{change:+.1} dB");
+}
+
+#[test]
+fn the_loudest_sound_there_is_stays_on_the_scale() {
+    let square: Vec<i16> = (0..3_200).map(|n| if n / 37 % 2 == 0 { i16::MAX } else { i16::MIN }).collect();
+    let heard = play(&square, &[8, 9, 11]);
+    let turned_over = heard.iter().zip(&square).skip(12 * FRAME + BLEND_MAX).filter(|(heard, sent)| heard != sent);
+    assert_eq!(turned_over.count(), 0);
+}
+
+/// Any sequence of frame lengths, lost or not, from none to the longest: nothing panics, lengths need not match.
+#[test]
+fn frames_of_any_length_may_come_and_go() {
+    let pcm = voiced(110.0, 960);
+    let mut concealer = Concealer::new();
+    let mut state = 7u32;
+    for _ in 0..3_000 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let len = (state >> 8) as usize % 961;
+        let mut frame = pcm[..len].to_vec();
+        if state >> 31 == 0 { concealer.good(&mut frame) } else { concealer.conceal(&mut frame) }
+    }
+}
+
+#[test]
+fn an_endless_hole_stays_silent_and_counts_on() {
+    let mut concealer = Concealer::new();
+    concealer.good(&mut voiced(110.0, 960));
+    let mut frame = [1; FRAME];
+    for _ in 0..50_000 {
+        concealer.conceal(&mut frame);
+    }
+    assert_eq!(frame, [0; FRAME]);
+    let mut back = voiced(110.0, FRAME);
+    concealer.good(&mut back);
+    assert!(level_dbov(&back) > -20.0);
+}

@@ -1,0 +1,203 @@
+//! Formats of an audio `m=` line: payload types with their `a=rtpmap` and `a=fmtp`.
+
+use trestle_core::plan::{Codec, OpusSettings};
+use trestle_wire::{ClockRate, Pt};
+
+use super::{MediaDescription, SdpError};
+
+/// What a format is to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FormatKind {
+    /// A codec that we speak.
+    Audio(Codec),
+    /// telephone-event (RFC 4733) at this clock.
+    Event(ClockRate),
+    /// Comfort noise (RFC 3389): known, and never negotiated.
+    ComfortNoise,
+    /// Anything else: never negotiated.
+    Other,
+}
+
+/// One payload type of an `m=` line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format {
+    /// Payload type.
+    pub pt: Pt,
+    /// What it stands for.
+    pub kind: FormatKind,
+    /// Encoding name as written.
+    pub name: String,
+    /// RTP clock rate.
+    pub clock_hz: u32,
+    /// Channels; 1 if not written.
+    pub channels: u8,
+    /// What follows `a=fmtp:PT `.
+    pub fmtp: Option<String>,
+}
+
+impl Format {
+    /// A format of a codec that we speak.
+    pub fn audio(pt: Pt, codec: Codec, fmtp: Option<&str>) -> Self {
+        let (name, clock_hz, channels) = match codec {
+            Codec::Pcmu => ("PCMU", 8_000, 1),
+            Codec::Pcma => ("PCMA", 8_000, 1),
+            // Two channels whatever is sent (RFC 7587 section 7).
+            Codec::Opus => ("opus", 48_000, 2),
+        };
+        let fmtp = fmtp.map(str::to_owned);
+        Self { pt, kind: FormatKind::Audio(codec), name: name.to_owned(), clock_hz, channels, fmtp }
+    }
+
+    /// telephone-event at 8000 Hz.
+    pub fn event(pt: Pt, fmtp: Option<&str>) -> Self {
+        let kind = FormatKind::Event(ClockRate::HZ_8000);
+        let (name, fmtp) = ("telephone-event".to_owned(), fmtp.map(str::to_owned));
+        Self { pt, kind, name, clock_hz: 8_000, channels: 1, fmtp }
+    }
+
+    /// What is behind `a=rtpmap:PT `.
+    pub fn rtpmap(&self) -> String {
+        match self.channels {
+            1 => format!("{}/{}", self.name, self.clock_hz),
+            channels => format!("{}/{}/{channels}", self.name, self.clock_hz),
+        }
+    }
+
+    /// The codec, if it is one of ours.
+    pub fn codec(&self) -> Option<Codec> {
+        match self.kind {
+            FormatKind::Audio(codec) => Some(codec),
+            _ => None,
+        }
+    }
+
+    /// The event clock, if these are events.
+    pub fn event_clock(&self) -> Option<ClockRate> {
+        match self.kind {
+            FormatKind::Event(clock) => Some(clock),
+            _ => None,
+        }
+    }
+
+    /// One parameter of `a=fmtp`, name compared without case.
+    /// Janus writes a stray `0` before the first one: words without `=` are passed over.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let text = self.fmtp.as_deref()?;
+        text.split([';', ' '])
+            .filter_map(|part| part.split_once('='))
+            .find_map(|(key, value)| key.trim().eq_ignore_ascii_case(name).then(|| value.trim()))
+    }
+
+    /// How the writer of this format wants its Opus (RFC 7587 6.1). Without `a=fmtp` the engine's defaults hold.
+    pub fn opus_settings(&self) -> OpusSettings {
+        let defaults = OpusSettings::default();
+        if self.fmtp.is_none() {
+            return defaults;
+        }
+        let number = |name: &str| self.parameter(name).and_then(|value| value.parse::<u32>().ok());
+        let flag = |name: &str| self.parameter(name) == Some("1");
+        OpusSettings {
+            bitrate_bps: number("maxaveragebitrate").map_or(defaults.bitrate_bps, |bps| bps.clamp(6_000, 510_000)),
+            inband_fec: flag("useinbandfec"),
+            dtx: flag("usedtx"),
+            max_playback_hz: number("maxplaybackrate").map_or(defaults.max_playback_hz, |hz| hz.clamp(8_000, 48_000)),
+        }
+    }
+}
+
+impl MediaDescription {
+    /// The formats in the order of the `m=` line.
+    ///
+    /// A dynamic payload type without `a=rtpmap` (some phones leave it out of answers) is looked up in `known`, which is
+    /// what we offered; if it is not there either, it is [`FormatKind::Other`].
+    pub fn audio_formats(&self, known: &[Format]) -> Result<Vec<Format>, SdpError> {
+        let mut formats: Vec<Format> = Vec::with_capacity(self.formats.len());
+        for word in &self.formats {
+            let pt = word.parse::<u8>().ok().and_then(Pt::new);
+            let pt = pt.ok_or_else(|| self.line.error(format!("{word} is no payload type from 0 to 127")))?;
+            if formats.iter().any(|format| format.pt == pt) {
+                continue;
+            }
+            let mut format = match self.mapped(pt)? {
+                Some(format) => format,
+                None => statically_known(pt)
+                    .or_else(|| known.iter().find(|format| format.pt == pt).cloned())
+                    .unwrap_or_else(|| unknown(pt)),
+            };
+            format.fmtp = self.fmtp(pt).map(str::to_owned);
+            formats.push(format);
+        }
+        Ok(formats)
+    }
+
+    /// From `a=rtpmap:PT NAME/CLOCK[/CHANNELS]` (RFC 8866 6.6).
+    fn mapped(&self, pt: Pt) -> Result<Option<Format>, SdpError> {
+        for attribute in self.attributes().filter(|attribute| attribute.name == "rtpmap") {
+            let (number, map) = split_pt(attribute.required()?);
+            if number != Some(pt.get()) {
+                continue;
+            }
+            let line = attribute.line;
+            let mut parts = map.split('/');
+            let (name, clock, channels) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+            let token = |byte: u8| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte);
+            if name.is_empty() || name.len() > 40 || !name.bytes().all(token) {
+                return Err(line.error("expected PT NAME/CLOCK"));
+            }
+            let clock = clock.and_then(|clock| clock.trim().parse().ok()).and_then(ClockRate::new);
+            let clock = clock.ok_or_else(|| line.error("the clock rate is no number from 1 to 384000"))?;
+            let channels = match channels.map(str::trim) {
+                None | Some("") => 1,
+                Some(channels) => channels.parse().map_err(|_| line.error("the number of channels is no number"))?,
+            };
+            let kind = kind_of(pt, name, clock, channels);
+            let name = name.to_owned();
+            return Ok(Some(Format { pt, kind, name, clock_hz: clock.hz(), channels, fmtp: None }));
+        }
+        Ok(None)
+    }
+
+    fn fmtp(&self, pt: Pt) -> Option<&str> {
+        self.attributes().filter(|attribute| attribute.name == "fmtp").find_map(|attribute| {
+            let (number, parameters) = split_pt(attribute.value?.trim());
+            (number == Some(pt.get()) && !parameters.is_empty()).then_some(parameters)
+        })
+    }
+}
+
+/// `111 opus/48000/2` to `(111, opus/48000/2)`.
+fn split_pt(value: &str) -> (Option<u8>, &str) {
+    let (number, rest) = value.split_once(' ').unwrap_or((value, ""));
+    (number.parse().ok(), rest.trim())
+}
+
+fn kind_of(pt: Pt, name: &str, clock: ClockRate, channels: u8) -> FormatKind {
+    // With rtcp-mux these read as RTCP once the marker is set (RFC 5761 section 4).
+    if (64..=95).contains(&pt.get()) {
+        return FormatKind::Other;
+    }
+    match (name.to_ascii_lowercase().as_str(), clock, channels) {
+        ("opus", ClockRate::HZ_48000, _) => FormatKind::Audio(Codec::Opus),
+        ("pcmu", ClockRate::HZ_8000, 1) => FormatKind::Audio(Codec::Pcmu),
+        ("pcma", ClockRate::HZ_8000, 1) => FormatKind::Audio(Codec::Pcma),
+        ("telephone-event", clock, _) => FormatKind::Event(clock),
+        ("cn", ..) => FormatKind::ComfortNoise,
+        _ => FormatKind::Other,
+    }
+}
+
+/// RFC 3551 section 6, as far as it concerns us.
+fn statically_known(pt: Pt) -> Option<Format> {
+    match pt {
+        Pt::PCMU => Some(Format::audio(pt, Codec::Pcmu, None)),
+        Pt::PCMA => Some(Format::audio(pt, Codec::Pcma, None)),
+        Pt::COMFORT_NOISE => {
+            Some(Format { kind: FormatKind::ComfortNoise, name: "CN".to_owned(), clock_hz: 8_000, ..unknown(pt) })
+        }
+        _ => None,
+    }
+}
+
+fn unknown(pt: Pt) -> Format {
+    Format { pt, kind: FormatKind::Other, name: String::new(), clock_hz: 0, channels: 1, fmtp: None }
+}

@@ -1,0 +1,127 @@
+//! `a=crypto` (RFC 4568).
+
+use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use trestle_srtp::{KeyingMaterial, Profile};
+
+use super::{Attribute, MediaDescription, SdpError};
+
+/// Keys come with or without the `=` at the end: 30 bytes need none, 46 bytes two (RFC 4568 6.1, RFC 6188).
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// One `a=crypto` line of a suite that we speak.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crypto {
+    /// Ties the answer's line to the offer's.
+    pub tag: u32,
+    /// The writer's key and salt, and by them the suite.
+    pub key: KeyingMaterial,
+    /// Bytes of the master key identifier in every packet; 0 for none.
+    pub mki_len: u8,
+}
+
+impl Crypto {
+    /// Longest MKI taken. Nobody has more than one key to tell apart.
+    const MKI_BYTES_MAX: u8 = 4;
+
+    /// Reads a line. `None` if the suite, or the use of several keys, is not ours: another line may do.
+    pub fn parse(attribute: Attribute<'_>) -> Result<Option<Self>, SdpError> {
+        let line = attribute.line;
+        let mut words = attribute.required()?.split_ascii_whitespace();
+        let (Some(tag), Some(suite), Some(keys)) = (words.next(), words.next(), words.next()) else {
+            return Err(line.error("expected TAG SUITE inline:KEY"));
+        };
+        let tag = match tag.parse::<u32>() {
+            Ok(tag) if tag <= 999_999_999 => tag,
+            _ => return Err(line.error("the tag is no number of 1 to 9 digits")),
+        };
+        let Some(profile) = Profile::from_name(suite) else { return Ok(None) };
+        for parameter in words {
+            session_parameter(parameter).map_err(|reason| line.error(reason))?;
+        }
+        if keys.contains(';') {
+            return Ok(None);
+        }
+        let Some((method, info)) = keys.split_once(':') else { return Err(line.error("expected inline:KEY")) };
+        if !method.eq_ignore_ascii_case("inline") {
+            return Err(line.error("the only key method is \"inline\" (RFC 4568 9.1)"));
+        }
+        let mut parts = info.split('|');
+        let key = zeroize::Zeroizing::new(
+            BASE64.decode(parts.next().unwrap_or_default()).map_err(|_| line.error("the key is not base64"))?,
+        );
+        let key = KeyingMaterial::from_key_and_salt(profile, &key).map_err(|error| line.error(error.to_string()))?;
+        let mki_len = key_parameters(parts).map_err(|reason| line.error(reason))?;
+        Ok(Some(Self { tag, key, mki_len }))
+    }
+
+    /// The value of the line: `1 AES_CM_128_HMAC_SHA1_80 inline:...`.
+    ///
+    /// `pad` keeps the `=` of base64; libsrtp-based peers take both, a few old phones only the padded form.
+    pub fn text(tag: u32, key: &KeyingMaterial, pad: bool, lifetime: bool) -> String {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(key.key_and_salt().as_slice());
+        let encoded = if pad { encoded.as_str() } else { encoded.trim_end_matches('=') };
+        let lifetime = if lifetime { "|2^31" } else { "" };
+        format!("{tag} {} inline:{encoded}{lifetime}", key.profile().name())
+    }
+}
+
+/// `|2^20` or `|1048576`, then `|MKI:LENGTH`; both optional. Gives the MKI's length.
+fn key_parameters<'a>(parts: impl Iterator<Item = &'a str>) -> Result<u8, String> {
+    let mut mki_len = 0;
+    let mut seen_lifetime = false;
+    for part in parts {
+        if let Some((value, length)) = part.split_once(':') {
+            let known = value.parse::<u32>().is_ok();
+            match length.parse::<u8>() {
+                Ok(length @ 1..=Crypto::MKI_BYTES_MAX) if known && mki_len == 0 => mki_len = length,
+                _ => return Err(format!("an MKI must be VALUE:LENGTH of at most {} bytes", Crypto::MKI_BYTES_MAX)),
+            }
+        } else {
+            // The lifetime is a promise of the peer to send new keys by then; it binds us to nothing.
+            let number = match part.strip_prefix("2^") {
+                Some(exponent) => exponent.parse::<u32>().is_ok_and(|exponent| exponent <= 48),
+                None => part.parse::<u64>().is_ok_and(|packets| packets > 0),
+            };
+            if !number || seen_lifetime || mki_len != 0 {
+                return Err("the lifetime must be a number of packets or a power of two up to 2^48".to_owned());
+            }
+            seen_lifetime = true;
+        }
+    }
+    Ok(mki_len)
+}
+
+/// Parameters that switch protection off are refused; those that change how keys are derived as well, as we do not
+/// (RFC 4568 6.3: a parameter that is not understood makes the line unusable).
+fn session_parameter(parameter: &str) -> Result<(), String> {
+    let name = parameter.split('=').next().unwrap_or(parameter).to_ascii_uppercase();
+    match name.as_str() {
+        "UNENCRYPTED_SRTP" | "UNENCRYPTED_SRTCP" | "UNAUTHENTICATED_SRTP" => {
+            Err(format!("{name} switches protection off"))
+        }
+        "KDR" if parameter.eq_ignore_ascii_case("KDR=0") => Ok(()),
+        "WSH" => Ok(()),
+        _ if name.starts_with('-') => Ok(()),
+        _ => Err(format!("session parameter {name} is not supported")),
+    }
+}
+
+impl MediaDescription {
+    /// The `a=crypto` lines that we can use, in the peer's order.
+    pub fn cryptos(&self) -> Result<Vec<Crypto>, SdpError> {
+        let mut cryptos: Vec<Crypto> = Vec::new();
+        for attribute in self.attributes().filter(|attribute| attribute.name == "crypto") {
+            if let Some(crypto) = Crypto::parse(attribute)? {
+                if cryptos.iter().any(|other| other.tag == crypto.tag) {
+                    return Err(attribute.line.error(format!("tag {} is used twice", crypto.tag)));
+                }
+                cryptos.push(crypto);
+            }
+        }
+        Ok(cryptos)
+    }
+}

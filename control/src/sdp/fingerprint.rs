@@ -1,0 +1,58 @@
+//! `a=fingerprint` (RFC 8122).
+
+use trestle_core::plan::Fingerprint;
+
+use super::{Attribute, MediaDescription, Sdp, SdpError};
+
+impl Sdp {
+    /// The certificate's digest. Of several the SHA-256 is taken, else the longest; hashes that we do not know are passed
+    /// over, and only if no other is there does that become an error.
+    pub fn fingerprint(&self, media: &MediaDescription) -> Result<Option<Fingerprint>, SdpError> {
+        let mut best: Option<(u8, Fingerprint)> = None;
+        let mut unknown: Option<Attribute<'_>> = None;
+        for attribute in self.attributes_of(media, "fingerprint") {
+            match read(attribute)? {
+                None => unknown = Some(attribute),
+                Some(found) if best.as_ref().is_none_or(|(rank, _)| found.0 > *rank) => best = Some(found),
+                Some(_) => {}
+            }
+        }
+        match (best, unknown) {
+            (Some((_, fingerprint)), _) => Ok(Some(fingerprint)),
+            (None, Some(attribute)) => Err(attribute.line.error("expected sha-256 (or sha-1, sha-384, sha-512)")),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// The digest with its rank. `None` for a hash that we do not know.
+fn read(attribute: Attribute<'_>) -> Result<Option<(u8, Fingerprint)>, SdpError> {
+    let value = attribute.required()?;
+    let (hash, digest) = value.split_once(' ').ok_or_else(|| attribute.line.error("expected HASH XX:XX:..."))?;
+    let hash = hash.to_ascii_lowercase();
+    if !matches!(hash.as_str(), "sha-1" | "sha-256" | "sha-384" | "sha-512") {
+        return Ok(None);
+    }
+    let bytes: Option<Vec<u8>> = digest
+        .trim()
+        .split(':')
+        .map(|pair| match pair.as_bytes() {
+            [a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => u8::from_str_radix(pair, 16).ok(),
+            _ => None,
+        })
+        .collect();
+    let bytes = bytes.ok_or_else(|| attribute.line.error("the digest is not hexadecimal in pairs"))?;
+    let wrong = |_| attribute.line.error(format!("the digest has not the length of {hash}"));
+    Ok(Some(match hash.as_str() {
+        "sha-1" => (0, Fingerprint::Sha1(bytes.try_into().map_err(wrong)?)),
+        "sha-256" => (3, Fingerprint::Sha256(bytes.try_into().map_err(wrong)?)),
+        "sha-384" => (1, Fingerprint::Sha384(bytes.try_into().map_err(wrong)?)),
+        _ => (2, Fingerprint::Sha512(bytes.try_into().map_err(wrong)?)),
+    }))
+}
+
+/// A SHA-256 digest as `a=fingerprint` writes it: upper case, colons between (RFC 8122 section 5).
+pub fn sha256_text(digest: &[u8; 32]) -> String {
+    let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    pairs.join(":")
+}

@@ -1,13 +1,56 @@
-//! One direction of a secured leg.
+//! One direction of a secured leg: its session keys, and what is remembered of each stream.
 
-use trestle_wire::Ssrc;
+use arrayvec::ArrayVec;
+use trestle_wire::{Seq, Ssrc};
 
-use crate::KeyingMaterial;
+use crate::cipher::Cipher;
+use crate::index::{RTCP_INDEX_END, RTP_INDEX_END, guess, index};
+use crate::replay::ReplayWindow;
+use crate::{KeyingMaterial, Profile};
+
+/// Streams (SSRCs) that one direction carries under one key, see [`Context`].
+pub const SSRCS_MAX: usize = 16;
+
+/// A packet cannot be longer: what UDP carries, well under the 2^16 blocks of one keystream (RFC 3711 4.1.1).
+pub(crate) const PACKET_BYTES_MAX: usize = 65_535;
+
+/// The longest master key identifier that SDES can announce (RFC 4568 6.1).
+const MKI_BYTES_MAX: usize = 128;
 
 /// One direction of a secured leg.
+///
+/// # State
+///
+/// For each SSRC, the highest SRTP index with the replay window behind it, and the same for SRTCP. Nothing of this
+/// changes unless a packet has proved itself: whoever has not the key can move neither a roll-over counter nor a
+/// window, nor take a place among the SSRCs.
+///
+/// A direction carries up to [`SSRCS_MAX`] SSRCs for as long as its key lives. None is ever forgotten, for its packets
+/// could then be replayed; the next one is refused. Peers change SSRC on a transfer or after hold, not on every packet,
+/// and a re-key starts a new context.
+///
+/// # Where a stream starts
+///
+/// Of a stream that is new to the context the roll-over counter is not known. It is 0 unless the peer started close to
+/// a wrap and its first packets were lost, when it is 1; both are tried, and what [`Context::with_roc_hint`] gave.
+/// This costs at most four authentications, and only until the first packet that proves itself.
 pub struct Context {
-    material: KeyingMaterial,
-    mki_len: usize,
+    pub(crate) profile: Profile,
+    pub(crate) rtp: Cipher,
+    pub(crate) rtcp: Cipher,
+    pub(crate) mki_len: usize,
+    roc_hint: Option<u32>,
+    /// Next SRTCP index to send, of all SSRCs together; `RTCP_INDEX_END` once all are used up.
+    srtcp_index: u32,
+    streams: ArrayVec<Stream, SSRCS_MAX>,
+}
+
+/// What is remembered of one SSRC.
+#[derive(Debug, Clone, Copy)]
+struct Stream {
+    ssrc: Ssrc,
+    rtp: ReplayWindow,
+    rtcp: ReplayWindow,
 }
 
 /// Why a packet was not protected. Nothing may be sent.
@@ -16,21 +59,22 @@ pub enum ProtectError {
     /// Not an RTP or RTCP packet, or no room for the tag behind it.
     #[error("not a packet, or no room for its tag")]
     Malformed,
-    /// The index was used under this key before (RFC 3711 9.1): encrypting again would reveal both payloads.
+    /// The index was used under this key before, or is so old that nobody can tell (RFC 3711 9.1): to encrypt twice
+    /// under one index reveals both payloads.
     #[error("packet index was used before")]
     IndexReused,
     /// 2^48 SRTP or 2^31 SRTCP packets were protected (RFC 3711 9.2). A new key is needed.
     #[error("all packet indices of this key are used up")]
     KeyExhausted,
-    /// More streams than one direction may carry.
-    #[error("too many SSRCs")]
+    /// One SSRC more than [`SSRCS_MAX`].
+    #[error("too many SSRCs under one key")]
     TooManySsrcs,
 }
 
 /// Why a packet was not believed. It goes no further, and nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnprotectError {
-    /// Not an SRTP or SRTCP packet.
+    /// Not an SRTP or SRTCP packet; also an SRTCP packet that is not encrypted.
     #[error("not an SRTP packet")]
     Malformed,
     /// The tag is wrong.
@@ -39,65 +83,183 @@ pub enum UnprotectError {
     /// The index was seen before, or is older than the replay window.
     #[error("replayed")]
     Replay,
-    /// Authentic, but of one stream more than one direction may carry.
-    #[error("too many SSRCs")]
+    /// One SSRC more than [`SSRCS_MAX`]. Not authenticated.
+    #[error("too many SSRCs under one key")]
     TooManySsrcs,
 }
 
 impl Context {
-    /// A context for one direction.
+    /// A context for one direction, with nothing sent or received yet.
     pub fn new(material: &KeyingMaterial) -> Self {
-        Self { material: material.clone(), mki_len: 0 }
+        Self {
+            profile: material.profile(),
+            rtp: Cipher::rtp(material),
+            rtcp: Cipher::rtcp(material),
+            mki_len: 0,
+            roc_hint: None,
+            srtcp_index: 0,
+            streams: ArrayVec::new(),
+        }
     }
 
-    /// Takes packets with a master key identifier of `mki_len` bytes before the tag (RFC 3711 3.1).
+    /// Received packets carry a master key identifier of `mki_len` bytes (RFC 3711 3.1), 0 for none, at
+    /// most 128 (RFC 4568 6.1). It is taken off and not looked at: only one key is current, and a packet under another fails authentication. None is ever sent.
     pub fn with_mki_len(mut self, mki_len: usize) -> Self {
-        self.mki_len = mki_len;
+        self.mki_len = mki_len.min(MKI_BYTES_MAX);
         self
     }
 
-    /// Protects the RTP packet `buf[..len]` in place and gives the length of the SRTP packet.
-    pub fn protect_rtp(&mut self, buf: &mut [u8], len: usize) -> Result<usize, ProtectError> {
-        let _ = (buf, len, &self.material, self.mki_len);
-        Err(ProtectError::Malformed)
+    /// A received stream may also start in the roll-over `roc` or the one after it. For a new key in the middle of a
+    /// stream, where the peer may keep its counter (RFC 3711 3.3.1) or start again from 0 (RFC 4568 7.1.4).
+    pub fn with_roc_hint(mut self, roc: u32) -> Self {
+        self.roc_hint = Some(roc);
+        self
     }
 
-    /// Authenticates and decrypts an SRTP packet in place and gives the length of the RTP packet.
-    pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<usize, UnprotectError> {
-        let _ = packet;
-        Err(UnprotectError::Malformed)
+    /// The profile.
+    pub fn profile(&self) -> Profile {
+        self.profile
     }
 
-    /// Protects the compound RTCP packet `buf[..len]` in place and gives the length of the SRTCP packet.
-    pub fn protect_rtcp(&mut self, buf: &mut [u8], len: usize) -> Result<usize, ProtectError> {
-        let _ = (buf, len);
-        Err(ProtectError::Malformed)
+    /// SSRCs that have sent or received under this key.
+    pub fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + '_ {
+        self.streams.iter().map(|stream| stream.ssrc)
     }
 
-    /// Authenticates and decrypts an SRTCP packet in place and gives the length of the RTCP packet.
-    pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, UnprotectError> {
-        let _ = packet;
-        Err(UnprotectError::Malformed)
-    }
-
-    /// The highest SRTP index of `ssrc` so far.
+    /// The highest SRTP index (`ROC << 16 | seq`) of `ssrc` so far; `None` before its first packet.
     pub fn rtp_index(&self, ssrc: Ssrc) -> Option<u64> {
-        let _ = ssrc;
-        None
+        self.stream(ssrc).and_then(|stream| stream.rtp.highest())
     }
 
-    /// Continues `ssrc` after `index`.
+    /// Continues `ssrc` after `index`: everything up to it counts as sent or received. Ignored if `index` is not of 48
+    /// bits or there is no place for another SSRC.
     pub fn set_rtp_index(&mut self, ssrc: Ssrc, index: u64) {
-        let _ = (ssrc, index);
+        if index < RTP_INDEX_END
+            && let Some(stream) = self.stream_or_new(ssrc)
+        {
+            stream.rtp = ReplayWindow::after(index);
+        }
     }
 
-    /// The next SRTCP index to send.
+    /// The next SRTCP index to send, 0 to 2^31. It is one counter for all SSRCs that send under this key.
     pub fn srtcp_index(&self) -> u32 {
-        0
+        self.srtcp_index
     }
 
-    /// Continues sending SRTCP at `index`.
+    /// Continues sending SRTCP at `index`; beyond 2^31 the key counts as used up.
     pub fn set_srtcp_index(&mut self, index: u32) {
-        let _ = index;
+        self.srtcp_index = index.min(RTCP_INDEX_END);
+    }
+
+    /// The highest SRTCP index received from `ssrc`; `None` before its first packet.
+    pub fn received_srtcp_index(&self, ssrc: Ssrc) -> Option<u32> {
+        self.stream(ssrc).and_then(|stream| stream.rtcp.highest()).map(|index| index as u32)
+    }
+
+    /// Continues receiving SRTCP of `ssrc` after `index`, as [`Context::set_rtp_index`] does for SRTP.
+    pub fn set_received_srtcp_index(&mut self, ssrc: Ssrc, index: u32) {
+        if index < RTCP_INDEX_END
+            && let Some(stream) = self.stream_or_new(ssrc)
+        {
+            stream.rtcp = ReplayWindow::after(u64::from(index));
+        }
+    }
+
+    /// Takes the index under which the packet `seq` of `ssrc` is to be sent. It is used from now on, whatever happens.
+    pub(crate) fn take_rtp_index(&mut self, ssrc: Ssrc, seq: Seq) -> Result<u64, ProtectError> {
+        let stream = self.stream_or_new(ssrc).ok_or(ProtectError::TooManySsrcs)?;
+        let index = match stream.rtp.highest() {
+            Some(highest) => guess(highest, seq).ok_or(ProtectError::KeyExhausted)?,
+            None => index(0, seq),
+        };
+        if !stream.rtp.is_new(index) {
+            return Err(ProtectError::IndexReused);
+        }
+        stream.rtp.commit(index);
+        Ok(index)
+    }
+
+    /// Takes the index of the next SRTCP packet to send: from 0 up by one (RFC 3711 3.4), and never round.
+    pub(crate) fn take_rtcp_index(&mut self) -> Result<u32, ProtectError> {
+        if self.srtcp_index >= RTCP_INDEX_END {
+            return Err(ProtectError::KeyExhausted);
+        }
+        let index = self.srtcp_index;
+        self.srtcp_index += 1;
+        Ok(index)
+    }
+
+    /// The indices that a received packet may have: one if the stream is known, else one per possible start.
+    pub(crate) fn rtp_candidates(&self, ssrc: Ssrc, seq: Seq) -> Result<ArrayVec<u64, 4>, UnprotectError> {
+        let stream = self.stream(ssrc);
+        if let Some(Stream { rtp, .. }) = stream
+            && let Some(highest) = rtp.highest()
+        {
+            // Past the last roll-over there is no index, and nothing authentic.
+            let index = guess(highest, seq).ok_or(UnprotectError::AuthFailed)?;
+            return if rtp.is_new(index) { Ok(ArrayVec::from_iter([index])) } else { Err(UnprotectError::Replay) };
+        }
+        if stream.is_none() && self.streams.is_full() {
+            return Err(UnprotectError::TooManySsrcs);
+        }
+        let hinted = self.roc_hint.into_iter().flat_map(|roc| [Some(roc), roc.checked_add(1)]).flatten();
+        let mut candidates = ArrayVec::new();
+        for roc in [0, 1].into_iter().chain(hinted) {
+            let candidate = index(roc, seq);
+            if !candidates.contains(&candidate) {
+                candidates.push(candidate);
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Whether an SRTCP packet may be new.
+    pub(crate) fn check_rtcp(&self, ssrc: Ssrc, index: u32) -> Result<(), UnprotectError> {
+        match self.stream(ssrc) {
+            Some(stream) if stream.rtcp.is_new(u64::from(index)) => Ok(()),
+            Some(_) => Err(UnprotectError::Replay),
+            None if self.streams.is_full() => Err(UnprotectError::TooManySsrcs),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers an SRTP packet that has proved itself.
+    pub(crate) fn commit_rtp(&mut self, ssrc: Ssrc, index: u64) {
+        if let Some(stream) = self.stream_or_new(ssrc) {
+            stream.rtp.commit(index);
+        }
+    }
+
+    /// Remembers an SRTCP packet that has proved itself.
+    pub(crate) fn commit_rtcp(&mut self, ssrc: Ssrc, index: u32) {
+        if let Some(stream) = self.stream_or_new(ssrc) {
+            stream.rtcp.commit(u64::from(index));
+        }
+    }
+
+    fn stream(&self, ssrc: Ssrc) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.ssrc == ssrc)
+    }
+
+    fn stream_or_new(&mut self, ssrc: Ssrc) -> Option<&mut Stream> {
+        let at = match self.streams.iter().position(|stream| stream.ssrc == ssrc) {
+            Some(at) => at,
+            None => {
+                let stream = Stream { ssrc, rtp: ReplayWindow::default(), rtcp: ReplayWindow::default() };
+                self.streams.try_push(stream).ok()?;
+                self.streams.len() - 1
+            }
+        };
+        self.streams.get_mut(at)
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("profile", &self.profile)
+            .field("srtcp_index", &self.srtcp_index)
+            .field("streams", &self.streams)
+            .finish_non_exhaustive()
     }
 }

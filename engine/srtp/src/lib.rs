@@ -6,11 +6,19 @@
 //! Where keys come from is not known here. SDES (RFC 4568) hands over key and salt as signalled, DTLS-SRTP (RFC 5764)
 //! as exported from the handshake, see [`KeyingMaterial::from_dtls`].
 
+mod cipher;
 mod context;
+mod index;
+mod kdf;
 mod keys;
 mod profile;
+mod replay;
+mod rtcp;
+mod rtp;
+#[cfg(test)]
+mod tests;
 
-pub use context::{Context, ProtectError, UnprotectError};
+pub use context::{Context, ProtectError, SSRCS_MAX, UnprotectError};
 pub use keys::{KeyLengthError, KeyingMaterial};
 pub use profile::Profile;
 

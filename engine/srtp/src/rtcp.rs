@@ -1,0 +1,119 @@
+//! SRTCP packets (RFC 3711 3.4, RFC 7714 9).
+//!
+//! ```text
+//! AES-CM   8 bytes | encrypted rest | E + index | MKI | tag       tag over all before the MKI
+//! AES-GCM  8 bytes | encrypted rest | tag | E + index | MKI       tag over all but the MKI
+//! ```
+//! The first 8 bytes of the compound packet, up to the sender's SSRC, travel in clear.
+//!
+//! The E flag says "encrypted". It is always set on what we send and demanded of what we receive: `UNENCRYPTED_SRTCP`
+//! is never agreed to, so a cleared flag can only be a mistake or somebody trying, and must not switch encryption off.
+
+use trestle_wire::Ssrc;
+
+use crate::cipher::{Cipher, GCM_TAG_LEN};
+use crate::context::{Context, PACKET_BYTES_MAX, ProtectError, UnprotectError};
+
+/// Bytes in clear: the first header and the sender's SSRC.
+const CLEAR_LEN: usize = 8;
+
+/// Bytes of the E flag and index.
+const INDEX_LEN: usize = 4;
+
+const E_FLAG: u32 = 1 << 31;
+
+impl Context {
+    /// Protects the compound RTCP packet `buf[..len]` in place and gives the length of the SRTCP packet.
+    ///
+    /// `buf` needs [`crate::OVERHEAD_MAX`] spare bytes behind the packet. On error nothing may be sent.
+    pub fn protect_rtcp(&mut self, buf: &mut [u8], len: usize) -> Result<usize, ProtectError> {
+        let ssrc = buf.get(..len).and_then(sender).ok_or(ProtectError::Malformed)?;
+        let end = len + INDEX_LEN + self.profile.rtcp_tag_len();
+        if end > buf.len() || end > PACKET_BYTES_MAX {
+            return Err(ProtectError::Malformed);
+        }
+
+        let index = self.take_rtcp_index()?;
+        let word = (E_FLAG | index).to_be_bytes();
+        let (packet, trailer) = buf[..end].split_at_mut(len);
+        let (clear, secret) = packet.split_at_mut(CLEAR_LEN);
+        match &self.rtcp {
+            Cipher::Cm(cm) => {
+                cm.apply(ssrc, u64::from(index), secret);
+                let tag = cm.sign([packet, &word]);
+                let (word_out, tag_out) = trailer.split_at_mut(INDEX_LEN);
+                word_out.copy_from_slice(&word);
+                tag_out.copy_from_slice(&tag.as_ref()[..tag_out.len()]);
+            }
+            Cipher::Gcm(gcm) => {
+                let tag = gcm.seal(ssrc, u64::from(index), &aad(clear, word), secret);
+                let (tag_out, word_out) = trailer.split_at_mut(GCM_TAG_LEN);
+                tag_out.copy_from_slice(&tag);
+                word_out.copy_from_slice(&word);
+            }
+        }
+        Ok(end)
+    }
+
+    /// Authenticates and decrypts an SRTCP packet in place and gives the length of the RTCP packet at its start.
+    ///
+    /// On error the packet's content is not to be used, and nothing in the context has changed.
+    pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, UnprotectError> {
+        let trailer_len = INDEX_LEN + self.profile.rtcp_tag_len() + self.mki_len;
+        let len = packet.len().checked_sub(trailer_len).ok_or(UnprotectError::Malformed)?;
+        let ssrc = sender(&packet[..len]).ok_or(UnprotectError::Malformed)?;
+        if packet.len() > PACKET_BYTES_MAX {
+            return Err(UnprotectError::Malformed);
+        }
+
+        let (body, trailer) = packet.split_at_mut(len);
+        let (word, tag) = match &self.rtcp {
+            Cipher::Cm(_) => {
+                let (word, rest) = trailer.split_at(INDEX_LEN);
+                (word, &rest[self.mki_len..])
+            }
+            Cipher::Gcm(_) => {
+                let (tag, rest) = trailer.split_at(GCM_TAG_LEN);
+                (&rest[..INDEX_LEN], tag)
+            }
+        };
+        let word = [word[0], word[1], word[2], word[3]];
+        let value = u32::from_be_bytes(word);
+        if value & E_FLAG == 0 {
+            return Err(UnprotectError::Malformed);
+        }
+        let index = value & !E_FLAG;
+        self.check_rtcp(ssrc, index)?;
+
+        match &self.rtcp {
+            Cipher::Cm(cm) => {
+                if !cm.verify([body, &word], tag) {
+                    return Err(UnprotectError::AuthFailed);
+                }
+                cm.apply(ssrc, u64::from(index), &mut body[CLEAR_LEN..]);
+            }
+            Cipher::Gcm(gcm) => {
+                let (clear, secret) = body.split_at_mut(CLEAR_LEN);
+                if !gcm.open(ssrc, u64::from(index), &aad(clear, word), tag, secret) {
+                    return Err(UnprotectError::AuthFailed);
+                }
+            }
+        }
+        self.commit_rtcp(ssrc, index);
+        Ok(len)
+    }
+}
+
+/// The SSRC of whoever sent a compound packet; `None` if it is not RTCP.
+fn sender(packet: &[u8]) -> Option<Ssrc> {
+    let clear: &[u8; CLEAR_LEN] = packet.first_chunk()?;
+    (clear[0] >> 6 == 2).then(|| Ssrc(u32::from_be_bytes([clear[4], clear[5], clear[6], clear[7]])))
+}
+
+/// What GCM authenticates without encrypting (RFC 7714 9.2).
+fn aad(clear: &[u8], word: [u8; INDEX_LEN]) -> [u8; CLEAR_LEN + INDEX_LEN] {
+    let mut aad = [0; CLEAR_LEN + INDEX_LEN];
+    aad[..CLEAR_LEN].copy_from_slice(clear);
+    aad[CLEAR_LEN..].copy_from_slice(&word);
+    aad
+}

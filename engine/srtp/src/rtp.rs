@@ -1,0 +1,97 @@
+//! SRTP packets (RFC 3711 3.1, RFC 7714 8).
+//!
+//! ```text
+//! AES-CM   header | encrypted payload | MKI | tag       tag over header, encrypted payload and ROC
+//! AES-GCM  header | encrypted payload | tag | MKI       tag over header and payload
+//! ```
+//! The header, with CSRCs and extension, travels in clear.
+
+use trestle_wire::rtp::{header_len, read_header};
+
+use crate::cipher::{Cipher, Gcm};
+use crate::context::{Context, PACKET_BYTES_MAX, ProtectError, UnprotectError};
+use crate::index::roc;
+
+/// GCM cannot prove a packet without decrypting it, so a guess that may be wrong decrypts to here. Longer packets than
+/// this get one guess.
+const SCRATCH_BYTES: usize = 2_048;
+
+impl Context {
+    /// Protects the RTP packet `buf[..len]` in place and gives the length of the SRTP packet.
+    ///
+    /// `buf` needs [`crate::OVERHEAD_MAX`] spare bytes behind the packet. The sequence number in the header decides the
+    /// index; on error nothing may be sent, whatever `buf` holds.
+    pub fn protect_rtp(&mut self, buf: &mut [u8], len: usize) -> Result<usize, ProtectError> {
+        let packet = buf.get(..len).ok_or(ProtectError::Malformed)?;
+        let end = len + self.profile.rtp_tag_len();
+        let header = read_header(packet).map_err(|_| ProtectError::Malformed)?;
+        let payload_start = header_len(packet).map_err(|_| ProtectError::Malformed)?;
+        if end > buf.len() || end > PACKET_BYTES_MAX {
+            return Err(ProtectError::Malformed);
+        }
+
+        let index = self.take_rtp_index(header.ssrc, header.seq)?;
+        match &self.rtp {
+            Cipher::Cm(cm) => {
+                cm.apply(header.ssrc, index, &mut buf[payload_start..len]);
+                let tag = cm.sign([&buf[..len], &roc(index).to_be_bytes()]);
+                buf[len..end].copy_from_slice(&tag.as_ref()[..end - len]);
+            }
+            Cipher::Gcm(gcm) => {
+                let (aad, payload) = buf[..len].split_at_mut(payload_start);
+                let tag = gcm.seal(header.ssrc, index, aad, payload);
+                buf[len..end].copy_from_slice(&tag);
+            }
+        }
+        Ok(end)
+    }
+
+    /// Authenticates and decrypts an SRTP packet in place and gives the length of the RTP packet at its start.
+    ///
+    /// On error the packet's content is not to be used, and nothing in the context has changed.
+    pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<usize, UnprotectError> {
+        let trailer_len = self.profile.rtp_tag_len() + self.mki_len;
+        let len = packet.len().checked_sub(trailer_len).ok_or(UnprotectError::Malformed)?;
+        let header = read_header(&packet[..len]).map_err(|_| UnprotectError::Malformed)?;
+        let payload_start = header_len(&packet[..len]).map_err(|_| UnprotectError::Malformed)?;
+        if packet.len() > PACKET_BYTES_MAX {
+            return Err(UnprotectError::Malformed);
+        }
+
+        let candidates = self.rtp_candidates(header.ssrc, header.seq)?;
+        let (body, trailer) = packet.split_at_mut(len);
+        let index = match &self.rtp {
+            Cipher::Cm(cm) => {
+                let tag = &trailer[self.mki_len..];
+                let index = candidates.into_iter().find(|index| cm.verify([body, &roc(*index).to_be_bytes()], tag));
+                let index = index.ok_or(UnprotectError::AuthFailed)?;
+                cm.apply(header.ssrc, index, &mut body[payload_start..]);
+                index
+            }
+            Cipher::Gcm(gcm) => {
+                let tag = &trailer[..self.profile.rtp_tag_len()];
+                let (aad, payload) = body.split_at_mut(payload_start);
+                let index = match candidates.as_slice() {
+                    [only] => *only,
+                    several => {
+                        let proved = several.iter().find(|index| proves(gcm, header.ssrc, **index, aad, tag, payload));
+                        // None if the packet is too long to try, or wrong, which the last attempt will say.
+                        *proved.or(several.first()).ok_or(UnprotectError::AuthFailed)?
+                    }
+                };
+                if !gcm.open(header.ssrc, index, aad, tag, payload) {
+                    return Err(UnprotectError::AuthFailed);
+                }
+                index
+            }
+        };
+        self.commit_rtp(header.ssrc, index);
+        Ok(len)
+    }
+}
+
+/// True if `payload` is authentic under `index`; it stays as it is.
+fn proves(gcm: &Gcm, ssrc: trestle_wire::Ssrc, index: u64, aad: &[u8], tag: &[u8], payload: &[u8]) -> bool {
+    let mut scratch = zeroize::Zeroizing::new([0; SCRATCH_BYTES]);
+    gcm.verify(ssrc, index, aad, tag, payload, scratch.as_mut())
+}

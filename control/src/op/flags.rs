@@ -118,7 +118,8 @@ impl Flags {
         if self.warnings.len() < Self::WARNINGS_MAX {
             let mut warning: String = warning.into();
             if warning.len() > Self::WARNING_BYTES_MAX {
-                warning.truncate(warning.floor_char_boundary(Self::WARNING_BYTES_MAX));
+                let end = (0..=Self::WARNING_BYTES_MAX).rev().find(|end| warning.is_char_boundary(*end));
+                warning.truncate(end.unwrap_or(0));
                 warning.push_str("...");
             }
             self.warnings.push(warning);

@@ -1,13 +1,21 @@
 //! Operations: what a request asks for, typed. No bytes, no dictionaries beyond this point.
 
 pub mod codec_spec;
+mod flag_string;
 pub mod flags;
+pub mod request;
+mod word_tables;
+pub mod words;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 pub use codec_spec::{CodecList, CodecSpec};
 pub use flags::Flags;
+pub use request::{OpError, Request};
 
 /// Longest call-id, tag or label, in bytes. SIP sets no limit; real ones stay under 150.
 pub const NAME_BYTES_MAX: usize = 255;

@@ -1,1 +1,16 @@
-//! placeholder
+//! The edge of the engine: sockets, poller, clock, entropy, worker threads and the mailboxes between them.
+//!
+//! Nothing here knows what a packet means. One [`Worker`] is one thread that owns one [`trestle_core::Shard`] with all
+//! its sockets; it and the control thread talk through bounded [`mailbox`]es and share nothing else.
+
+pub mod clock;
+pub mod entropy;
+pub mod mailbox;
+mod poller;
+pub mod ports;
+pub mod socket;
+pub mod worker;
+
+pub use mailbox::Busy;
+pub use ports::{InterfacePorts, PortRange};
+pub use worker::{FromShard, IoCounts, ShardMessage, StartError, Worker, WorkerConfig};

@@ -1,0 +1,20 @@
+//! The only place that reads a clock. Once per receive batch, once per wake-up, once at the start.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use trestle_core::Epoch;
+
+/// The monotonic clock.
+#[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Both clocks at one moment. A wall clock before 1970 counts as 1970.
+#[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+pub fn sample_epoch() -> Epoch {
+    Epoch {
+        instant: Instant::now(),
+        unix: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO),
+    }
+}

@@ -1,0 +1,89 @@
+//! Bounded mailboxes between threads. A full mailbox is an error for the sender, never a wait: neither the media
+//! threads nor the control thread may stand still because the other one does.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+
+use mio::Waker;
+
+/// The mailbox is full, or its reader is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("busy")]
+pub struct Busy;
+
+/// The writing end. Clones write into the same mailbox.
+#[derive(Debug)]
+pub struct Sender<T> {
+    messages: SyncSender<T>,
+    reader: Arc<Waker>,
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { messages: self.messages.clone(), reader: Arc::clone(&self.reader) }
+    }
+}
+
+impl<T> Sender<T> {
+    /// Puts a message in and wakes the reader's poller.
+    ///
+    /// # Errors
+    /// [`Busy`] if there is no room or nobody reads any more; the message is dropped.
+    pub fn send(&self, message: T) -> Result<(), Busy> {
+        self.try_send(message).map_err(|_message| Busy)
+    }
+
+    /// As [`Sender::send`], but gives the message back if there is no room.
+    ///
+    /// # Errors
+    /// The message, if there is no room or nobody reads any more.
+    pub fn try_send(&self, message: T) -> Result<(), T> {
+        match self.messages.try_send(message) {
+            Ok(()) => {
+                self.wake();
+                Ok(())
+            }
+            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => Err(message),
+        }
+    }
+
+    /// Wakes the reader without a message.
+    pub fn wake(&self) {
+        // Writing to an eventfd fails only if its poller is gone; then nobody needs to be woken.
+        let _: io::Result<()> = self.reader.wake();
+    }
+}
+
+/// A mailbox with room for `capacity` messages whose reader sleeps in the poller of `reader`.
+pub fn channel<T>(capacity: usize, reader: Arc<Waker>) -> (Sender<T>, Receiver<T>) {
+    let (messages, receiver) = mpsc::sync_channel(capacity);
+    (Sender { messages, reader }, receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{Events, Poll, Token};
+
+    use super::*;
+
+    #[test]
+    fn a_message_wakes_the_reader_and_a_full_mailbox_refuses_at_once() {
+        let mut poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(7)).unwrap());
+        let (sender, receiver) = channel(2, waker);
+        assert_eq!(sender.send(1), Ok(()));
+        assert_eq!(sender.clone().send(2), Ok(()));
+        assert_eq!(sender.send(3), Err(Busy));
+
+        let mut events = Events::with_capacity(4);
+        poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
+        assert_eq!(events.iter().map(|event| event.token()).collect::<Vec<_>>(), [Token(7)]);
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2]);
+
+        drop(receiver);
+        assert_eq!(sender.send(4), Err(Busy));
+    }
+}

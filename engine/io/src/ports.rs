@@ -1,0 +1,176 @@
+//! Which ports a worker may bind, and when a port that was used may be used again.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use trestle_core::{InterfaceId, PortPair, SocketId};
+
+use crate::poller::Poller;
+
+/// How long the ports of an ended leg stay bound with nobody behind them, so that a peer which has not heard of the
+/// end yet does not talk into the next call. A lost BYE is sent again after 0.5, 1 and 2 s (RFC 3261 timer E); with
+/// the third attempt and its round trip a living peer has heard.
+pub const QUARANTINE: Duration = Duration::from_secs(5);
+
+/// The quarantine when the range has nothing else left: packets that were on their way when the call ended are gone.
+pub const QUARANTINE_MIN: Duration = Duration::from_millis(500);
+
+/// Ports of the range tried for one pair before giving up until the next command: another program may hold many of
+/// them, and each attempt takes time from media.
+const BIND_TRIES_MAX: usize = 16;
+
+/// Even ports and their odd neighbours (RFC 3550 section 11), `port-min` to `port-max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortRange {
+    min: u16,
+    max: u16,
+}
+
+impl PortRange {
+    /// The range of ports from `min` to `max`, both included; `None` if it holds no pair.
+    pub fn new(min: u16, max: u16) -> Option<Self> {
+        let range = Self { min, max };
+        (min > 0 && range.rtp_ports().next().is_some()).then_some(range)
+    }
+
+    /// The even ports of all pairs.
+    pub(crate) fn rtp_ports(self) -> impl Iterator<Item = u16> {
+        (self.min..self.max).filter(|port| port % 2 == 0)
+    }
+
+    /// How many pairs there are.
+    pub fn pairs(self) -> usize {
+        self.rtp_ports().count()
+    }
+}
+
+/// Local addresses of a logical interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InterfacePorts {
+    /// The interface.
+    pub interface: InterfaceId,
+    /// Its IPv4 address.
+    pub v4: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl InterfacePorts {
+    /// The address of one family.
+    pub fn address(&self, ipv6: bool) -> Option<IpAddr> {
+        if ipv6 { self.v6.map(IpAddr::V6) } else { self.v4.map(IpAddr::V4) }
+    }
+}
+
+/// Ports of one local address that this worker may bind and does not hold. Two interfaces may share an address, so
+/// the range belongs to the address.
+#[derive(Debug)]
+struct Free {
+    address: IpAddr,
+    rtp_ports: Vec<u16>,
+}
+
+/// The ports of one worker.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    free: Vec<Free>,
+    /// Released pairs, the oldest first.
+    quarantine: VecDeque<(Instant, PortPair)>,
+    /// A pair was wanted in need and there was none.
+    starved: bool,
+}
+
+impl Ports {
+    /// Workers share the range pair by pair: the kernel delivers by port, so a port belongs to one thread.
+    pub(crate) fn new(interfaces: &[InterfacePorts], range: PortRange, worker: usize, workers: usize) -> Self {
+        let mut free: Vec<Free> = Vec::new();
+        for address in interfaces.iter().flat_map(|of| [of.address(false), of.address(true)]).flatten() {
+            if free.iter().all(|known| known.address != address) {
+                free.push(Free {
+                    address,
+                    rtp_ports: range.rtp_ports().skip(worker).step_by(workers.max(1)).collect(),
+                });
+            }
+        }
+        Self { free, quarantine: VecDeque::new(), starved: false }
+    }
+
+    /// Binds a pair on a random free port of `address`: who guesses ports shall have to guess all of them.
+    ///
+    /// # Errors
+    /// `AddrInUse` if no free port could be found, or what the system says (too many open files, unknown address).
+    pub(crate) fn bind(
+        &mut self,
+        poller: &mut Poller,
+        address: IpAddr,
+        mut random: impl FnMut() -> io::Result<u32>,
+    ) -> io::Result<PortPair> {
+        let free = self.free.iter_mut().find(|free| free.address == address).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        // Ports that another program holds are moved behind the candidates and stay in the list for the next time.
+        let mut candidates = free.rtp_ports.len();
+        for _ in 0..BIND_TRIES_MAX.min(candidates) {
+            let chosen = random()? as usize % candidates;
+            match open_pair(poller, address, free.rtp_ports[chosen]) {
+                Ok(pair) => {
+                    free.rtp_ports.swap_remove(chosen);
+                    return Ok(pair);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    candidates -= 1;
+                    free.rtp_ports.swap(chosen, candidates);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AddrInUse.into())
+    }
+
+    /// Keeps a released pair bound for a while.
+    pub(crate) fn release(&mut self, now: Instant, poller: &mut Poller, pair: PortPair) {
+        poller.quarantine(pair.rtp);
+        poller.quarantine(pair.rtcp);
+        self.quarantine.push_back((now, pair));
+    }
+
+    /// Says whether somebody is in need of a pair that could not be had; this shortens the quarantine.
+    pub(crate) fn set_starved(&mut self, starved: bool) {
+        self.starved = starved;
+    }
+
+    /// Closes what was long enough in quarantine. Says whether there was any.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, poller: &mut Poller) -> bool {
+        let before = self.quarantine.len();
+        while self.poll_timeout().is_some_and(|end| end <= now) {
+            let Some((_, pair)) = self.quarantine.pop_front() else { break };
+            poller.close(pair.rtp);
+            poller.close(pair.rtcp);
+            if let Some(free) = self.free.iter_mut().find(|free| free.address == pair.rtp_addr.ip()) {
+                free.rtp_ports.push(pair.rtp_addr.port());
+            }
+        }
+        self.quarantine.len() < before
+    }
+
+    /// When the next pair leaves quarantine.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let (released, _) = self.quarantine.front()?;
+        Some(*released + if self.starved { QUARANTINE_MIN } else { QUARANTINE })
+    }
+}
+
+fn open_pair(poller: &mut Poller, address: IpAddr, rtp_port: u16) -> io::Result<PortPair> {
+    let (rtp, rtp_addr) = poller.open(SocketAddr::new(address, rtp_port))?;
+    let rtcp: io::Result<(SocketId, SocketAddr)> = poller.open(SocketAddr::new(address, rtp_port + 1));
+    match rtcp {
+        Ok((rtcp, rtcp_addr)) => Ok(PortPair { rtp, rtcp, rtp_addr, rtcp_addr }),
+        Err(error) => {
+            poller.close(rtp);
+            Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

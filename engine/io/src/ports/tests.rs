@@ -1,0 +1,119 @@
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use super::*;
+use crate::socket;
+
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+pub(crate) fn interface(id: u16) -> InterfacePorts {
+    InterfacePorts { interface: InterfaceId(id), v4: Some(Ipv4Addr::LOCALHOST), v6: None }
+}
+
+/// A stretch of `pairs` port pairs that nobody uses. Below the ports that the system gives out by itself, and never the
+/// same twice, so that tests that run side by side keep out of each other's way.
+pub(crate) fn unused_range(pairs: u16) -> PortRange {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..500 {
+        let offset = NEXT.fetch_add(pairs * 2, Ordering::Relaxed) as u32 + std::process::id() * 64;
+        let min = 10_000 + (offset % 20_000) as u16 / 2 * 2;
+        let max = min + pairs * 2 - 1;
+        if (min..=max).all(|port| socket::bind(SocketAddr::new(LOCAL, port), 4096).is_ok()) {
+            return PortRange::new(min, max).unwrap();
+        }
+    }
+    panic!("no stretch of {pairs} free port pairs on 127.0.0.1");
+}
+
+fn counting() -> impl FnMut() -> io::Result<u32> {
+    let mut n = 0_u32;
+    move || {
+        n = n.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+        Ok(n >> 8)
+    }
+}
+
+#[test]
+fn a_range_holds_only_whole_pairs() {
+    for (min, max, pairs) in
+        [(20_000, 20_001, 1), (20_001, 20_003, 1), (20_000, 20_004, 2), (65_534, 65_535, 1), (2, 3, 1)]
+    {
+        assert_eq!(PortRange::new(min, max).map(PortRange::pairs), Some(pairs), "{min}-{max}");
+    }
+    for (min, max) in [(20_000, 20_000), (20_001, 20_002), (20_002, 20_000), (0, 9)] {
+        assert_eq!(PortRange::new(min, max), None, "{min}-{max}");
+    }
+}
+
+#[test]
+fn every_pair_of_the_range_is_bound_once_and_then_there_is_none() {
+    let mut poller = Poller::new().unwrap();
+    let range = unused_range(4);
+    let mut ports = Ports::new(&[interface(0), interface(1)], range, 0, 1);
+    let mut random = counting();
+    let mut bound: Vec<u16> =
+        (0..4).map(|_| ports.bind(&mut poller, LOCAL, &mut random).unwrap().rtp_addr.port()).collect();
+    bound.sort_unstable();
+    assert_eq!(bound, range.rtp_ports().collect::<Vec<_>>());
+    assert_eq!(ports.bind(&mut poller, LOCAL, &mut random).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+}
+
+#[test]
+fn rtcp_is_on_the_odd_port_above_rtp() {
+    let mut poller = Poller::new().unwrap();
+    let pair = Ports::new(&[interface(0)], unused_range(2), 0, 1).bind(&mut poller, LOCAL, counting()).unwrap();
+    assert_eq!(pair.rtp_addr.port() % 2, 0);
+    assert_eq!(pair.rtcp_addr.port(), pair.rtp_addr.port() + 1);
+}
+
+#[test]
+fn workers_never_share_a_port() {
+    let range = PortRange::new(30_000, 30_019).unwrap();
+    let mut all: Vec<u16> =
+        (0..3).flat_map(|worker| Ports::new(&[interface(0)], range, worker, 3).free.remove(0).rtp_ports).collect();
+    all.sort_unstable();
+    assert_eq!(all, range.rtp_ports().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_port_that_another_program_holds_is_passed_over_and_found_again_later() {
+    let mut poller = Poller::new().unwrap();
+    let range = unused_range(2);
+    let other = socket::bind(SocketAddr::new(LOCAL, range.min + 1), 4096).unwrap();
+    let mut ports = Ports::new(&[interface(0)], range, 0, 1);
+    let mut random = counting();
+    assert_eq!(ports.bind(&mut poller, LOCAL, &mut random).unwrap().rtp_addr.port(), range.min + 2);
+    assert!(ports.bind(&mut poller, LOCAL, &mut random).is_err());
+    drop(other);
+    assert_eq!(ports.bind(&mut poller, LOCAL, &mut random).unwrap().rtp_addr.port(), range.min);
+}
+
+#[test]
+fn a_released_pair_stays_bound_until_its_quarantine_is_over() {
+    let mut poller = Poller::new().unwrap();
+    let mut ports = Ports::new(&[interface(0)], unused_range(1), 0, 1);
+    let start = crate::clock::now();
+    let pair = ports.bind(&mut poller, LOCAL, counting()).unwrap();
+    ports.release(start, &mut poller, pair);
+    assert_eq!(ports.poll_timeout(), Some(start + QUARANTINE));
+
+    assert!(!ports.handle_timeout(start + QUARANTINE - Duration::from_millis(1), &mut poller));
+    assert!(socket::bind(pair.rtp_addr, 4096).is_err(), "still bound");
+    assert!(ports.bind(&mut poller, LOCAL, counting()).is_err());
+
+    assert!(ports.handle_timeout(start + QUARANTINE, &mut poller));
+    assert_eq!(ports.poll_timeout(), None);
+    assert_eq!(ports.bind(&mut poller, LOCAL, counting()).unwrap().rtp_addr, pair.rtp_addr);
+}
+
+#[test]
+fn need_shortens_the_quarantine_but_does_not_end_it() {
+    let mut poller = Poller::new().unwrap();
+    let mut ports = Ports::new(&[interface(0)], unused_range(1), 0, 1);
+    let start = crate::clock::now();
+    let pair = ports.bind(&mut poller, LOCAL, counting()).unwrap();
+    ports.release(start, &mut poller, pair);
+    ports.set_starved(true);
+    assert!(!ports.handle_timeout(start + QUARANTINE_MIN - Duration::from_millis(1), &mut poller));
+    assert!(ports.handle_timeout(start + QUARANTINE_MIN, &mut poller));
+    assert!(ports.bind(&mut poller, LOCAL, counting()).is_ok());
+}

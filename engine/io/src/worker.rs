@@ -1,0 +1,422 @@
+//! One thread, one shard: everything that the shard wants from the world, and nothing that waits for anybody else.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use trestle_core::time::soonest;
+use trestle_core::{Answer, Command, Event, InterfaceId, Output, RequestId, Shard, ShardConfig, SocketId, limits};
+
+use crate::mailbox::{self, Busy, Sender};
+use crate::poller::{Poller, Received};
+use crate::ports::{InterfacePorts, PortRange, Ports};
+use crate::{clock, entropy};
+
+/// Commands that may wait for one shard. Each offer is one; at 1000 offers a second this is a second of standstill.
+pub const COMMANDS_WAITING_MAX: usize = 1024;
+
+/// Datagrams read from one socket before the next one has its turn.
+const SOCKET_BATCH: usize = 16;
+
+/// Datagrams read before timers and commands have their turn: a few milliseconds of decoding at the very worst.
+const TURN_DATAGRAMS: usize = 256;
+
+/// Commands taken before datagrams have their turn again.
+const TURN_COMMANDS: usize = 16;
+
+/// Pairs bound in one turn: binding a pair costs as much as ten packets.
+const TURN_PAIRS: usize = 4;
+
+/// Below this many pairs in stock the quarantine is cut short: two calls of two legs.
+const STOCK_LOW: usize = 4;
+
+/// Events that may wait for a control thread which does not read. Older ones are worth more: they say what went wrong.
+const EVENTS_WAITING_MAX: usize = 4096;
+
+/// While the control thread's mailbox is full, it is tried again after this time.
+const MAILBOX_RETRY: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// What a worker is started with.
+#[derive(Debug)]
+pub struct WorkerConfig {
+    /// Position of this worker among `workers`; it comes with every [`FromShard`].
+    pub worker: usize,
+    /// How many workers share the port range.
+    pub workers: usize,
+    /// The shard.
+    pub shard: ShardConfig,
+    /// Addresses to bind on.
+    pub interfaces: Vec<InterfacePorts>,
+    /// Ports to bind.
+    pub range: PortRange,
+}
+
+/// A message from a shard to the control thread.
+#[derive(Debug)]
+pub struct FromShard {
+    /// Which worker it comes from.
+    pub worker: usize,
+    /// What it says.
+    pub message: ShardMessage,
+}
+
+/// What a shard has to say.
+#[derive(Debug)]
+pub enum ShardMessage {
+    /// The answer to a command. Every command that was accepted by [`Worker::send`] gets one.
+    Answer(Box<Answer>),
+    /// Something happened.
+    Event(Event),
+}
+
+/// Why a worker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No port of the range can be bound on a configured address.
+    #[error("cannot bind a media port on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: IpAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No poller or no thread can be had.
+    #[error("cannot start a media thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// What went wrong at the edge of one worker since its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IoCounts {
+    /// Datagrams not sent because the socket's buffer was full.
+    pub send_blocked: u64,
+    /// Datagrams not sent for another reason: no route, forbidden, socket closed.
+    pub send_failed: u64,
+    /// Reads that failed.
+    pub receive_failed: u64,
+    /// Datagrams longer than [`limits::DATAGRAM_BYTES_MAX`].
+    pub oversize: u64,
+    /// Datagrams to the port of a call that has ended.
+    pub quarantined: u64,
+    /// Events that the control thread was too busy to take.
+    pub events_dropped: u64,
+    /// Ports that could not be bound when they were wanted.
+    pub bind_failed: u64,
+}
+
+/// [`IoCounts`] as the worker counts and others read. Touched only when something goes wrong, never per packet.
+#[derive(Debug, Default)]
+struct Counters {
+    send_blocked: AtomicU64,
+    send_failed: AtomicU64,
+    receive_failed: AtomicU64,
+    oversize: AtomicU64,
+    quarantined: AtomicU64,
+    events_dropped: AtomicU64,
+    bind_failed: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A running worker, as its owner sees it. Dropping it stops the thread.
+#[derive(Debug)]
+pub struct Worker {
+    commands: Sender<(RequestId, Command)>,
+    stop: Arc<AtomicBool>,
+    counters: Arc<Counters>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Binds the first stock of ports and starts the thread. Answers and events go to `control`.
+    ///
+    /// # Errors
+    /// If no port can be bound on one of the addresses, or the system gives no poller or thread.
+    pub fn start(config: WorkerConfig, control: Sender<FromShard>) -> Result<Self, StartError> {
+        let WorkerConfig { worker, workers, shard, interfaces, range } = config;
+        let poller = Poller::new()?;
+        let (commands, inbox) = mailbox::channel(COMMANDS_WAITING_MAX, poller.waker());
+        let stop = Arc::new(AtomicBool::new(false));
+        let counters = Arc::new(Counters::default());
+        let mut running = Running {
+            ports: Ports::new(&interfaces, range, worker, workers),
+            shard: Shard::new(shard),
+            poller,
+            worker,
+            interfaces,
+            inbox,
+            control,
+            waiting: Waiting::default(),
+            deadline: None,
+            refill: false,
+            stop: Arc::clone(&stop),
+            counters: Arc::clone(&counters),
+        };
+        running.first_stock()?;
+        let thread = thread::Builder::new().name(format!("media-{worker}")).spawn(move || running.run())?;
+        Ok(Self { commands, stop, counters, thread: Some(thread) })
+    }
+
+    /// Hands a command to the shard. Its answer comes as [`ShardMessage::Answer`].
+    ///
+    /// # Errors
+    /// [`Busy`] if [`COMMANDS_WAITING_MAX`] commands wait already, or the thread has died; there will be no answer.
+    pub fn send(&self, request: RequestId, command: Command) -> Result<(), Busy> {
+        self.commands.send((request, command))
+    }
+
+    /// What went wrong at the worker's sockets so far.
+    pub fn counts(&self) -> IoCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        IoCounts {
+            send_blocked: read(&self.counters.send_blocked),
+            send_failed: read(&self.counters.send_failed),
+            receive_failed: read(&self.counters.receive_failed),
+            oversize: read(&self.counters.oversize),
+            quarantined: read(&self.counters.quarantined),
+            events_dropped: read(&self.counters.events_dropped),
+            bind_failed: read(&self.counters.bind_failed),
+        }
+    }
+
+    /// Ends the thread after what it is doing now, and waits for it. Commands that wait are dropped; sockets are closed.
+    pub fn stop(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.commands.wake();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("a media thread had died of a panic");
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+/// What could not be handed to the control thread yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: std::collections::VecDeque<ShardMessage>,
+    /// Answers among them. While there is one, no further command is taken, so there is never more than a turn's worth.
+    answers: usize,
+}
+
+/// The thread's side.
+struct Running {
+    worker: usize,
+    shard: Shard,
+    poller: Poller,
+    ports: Ports,
+    interfaces: Vec<InterfacePorts>,
+    inbox: Receiver<(RequestId, Command)>,
+    control: Sender<FromShard>,
+    waiting: Waiting,
+    /// When the shard wants to be called.
+    deadline: Option<Instant>,
+    /// The shard's stock of ports may be short.
+    refill: bool,
+    stop: Arc<AtomicBool>,
+    counters: Arc<Counters>,
+}
+
+impl Running {
+    fn run(mut self) {
+        // One byte more than a datagram may have, to tell one that is longer from one that just fits.
+        let mut buffer = [0; limits::DATAGRAM_BYTES_MAX + 1];
+        let mut more = false;
+        while !self.stop.load(Ordering::Relaxed) {
+            let timeout = if more { Some(std::time::Duration::ZERO) } else { self.sleep_time() };
+            if let Err(error) = self.poller.wait(timeout) {
+                tracing::error!(%error, worker = self.worker, "cannot wait for packets; this media thread ends");
+                return;
+            }
+            // Packets first: a frame that has arrived is not late because the timer was looked at before it.
+            self.take_datagrams(&mut buffer);
+            self.do_what_is_due();
+            self.hand_over_waiting();
+            more = self.take_commands();
+            more |= self.refill_stock();
+        }
+    }
+
+    fn sleep_time(&self) -> Option<std::time::Duration> {
+        let wake_at = soonest(self.deadline, self.ports.poll_timeout());
+        // A clock is read only if there is something to wait for.
+        let sleep = wake_at.map(|at| at.saturating_duration_since(clock::now()));
+        if self.waiting.messages.is_empty() {
+            return sleep;
+        }
+        Some(sleep.map_or(MAILBOX_RETRY, |sleep| sleep.min(MAILBOX_RETRY)))
+    }
+
+    fn take_datagrams(&mut self, buffer: &mut [u8]) {
+        let mut taken = 0;
+        while taken < TURN_DATAGRAMS {
+            let Some(socket) = self.poller.next_ready() else { return };
+            taken += self.take_batch(socket, buffer);
+        }
+    }
+
+    /// Reads one socket, to its end or to the end of its turn.
+    fn take_batch(&mut self, socket: SocketId, buffer: &mut [u8]) -> usize {
+        let now = clock::now();
+        for taken in 0..SOCKET_BATCH {
+            match self.poller.receive(socket, buffer) {
+                Received::Datagram(len, _) if len > limits::DATAGRAM_BYTES_MAX => count(&self.counters.oversize),
+                Received::Datagram(len, remote) => {
+                    self.shard.handle_datagram(now, socket, remote, &mut buffer[..len]);
+                    self.drain(now);
+                }
+                Received::Quarantined => count(&self.counters.quarantined),
+                Received::Failed => count(&self.counters.receive_failed),
+                Received::Empty => return taken + 1,
+            }
+        }
+        self.poller.not_empty(socket);
+        SOCKET_BATCH
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = clock::now();
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.shard.handle_timeout(now);
+            self.drain(now);
+        }
+        self.refill |= self.ports.handle_timeout(now, &mut self.poller);
+    }
+
+    /// Takes a turn's worth of commands; says whether there may be more.
+    fn take_commands(&mut self) -> bool {
+        for _ in 0..TURN_COMMANDS {
+            if self.waiting.answers > 0 {
+                return false;
+            }
+            match self.inbox.try_recv() {
+                Ok((request, command)) => {
+                    let now = clock::now();
+                    self.shard.handle_command(now, request, command);
+                    self.drain(now);
+                    self.refill = true;
+                }
+                Err(TryRecvError::Empty) => return false,
+                // The owner is gone without a word.
+                Err(TryRecvError::Disconnected) => {
+                    self.stop.store(true, Ordering::Relaxed);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Does everything that the shard asks for.
+    fn drain(&mut self, now: Instant) {
+        loop {
+            match self.shard.poll_output() {
+                Output::Transmit(packet) => {
+                    if let Err(error) = self.poller.send(packet.socket, packet.remote, packet.tos, packet.bytes) {
+                        let blocked = error.kind() == io::ErrorKind::WouldBlock;
+                        count(if blocked { &self.counters.send_blocked } else { &self.counters.send_failed });
+                    }
+                }
+                Output::Reply(answer) => {
+                    self.waiting.messages.push_back(ShardMessage::Answer(answer));
+                    self.waiting.answers += 1;
+                }
+                Output::Event(event) => {
+                    if self.waiting.messages.len() < EVENTS_WAITING_MAX {
+                        self.waiting.messages.push_back(ShardMessage::Event(event));
+                    } else {
+                        count(&self.counters.events_dropped);
+                    }
+                }
+                Output::Release(pair) => {
+                    self.ports.release(now, &mut self.poller, pair);
+                    self.refill = true;
+                }
+                Output::Timeout(deadline) => {
+                    self.deadline = deadline;
+                    break;
+                }
+            }
+        }
+        self.hand_over_waiting();
+    }
+
+    fn hand_over_waiting(&mut self) {
+        while let Some(message) = self.waiting.messages.pop_front() {
+            let answer = matches!(message, ShardMessage::Answer(_));
+            if let Err(refused) = self.control.try_send(FromShard { worker: self.worker, message }) {
+                self.waiting.messages.push_front(refused.message);
+                return;
+            }
+            self.waiting.answers -= usize::from(answer);
+        }
+    }
+
+    fn first_stock(&mut self) -> Result<(), StartError> {
+        for interface in self.interfaces.clone() {
+            for ipv6 in [false, true] {
+                let Some(address) = interface.address(ipv6) else { continue };
+                for bound in 0..limits::PORT_STOCK {
+                    match self.add_pair(interface.interface, ipv6, address) {
+                        Ok(()) => {}
+                        Err(source) if bound == 0 => return Err(StartError::Bind { address, source }),
+                        Err(_) => break,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the shard's stock of ports up again, a few pairs per turn; says whether to go on in the next turn.
+    fn refill_stock(&mut self) -> bool {
+        if !std::mem::take(&mut self.refill) {
+            return false;
+        }
+        let wanted: Vec<_> = self.shard.ports_wanted().collect();
+        let mut starved = false;
+        for (interface, ipv6, pairs) in wanted {
+            let address = self.interfaces.iter().find(|known| known.interface == interface);
+            let Some(address) = address.and_then(|known| known.address(ipv6)) else { continue };
+            for added in 0..pairs.min(TURN_PAIRS) {
+                if let Err(error) = self.add_pair(interface, ipv6, address) {
+                    count(&self.counters.bind_failed);
+                    let in_need = limits::PORT_STOCK.saturating_sub(pairs - added) < STOCK_LOW;
+                    if in_need {
+                        tracing::debug!(%address, %error, "no media port can be bound");
+                    }
+                    starved |= in_need;
+                    break;
+                }
+                self.refill |= added + 1 == TURN_PAIRS && pairs > TURN_PAIRS;
+            }
+        }
+        self.ports.set_starved(starved);
+        self.refill
+    }
+
+    fn add_pair(&mut self, interface: InterfaceId, ipv6: bool, address: IpAddr) -> io::Result<()> {
+        let pair = self.ports.bind(&mut self.poller, address, entropy::number)?;
+        self.shard.add_port_pair(interface, ipv6, pair);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,8 @@ pub mod opus;
 pub mod packer;
 pub mod pcm;
 pub mod plc;
+#[cfg(test)]
+mod sounds;
 pub mod tone;
 
 pub use codec::{CodecError, CodecKind, Decoder, Encoder};

@@ -1,5 +1,8 @@
 //! An ear: which tone, how loud, how many holes. For tests and the demo, not for the packet path.
 
+#[cfg(test)]
+mod tests;
+
 use std::f64::consts::TAU;
 
 /// Level of silence: 0 dBov is a full-scale square wave (RFC 6464), the least a sample can be is -90.3.

@@ -1,29 +1,9 @@
 use super::*;
-use crate::Tone;
 use crate::listen::{dominant_tone, level_dbov};
+use crate::sounds::{Chance, noise, sine, snr_db, voiced};
 
 /// 20 ms.
 const FRAME: usize = 160;
-
-/// A voiced sound: `pitch_hz` and its harmonics up to 3.4 kHz, falling by 1 / n.
-fn voiced(pitch_hz: f64, samples: usize) -> Vec<i16> {
-    let harmonics = (3_400.0 / pitch_hz) as i32;
-    let mut tones: Vec<Tone> =
-        (1..=harmonics).map(|n| Tone::sine(pitch_hz * f64::from(n), (6_000 / n) as i16)).collect();
-    let mut sum = vec![0i16; samples];
-    let mut part = vec![0i16; samples];
-    for tone in &mut tones {
-        tone.fill(&mut part, 8_000);
-        sum.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
-    }
-    sum
-}
-
-fn sine(hz: f64, samples: usize) -> Vec<i16> {
-    let mut pcm = vec![0; samples];
-    Tone::sine(hz, 8_000).fill(&mut pcm, 8_000);
-    pcm
-}
 
 /// Plays `pcm` in 20 ms frames, losing those in `lost`; returns what is heard.
 fn play(pcm: &[i16], lost: &[usize]) -> Vec<i16> {
@@ -42,13 +22,6 @@ fn play(pcm: &[i16], lost: &[usize]) -> Vec<i16> {
 
 fn largest_step(pcm: &[i16]) -> i32 {
     pcm.windows(2).map(|pair| (i32::from(pair[1]) - i32::from(pair[0])).abs()).max().unwrap()
-}
-
-fn snr_db(wanted: &[i16], heard: &[i16]) -> f64 {
-    let power = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
-    let signal = power(&mut wanted.iter().map(|w| f64::from(*w)));
-    let noise = power(&mut wanted.iter().zip(heard).map(|(w, h)| f64::from(*w) - f64::from(*h)));
-    10.0 * (signal / noise.max(1.0)).log10()
 }
 
 #[test]
@@ -113,14 +86,7 @@ fn a_tone_through_scattered_loss_is_still_that_tone() {
 
 #[test]
 fn noise_is_concealed_as_loud_as_it_was() {
-    // A linear congruential generator, seed 1.
-    let mut state = 1u32;
-    let pcm: Vec<i16> = (0..3_200)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 16) as i16 / 16
-        })
-        .collect();
+    let pcm = noise(1, 3_200);
     let heard = play(&pcm, &[10]);
     let change = level_dbov(&heard[1_600..1_760]) - level_dbov(&pcm[1_600..1_760]);
     assert!(change.abs() < 3.0, "{change:+.1} dB");
@@ -139,12 +105,10 @@ fn the_loudest_sound_there_is_stays_on_the_scale() {
 fn frames_of_any_length_may_come_and_go() {
     let pcm = voiced(110.0, 960);
     let mut concealer = Concealer::new();
-    let mut state = 7u32;
+    let mut chance = Chance(7);
     for _ in 0..3_000 {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let len = (state >> 8) as usize % 961;
-        let mut frame = pcm[..len].to_vec();
-        if state >> 31 == 0 { concealer.good(&mut frame) } else { concealer.conceal(&mut frame) }
+        let mut frame = pcm[..chance.below(961) as usize].to_vec();
+        if chance.below(2) == 0 { concealer.good(&mut frame) } else { concealer.conceal(&mut frame) }
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Discard {
     UnknownPt,
     /// The peer said it would not send.
     NotReceiving,
+    /// A sequence number far from the last one; believed when the next packet follows it (RFC 3550 A.1).
+    SequenceJump,
     /// The same packet again.
     Duplicate,
     /// Its turn is over; the frame was concealed.
@@ -37,7 +39,7 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Unroutable,
         Self::Malformed,
         Self::NotConnected,
@@ -48,6 +50,7 @@ impl Discard {
         Self::ForeignSsrc,
         Self::UnknownPt,
         Self::NotReceiving,
+        Self::SequenceJump,
         Self::Duplicate,
         Self::Late,
         Self::Overflow,
@@ -68,6 +71,7 @@ impl Discard {
             Self::ForeignSsrc => "foreign_ssrc",
             Self::UnknownPt => "unknown_pt",
             Self::NotReceiving => "not_receiving",
+            Self::SequenceJump => "sequence_jump",
             Self::Duplicate => "duplicate",
             Self::Late => "late",
             Self::Overflow => "overflow",
@@ -84,7 +88,12 @@ pub struct Discards([u64; Discard::ALL.len()]);
 impl Discards {
     /// Counts one.
     pub fn add(&mut self, reason: Discard) {
-        self.0[reason as usize] += 1;
+        self.add_n(reason, 1);
+    }
+
+    /// Counts `n`.
+    pub fn add_n(&mut self, reason: Discard, n: u64) {
+        self.0[reason as usize] += n;
     }
 
     /// How many there were.

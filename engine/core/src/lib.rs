@@ -17,6 +17,7 @@ pub mod output;
 pub mod plan;
 pub mod report;
 pub mod shard;
+pub mod stream;
 pub mod time;
 
 pub use command::{Answer, Command, CommandError, Event, EventKind, LegFailure, LegPorts, Milestone, Reply};

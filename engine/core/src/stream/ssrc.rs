@@ -1,0 +1,76 @@
+//! Which of the peer's SSRCs is believed.
+
+use trestle_wire::{Seq, Ssrc};
+
+/// Follows the SSRC of a peer's stream.
+///
+/// The first SSRC is taken at once, so that no first word is lost. A later one must show two packets in order
+/// (RFC 3550 A.1, `MIN_SEQUENTIAL`) with none of the current stream between them: a stray packet changes nothing, and
+/// of two streams that run side by side the first one stays.
+///
+/// Telephone-events travel on the SSRC of the audio and are admitted like any other packet of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SsrcGate {
+    current: Option<Ssrc>,
+    /// An SSRC on probation, and the sequence number that would prove it.
+    candidate: Option<(Ssrc, Seq)>,
+}
+
+/// Verdict on one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admit {
+    /// Of the current stream.
+    Current,
+    /// A stream begins with this packet: start a new [`super::StreamRx`].
+    New,
+    /// On probation; discard the packet.
+    Wait,
+}
+
+impl SsrcGate {
+    /// Judges a packet, which has been authenticated if the leg can do that.
+    pub fn admit(&mut self, ssrc: Ssrc, seq: Seq) -> Admit {
+        if self.current == Some(ssrc) {
+            self.candidate = None;
+            return Admit::Current;
+        }
+        if self.current.is_none() || self.candidate == Some((ssrc, seq)) {
+            *self = Self { current: Some(ssrc), candidate: None };
+            return Admit::New;
+        }
+        self.candidate = Some((ssrc, seq.next()));
+        Admit::Wait
+    }
+
+    /// The SSRC that is believed, once there is one.
+    pub fn current(&self) -> Option<Ssrc> {
+        self.current
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Admit::{Current, New, Wait};
+    use super::*;
+
+    fn verdicts(packets: &[(u32, u16)]) -> Vec<Admit> {
+        let mut gate = SsrcGate::default();
+        packets.iter().map(|(ssrc, seq)| gate.admit(Ssrc(*ssrc), Seq(*seq))).collect()
+    }
+
+    #[test]
+    fn the_first_ssrc_is_taken_at_once_and_a_second_one_after_two_packets_in_order() {
+        type Row = (&'static str, &'static [(u32, u16)], &'static [Admit]);
+        let table: [Row; 6] = [
+            ("one stream", &[(1, 9), (1, 10), (1, 5)], &[New, Current, Current]),
+            ("a change", &[(1, 9), (2, 70), (2, 71), (2, 72)], &[New, Wait, New, Current]),
+            ("a change across the wrap", &[(1, 9), (2, 65_535), (2, 0)], &[New, Wait, New]),
+            ("a stray packet", &[(1, 9), (2, 70), (1, 10), (2, 71)], &[New, Wait, Current, Wait]),
+            ("random SSRCs", &[(1, 9), (2, 70), (3, 71), (4, 72)], &[New, Wait, Wait, Wait]),
+            ("the same packet again", &[(1, 9), (2, 70), (2, 70), (2, 71)], &[New, Wait, Wait, New]),
+        ];
+        for (name, packets, expected) in table {
+            assert_eq!(verdicts(packets), expected, "{name}");
+        }
+    }
+}

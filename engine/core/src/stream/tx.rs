@@ -1,0 +1,343 @@
+//! The one writer of SSRC, sequence number, timestamp and marker of a leg, from its first packet to its last.
+//!
+//! Audio that we make ([`StreamTx::frame`]), audio of the same codec that passes ([`StreamTx::forward`]) and
+//! telephone-events ([`StreamTx::event`]) share one sequence and one timestamp line, in the audio clock of the leg.
+//!
+//! The line follows the clock of whoever feeds it: frames advance it by their own length, forwarded packets keep the
+//! steps of their source. Wherever one feeder ends and another begins, the sequence goes on with the next number and
+//! the timestamp goes on by the wall time that has passed.
+//!
+//! A number is the lower half of an SRTP index, which must never encrypt twice under a key (RFC 3711 section 9.1).
+//! So each number is handed out once: upwards, or into a gap that a bitmap shows to be free.
+
+use std::time::{Duration, Instant};
+
+use trestle_wire::rtp::Header;
+use trestle_wire::{ClockRate, ExtSeq, Pt, RtpTime, Ssrc};
+
+/// A larger gap in a source's numbers is not shown as loss; the numbers close up (RFC 3550 A.1, `MAX_DROPOUT`).
+const DROPOUT_MAX: u64 = 3_000;
+/// A source whose timestamp runs further ahead of the wall clock than this, from one packet to the next, has jumped.
+const AHEAD_MAX: Duration = Duration::from_secs(2);
+/// A source whose timestamp falls further behind than this has stood still, as some phones do on hold. More than
+/// [`AHEAD_MAX`], because a frozen network does the same and then all comes at once.
+const BEHIND_MAX: Duration = Duration::from_secs(5);
+/// Frames come this much late at most before the line is brought back to wall time: nobody was feeding it.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Before any packet has shown its length.
+const SLOT_DEFAULT: Duration = Duration::from_millis(20);
+/// Longest step between two packets that counts as a packet's length.
+const SLOT_MAX: Duration = Duration::from_millis(60);
+/// A late packet pulls the line back by this fraction of its lateness; an early one moves it at once.
+const LATENESS_SHARE: i32 = 64;
+
+/// The outgoing stream of a leg.
+#[derive(Debug, Clone)]
+pub struct StreamTx {
+    ssrc: Ssrc,
+    pt: Pt,
+    clock: ClockRate,
+    /// The highest number that is taken: sent, or left out to show a loss.
+    highest: ExtSeq,
+    /// Bit `i` is set if `highest - i` was sent.
+    sent: u128,
+    /// Timestamp of the first packet.
+    initial_time: RtpTime,
+    /// Where the line stood at an instant; `None` before the first packet.
+    line: Option<(RtpTime, Instant)>,
+    /// The largest timestamp sent.
+    last_time: RtpTime,
+    /// End of the newest audio packet, as far as its length is known.
+    audio_end: RtpTime,
+    /// Length of an audio packet.
+    slot_ticks: u32,
+    feed: Feed,
+    event_start: RtpTime,
+    packets: u32,
+    octets: u32,
+}
+
+/// Who fed the line last.
+#[derive(Debug, Clone, Copy)]
+enum Feed {
+    Nobody,
+    /// Our own frames; the timestamp of the next one.
+    Frames(RtpTime),
+    Source(Mapping),
+}
+
+/// How a forwarded stream's numbers become ours. Its `seq` stands for our `highest`.
+#[derive(Debug, Clone, Copy)]
+struct Mapping {
+    source: u64,
+    clock: ClockRate,
+    seq: ExtSeq,
+    /// Earlier numbers fall before a change of the mapping; they have no number of ours any more.
+    valid_from: ExtSeq,
+    /// Timestamps of the newest forwarded packet: the source's and ours.
+    time: (RtpTime, RtpTime),
+    /// When that packet was forwarded.
+    at: Instant,
+}
+
+impl StreamTx {
+    /// A stream of `ssrc` that begins at random numbers, which its owner draws. The sequence number loses its highest
+    /// bit, so that no receiver guesses the first wrap wrongly (RFC 3711 section 3.3.1). `pt` and `clock` are the audio's.
+    pub fn new(ssrc: Ssrc, random_seq: u16, random_time: u32, pt: Pt, clock: ClockRate) -> Self {
+        Self {
+            ssrc,
+            pt,
+            clock,
+            highest: ExtSeq((1 << 16 | u64::from(random_seq & 0x7fff)) - 1),
+            sent: 0,
+            initial_time: RtpTime(random_time),
+            line: None,
+            last_time: RtpTime(random_time),
+            audio_end: RtpTime(random_time),
+            slot_ticks: clock.ticks(SLOT_DEFAULT),
+            feed: Feed::Nobody,
+            event_start: RtpTime(random_time),
+            packets: 0,
+            octets: 0,
+        }
+    }
+
+    /// Changes the audio's payload type and clock in mid-stream.
+    ///
+    /// With another clock the timestamp goes on from the value it has at `now` and counts in the new ticks from there
+    /// (RFC 7160), so that differences of timestamps stay wall time on either side of the change.
+    pub fn set_audio(&mut self, now: Instant, pt: Pt, clock: ClockRate) {
+        self.pt = pt;
+        if clock == self.clock {
+            return;
+        }
+        self.line = self.line.map(|_| (self.time_at(now), now));
+        self.slot_ticks = clock.ticks(self.clock.duration(self.slot_ticks));
+        self.clock = clock;
+        self.feed = Feed::Nobody;
+    }
+
+    /// Numbers a frame of `ticks` that we made. Its timestamp is that of the frame before plus that one's ticks.
+    pub fn frame(&mut self, now: Instant, ticks: u32) -> Header {
+        let (time, marker) = match self.feed {
+            Feed::Frames(next) if !self.has_paused(now, next) => (next, false),
+            _ => (self.fresh_time(now), true),
+        };
+        self.feed = Feed::Frames(time.plus(ticks));
+        self.slot_ticks = ticks;
+        self.advance(1);
+        self.follow(now, time);
+        self.header(self.highest, time, marker)
+    }
+
+    /// A frame of `ticks` that we made is not sent, because a telephone-event takes its place; the line goes on.
+    pub fn skip(&mut self, ticks: u32) {
+        if let Feed::Frames(next) = &mut self.feed {
+            *next = next.plus(ticks);
+        }
+    }
+
+    /// Numbers a packet that passes from `source` (any number that names one received stream), without a change but
+    /// for the header.
+    ///
+    /// Gaps and disorder of the source stay visible. `None` if the packet comes so late that its number is gone: count
+    /// it as [`crate::Discard::Late`].
+    pub fn forward(
+        &mut self,
+        now: Instant,
+        source: u64,
+        seq: ExtSeq,
+        time: RtpTime,
+        clock: ClockRate,
+        marker: bool,
+    ) -> Option<Header> {
+        let mapping = match self.feed {
+            Feed::Source(mapping) if mapping.source == source && mapping.clock == clock => mapping,
+            _ => return Some(self.begin(now, source, seq, time, clock)),
+        };
+        let our_time = mapping.map(time, self.clock);
+        if seq <= mapping.seq {
+            let behind = mapping.seq.0 - seq.0;
+            if seq < mapping.valid_from || behind >= u64::from(u128::BITS) || self.sent >> behind & 1 == 1 {
+                return None;
+            }
+            self.sent |= 1 << behind;
+            return Some(self.header(ExtSeq(self.highest.0 - behind), our_time, marker));
+        }
+        let gap = seq.0 - mapping.seq.0;
+        let step = mapping.time.1.distance_to(our_time);
+        if gap > DROPOUT_MAX || step < 0 || self.has_jumped(step, now.saturating_duration_since(mapping.at)) {
+            return Some(self.begin(now, source, seq, time, clock));
+        }
+        if gap == 1 && (1..=self.clock.ticks(SLOT_MAX) as i32).contains(&step) {
+            self.slot_ticks = step as u32;
+        }
+        self.feed = Feed::Source(Mapping { seq, time: (time, our_time), at: now, ..mapping });
+        self.advance(gap);
+        self.follow(now, our_time);
+        Some(self.header(self.highest, our_time, marker))
+    }
+
+    /// A packet of `source` was consumed and nothing sent in its place, so that the numbers behind it close up.
+    pub fn absorbed(&mut self, source: u64, seq: ExtSeq) {
+        let Feed::Source(mapping) = &mut self.feed else { return };
+        if mapping.source != source || seq <= mapping.seq {
+            return;
+        }
+        let lost_before = seq.0 - mapping.seq.0 - 1;
+        mapping.seq = seq;
+        mapping.valid_from = seq.plus(1);
+        self.skip_numbers(if lost_before > DROPOUT_MAX { 0 } else { lost_before });
+    }
+
+    /// Numbers a telephone-event packet of payload type `pt`.
+    ///
+    /// All packets of an event carry the time at which its `first` one was numbered, taken from the audio line and
+    /// counted in the audio clock; only that one has the marker (RFC 4733 section 2.2). The later segments of a long
+    /// event begin `offset` after it (section 2.5.1.3).
+    pub fn event(&mut self, now: Instant, pt: Pt, first: bool, offset: Duration) -> Header {
+        if first {
+            self.event_start = self.event_time(now);
+            self.line.get_or_insert((self.event_start, now));
+        }
+        let time = self.event_start.plus(self.clock.ticks(offset));
+        self.advance(1);
+        if self.last_time.distance_to(time) > 0 {
+            self.last_time = time;
+        }
+        if let Feed::Source(mapping) = &mut self.feed {
+            mapping.valid_from = mapping.seq.plus(1);
+        }
+        Header { pt, ..self.header(self.highest, time, first) }
+    }
+
+    /// Counts a packet that has been sent, for the sender reports.
+    pub fn count(&mut self, payload_bytes: usize) {
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(payload_bytes as u32);
+    }
+
+    /// The stream.
+    pub fn ssrc(&self) -> Ssrc {
+        self.ssrc
+    }
+
+    /// Ticks per second of the line.
+    pub fn clock(&self) -> ClockRate {
+        self.clock
+    }
+
+    /// The highest number taken, wraps included. Before the first packet, the one before it.
+    pub fn highest(&self) -> ExtSeq {
+        self.highest
+    }
+
+    /// Packets sent, as an SR counts them: wrapping.
+    pub fn packets(&self) -> u32 {
+        self.packets
+    }
+
+    /// Payload octets sent, as an SR counts them: wrapping.
+    pub fn octets(&self) -> u32 {
+        self.octets
+    }
+
+    /// Where the line stands at `now`: the RTP timestamp of a sender report made at that instant.
+    pub fn time_at(&self, now: Instant) -> RtpTime {
+        let Some((time, at)) = self.line else { return self.initial_time };
+        let ticks = |duration: Duration| {
+            // Not ClockRate::ticks, which saturates: a line that rests for days has wrapped like any other.
+            (duration.as_nanos() * u128::from(self.clock.hz()) / 1_000_000_000) as u32
+        };
+        match now.checked_duration_since(at) {
+            Some(after) => time.plus(ticks(after)),
+            None => RtpTime(time.0.wrapping_sub(ticks(at - now))),
+        }
+    }
+
+    /// Maps the first packet of a source, or the first one after a break in it.
+    fn begin(&mut self, now: Instant, source: u64, seq: ExtSeq, time: RtpTime, clock: ClockRate) -> Header {
+        let our_time = self.fresh_time(now);
+        self.feed =
+            Feed::Source(Mapping { source, clock, seq, valid_from: seq.plus(1), time: (time, our_time), at: now });
+        self.advance(1);
+        self.follow(now, our_time);
+        self.header(self.highest, our_time, true)
+    }
+
+    /// The timestamp of a packet that continues nobody's: wall time, and never inside the packet before.
+    fn fresh_time(&self, now: Instant) -> RtpTime {
+        if self.line.is_none() {
+            return self.initial_time;
+        }
+        later(self.time_at(now), later(self.audio_end, self.last_time.plus(1)))
+    }
+
+    fn event_time(&self, now: Instant) -> RtpTime {
+        match self.feed {
+            _ if self.line.is_none() => self.initial_time,
+            // The slot whose frame the event replaces, unless frames have stopped coming.
+            Feed::Frames(next) if next.distance_to(self.time_at(now)) <= self.clock.ticks(SLOT_MAX) as i32 => {
+                later(next, self.last_time.plus(1))
+            }
+            _ => later(self.time_at(now), self.last_time.plus(1)),
+        }
+    }
+
+    fn has_paused(&self, now: Instant, next: RtpTime) -> bool {
+        next.distance_to(self.time_at(now)) > self.clock.ticks(PAUSE_MAX) as i32
+    }
+
+    fn has_jumped(&self, step_ticks: i32, elapsed: Duration) -> bool {
+        let step = self.clock.duration(step_ticks.unsigned_abs());
+        step > elapsed + AHEAD_MAX || elapsed > step + BEHIND_MAX
+    }
+
+    /// Takes the next `n` numbers; the last of them is sent, the others are left out.
+    fn advance(&mut self, n: u64) {
+        self.skip_numbers(n);
+        self.sent |= 1;
+    }
+
+    fn skip_numbers(&mut self, n: u64) {
+        self.highest = self.highest.plus(n);
+        self.sent = u32::try_from(n).ok().and_then(|n| self.sent.checked_shl(n)).unwrap_or(0);
+    }
+
+    /// Moves the line to a packet's timestamp: at once if the packet is early, slowly if it is late, so that jitter
+    /// hardly moves it and another clock's drift does.
+    fn follow(&mut self, now: Instant, time: RtpTime) {
+        self.audio_end = time.plus(self.slot_ticks);
+        if self.last_time.distance_to(time) > 0 {
+            self.last_time = time;
+        }
+        let stands_at = self.time_at(now);
+        let ahead = stands_at.distance_to(time);
+        let moved = if self.line.is_none() || ahead >= 0 {
+            time
+        } else {
+            // Rounded away from nought, so that the last few ticks are worked off as well.
+            RtpTime(stands_at.0.wrapping_add_signed((ahead - LATENESS_SHARE + 1) / LATENESS_SHARE))
+        };
+        self.line = Some((moved, now));
+    }
+
+    fn header(&self, seq: ExtSeq, time: RtpTime, marker: bool) -> Header {
+        Header { marker, pt: self.pt, seq: seq.wire(), time, ssrc: self.ssrc }
+    }
+}
+
+impl Mapping {
+    fn map(&self, time: RtpTime, our_clock: ClockRate) -> RtpTime {
+        let ticks = i64::from(self.time.0.distance_to(time));
+        let ours = ticks * i64::from(our_clock.hz()) / i64::from(self.clock.hz());
+        RtpTime(self.time.1.0.wrapping_add(ours as u32))
+    }
+}
+
+fn later(a: RtpTime, b: RtpTime) -> RtpTime {
+    if a.distance_to(b) > 0 { b } else { a }
+}
+
+#[cfg(test)]
+mod tests;

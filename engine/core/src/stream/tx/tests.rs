@@ -1,0 +1,302 @@
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const AUDIO: Pt = Pt::new(111).unwrap();
+const EVENT: Pt = Pt::new(126).unwrap();
+const OPUS: ClockRate = ClockRate::HZ_48000;
+
+/// One instant to count from.
+#[expect(clippy::disallowed_methods, reason = "nothing but the clock makes an Instant")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Starts at sequence number 100 and timestamp 5,000.
+fn stream(clock: ClockRate) -> StreamTx {
+    StreamTx::new(Ssrc(9), 100, 5_000, AUDIO, clock)
+}
+
+fn brief(header: Header) -> (u16, u32, bool) {
+    assert_eq!(header.ssrc, Ssrc(9));
+    (header.seq.0, header.time.0, header.marker)
+}
+
+/// Forwards a packet whose number and timestamp both follow from `n`, 20 ms each.
+fn forward(tx: &mut StreamTx, at: Instant, source: u64, n: u64) -> Option<(u16, u32, bool)> {
+    let time = RtpTime(77 + n as u32 * 960);
+    tx.forward(at, source, ExtSeq(70_000 + n), time, OPUS, false).map(brief)
+}
+
+#[test]
+fn frames_follow_each_other_without_a_gap_whatever_the_jitter_of_their_making() {
+    let (mut tx, now) = (stream(OPUS), start());
+    assert_eq!(brief(tx.frame(now, 960)), (100, 5_000, true));
+    assert_eq!(brief(tx.frame(now + ms(31), 960)), (101, 5_960, false));
+    assert_eq!(brief(tx.frame(now + ms(31), 960)), (102, 6_920, false));
+    assert_eq!(brief(tx.frame(now + ms(300), 480)), (103, 7_880, false));
+    assert_eq!(brief(tx.frame(now + ms(310), 960)), (104, 8_360, false));
+}
+
+#[test]
+fn the_first_number_leaves_room_before_the_wrap() {
+    let mut tx = StreamTx::new(Ssrc(9), 0xffff, 0, AUDIO, OPUS);
+    assert_eq!(tx.frame(start(), 960).seq.0, 0x7fff);
+}
+
+#[test]
+fn forwarding_keeps_gaps_disorder_and_steps_of_the_source() {
+    let (mut tx, now) = (stream(OPUS), start());
+    let at = |n: u64| now + ms(20 * n);
+    assert_eq!(forward(&mut tx, at(0), 1, 0), Some((100, 5_000, true)));
+    assert_eq!(forward(&mut tx, at(1), 1, 1), Some((101, 5_960, false)));
+    assert_eq!(forward(&mut tx, at(4), 1, 4), Some((104, 5_000 + 4 * 960, false)));
+    assert_eq!(forward(&mut tx, at(5), 1, 3), Some((103, 5_000 + 3 * 960, false)), "late, into its gap");
+    assert_eq!(forward(&mut tx, at(5), 1, 3), None, "its number is taken");
+    assert_eq!(forward(&mut tx, at(5), 1, 5), Some((105, 5_000 + 5 * 960, false)));
+}
+
+#[test]
+fn a_new_source_goes_on_with_the_next_number_and_wall_time() {
+    let (mut tx, now) = (stream(OPUS), start());
+    forward(&mut tx, now, 1, 0);
+    forward(&mut tx, now + ms(20), 1, 1);
+    assert_eq!(forward(&mut tx, now + ms(500), 2, 900), Some((102, 5_000 + 500 * 48, true)));
+    assert_eq!(forward(&mut tx, now + ms(520), 2, 901), Some((103, 5_000 + 520 * 48, false)));
+    assert_eq!(forward(&mut tx, now + ms(530), 2, 899), None, "before the change of source");
+    // At once after a packet: never inside it.
+    assert_eq!(forward(&mut tx, now + ms(521), 3, 0), Some((104, 5_000 + 540 * 48, true)));
+}
+
+#[test]
+fn forwarding_and_own_frames_take_turns_on_one_line() {
+    let (mut tx, now) = (stream(OPUS), start());
+    forward(&mut tx, now, 1, 0);
+    assert_eq!(brief(tx.frame(now + ms(100), 960)), (101, 5_000 + 100 * 48, true));
+    assert_eq!(brief(tx.frame(now + ms(120), 960)), (102, 5_000 + 120 * 48, false));
+    assert_eq!(forward(&mut tx, now + ms(140), 1, 7), Some((103, 5_000 + 140 * 48, true)));
+}
+
+#[test]
+fn a_source_that_jumps_does_not_take_the_line_along() {
+    let hour = 3_600 * 48_000u32;
+    // What the third packet's timestamp and number are ahead of the second's, and what comes out.
+    type Row = (&'static str, u32, u64, (u16, u32, bool));
+    let table: [Row; 8] = [
+        ("no jump", 960, 1, (102, 6_920, false)),
+        ("+1 s", 48_000, 1, (102, 53_960, false)),
+        ("-1 s", 0u32.wrapping_sub(48_000), 1, (102, 6_920, true)),
+        ("+1 h", hour, 1, (102, 6_920, true)),
+        ("-1 h", 0u32.wrapping_sub(hour), 1, (102, 6_920, true)),
+        ("number +3,000", 960, 3_000, (3_101, 6_920, false)),
+        ("number +3,001", 960, 3_001, (102, 6_920, true)),
+        ("both", hour, 9_000, (102, 6_920, true)),
+    ];
+    for (name, ticks, numbers, expected) in table {
+        let (mut tx, now) = (stream(OPUS), start());
+        forward(&mut tx, now, 1, 0);
+        forward(&mut tx, now + ms(20), 1, 1);
+        let (seq, time) = (ExtSeq(70_001 + numbers), RtpTime((77u32 + 960).wrapping_add(ticks)));
+        let header = tx.forward(now + ms(40), 1, seq, time, OPUS, false).unwrap();
+        assert_eq!(brief(header), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_source_that_stood_still_on_hold_comes_back_at_wall_time() {
+    let (mut tx, now) = (stream(OPUS), start());
+    forward(&mut tx, now, 1, 0);
+    assert_eq!(forward(&mut tx, now + ms(60_000), 1, 1), Some((101, 5_000 + 60_000 * 48, true)));
+}
+
+#[test]
+fn silence_that_the_source_suppresses_stays_a_step_of_its_timestamp() {
+    let (mut tx, now) = (stream(OPUS), start());
+    forward(&mut tx, now, 1, 0);
+    let header = tx.forward(now + ms(30_010), 1, ExtSeq(70_001), RtpTime(77 + 30_000 * 48), OPUS, true);
+    assert_eq!(header.map(brief), Some((101, 5_000 + 30_000 * 48, true)));
+}
+
+#[test]
+fn an_absorbed_packet_leaves_no_hole_but_a_lost_one_does() {
+    let (mut tx, now) = (stream(OPUS), start());
+    let at = |n: u64| now + ms(20 * n);
+    forward(&mut tx, at(0), 1, 0);
+    tx.absorbed(1, ExtSeq(70_001));
+    tx.absorbed(1, ExtSeq(70_002));
+    assert_eq!(forward(&mut tx, at(3), 1, 3), Some((101, 5_000 + 3 * 960, false)));
+    // 4 is lost, 5 absorbed.
+    tx.absorbed(1, ExtSeq(70_005));
+    assert_eq!(forward(&mut tx, at(6), 1, 6), Some((103, 5_000 + 6 * 960, false)));
+    assert_eq!(forward(&mut tx, at(6), 1, 4), None, "which number would be its own is no longer known");
+}
+
+#[test]
+fn an_event_has_one_timestamp_on_the_audio_line_and_one_marker() {
+    let (mut tx, now) = (stream(OPUS), start());
+    tx.frame(now, 960);
+    tx.frame(now + ms(20), 960);
+    let mut seen = Vec::new();
+    for n in 0..5 {
+        let header = tx.event(now + ms(40 + 20 * n), EVENT, n == 0, Duration::ZERO);
+        assert_eq!(header.pt, EVENT);
+        seen.push(brief(header));
+        tx.skip(960);
+    }
+    assert_eq!(
+        seen,
+        [(102, 6_920, true), (103, 6_920, false), (104, 6_920, false), (105, 6_920, false), (106, 6_920, false),]
+    );
+    assert_eq!(brief(tx.frame(now + ms(140), 960)), (107, 5_000 + 140 * 48, false), "audio stands where it would have");
+}
+
+#[test]
+fn an_event_among_forwarded_packets_moves_their_numbers_and_not_their_time() {
+    let (mut tx, now) = (stream(OPUS), start());
+    forward(&mut tx, now, 1, 0);
+    assert_eq!(brief(tx.event(now + ms(10), EVENT, true, Duration::ZERO)), (101, 5_480, true));
+    assert_eq!(brief(tx.event(now + ms(30), EVENT, false, Duration::ZERO)), (102, 5_480, false));
+    tx.absorbed(1, ExtSeq(70_001));
+    assert_eq!(forward(&mut tx, now + ms(40), 1, 2), Some((103, 5_000 + 40 * 48, false)));
+    assert_eq!(forward(&mut tx, now + ms(60), 1, 3), Some((104, 5_000 + 60 * 48, false)));
+}
+
+#[test]
+fn the_second_segment_of_a_long_event_begins_where_the_first_ended() {
+    let (mut tx, now) = (stream(OPUS), start());
+    let first = tx.event(now, EVENT, true, Duration::ZERO);
+    let second = tx.event(now + ms(8_200), EVENT, false, ClockRate::HZ_8000.duration(0xffff));
+    assert_eq!(first.time.distance_to(second.time), 0xffff * 6);
+    assert!(!second.marker);
+}
+
+#[test]
+fn two_events_never_share_a_timestamp_even_if_nothing_else_is_sent() {
+    let (mut tx, now) = (stream(OPUS), start());
+    let mut times: Vec<u32> = (0..5).map(|n| tx.event(now + ms(140 * n), EVENT, true, Duration::ZERO).time.0).collect();
+    assert_eq!(times, [5_000, 5_000 + 6_720, 5_000 + 2 * 6_720, 5_000 + 3 * 6_720, 5_000 + 4 * 6_720]);
+    times.push(tx.event(now + ms(560), EVENT, true, Duration::ZERO).time.0);
+    assert_eq!(times[5], times[4] + 1);
+}
+
+#[test]
+fn a_change_of_clock_goes_on_from_where_the_line_stands() {
+    let (mut tx, now) = (stream(OPUS), start());
+    tx.frame(now, 960);
+    tx.frame(now + ms(20), 960);
+    tx.set_audio(now + ms(40), Pt::PCMA, ClockRate::HZ_8000);
+    let at_change = 5_000 + 40 * 48;
+    let header = tx.frame(now + ms(40), 160);
+    assert_eq!((header.pt, brief(header)), (Pt::PCMA, (102, at_change, true)));
+    assert_eq!(brief(tx.frame(now + ms(60), 160)), (103, at_change + 160, false));
+    tx.set_audio(now + ms(80), AUDIO, OPUS);
+    assert_eq!(brief(tx.frame(now + ms(80), 960)), (104, at_change + 320, true));
+}
+
+#[test]
+fn frames_that_paused_for_long_come_back_at_wall_time() {
+    let now = start();
+    let late = |ms_late: u64| {
+        let mut tx = stream(OPUS);
+        tx.frame(now, 960);
+        brief(tx.frame(now + ms(20 + ms_late), 960))
+    };
+    assert_eq!(late(900), (101, 5_960, false), "late, not paused");
+    assert_eq!(late(9_000), (101, 5_000 + 9_020 * 48, true));
+}
+
+#[test]
+fn the_line_of_a_sender_report_is_neither_moved_by_jitter_nor_left_behind_by_drift() {
+    let (mut tx, now) = (stream(OPUS), start());
+    // A source whose clock is 200 ppm slow, with up to 30 ms of jitter, for ten minutes.
+    let mut random = 1u32;
+    let mut jitter = 0;
+    for n in 0..30_000u64 {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        jitter = u64::from(random >> 16) % 30_000;
+        let at = now + Duration::from_micros(n * 20_004 + jitter);
+        tx.forward(at, 1, ExtSeq(70_000 + n), RtpTime(n as u32 * 960), OPUS, false).unwrap();
+    }
+    let end = now + Duration::from_micros(30_000 * 20_004 + jitter);
+    let error = RtpTime(5_000 + 30_000 * 960).distance_to(tx.time_at(end));
+    assert!(error.abs() < 48 * 35, "{error} ticks off");
+}
+
+#[test]
+fn a_sender_report_counts_packets_and_payload() {
+    let mut tx = stream(OPUS);
+    tx.count(160);
+    tx.count(40);
+    assert_eq!((tx.packets(), tx.octets()), (2, 200));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Frame(u32),
+    Skip(u32),
+    Forward { source: u64, seq_ahead: i64, time_ahead: i32 },
+    Absorbed { source: u64, seq_ahead: i64 },
+    Event { first: bool },
+    Clock(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let ahead = || prop_oneof![8 => Just(1i64), 4 => -5i64..5, 1 => -200i64..5_000];
+    let ticks = || prop_oneof![6 => Just(960i32), 1 => any::<i32>()];
+    prop_oneof![
+        2 => prop_oneof![Just(480u32), Just(960), Just(2_880)].prop_map(Step::Frame),
+        1 => Just(Step::Skip(960)),
+        8 => (0..3u64, ahead(), ticks())
+            .prop_map(|(source, seq_ahead, time_ahead)| Step::Forward { source, seq_ahead, time_ahead }),
+        2 => (0..3u64, ahead()).prop_map(|(source, seq_ahead)| Step::Absorbed { source, seq_ahead }),
+        2 => any::<bool>().prop_map(|first| Step::Event { first }),
+        1 => any::<bool>().prop_map(Step::Clock),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_number_is_used_twice(steps in prop::collection::vec((step(), 0..200u64), 1..400)) {
+        let (mut tx, mut now) = (stream(OPUS), start());
+        let mut sources = [(70_000i64, 0u32); 3];
+        let mut used = HashSet::new();
+        let first = tx.highest();
+        for (step, wait) in steps {
+            now += ms(wait);
+            let header = match step {
+                Step::Frame(ticks) => Some(tx.frame(now, ticks)),
+                Step::Skip(ticks) => { tx.skip(ticks); None }
+                Step::Forward { source, seq_ahead, time_ahead } => {
+                    let (seq, time) = &mut sources[source as usize];
+                    *seq += seq_ahead;
+                    *time = time.wrapping_add_signed(time_ahead);
+                    tx.forward(now, source, ExtSeq(*seq as u64), RtpTime(*time), OPUS, false)
+                }
+                Step::Absorbed { source, seq_ahead } => {
+                    let (seq, _) = &mut sources[source as usize];
+                    *seq += seq_ahead;
+                    tx.absorbed(source, ExtSeq(*seq as u64));
+                    None
+                }
+                Step::Event { first } => Some(tx.event(now, EVENT, first, Duration::ZERO)),
+                Step::Clock(opus) => {
+                    tx.set_audio(now, AUDIO, if opus { OPUS } else { ClockRate::HZ_8000 });
+                    None
+                }
+            };
+            if let Some(header) = header {
+                // The number with its wraps, as an SRTP index has them: the nearest to the highest.
+                let distance = tx.highest().wire().distance_to(header.seq);
+                let number = tx.highest().0.saturating_add_signed(distance.into());
+                prop_assert!(number > first.0 && number <= tx.highest().0);
+                prop_assert!(used.insert(number), "{number} again");
+            }
+        }
+    }
+}

@@ -96,9 +96,6 @@ pub enum CommandError {
     /// The leg's peer takes no telephone-events, or its format is not known yet.
     #[error("leg takes no digits")]
     NoEvents,
-    /// The shard's mailbox is full, or its thread is gone. Said by the edge, never by a shard; nothing has happened.
-    #[error("busy")]
-    Busy,
     /// A candidate, credential or key in a plan is unusable.
     #[error("bad plan: {0}")]
     BadPlan(&'static str),

@@ -68,6 +68,8 @@ pub enum Transport {
         send_key: Option<KeyingMaterial>,
         /// The peer's key. `None` until known; its packets are discarded till then.
         receive_key: Option<KeyingMaterial>,
+        /// Octets of MKI that the peer puts into its packets (RFC 3711 3.1), 0 for none. We send none.
+        receive_mki_len: u8,
     },
     /// ICE and DTLS-SRTP.
     WebRtc(WebRtcPlan),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use trestle_wire::Ssrc;
 
-use crate::{Discard, LegId, Milestone, SocketId};
+use crate::discard::{Discard, Discards};
+use crate::{LegId, Milestone, SocketId};
 
 /// Packets and octets of payload-carrying datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,7 +99,7 @@ pub struct Totals {
     /// RTCP sent.
     pub rtcp_out: Count,
     /// Datagrams that went no further, by reason.
-    pub discards: Vec<(Discard, u64)>,
+    pub discards: Discards,
     /// Digits taken from peers.
     pub digits: u64,
     /// Frames concealed.

@@ -1,62 +1,274 @@
 //! The engine of one thread: many calls, their sockets and timers, nothing shared.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use slab::Slab;
+
+use crate::call::Call;
+use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
-use crate::output::{Outbox, Output};
+use crate::leg::{Leg, LegSetup};
+use crate::output::{Outbox, Output, Rare};
+use crate::ports::PortStock;
+use crate::report::Totals;
 use crate::time::Epoch;
-use crate::{Command, InterfaceId, PortPair, RequestId, SocketId};
+use crate::timers::{Scheduled, Timers};
+use crate::{
+    CallId, Command, CommandError, Discard, Event, EventKind, InterfaceId, LegId, LegPlan, LegPorts, PortPair, Reply,
+    RequestId, SocketId, limits,
+};
 
 /// What a shard is built from.
 #[derive(Debug, Clone)]
 pub struct ShardConfig {
-    /// Entropy for what the shard itself draws.
+    /// Entropy for what the shard itself draws: initial sequence numbers and timestamps, RTCP intervals.
     pub seed: [u8; 32],
     /// Where the monotonic clock stands in wall time.
     pub epoch: Epoch,
     /// Our DTLS certificate and its settings, shared by all WebRTC legs.
     pub identity: DtlsIdentity,
-    /// After this long without media on any leg of a call, [`crate::EventKind::MediaTimeout`] is emitted.
+    /// Interfaces, each with the address families it has (`true`: IPv6).
+    pub interfaces: Vec<(InterfaceId, bool)>,
+    /// After this long without media on any leg of a call, [`EventKind::MediaTimeout`] is emitted.
     pub media_timeout: Duration,
 }
 
 /// See the crate documentation for the contract.
 #[derive(Debug)]
 pub struct Shard {
+    config: ShardConfig,
+    rng: ChaCha12Rng,
+    calls: Slab<Slot>,
+    by_id: BTreeMap<CallId, usize>,
+    /// Who owns a socket, by its number.
+    sockets: Vec<Option<Owner>>,
+    stock: PortStock,
+    timers: Timers,
     outbox: Outbox,
+    /// Counters of calls that are over, and of datagrams that met no call.
+    totals: Totals,
+    unroutable: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    call: Call,
+    scheduled: Scheduled,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    slot: usize,
+    leg: LegId,
+    flow: Flow,
 }
 
 impl Shard {
     /// An empty shard.
-    pub fn new(_config: ShardConfig) -> Self {
-        Self { outbox: Outbox::default() }
+    pub fn new(config: ShardConfig) -> Self {
+        Self {
+            rng: ChaCha12Rng::from_seed(config.seed),
+            calls: Slab::new(),
+            by_id: BTreeMap::new(),
+            sockets: Vec::new(),
+            stock: PortStock::new(&config.interfaces),
+            timers: Timers::default(),
+            outbox: Outbox::default(),
+            totals: Totals::default(),
+            unroutable: 0,
+            config,
+        }
     }
 
-    /// Interfaces and address families whose stock of ports is below [`crate::limits::PORT_STOCK`], and by how many pairs.
+    /// Interfaces and address families whose stock of ports is below [`limits::PORT_STOCK`], and by how many pairs.
     pub fn ports_wanted(&self) -> impl Iterator<Item = (InterfaceId, bool, usize)> + '_ {
-        std::iter::empty()
+        self.stock.wanted()
     }
 
-    /// Adds a bound pair to the stock.
-    pub fn add_port_pair(&mut self, _interface: InterfaceId, _ipv6: bool, _pair: PortPair) {}
+    /// Adds a bound pair to the stock. A pair for an interface that the shard does not have is released again.
+    pub fn add_port_pair(&mut self, interface: InterfaceId, ipv6: bool, pair: PortPair) {
+        if let Err(pair) = self.stock.add(interface, ipv6, pair) {
+            self.outbox.rest.push_back(Rare::Release(pair));
+        }
+    }
 
     /// Takes one datagram; it is decrypted in place.
-    pub fn handle_datagram(&mut self, _now: Instant, _socket: SocketId, _remote: SocketAddr, _datagram: &mut [u8]) {}
+    pub fn handle_datagram(&mut self, now: Instant, socket: SocketId, remote: SocketAddr, datagram: &mut [u8]) {
+        let Some(Owner { slot, leg, flow }) = self.sockets.get(socket.0 as usize).copied().flatten() else {
+            self.unroutable += 1;
+            return;
+        };
+        self.with_call(slot, |call, outbox| call.handle_datagram(now, outbox, leg, flow, remote, datagram));
+    }
 
     /// Takes one command; its reply comes out of [`Shard::poll_output`].
-    pub fn handle_command(&mut self, _now: Instant, _request: RequestId, _command: Command) {}
+    pub fn handle_command(&mut self, now: Instant, request: RequestId, command: Command) {
+        let result = match command {
+            Command::Apply { call, legs } => self.apply(now, call, legs).map(Reply::Applied),
+            Command::RemoveLeg { call, leg } => self.remove_leg(now, call, leg).map(|()| Reply::Done),
+            Command::Delete { call } => self.delete(now, call),
+            Command::Query { call } => {
+                self.slot_of(call).map(|slot| Reply::Report(Box::new(self.calls[slot].call.report(now))))
+            }
+            Command::PlayDigit { call, leg, digit, duration } => self.slot_of(call).and_then(|slot| {
+                let played = self.calls[slot].call.play_digit(now, leg, digit, duration);
+                self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
+                played.map(|()| Reply::Done)
+            }),
+            Command::Totals => Ok(Reply::Totals(Box::new(self.totals()))),
+        };
+        self.outbox.rest.push_back(Rare::Reply(Box::new((request, result))));
+    }
 
     /// Does what is due at `now`.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((at, slot)) = self.timers.pop_due(now) {
+            if self.calls.get_mut(slot).is_some_and(|entry| entry.scheduled.take(at)) {
+                self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
+            }
+        }
+    }
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Output<'_> {
-        self.outbox.poll().unwrap_or(Output::Timeout(None))
+        let next = self.timers.next();
+        self.outbox.poll().unwrap_or(Output::Timeout(next))
     }
 
     /// When [`Shard::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.timers.next()
+    }
+
+    /// Runs `work` on one call and reschedules it. A panic in there is a bug in one call and costs that call only.
+    fn with_call(&mut self, slot: usize, work: impl FnOnce(&mut Call, &mut Outbox)) {
+        let Some(entry) = self.calls.get_mut(slot) else { return };
+        let outbox = &mut self.outbox;
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut entry.call, outbox)));
+        if outcome.is_err() {
+            let call = entry.call.id();
+            tracing::error!(call = call.0, "call ended by a bug");
+            self.totals.calls_failed += 1;
+            self.outbox.event(Event { call, kind: EventKind::CallFailed });
+            self.close(slot);
+            return;
+        }
+        self.timers.schedule(slot, entry.call.poll_timeout(), &mut entry.scheduled);
+    }
+
+    fn slot_of(&self, call: CallId) -> Result<usize, CommandError> {
+        self.by_id.get(&call).copied().ok_or(CommandError::UnknownCall)
+    }
+
+    fn apply(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        plans: Vec<(LegId, LegPlan)>,
+    ) -> Result<Vec<(LegId, LegPorts)>, CommandError> {
+        let known = self.by_id.get(&id).copied();
+        if known.is_none() && self.calls.len() >= limits::CALLS_MAX {
+            return Err(CommandError::TooManyCalls);
+        }
+        let has = |leg: LegId| known.is_some_and(|slot| self.calls[slot].call.leg(leg).is_some());
+        let (changed, new): (Vec<_>, Vec<_>) = plans.into_iter().partition(|(leg, _)| has(*leg));
+        let count = known.map_or(0, |slot| self.calls[slot].call.legs().len());
+        if count + new.len() > limits::LEGS_PER_CALL_MAX {
+            return Err(CommandError::TooManyLegs);
+        }
+
+        // Everything that can fail comes first, and nothing of it touches the call.
+        let mut opened: Vec<Leg> = Vec::with_capacity(new.len());
+        for (leg, plan) in new {
+            match self.open_leg(now, leg, plan) {
+                Ok(leg) => opened.push(leg),
+                Err(error) => {
+                    let ports = opened.into_iter().map(|leg| Rare::Release(leg.ports()));
+                    self.outbox.rest.extend(ports);
+                    return Err(error);
+                }
+            }
+        }
+
+        let slot = known.unwrap_or_else(|| {
+            let call = Call::new(now, id, self.config.media_timeout);
+            let slot = self.calls.insert(Slot { call, scheduled: Scheduled::default() });
+            self.by_id.insert(id, slot);
+            self.totals.calls_total += 1;
+            slot
+        });
+        let mut ports: Vec<(LegId, LegPorts)> = Vec::new();
+        for leg in opened {
+            ports.push((leg.id(), leg.local()));
+            self.own(leg.ports(), Some((slot, leg.id())));
+            self.calls[slot].call.add_leg(leg);
+        }
+        let mut outcome = Ok(());
+        for (leg, plan) in changed {
+            let entry = &mut self.calls[slot].call;
+            outcome = outcome.and(entry.change_leg(now, leg, plan, &self.config.identity));
+            ports.extend(entry.leg(leg).map(|leg| (leg.id(), leg.local())));
+        }
+        self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
+        outcome.map(|()| ports)
+    }
+
+    fn open_leg(&mut self, now: Instant, id: LegId, plan: LegPlan) -> Result<Leg, CommandError> {
+        let ports = self.stock.take(plan.interface, plan.ipv6).ok_or(CommandError::NoPorts)?;
+        let setup = LegSetup { epoch: self.config.epoch, identity: &self.config.identity, rng: &mut self.rng };
+        Leg::open(now, id, plan, ports, setup).inspect_err(|_| self.outbox.rest.push_back(Rare::Release(ports)))
+    }
+
+    fn remove_leg(&mut self, now: Instant, call: CallId, leg: LegId) -> Result<(), CommandError> {
+        let slot = self.slot_of(call)?;
+        let leg = self.calls[slot].call.remove_leg(leg).ok_or(CommandError::UnknownLeg)?;
+        leg.add_to(&mut self.totals);
+        self.own(leg.ports(), None);
+        self.outbox.rest.push_back(Rare::Release(leg.ports()));
+        self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
+        Ok(())
+    }
+
+    fn delete(&mut self, now: Instant, call: CallId) -> Result<Reply, CommandError> {
+        let slot = self.slot_of(call)?;
+        let report = self.calls[slot].call.report(now);
+        self.close(slot);
+        Ok(Reply::Deleted(Box::new(report)))
+    }
+
+    fn close(&mut self, slot: usize) {
+        let Slot { call, .. } = self.calls.remove(slot);
+        self.by_id.remove(&call.id());
+        for leg in call.legs() {
+            leg.add_to(&mut self.totals);
+            self.own(leg.ports(), None);
+            self.outbox.rest.push_back(Rare::Release(leg.ports()));
+        }
+    }
+
+    fn own(&mut self, ports: PortPair, owner: Option<(usize, LegId)>) {
+        for (socket, flow) in [(ports.rtp, Flow::Rtp), (ports.rtcp, Flow::Rtcp)] {
+            let index = socket.0 as usize;
+            if index >= self.sockets.len() {
+                self.sockets.resize(index + 1, None);
+            }
+            self.sockets[index] = owner.map(|(slot, leg)| Owner { slot, leg, flow });
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = self.totals.clone();
+        totals.calls = self.calls.len() as u64;
+        for (_, entry) in &self.calls {
+            totals.legs += entry.call.legs().len() as u64;
+            entry.call.legs().iter().for_each(|leg| leg.add_to(&mut totals));
+        }
+        totals.discards.add_n(Discard::Unroutable, self.unroutable);
+        totals
     }
 }

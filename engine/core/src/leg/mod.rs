@@ -1,3 +1,341 @@
-//! One participant's side of a call.
+//! One participant's side of a call: its ports, its path to the peer, the stream it receives and the stream it sends.
 
+pub(crate) mod latch;
+mod path;
+mod receive;
+mod reports;
+mod send;
+mod timeline;
 pub mod webrtc;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
+use trestle_wire::rtp::Header;
+use trestle_wire::telephone_event::Digit;
+use trestle_wire::{ClockRate, ExtSeq, Pt, Ssrc};
+
+use self::path::Path;
+use self::reports::RtcpSchedule;
+use self::timeline::Timeline;
+use self::webrtc::{DtlsIdentity, WebRtcOutput};
+use crate::discard::Discards;
+use crate::dtmf::{EventReceiver, EventSender, EventUpdate};
+use crate::output::Outbox;
+use crate::plan::{Codec, Source, Transport};
+use crate::report::{Count, LegReport, Totals};
+use crate::route::Transcoder;
+use crate::stream::{SsrcGate, StreamRx, StreamTx};
+use crate::time::{Epoch, soonest};
+use crate::{CommandError, Discard, EventKind, LegFailure, LegId, LegPlan, LegPorts, Milestone, PortPair, limits};
+
+/// What a leg needs from its shard to begin.
+pub(crate) struct LegSetup<'a> {
+    pub(crate) epoch: Epoch,
+    pub(crate) identity: &'a DtlsIdentity,
+    pub(crate) rng: &'a mut ChaCha12Rng,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    id: LegId,
+    plan: LegPlan,
+    ports: PortPair,
+    path: Path,
+    gate: SsrcGate,
+    rx: Option<StreamRx>,
+    events_in: EventReceiver,
+    /// What this leg hears, when it must be decoded and encoded on the way.
+    transcoder: Option<Box<Transcoder>>,
+    tx: StreamTx,
+    events_out: EventSender,
+    rtcp: RtcpSchedule,
+    timeline: Timeline,
+    counters: Counters,
+    failed: Option<LegFailure>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    rtp_in: Count,
+    rtp_out: Count,
+    rtcp_in: Count,
+    rtcp_out: Count,
+    discards: Discards,
+    /// Of transcoders that are gone.
+    concealed_frames: u64,
+    transcoded_frames: u64,
+    digits: u64,
+    digits_in: String,
+    digits_out: String,
+    media_source: Option<SocketAddr>,
+}
+
+/// What a datagram turned out to carry for the other legs.
+pub(crate) enum Received {
+    Media(Media),
+    /// A telephone-event packet, by its stream and number, and what changed by it.
+    Event {
+        ssrc: Ssrc,
+        seq: ExtSeq,
+        updates: DigitUpdates,
+    },
+    Nothing,
+}
+
+/// Changes of the digit a peer is pressing; few at a time.
+pub(crate) type DigitUpdates = ArrayVec<EventUpdate, 4>;
+
+/// One packet of audio, authenticated, of a negotiated codec, and not seen before.
+pub(crate) struct Media {
+    pub(crate) header: Header,
+    pub(crate) seq: ExtSeq,
+    pub(crate) codec: Codec,
+    /// Octets of the datagram.
+    pub(crate) payload: std::ops::Range<usize>,
+}
+
+impl Leg {
+    pub(crate) fn open(
+        now: Instant,
+        id: LegId,
+        plan: LegPlan,
+        ports: PortPair,
+        setup: LegSetup<'_>,
+    ) -> Result<Self, CommandError> {
+        let path = Path::new(now, ports.rtp_addr, &plan.transport, setup.identity)?;
+        let (pt, clock) = audio_of(&plan);
+        let (random_seq, random_time) = (setup.rng.next_u32() as u16, setup.rng.next_u32());
+        let mut leg = Self {
+            id,
+            ports,
+            path,
+            gate: SsrcGate::default(),
+            rx: None,
+            events_in: EventReceiver::default(),
+            transcoder: None,
+            tx: StreamTx::new(plan.ssrc, random_seq, random_time, pt, clock),
+            events_out: EventSender::default(),
+            rtcp: RtcpSchedule::new(now, setup.epoch, setup.rng.next_u64()),
+            timeline: Timeline::default(),
+            counters: Counters::default(),
+            failed: None,
+            plan,
+        };
+        leg.timeline.reach(Milestone::Opened, now);
+        leg.note_remote(now);
+        Ok(leg)
+    }
+
+    /// Brings the leg to `plan`. Port, SSRC and the numbering of the outgoing stream stay what they are.
+    pub(crate) fn apply(&mut self, now: Instant, plan: LegPlan, identity: &DtlsIdentity) -> Result<(), CommandError> {
+        self.path.apply(now, self.ports.rtp_addr, &plan.transport, identity)?;
+        if self.plan.hears != plan.hears || self.plan.send != plan.send {
+            self.stop_transcoder();
+        }
+        let LegPlan { interface, ipv6, ssrc, .. } = self.plan;
+        self.plan = LegPlan { interface, ipv6, ssrc, ..plan };
+        let (pt, clock) = audio_of(&self.plan);
+        self.tx.set_audio(now, pt, clock);
+        self.note_remote(now);
+        Ok(())
+    }
+
+    pub(crate) fn id(&self) -> LegId {
+        self.id
+    }
+
+    pub(crate) fn ports(&self) -> PortPair {
+        self.ports
+    }
+
+    pub(crate) fn local(&self) -> LegPorts {
+        LegPorts { rtp: self.ports.rtp_addr, rtcp: self.ports.rtcp_addr }
+    }
+
+    pub(crate) fn hears(&self, leg: LegId) -> bool {
+        self.plan.hears == Source::Leg(leg)
+    }
+
+    pub(crate) fn discard(&mut self, reason: Discard) {
+        self.counters.discards.add(reason);
+    }
+
+    pub(crate) fn nobody_listened(&mut self) {
+        self.discard(Discard::NoListener);
+    }
+
+    /// Does what is due: handshakes, missing frames, digits that end by themselves, RTCP.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) -> DigitUpdates {
+        if let Path::WebRtc { webrtc, .. } = &mut self.path {
+            webrtc.handle_timeout(now);
+        }
+        if let Some(transcoder) = &mut self.transcoder {
+            transcoder.handle_timeout(now);
+        }
+        self.rtcp_timeout(now, outbox);
+        self.events_in.handle_timeout(now)
+    }
+
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        let handshake = match &mut self.path {
+            Path::WebRtc { webrtc, .. } => webrtc.poll_timeout(),
+            Path::Plain(_) | Path::Sdes { .. } => None,
+        };
+        let transcoder = self.transcoder.as_ref().and_then(|transcoder| transcoder.poll_timeout());
+        [transcoder, self.events_in.poll_timeout(), self.events_out.poll_timeout(), self.rtcp.poll_timeout()]
+            .into_iter()
+            .fold(handshake, soonest)
+    }
+
+    /// Sends what is ready. Gives what the controller should know, one thing at a time; call again until `None`.
+    pub(crate) fn drain(&mut self, now: Instant, outbox: &mut Outbox) -> Option<EventKind> {
+        if let Some(event) = self.drain_handshake(now, outbox) {
+            return Some(event);
+        }
+        self.send_frames(now, outbox);
+        self.send_events(now, outbox);
+        let milestone = self.timeline.poll()?;
+        Some(EventKind::Milestone { leg: self.id, milestone })
+    }
+
+    fn drain_handshake(&mut self, now: Instant, outbox: &mut Outbox) -> Option<EventKind> {
+        let Path::WebRtc { webrtc, srtp } = &mut self.path else { return None };
+        let (socket, tos) = (self.ports.rtp, self.plan.tos);
+        let mut buf = [0; limits::DATAGRAM_BYTES_MAX];
+        while let Some(output) = webrtc.poll_output(now, &mut buf) {
+            match output {
+                WebRtcOutput::Transmit { to, len } => {
+                    outbox.datagram(socket, to, tos, |out| {
+                        out[..len].copy_from_slice(&buf[..len]);
+                        Some(len)
+                    });
+                    if webrtc.has_checked() {
+                        self.timeline.reach(Milestone::FirstCheck, now);
+                    }
+                }
+                WebRtcOutput::Milestone(milestone) => self.timeline.reach(milestone, now),
+                WebRtcOutput::Keys(keys) => {
+                    srtp.set_send_key(&keys.0);
+                    srtp.set_receive_key(&keys.1, 0);
+                    self.timeline.reach(Milestone::DtlsConnected, now);
+                }
+                WebRtcOutput::Failed(reason) => {
+                    if self.failed.replace(reason) != Some(reason) {
+                        return Some(EventKind::LegFailed { leg: self.id, reason });
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn note_remote(&mut self, now: Instant) {
+        let known = match &self.plan.transport {
+            Transport::Plain(peer) | Transport::Sdes { peer, .. } => peer.rtp.is_some(),
+            Transport::WebRtc(webrtc) => webrtc.remote.is_some(),
+        };
+        if known {
+            self.timeline.reach(Milestone::RemoteKnown, now);
+        }
+    }
+
+    fn stop_transcoder(&mut self) {
+        if let Some(transcoder) = self.transcoder.take() {
+            self.counters.concealed_frames += transcoder.concealed_frames();
+            self.counters.transcoded_frames += transcoder.transcoded_frames();
+        }
+    }
+
+    fn concealed_frames(&self) -> u64 {
+        self.counters.concealed_frames + self.transcoder.as_ref().map_or(0, |transcoder| transcoder.concealed_frames())
+    }
+
+    fn transcoded_frames(&self) -> u64 {
+        self.counters.transcoded_frames
+            + self.transcoder.as_ref().map_or(0, |transcoder| transcoder.transcoded_frames())
+    }
+
+    /// Adds this leg's counters to a shard's.
+    pub(crate) fn add_to(&self, totals: &mut Totals) {
+        let Counters { rtp_in, rtp_out, rtcp_in, rtcp_out, discards, digits, .. } = &self.counters;
+        for (total, count) in [
+            (&mut totals.rtp_in, rtp_in),
+            (&mut totals.rtp_out, rtp_out),
+            (&mut totals.rtcp_in, rtcp_in),
+            (&mut totals.rtcp_out, rtcp_out),
+        ] {
+            total.packets += count.packets;
+            total.bytes += count.bytes;
+        }
+        totals.discards.merge(discards);
+        totals.digits += digits;
+        totals.concealed_frames += self.concealed_frames();
+        totals.transcoded_frames += self.transcoded_frames();
+    }
+
+    pub(crate) fn report(&self, opened: Instant) -> LegReport {
+        LegReport {
+            leg: self.id,
+            description: self.describe(),
+            local: self.ports.rtp_addr,
+            remote: self.path.destination(latch::Flow::Rtp),
+            remote_ssrc: self.gate.current(),
+            local_ssrc: self.plan.ssrc,
+            timeline: self.timeline.since(opened),
+            rtp_in: self.counters.rtp_in,
+            rtp_out: self.counters.rtp_out,
+            rtcp_in: self.counters.rtcp_in,
+            rtcp_out: self.counters.rtcp_out,
+            discards: self.counters.discards.nonzero(),
+            lost: self.rx.as_ref().map_or(0, StreamRx::lost),
+            jitter: self.rx.as_ref().map_or(Duration::ZERO, StreamRx::jitter),
+            round_trip: self.rtcp.round_trip(),
+            remote_fraction_lost: self.rtcp.remote_fraction_lost(),
+            concealed_frames: self.concealed_frames(),
+            hold: self.transcoder.as_ref().map_or(Duration::ZERO, |transcoder| transcoder.hold()),
+            digits_in: self.counters.digits_in.clone(),
+            digits_out: self.counters.digits_out.clone(),
+        }
+    }
+
+    /// One line for people: what this leg speaks and what becomes of what it hears.
+    fn describe(&self) -> String {
+        let transport = match &self.path {
+            Path::Plain(_) => "RTP",
+            Path::Sdes { .. } => "SDES-SRTP",
+            Path::WebRtc { .. } => "DTLS-SRTP",
+        };
+        let hears = match self.plan.hears {
+            Source::Nothing => "hears nothing".to_owned(),
+            Source::Leg(leg) => format!("hears leg {}", leg.0),
+        };
+        let sends = match &self.plan.send {
+            None => "format not known yet".to_owned(),
+            Some(format) => {
+                let way = match &self.transcoder {
+                    None => "forwarded".to_owned(),
+                    Some(transcoder) => format!("transcoded, missing frames held {} ms", transcoder.hold().as_millis()),
+                };
+                format!("{:?} pt {} {way}", format.codec, format.pt.get())
+            }
+        };
+        format!("{transport}, {hears}, {sends}")
+    }
+}
+
+/// Payload type and clock of what the leg sends; anything will do until the peer's format is known.
+fn audio_of(plan: &LegPlan) -> (Pt, ClockRate) {
+    plan.send.as_ref().map_or((Pt::PCMA, ClockRate::HZ_8000), |format| (format.pt, format.codec.clock()))
+}
+
+/// Keeps a digit string readable and bounded.
+fn note_digit(digits: &mut String, digit: Digit) {
+    if digits.len() < limits::DIGITS_MAX {
+        digits.push(digit.to_char());
+    }
+}

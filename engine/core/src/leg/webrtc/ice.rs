@@ -219,7 +219,8 @@ impl Ice {
 
 fn new_agent(local: SocketAddr, credentials: &IceCredentials) -> Result<IceAgent, CommandError> {
     let IceCredentials { ufrag, pwd } = credentials.clone();
-    let mut agent = IceAgent::with_hmac(IceCreds { ufrag, pass: pwd }, str0m::crypto::from_feature_flags().sha1_hmac_provider);
+    let mut agent =
+        IceAgent::with_hmac(IceCreds { ufrag, pass: pwd }, str0m::crypto::from_feature_flags().sha1_hmac_provider);
     agent.set_timing_advance(TIMING_ADVANCE);
     agent.set_initial_stun_rto(EAGER_RTO);
     agent.set_max_stun_rto(EAGER_RTO);

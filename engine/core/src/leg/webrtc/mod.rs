@@ -53,11 +53,8 @@ impl WebRtc {
         plan: &WebRtcPlan,
         identity: &DtlsIdentity,
     ) -> Result<Self, CommandError> {
-        let mut webrtc = Self {
-            ice: Ice::new(local, &plan.local)?,
-            dtls: Dtls::new(now, identity, plan.dtls_role),
-            early: None,
-        };
+        let mut webrtc =
+            Self { ice: Ice::new(local, &plan.local)?, dtls: Dtls::new(now, identity, plan.dtls_role), early: None };
         webrtc.apply(now, plan)?;
         Ok(webrtc)
     }

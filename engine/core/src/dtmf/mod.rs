@@ -1,0 +1,18 @@
+//! DTMF digits: out of one leg's telephone-events (RFC 4733), into another's.
+//!
+//! Between two legs a digit is a key that goes down and comes up again, with a real duration. Payload types,
+//! timestamps, clocks, segments and retransmissions belong to each leg alone.
+
+pub mod receive;
+pub mod send;
+
+pub use receive::{EventReceiver, EventUpdate, EventUpdates};
+pub use send::{EventPacket, EventSender};
+
+use std::time::Duration;
+
+/// Shortest digit that is reported or sent: what ITU-T Q.24 lets every receiver take for granted.
+pub const DIGIT_MIN: Duration = Duration::from_millis(40);
+
+/// Longest digit that is reported or sent.
+pub const DIGIT_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,253 @@
+//! From a peer's telephone-event packets to key presses: one start and one end for each, whatever the network does.
+//!
+//! ```text
+//!            first packet of a key          E bit | timeout | next event | audio again
+//!   idle ------------------------> pressed ---------------------------------------------> idle
+//!            packets of an ended event are ignored; packets without a known one start one
+//! ```
+
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+use trestle_wire::telephone_event::{Digit, TelephoneEvent};
+use trestle_wire::{ClockRate, ExtSeq, Malformed, RtpTime};
+
+use super::{DIGIT_MAX, DIGIT_MIN};
+
+/// An event of which nothing more comes is over. Peers update every 20 to 50 ms; this survives three lost updates.
+const END_TIMEOUT: Duration = Duration::from_millis(200);
+/// So many audio packets in a row, with no event packet between, mean that the key is up.
+const AUDIO_RUN: u8 = 3;
+/// Ended events whose late packets are still known.
+const ENDED_MAX: usize = 8;
+/// Longest duration that fits a packet; a longer event is cut into segments (RFC 4733 2.5.1.3).
+const SEGMENT_TICKS: u32 = 0xffff;
+/// Before a segment can be full, its packets must have come near that. The slack is 200 ms of ticks at 48 kHz.
+const SEGMENT_NEARLY_TICKS: u32 = SEGMENT_TICKS - 9_600;
+/// Peers may be off by a packet in where the next segment begins.
+const SEGMENT_SLACK_TICKS: u32 = 480;
+
+/// Some peers announce 8000 and count in the audio's clock: libwebrtc beside Opus.
+const AUDIO_TICKS_PER_MS: u64 = 48;
+/// Growth of the duration per millisecond of arrival that is more than an 8 kHz clock can make...
+const FAST_TICKS_PER_MS: u64 = 20;
+/// ...and its growth per packet. Peers send every 20 to 60 ms: at most 480 ticks at 8 kHz, at least 960 at 48 kHz.
+const FAST_TICKS_PER_PACKET: u64 = 700;
+/// Growth per millisecond that no 48 kHz clock makes: proof of the opposite, once it was seen for long enough.
+const SLOW_TICKS_PER_MS: u64 = 12;
+const SLOW_PROOF: Duration = Duration::from_millis(100);
+
+/// Telephone-events of one leg's peer.
+#[derive(Debug, Clone, Default)]
+pub struct EventReceiver {
+    pressed: Option<Pressed>,
+    ended: ArrayVec<Key, ENDED_MAX>,
+    /// Number of the newest event packet; `None` before the first.
+    newest: Option<ExtSeq>,
+    /// First packet of the newest event. Unknown events from before are left alone.
+    newest_began: ExtSeq,
+    audio_run: u8,
+    /// This peer sends audio and events side by side, so that audio says nothing of keys.
+    audio_beside_events: bool,
+    /// This peer counts durations at 48 kHz whatever it announced.
+    counts_audio_ticks: bool,
+}
+
+/// What makes packets belong to one event, or to one segment of a long one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    time: RtpTime,
+    event: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pressed {
+    /// Of the present segment.
+    key: Key,
+    digit: Digit,
+    volume: u8,
+    clock: ClockRate,
+    /// Ticks of the full segments before.
+    ticks_before: u64,
+    /// Longest duration seen in the present segment.
+    ticks: u32,
+    first: Sight,
+    last_at: Instant,
+}
+
+/// A packet seen early in an event, to measure the growth of the duration against.
+#[derive(Debug, Clone, Copy)]
+struct Sight {
+    at: Instant,
+    seq: ExtSeq,
+    ticks: u32,
+}
+
+/// A key of the peer has gone down or come up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventUpdate {
+    /// It went down.
+    Started {
+        /// The key.
+        digit: Digit,
+        /// Power in -dBm0, 0 to 63.
+        volume: u8,
+    },
+    /// It came up. Follows its start, before any other start.
+    Ended {
+        /// The key.
+        digit: Digit,
+        /// How long it was pressed, 40 ms to 10 s.
+        duration: Duration,
+        /// Power in -dBm0, 0 to 63.
+        volume: u8,
+    },
+}
+
+/// What one packet can bring about: one key up, another one down and up.
+pub type EventUpdates = ArrayVec<EventUpdate, 4>;
+
+impl EventReceiver {
+    /// Takes a telephone-event packet. `clock` is the announced one of its payload type, `seq` and `time` are its
+    /// RTP header's. Events that are no digits, and repetitions, bring nothing.
+    pub fn observe(
+        &mut self,
+        now: Instant,
+        clock: ClockRate,
+        seq: ExtSeq,
+        time: RtpTime,
+        payload: &[u8],
+    ) -> Result<EventUpdates, Malformed> {
+        let packet = TelephoneEvent::parse(payload)?;
+        let mut updates = EventUpdates::new();
+        let Some(digit) = Digit::from_event(packet.event) else { return Ok(updates) };
+        let key = Key { time, event: packet.event };
+        let is_newest = self.newest.is_none_or(|newest| seq > newest);
+        if is_newest {
+            self.newest = Some(seq);
+        }
+        if self.ended.contains(&key) {
+            return Ok(updates);
+        }
+        match &mut self.pressed {
+            Some(pressed) if pressed.key == key || is_newest && pressed.continues_with(key) => {
+                if is_newest && (1..AUDIO_RUN).contains(&self.audio_run) {
+                    self.audio_beside_events = true;
+                }
+                pressed.grow(now, key, packet.duration_ticks.into());
+            }
+            // A stray packet of an event that is long over.
+            _ if seq < self.newest_began => return Ok(updates),
+            _ => {
+                updates.extend(self.release());
+                self.newest_began = seq;
+                let ticks = packet.duration_ticks.into();
+                self.pressed = Some(Pressed {
+                    key,
+                    digit,
+                    volume: packet.volume,
+                    clock,
+                    ticks_before: 0,
+                    ticks,
+                    first: Sight { at: now, seq, ticks },
+                    last_at: now,
+                });
+                updates.push(EventUpdate::Started { digit, volume: packet.volume });
+            }
+        }
+        if is_newest {
+            self.audio_run = 0;
+        }
+        self.judge_clock(now, seq);
+        if packet.end {
+            updates.extend(self.release());
+        }
+        Ok(updates)
+    }
+
+    /// Takes note of an audio packet from the same peer: once audio is back, a key whose end was lost is up.
+    pub fn audio_resumed(&mut self, _now: Instant, seq: ExtSeq) -> EventUpdates {
+        let mut updates = EventUpdates::new();
+        if self.pressed.is_none() || self.newest.is_some_and(|newest| seq < newest) {
+            return updates;
+        }
+        self.audio_run = self.audio_run.saturating_add(1);
+        if self.audio_run >= AUDIO_RUN && !self.audio_beside_events {
+            updates.extend(self.release());
+        }
+        updates
+    }
+
+    /// When a key counts as released though its end has not come.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.pressed.map(|pressed| pressed.last_at + END_TIMEOUT)
+    }
+
+    /// Releases a key whose end was lost.
+    pub fn handle_timeout(&mut self, now: Instant) -> EventUpdates {
+        let is_due = self.poll_timeout().is_some_and(|at| at <= now);
+        if is_due { self.release().into_iter().collect() } else { EventUpdates::new() }
+    }
+
+    fn release(&mut self) -> Option<EventUpdate> {
+        let pressed = self.pressed.take()?;
+        self.audio_run = 0;
+        self.remember(pressed.key);
+        let ticks = pressed.ticks_before + u64::from(pressed.ticks);
+        let millis = if self.counts_audio_ticks && pressed.clock == ClockRate::HZ_8000 {
+            ticks / AUDIO_TICKS_PER_MS
+        } else {
+            ticks * 1_000 / u64::from(pressed.clock.hz())
+        };
+        let duration = Duration::from_millis(millis).clamp(DIGIT_MIN, DIGIT_MAX);
+        Some(EventUpdate::Ended { digit: pressed.digit, duration, volume: pressed.volume })
+    }
+
+    fn remember(&mut self, key: Key) {
+        if self.ended.is_full() {
+            self.ended.remove(0);
+        }
+        self.ended.push(key);
+    }
+
+    /// Compares the growth of the duration with the time and the packets it took. Both must speak for a fast clock:
+    /// jitter alone squeezes arrival times, and a sparse sender alone makes large steps.
+    fn judge_clock(&mut self, now: Instant, seq: ExtSeq) {
+        let Some(Pressed { first, ticks, ticks_before: 0, clock: ClockRate::HZ_8000, .. }) = self.pressed else { return };
+        let elapsed = now.saturating_duration_since(first.at);
+        let millis = (elapsed.as_millis() as u64).max(1);
+        let packets = seq.0.saturating_sub(first.seq.0).max(1);
+        let growth = u64::from(ticks.saturating_sub(first.ticks));
+        if growth >= FAST_TICKS_PER_MS * millis && growth >= FAST_TICKS_PER_PACKET * packets {
+            self.counts_audio_ticks = true;
+        } else if elapsed >= SLOW_PROOF && growth > 0 && growth <= SLOW_TICKS_PER_MS * millis {
+            self.counts_audio_ticks = false;
+        }
+    }
+}
+
+impl Pressed {
+    /// True if `key` is the next segment of this event: the same event, beginning where a full segment ends
+    /// (RFC 4733 2.5.1.3), in ticks of the event's clock or of an audio clock six times as fast.
+    fn continues_with(&self, key: Key) -> bool {
+        let ahead = self.key.time.distance_to(key.time);
+        let begins_at = |ticks: u32| (ahead - ticks as i32).unsigned_abs() <= SEGMENT_SLACK_TICKS;
+        key.event == self.key.event
+            && self.ticks >= SEGMENT_NEARLY_TICKS
+            && (begins_at(SEGMENT_TICKS) || begins_at(6 * SEGMENT_TICKS))
+    }
+
+    fn grow(&mut self, now: Instant, key: Key, ticks: u32) {
+        if key == self.key {
+            self.ticks = self.ticks.max(ticks);
+        } else {
+            self.ticks_before += u64::from(SEGMENT_TICKS);
+            self.ticks = ticks;
+            self.key = key;
+        }
+        self.last_at = self.last_at.max(now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! From a datagram to what it carries: authenticate, believe the source, then the stream, then the payload type.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use trestle_wire::demux::Kind;
+use trestle_wire::{RtpTime, rtp};
+
+use super::latch::Flow;
+use super::path::Path;
+use super::{DigitUpdates, Leg, Media, Received, note_digit};
+use crate::dtmf::EventUpdate;
+use crate::stream::{Admit, StreamRx};
+use crate::{Discard, EventKind, Milestone};
+
+impl Leg {
+    /// Takes a datagram that arrived on one of this leg's ports.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        source: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Result<Received, Discard> {
+        match Kind::of(datagram).ok_or(Discard::Malformed)? {
+            kind @ (Kind::Stun | Kind::Dtls) => {
+                let Path::WebRtc { webrtc, .. } = &mut self.path else { return Err(Discard::NotConnected) };
+                webrtc.handle_datagram(now, source, kind, datagram).map(|()| Received::Nothing)
+            }
+            Kind::Rtcp => {
+                let plain = self.path.receive(now, flow, source, Kind::Rtcp, datagram)?;
+                self.counters.rtcp_in.add(datagram.len());
+                self.receive_rtcp(now, &datagram[plain])
+            }
+            Kind::Rtp if flow == Flow::Rtcp => Err(Discard::NotConnected),
+            Kind::Rtp => self.receive_rtp(now, flow, source, datagram),
+        }
+    }
+
+    fn receive_rtp(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        source: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Result<Received, Discard> {
+        let plain = self.path.receive(now, flow, source, Kind::Rtp, datagram)?;
+        if self.path.is_latched() {
+            self.timeline.reach(Milestone::Latched, now);
+        }
+        let packet = &datagram[plain];
+        let rtp::Packet { header, payload } = rtp::Packet::parse(packet).map_err(|_| Discard::Malformed)?;
+        if !self.plan.receiving {
+            return Err(Discard::NotReceiving);
+        }
+        let codec = self.plan.receive.iter().find(|format| format.pt == header.pt).map(|format| format.codec);
+        let event_clock = self.plan.receive_events.iter().find(|(pt, _)| *pt == header.pt).map(|(_, clock)| *clock);
+        if codec.is_none() && event_clock.is_none() {
+            return Err(Discard::UnknownPt);
+        }
+        match self.gate.admit(header.ssrc, header.seq) {
+            Admit::Current => {}
+            Admit::New => self.rx = Some(StreamRx::new(header.ssrc)),
+            Admit::Wait => return Err(Discard::ForeignSsrc),
+        }
+        let rx = self.rx.get_or_insert_with(|| StreamRx::new(header.ssrc));
+        if let Some(codec) = codec {
+            let seq = rx.accept(now, &header, codec.clock())?;
+            self.count_media(now, source, datagram.len());
+            return Ok(Received::Media(Media { header, seq, codec, payload }));
+        }
+        let Some(clock) = event_clock else { return Err(Discard::UnknownPt) };
+        let seq = rx.accept_event(&header)?;
+        let updates = self.events_in.observe(now, clock, seq, header.time, &packet[payload])?;
+        self.count_media(now, source, datagram.len());
+        Ok(Received::Event { ssrc: header.ssrc, seq, updates })
+    }
+
+    fn count_media(&mut self, now: Instant, source: SocketAddr, len: usize) {
+        self.counters.rtp_in.add(len);
+        self.counters.media_source = Some(source);
+        self.timeline.reach(Milestone::FirstMediaIn, now);
+    }
+
+    /// Audio is back: a digit whose end was lost is over.
+    pub(crate) fn audio_resumed(&mut self, now: Instant, time: RtpTime) -> DigitUpdates {
+        self.events_in.audio_resumed(now, time)
+    }
+
+    /// What the controller is told of a change of the digit that this leg's peer presses.
+    pub(crate) fn digit_event(&mut self, update: &EventUpdate) -> Option<EventKind> {
+        let EventUpdate::Ended { digit, duration, volume } = *update else { return None };
+        self.counters.digits += 1;
+        note_digit(&mut self.counters.digits_in, digit);
+        let source = self.counters.media_source.unwrap_or(self.ports.rtp_addr);
+        Some(EventKind::Digit { leg: self.id, digit, duration, volume, source })
+    }
+}

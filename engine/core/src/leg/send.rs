@@ -1,0 +1,147 @@
+//! From what a leg hears to datagrams for its peer. `StreamTx` alone numbers them; the path alone encrypts them.
+
+use std::time::{Duration, Instant};
+
+use trestle_wire::demux::Kind;
+use trestle_wire::rtp::{self, Header};
+use trestle_wire::telephone_event::Digit;
+use trestle_wire::{ExtSeq, Ssrc};
+
+use super::latch::Flow;
+use super::{Leg, Media, note_digit};
+use crate::dtmf::EventUpdate;
+use crate::output::Outbox;
+use crate::plan::SendFormat;
+use crate::route::{self, Transcoder};
+use crate::{CommandError, Discard, LegId, Milestone};
+
+impl Leg {
+    /// Takes a packet from the leg that this one hears: forwards it at once if the peer can have it as it is, else gives
+    /// it to the transcoder. False if this leg cannot send yet.
+    pub(crate) fn hear(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        from: LegId,
+        media: &Media,
+        payload: &[u8],
+    ) -> bool {
+        let Some(format) = self.plan.send.as_ref().filter(|_| self.can_send()) else { return false };
+        if !can_forward(format, media, payload) {
+            let transcoder = self.transcoder.get_or_insert_with(|| Box::new(Transcoder::new(format)));
+            if let Err(reason) = transcoder.push(
+                now,
+                source_key(from, media.header.ssrc),
+                media.seq,
+                media.header.time,
+                media.codec,
+                payload,
+            ) {
+                self.discard(reason);
+            }
+            return true;
+        }
+        self.stop_transcoder();
+        let source = source_key(from, media.header.ssrc);
+        if self.events_out.is_active() {
+            // The digit takes the audio's place; the peer must not hear the tone twice.
+            self.tx.absorbed(source, media.seq);
+            return true;
+        }
+        let rtp::Header { time, marker, .. } = media.header;
+        match self.tx.forward(now, source, media.seq, time, media.codec.clock(), marker) {
+            Some(header) => self.send_rtp(now, outbox, header, payload),
+            None => self.discard(Discard::Late),
+        }
+        true
+    }
+
+    /// A telephone-event packet of the leg that this one hears has been taken apart; its sequence number is not passed on.
+    pub(crate) fn hear_event_packet(&mut self, from: LegId, ssrc: Ssrc, seq: ExtSeq) {
+        self.tx.absorbed(source_key(from, ssrc), seq);
+    }
+
+    /// The peer of the leg that this one hears has pressed or released a key.
+    pub(crate) fn hear_digit(&mut self, now: Instant, update: &EventUpdate) {
+        if !self.takes_events() {
+            return;
+        }
+        match *update {
+            EventUpdate::Started { digit, volume } => {
+                note_digit(&mut self.counters.digits_out, digit);
+                self.events_out.start(now, digit, volume);
+            }
+            EventUpdate::Ended { duration, .. } => self.events_out.end(now, duration),
+        }
+    }
+
+    /// Sends one digit of our own.
+    pub(crate) fn play_digit(&mut self, now: Instant, digit: Digit, duration: Duration) -> Result<(), CommandError> {
+        if !self.takes_events() {
+            return Err(CommandError::NoEvents);
+        }
+        note_digit(&mut self.counters.digits_out, digit);
+        self.events_out.play(now, digit, duration);
+        Ok(())
+    }
+
+    /// Sends the frames that the transcoder has ready. Under a digit their time passes without a packet.
+    pub(super) fn send_frames(&mut self, now: Instant, outbox: &mut Outbox) {
+        let mut payload = [0; route::FRAME_BYTES_MAX];
+        while let Some(frame) = self.transcoder.as_mut().and_then(|transcoder| transcoder.poll_frame(&mut payload)) {
+            if self.events_out.is_active() {
+                self.tx.skip(frame.duration_ticks);
+            } else if self.can_send() {
+                let header = self.tx.frame(now, frame.duration_ticks);
+                self.send_rtp(now, outbox, header, &payload[..frame.len]);
+            }
+        }
+    }
+
+    /// Sends the telephone-event packets that are due.
+    pub(super) fn send_events(&mut self, now: Instant, outbox: &mut Outbox) {
+        while let Some(packet) = self.events_out.poll_packet(now) {
+            let Some((pt, _)) = self.plan.send.as_ref().and_then(|format| format.event) else { continue };
+            if self.can_send() {
+                let header = self.tx.event(now, pt, packet.first, packet.offset);
+                self.send_rtp(now, outbox, header, &packet.payload);
+            }
+        }
+    }
+
+    fn takes_events(&self) -> bool {
+        self.plan.send.as_ref().is_some_and(|format| format.event.is_some())
+    }
+
+    /// True if the peer may be sent media now: it wants some, its address is known, and there are keys.
+    fn can_send(&self) -> bool {
+        self.plan.sending && self.path.destination(Flow::Rtp).is_some()
+    }
+
+    fn send_rtp(&mut self, now: Instant, outbox: &mut Outbox, header: Header, payload: &[u8]) {
+        let Some(remote) = self.path.destination(Flow::Rtp) else { return };
+        let path = &mut self.path;
+        let sent = outbox.datagram(self.ports.rtp, remote, self.plan.tos, |buf| {
+            let len = Header::LEN + payload.len();
+            buf[..Header::LEN].copy_from_slice(&header.write());
+            buf.get_mut(Header::LEN..len)?.copy_from_slice(payload);
+            path.protect(Kind::Rtp, buf, len)
+        });
+        if let Some(len) = sent {
+            self.counters.rtp_out.add(len);
+            self.tx.count(payload.len());
+            self.timeline.reach(Milestone::FirstMediaOut, now);
+        }
+    }
+}
+
+/// Names one received stream of one leg, for the numbering.
+fn source_key(from: LegId, ssrc: Ssrc) -> u64 {
+    u64::from(from.0) << 32 | u64::from(ssrc.0)
+}
+
+/// A packet goes on as it is if the peer takes its codec, and its length is one the peer takes.
+fn can_forward(format: &SendFormat, media: &Media, payload: &[u8]) -> bool {
+    format.codec == media.codec
+        && (!format.strict_ptime || route::packet_ptime(media.codec, payload) == Some(format.ptime))
+}

@@ -1,0 +1,39 @@
+//! When a leg first reached what: the story of its set-up.
+
+use std::time::{Duration, Instant};
+
+use crate::Milestone;
+
+/// Milestones in the order they were reached, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Timeline {
+    reached: arrayvec::ArrayVec<(Milestone, Instant), 8>,
+    /// How many have been told to the controller.
+    told: usize,
+}
+
+impl Timeline {
+    /// Notes `milestone` unless it was reached before.
+    pub(crate) fn reach(&mut self, milestone: Milestone, now: Instant) {
+        if !self.has(milestone) {
+            // One entry per variant of `Milestone`; there is room for all eight.
+            let _ = self.reached.try_push((milestone, now));
+        }
+    }
+
+    pub(crate) fn has(&self, milestone: Milestone) -> bool {
+        self.reached.iter().any(|(reached, _)| *reached == milestone)
+    }
+
+    /// The next milestone that has not been told yet.
+    pub(crate) fn poll(&mut self) -> Option<Milestone> {
+        let (milestone, _) = self.reached.get(self.told)?;
+        self.told += 1;
+        Some(*milestone)
+    }
+
+    /// Everything reached, as durations since `opened`.
+    pub(crate) fn since(&self, opened: Instant) -> Vec<(Milestone, Duration)> {
+        self.reached.iter().map(|(milestone, at)| (*milestone, at.saturating_duration_since(opened))).collect()
+    }
+}

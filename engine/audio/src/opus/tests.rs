@@ -90,6 +90,37 @@ fn durations_of_well_formed_packets() {
         assert_eq!(packet_duration_samples(packet, 8_000), Some(samples), "{packet:02x?}");
         assert_eq!(packet_duration_samples(packet, 48_000), Some(samples * 6), "{packet:02x?}");
     }
+    // 255 bytes of padding: 255 for 254 of them, and 1.
+    let padded = [&[0x0B, 0x42, 255, 1][..], &[7; 4], &[0; 255]].concat();
+    assert_eq!(packet_duration_samples(&padded, 8_000), Some(320));
+}
+
+/// Sections 4.2.3 and 4.2.4: as many VAD flags as 20 ms in the frame, then the LBRR flag; in stereo, twice.
+#[test]
+fn the_flag_of_a_copy_stands_behind_the_vad_flags() {
+    // (TOC, first byte of the frame, has a copy)
+    let table = [
+        ("SILK, 10 ms", 0x00, 0b0100_0000, true),
+        ("SILK, 20 ms", 0x08, 0b0100_0000, true),
+        ("SILK, 20 ms: all but", 0x08, 0b1011_1111, false),
+        ("SILK, 40 ms", 0x10, 0b0010_0000, true),
+        ("SILK, 60 ms", 0x18, 0b0001_0000, true),
+        ("SILK, 60 ms: all but", 0x18, 0b1110_1111, false),
+        ("hybrid, 20 ms", 0x68, 0b0100_0000, true),
+        ("stereo, 20 ms: middle", 0x0C, 0b0100_0000, true),
+        ("stereo, 20 ms: side", 0x0C, 0b0001_0000, true),
+        ("stereo, 20 ms: all but", 0x0C, 0b1010_1111, false),
+        ("stereo, 60 ms: side", 0x1C, 0b0000_0001, true),
+        ("stereo, 60 ms: all but", 0x1C, 0b1110_1110, false),
+        ("CELT, 20 ms", 0x98, 0b1111_1111, false),
+    ];
+    for (name, toc, first, has_copy) in table {
+        assert_eq!(packet_has_fec(&[toc, first, 0, 0]), has_copy, "{name}");
+        // The same as the first of two equal frames, and of two of unequal length.
+        assert_eq!(packet_has_fec(&[toc | 1, first, 0, !first, 0]), has_copy, "{name}, code 1");
+        assert_eq!(packet_has_fec(&[toc | 2, 1, first, !first, 0]), has_copy, "{name}, code 2");
+    }
+    assert!(!packet_has_fec(&[0x08]), "DTX");
 }
 
 /// Every length of 0 to 10 bytes, of random content: nothing panics, the sound is as long as the packet says, what is

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use trestle_core::{InterfaceId, PortPair, SocketId};
@@ -46,21 +46,27 @@ impl PortRange {
     }
 }
 
+impl std::fmt::Display for PortRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.min, self.max)
+    }
+}
+
 /// Local addresses of a logical interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InterfacePorts {
     /// The interface.
     pub interface: InterfaceId,
     /// Its IPv4 address.
-    pub v4: Option<Ipv4Addr>,
+    pub v4: Option<IpAddr>,
     /// Its IPv6 address.
-    pub v6: Option<Ipv6Addr>,
+    pub v6: Option<IpAddr>,
 }
 
 impl InterfacePorts {
     /// The address of one family.
     pub fn address(&self, ipv6: bool) -> Option<IpAddr> {
-        if ipv6 { self.v6.map(IpAddr::V6) } else { self.v4.map(IpAddr::V4) }
+        if ipv6 { self.v6 } else { self.v4 }
     }
 }
 

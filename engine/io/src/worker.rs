@@ -1,15 +1,18 @@
 //! One thread, one shard: everything that the shard wants from the world, and nothing that waits for anybody else.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trestle_core::time::soonest;
-use trestle_core::{Answer, Command, Event, InterfaceId, Output, RequestId, Shard, ShardConfig, SocketId, limits};
+use trestle_core::{
+    Answer, Command, DtlsIdentity, Epoch, Event, InterfaceId, Output, RequestId, Shard, ShardConfig, SocketId, limits,
+};
 
 use crate::mailbox::{self, Busy, Sender};
 use crate::poller::{Poller, Received};
@@ -38,7 +41,7 @@ const STOCK_LOW: usize = 4;
 const EVENTS_WAITING_MAX: usize = 4096;
 
 /// While the control thread's mailbox is full, it is tried again after this time.
-const MAILBOX_RETRY: std::time::Duration = std::time::Duration::from_millis(5);
+const MAILBOX_RETRY: Duration = Duration::from_millis(5);
 
 /// What a worker is started with.
 #[derive(Debug)]
@@ -47,8 +50,12 @@ pub struct WorkerConfig {
     pub worker: usize,
     /// How many workers share the port range.
     pub workers: usize,
-    /// The shard.
-    pub shard: ShardConfig,
+    /// Where the monotonic clock stands in wall time.
+    pub epoch: Epoch,
+    /// Our DTLS certificate.
+    pub identity: DtlsIdentity,
+    /// After this long without media on any leg of a call, [`trestle_core::EventKind::MediaTimeout`] is emitted.
+    pub media_timeout: Duration,
     /// Addresses to bind on.
     pub interfaces: Vec<InterfacePorts>,
     /// Ports to bind.
@@ -139,7 +146,18 @@ impl Worker {
     /// # Errors
     /// If no port can be bound on one of the addresses, or the system gives no poller or thread.
     pub fn start(config: WorkerConfig, control: Sender<FromShard>) -> Result<Self, StartError> {
-        let WorkerConfig { worker, workers, shard, interfaces, range } = config;
+        let WorkerConfig { worker, workers, epoch, identity, media_timeout, interfaces, range } = config;
+        let families = interfaces.iter().flat_map(|of| [false, true].map(|ipv6| (of, ipv6)));
+        let shard = ShardConfig {
+            seed: entropy::seed()?,
+            epoch,
+            identity,
+            interfaces: families
+                .filter(|(of, ipv6)| of.address(*ipv6).is_some())
+                .map(|(of, ipv6)| (of.interface, ipv6))
+                .collect(),
+            media_timeout,
+        };
         let poller = Poller::new()?;
         let (commands, inbox) = mailbox::channel(COMMANDS_WAITING_MAX, poller.waker());
         let stop = Arc::new(AtomicBool::new(false));
@@ -210,7 +228,7 @@ impl Drop for Worker {
 /// What could not be handed to the control thread yet.
 #[derive(Debug, Default)]
 struct Waiting {
-    messages: std::collections::VecDeque<ShardMessage>,
+    messages: VecDeque<ShardMessage>,
     /// Answers among them. While there is one, no further command is taken, so there is never more than a turn's worth.
     answers: usize,
 }
@@ -239,7 +257,7 @@ impl Running {
         let mut buffer = [0; limits::DATAGRAM_BYTES_MAX + 1];
         let mut more = false;
         while !self.stop.load(Ordering::Relaxed) {
-            let timeout = if more { Some(std::time::Duration::ZERO) } else { self.sleep_time() };
+            let timeout = if more { Some(Duration::ZERO) } else { self.sleep_time() };
             if let Err(error) = self.poller.wait(timeout) {
                 tracing::error!(%error, worker = self.worker, "cannot wait for packets; this media thread ends");
                 return;
@@ -253,7 +271,7 @@ impl Running {
         }
     }
 
-    fn sleep_time(&self) -> Option<std::time::Duration> {
+    fn sleep_time(&self) -> Option<Duration> {
         let wake_at = soonest(self.deadline, self.ports.poll_timeout());
         // A clock is read only if there is something to wait for.
         let sleep = wake_at.map(|at| at.saturating_duration_since(clock::now()));
@@ -369,19 +387,22 @@ impl Running {
     }
 
     fn first_stock(&mut self) -> Result<(), StartError> {
-        for interface in self.interfaces.clone() {
-            for ipv6 in [false, true] {
-                let Some(address) = interface.address(ipv6) else { continue };
-                for bound in 0..limits::PORT_STOCK {
-                    match self.add_pair(interface.interface, ipv6, address) {
-                        Ok(()) => {}
-                        Err(source) if bound == 0 => return Err(StartError::Bind { address, source }),
-                        Err(_) => break,
-                    }
+        let wanted: Vec<_> = self.shard.ports_wanted().collect();
+        for (interface, ipv6, pairs) in wanted {
+            let Some(address) = self.address(interface, ipv6) else { continue };
+            for bound in 0..pairs {
+                match self.add_pair(interface, ipv6, address) {
+                    Ok(()) => {}
+                    Err(source) if bound == 0 => return Err(StartError::Bind { address, source }),
+                    Err(_) => break,
                 }
             }
         }
         Ok(())
+    }
+
+    fn address(&self, interface: InterfaceId, ipv6: bool) -> Option<IpAddr> {
+        self.interfaces.iter().find(|known| known.interface == interface)?.address(ipv6)
     }
 
     /// Brings the shard's stock of ports up again, a few pairs per turn; says whether to go on in the next turn.
@@ -392,8 +413,7 @@ impl Running {
         let wanted: Vec<_> = self.shard.ports_wanted().collect();
         let mut starved = false;
         for (interface, ipv6, pairs) in wanted {
-            let address = self.interfaces.iter().find(|known| known.interface == interface);
-            let Some(address) = address.and_then(|known| known.address(ipv6)) else { continue };
+            let Some(address) = self.address(interface, ipv6) else { continue };
             for added in 0..pairs.min(TURN_PAIRS) {
                 if let Err(error) = self.add_pair(interface, ipv6, address) {
                     count(&self.counters.bind_failed);

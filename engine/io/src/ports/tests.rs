@@ -1,3 +1,4 @@
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::*;
@@ -6,7 +7,7 @@ use crate::socket;
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 pub(crate) fn interface(id: u16) -> InterfacePorts {
-    InterfacePorts { interface: InterfaceId(id), v4: Some(Ipv4Addr::LOCALHOST), v6: None }
+    InterfacePorts { interface: InterfaceId(id), v4: Some(LOCAL), v6: None }
 }
 
 /// A stretch of `pairs` port pairs that nobody uses. Below the ports that the system gives out by itself, and never the

@@ -1,5 +1,4 @@
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 use trestle_core::{CallId, DtlsIdentity, Reply};
@@ -9,13 +8,15 @@ use crate::ports::tests::{interface, unused_range};
 use crate::socket;
 
 fn config(range: PortRange) -> WorkerConfig {
-    let shard = ShardConfig {
-        seed: [7; 32],
+    WorkerConfig {
+        worker: 0,
+        workers: 1,
         epoch: clock::sample_epoch(),
         identity: DtlsIdentity::generate().unwrap(),
         media_timeout: Duration::from_secs(60),
-    };
-    WorkerConfig { worker: 0, workers: 1, shard, interfaces: vec![interface(0)], range }
+        interfaces: vec![interface(0)],
+        range,
+    }
 }
 
 struct Control {
@@ -71,4 +72,21 @@ fn a_worker_that_can_bind_nothing_does_not_start() {
     let error = Worker::start(config(range), control.sender.clone()).unwrap_err();
     assert!(error.to_string().starts_with("cannot bind a media port on 127.0.0.1: "), "{error}");
     first.stop();
+}
+#[test]
+fn every_accepted_command_is_answered_even_if_the_control_thread_is_slow_to_read() {
+    let mut control = Control::new(1);
+    let worker = control.start(unused_range(1));
+    for n in 0..50 {
+        worker.send(RequestId(n), Command::Query { call: CallId(n) }).unwrap();
+    }
+    for n in 0..50 {
+        let ShardMessage::Answer(answer) = control.next() else { panic!("no event was due") };
+        assert_eq!(answer.0, RequestId(n));
+        assert!(answer.1.is_err());
+    }
+    worker.send(RequestId(99), Command::Totals).unwrap();
+    let ShardMessage::Answer(answer) = control.next() else { panic!("no event was due") };
+    assert!(matches!(answer.1, Ok(Reply::Totals(_))));
+    worker.stop();
 }

@@ -159,7 +159,7 @@ pub enum DtlsRole {
     /// We are `passive`.
     Server,
     /// Not settled: we offered `actpass` and the peer (against the RFC) answered `actpass`, or has not answered.
-    /// We wait for a ClientHello and send our own if none comes.
+    /// We send a ClientHello, and give way if the peer sends one too.
     Either,
 }
 

@@ -15,8 +15,6 @@ const FLIGHT_RTO: Duration = Duration::from_millis(50);
 /// Flights are repeated this often: 50 ms doubling eight times is 12 s, as long as the handshake may take.
 const FLIGHT_RETRIES: usize = 8;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
-/// A peer that said `actpass` in its answer, or nothing: how long its ClientHello is waited for before we send ours.
-const ROLE_PATIENCE: Duration = Duration::from_millis(300);
 /// Fresh handshakes after a failed one, on the same pair.
 const RESTARTS_MAX: u8 = 1;
 
@@ -72,8 +70,6 @@ pub(super) struct Dtls {
     verified: bool,
     connected: bool,
     restarts: u8,
-    /// When we stop waiting for the peer's ClientHello.
-    role_until: Option<Instant>,
     wake_at: Option<Instant>,
     failed: Option<LegFailure>,
 }
@@ -91,14 +87,13 @@ pub(super) enum DtlsOutput {
 impl Dtls {
     pub(super) fn new(now: Instant, identity: &DtlsIdentity, role: DtlsRole) -> Self {
         Self {
-            machine: fresh(now, identity, role == DtlsRole::Client),
+            machine: fresh(now, identity, role),
             identity: identity.clone(),
             role,
             expected: None,
             verified: false,
             connected: false,
             restarts: 0,
-            role_until: None,
             wake_at: None,
             failed: None,
         }
@@ -112,25 +107,25 @@ impl Dtls {
         self.expected = Some(fingerprint.clone());
         if self.role != role {
             self.role = role;
-            self.machine = fresh(now, &self.identity, role == DtlsRole::Client);
+            self.machine = fresh(now, &self.identity, role);
         }
     }
 
-    /// ICE has a pair: start the handshake, or start waiting for it.
+    /// ICE has a pair: the handshake begins.
     pub(super) fn start(&mut self, now: Instant) {
-        if !self.connected && self.role == DtlsRole::Either {
-            self.role_until = Some(now + ROLE_PATIENCE);
-        }
         self.handle_timeout(now);
     }
 
     /// Takes a DTLS datagram from a valid pair. Whatever is wrong with it is not an error of the association: anybody on
     /// the path can forge a plaintext alert.
     pub(super) fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<(), ()> {
-        if is_client_hello(bytes) && self.machine.is_active() && !self.connected && self.role == DtlsRole::Either {
-            // Both ends believe to be the client; the peer's ClientHello settles it.
-            self.machine = fresh(now, &self.identity, false);
-            self.role_until = None;
+        if is_client_hello(bytes) && self.machine.is_active() {
+            // Both ends believe to be the client. If the peer answered `actpass` its ClientHello settles it; else it is
+            // at fault, or forged, and must not reach a machine that would take it for the end of the handshake.
+            if self.connected || self.role != DtlsRole::Either {
+                return Err(());
+            }
+            self.machine = fresh(now, &self.identity, DtlsRole::Server);
         }
         // The machine's clock must not lag behind the packet it is given.
         self.handle_timeout(now);
@@ -140,14 +135,10 @@ impl Dtls {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if self.role_until.is_some_and(|until| until <= now) {
-            self.role_until = None;
-            self.machine.set_active(true);
-        }
         if self.machine.handle_timeout(now).is_err() && !self.connected && self.failed.is_none() {
             if self.restarts < RESTARTS_MAX {
                 self.restarts += 1;
-                self.machine = fresh(now, &self.identity, self.role != DtlsRole::Server);
+                self.machine = fresh(now, &self.identity, self.role);
             } else {
                 self.failed = Some(LegFailure::DtlsFailed);
             }
@@ -155,7 +146,7 @@ impl Dtls {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        crate::time::soonest(self.wake_at, self.role_until)
+        self.wake_at
     }
 
     /// The next thing to do; a record is written to the front of `buf`.
@@ -178,7 +169,6 @@ impl Dtls {
                         return Some(DtlsOutput::Failed(LegFailure::FingerprintMismatch));
                     }
                     self.connected = true;
-                    self.role_until = None;
                     let keys = srtp_profile(profile).and_then(|profile| {
                         KeyingMaterial::from_dtls(profile, exported.as_ref(), self.machine.is_active())
                     });
@@ -207,9 +197,9 @@ impl std::fmt::Debug for Dtls {
     }
 }
 
-fn fresh(now: Instant, identity: &DtlsIdentity, active: bool) -> Machine {
+fn fresh(now: Instant, identity: &DtlsIdentity, role: DtlsRole) -> Machine {
     let mut machine = Machine::new_12(identity.config.clone(), identity.certificate.clone(), now);
-    machine.set_active(active);
+    machine.set_active(role != DtlsRole::Server);
     machine
 }
 

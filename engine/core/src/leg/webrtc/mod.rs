@@ -149,3 +149,6 @@ impl WebRtc {
         self.ice.is_valid_source(source)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@ use trestle_wire::telephone_event::Digit;
 
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
-use crate::leg::{DigitUpdates, Leg, Received};
+use crate::dtmf::EventUpdates;
+use crate::leg::{Leg, Received};
 use crate::output::Outbox;
 use crate::report::CallReport;
 use crate::time::soonest;
@@ -97,7 +98,7 @@ impl Call {
                     self.legs[from].nobody_listened();
                 }
                 // Audio after an event ends the event, whether or not its end packets arrived.
-                let updates = self.legs[from].audio_resumed(now, media.header.time);
+                let updates = self.legs[from].audio_resumed(media.seq);
                 self.pass_on(outbox, now, from, &updates);
             }
             Ok(Received::Event { ssrc, seq, updates }) => {
@@ -147,7 +148,7 @@ impl Call {
     }
 
     /// Tells the controller of a finished digit and starts or ends it on every leg that hears `from`.
-    fn pass_on(&mut self, outbox: &mut Outbox, now: Instant, from: usize, updates: &DigitUpdates) {
+    fn pass_on(&mut self, outbox: &mut Outbox, now: Instant, from: usize, updates: &EventUpdates) {
         let leg = self.legs[from].id();
         for update in updates {
             self.legs.iter_mut().filter(|other| other.hears(leg)).for_each(|other| other.hear_digit(now, update));

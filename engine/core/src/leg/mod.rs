@@ -11,7 +11,6 @@ pub mod webrtc;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use arrayvec::ArrayVec;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 use trestle_wire::rtp::Header;
@@ -23,7 +22,7 @@ use self::reports::RtcpSchedule;
 use self::timeline::Timeline;
 use self::webrtc::{DtlsIdentity, WebRtcOutput};
 use crate::discard::Discards;
-use crate::dtmf::{EventReceiver, EventSender, EventUpdate};
+use crate::dtmf::{EventReceiver, EventSender, EventUpdates};
 use crate::output::Outbox;
 use crate::plan::{Codec, Source, Transport};
 use crate::report::{Count, LegReport, Totals};
@@ -82,13 +81,10 @@ pub(crate) enum Received {
     Event {
         ssrc: Ssrc,
         seq: ExtSeq,
-        updates: DigitUpdates,
+        updates: EventUpdates,
     },
     Nothing,
 }
-
-/// Changes of the digit a peer is pressing; few at a time.
-pub(crate) type DigitUpdates = ArrayVec<EventUpdate, 4>;
 
 /// One packet of audio, authenticated, of a negotiated codec, and not seen before.
 pub(crate) struct Media {
@@ -126,6 +122,7 @@ impl Leg {
             failed: None,
             plan,
         };
+        leg.events_out.set_clock(event_clock_of(&leg.plan));
         leg.timeline.reach(Milestone::Opened, now);
         leg.note_remote(now);
         Ok(leg)
@@ -141,6 +138,7 @@ impl Leg {
         self.plan = LegPlan { interface, ipv6, ssrc, ..plan };
         let (pt, clock) = audio_of(&self.plan);
         self.tx.set_audio(now, pt, clock);
+        self.events_out.set_clock(event_clock_of(&self.plan));
         self.note_remote(now);
         Ok(())
     }
@@ -170,7 +168,7 @@ impl Leg {
     }
 
     /// Does what is due: handshakes, missing frames, digits that end by themselves, RTCP.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) -> DigitUpdates {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) -> EventUpdates {
         if let Path::WebRtc { webrtc, .. } = &mut self.path {
             webrtc.handle_timeout(now);
         }
@@ -331,6 +329,10 @@ impl Leg {
 /// Payload type and clock of what the leg sends; anything will do until the peer's format is known.
 fn audio_of(plan: &LegPlan) -> (Pt, ClockRate) {
     plan.send.as_ref().map_or((Pt::PCMA, ClockRate::HZ_8000), |format| (format.pt, format.codec.clock()))
+}
+
+fn event_clock_of(plan: &LegPlan) -> ClockRate {
+    plan.send.as_ref().and_then(|format| format.event).map_or(ClockRate::HZ_8000, |(_, clock)| clock)
 }
 
 /// Keeps a digit string readable and bounded.

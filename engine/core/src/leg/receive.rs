@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use trestle_wire::demux::Kind;
-use trestle_wire::{RtpTime, rtp};
+use trestle_wire::{ExtSeq, rtp};
 
 use super::latch::Flow;
 use super::path::Path;
-use super::{DigitUpdates, Leg, Media, Received, note_digit};
-use crate::dtmf::EventUpdate;
+use super::{Leg, Media, Received, note_digit};
+use crate::dtmf::{EventUpdate, EventUpdates};
 use crate::stream::{Admit, StreamRx};
 use crate::{Discard, EventKind, Milestone};
 
@@ -71,7 +71,10 @@ impl Leg {
         }
         let Some(clock) = event_clock else { return Err(Discard::UnknownPt) };
         let seq = rx.accept_event(&header)?;
-        let updates = self.events_in.observe(now, clock, seq, header.time, &packet[payload])?;
+        let updates = self
+            .events_in
+            .observe(now, clock, seq, header.time, &packet[payload])
+            .map_err(|_| Discard::Malformed)?;
         self.count_media(now, source, datagram.len());
         Ok(Received::Event { ssrc: header.ssrc, seq, updates })
     }
@@ -83,8 +86,8 @@ impl Leg {
     }
 
     /// Audio is back: a digit whose end was lost is over.
-    pub(crate) fn audio_resumed(&mut self, now: Instant, time: RtpTime) -> DigitUpdates {
-        self.events_in.audio_resumed(now, time)
+    pub(crate) fn audio_resumed(&mut self, seq: ExtSeq) -> EventUpdates {
+        self.events_in.audio_resumed(seq)
     }
 
     /// What the controller is told of a change of the digit that this leg's peer presses.

@@ -18,6 +18,8 @@ use super::{DIGIT_MAX, DIGIT_MIN};
 const END_TIMEOUT: Duration = Duration::from_millis(200);
 /// So many audio packets in a row, with no event packet between, mean that the key is up.
 const AUDIO_RUN: u8 = 3;
+/// Packets that one can be overtaken by.
+const DISORDER_MAX: u64 = 128;
 /// Ended events whose late packets are still known.
 const ENDED_MAX: usize = 8;
 /// Longest duration that fits a packet; a longer event is cut into segments (RFC 4733 2.5.1.3).
@@ -30,7 +32,7 @@ const SEGMENT_SLACK_TICKS: u32 = 480;
 /// Some peers announce 8000 and count in the audio's clock: libwebrtc beside Opus.
 const AUDIO_TICKS_PER_MS: u64 = 48;
 /// Growth of the duration per millisecond of arrival that is more than an 8 kHz clock can make...
-const FAST_TICKS_PER_MS: u64 = 20;
+const FAST_TICKS_PER_MS: u64 = 16;
 /// ...and its growth per packet. Peers send every 20 to 60 ms: at most 480 ticks at 8 kHz, at least 960 at 48 kHz.
 const FAST_TICKS_PER_PACKET: u64 = 700;
 /// Growth per millisecond that no 48 kHz clock makes: proof of the opposite, once it was seen for long enough.
@@ -122,7 +124,7 @@ impl EventReceiver {
         let mut updates = EventUpdates::new();
         let Some(digit) = Digit::from_event(packet.event) else { return Ok(updates) };
         let key = Key { time, event: packet.event };
-        let is_newest = self.newest.is_none_or(|newest| seq > newest);
+        let is_newest = self.newest.is_none_or(|newest| !is_stray(seq, newest.plus(1)));
         if is_newest {
             self.newest = Some(seq);
         }
@@ -134,10 +136,13 @@ impl EventReceiver {
                 if is_newest && (1..AUDIO_RUN).contains(&self.audio_run) {
                     self.audio_beside_events = true;
                 }
-                pressed.grow(now, key, packet.duration_ticks.into());
+                let full_segment = pressed.grow(now, key, packet.duration_ticks.into());
+                if let Some(key) = full_segment {
+                    self.remember(key);
+                }
             }
             // A stray packet of an event that is long over.
-            _ if seq < self.newest_began => return Ok(updates),
+            _ if is_stray(seq, self.newest_began) => return Ok(updates),
             _ => {
                 updates.extend(self.release());
                 self.newest_began = seq;
@@ -166,9 +171,9 @@ impl EventReceiver {
     }
 
     /// Takes note of an audio packet from the same peer: once audio is back, a key whose end was lost is up.
-    pub fn audio_resumed(&mut self, _now: Instant, seq: ExtSeq) -> EventUpdates {
+    pub fn audio_resumed(&mut self, seq: ExtSeq) -> EventUpdates {
         let mut updates = EventUpdates::new();
-        if self.pressed.is_none() || self.newest.is_some_and(|newest| seq < newest) {
+        if self.pressed.is_none() || self.newest.is_some_and(|newest| is_stray(seq, newest)) {
             return updates;
         }
         self.audio_run = self.audio_run.saturating_add(1);
@@ -213,7 +218,9 @@ impl EventReceiver {
     /// Compares the growth of the duration with the time and the packets it took. Both must speak for a fast clock:
     /// jitter alone squeezes arrival times, and a sparse sender alone makes large steps.
     fn judge_clock(&mut self, now: Instant, seq: ExtSeq) {
-        let Some(Pressed { first, ticks, ticks_before: 0, clock: ClockRate::HZ_8000, .. }) = self.pressed else { return };
+        let Some(Pressed { first, ticks, ticks_before: 0, clock: ClockRate::HZ_8000, .. }) = self.pressed else {
+            return;
+        };
         let elapsed = now.saturating_duration_since(first.at);
         let millis = (elapsed.as_millis() as u64).max(1);
         let packets = seq.0.saturating_sub(first.seq.0).max(1);
@@ -237,16 +244,23 @@ impl Pressed {
             && (begins_at(SEGMENT_TICKS) || begins_at(6 * SEGMENT_TICKS))
     }
 
-    fn grow(&mut self, now: Instant, key: Key, ticks: u32) {
+    /// Takes a packet's duration; gives the segment before if the packet begins a new one.
+    fn grow(&mut self, now: Instant, key: Key, ticks: u32) -> Option<Key> {
+        self.last_at = self.last_at.max(now);
         if key == self.key {
             self.ticks = self.ticks.max(ticks);
-        } else {
-            self.ticks_before += u64::from(SEGMENT_TICKS);
-            self.ticks = ticks;
-            self.key = key;
+            return None;
         }
-        self.last_at = self.last_at.max(now);
+        self.ticks_before += u64::from(SEGMENT_TICKS);
+        self.ticks = ticks;
+        Some(std::mem::replace(&mut self.key, key))
     }
+}
+
+/// True if `seq` comes before `reference`, by no more than disorder explains: a number from further back is that of a
+/// new stream.
+fn is_stray(seq: ExtSeq, reference: ExtSeq) -> bool {
+    seq < reference && reference.0 - seq.0 <= DISORDER_MAX
 }
 
 #[cfg(test)]

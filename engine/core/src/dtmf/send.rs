@@ -1,0 +1,209 @@
+//! From key presses to telephone-event packets (RFC 4733 section 2.5.1).
+//!
+//! ```text
+//!   0 ms   20 ms   40 ms  ...  end    +20    +40        >= 40 ms after the end
+//!   M 20     40      60         E d    E d    E d        M 20 (next digit)
+//! ```
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use trestle_wire::ClockRate;
+use trestle_wire::telephone_event::{Digit, TelephoneEvent};
+
+use super::{DIGIT_MAX, DIGIT_MIN};
+use crate::limits;
+
+/// Time between packets of an event, and what the first of them says has passed: a duration of 0 means something
+/// else (RFC 4733 2.3.5).
+const INTERVAL: Duration = Duration::from_millis(20);
+/// Silence between two digits that every receiver can tell apart (ITU-T Q.24).
+const GAP_MIN: Duration = Duration::from_millis(40);
+/// A key whose release we are never told of is released after this.
+const LIVE_MAX: Duration = Duration::from_secs(5);
+/// The end is sent three times (RFC 4733 2.5.1.4).
+const END_PACKETS: u8 = 3;
+/// Longest duration that fits a packet.
+const SEGMENT_TICKS: u32 = 0xffff;
+/// Volume of digits that we play ourselves, in -dBm0.
+const PLAYED_VOLUME: u8 = 10;
+
+/// The digits going to one leg's peer, one after the other.
+#[derive(Debug, Clone)]
+pub struct EventSender {
+    clock: ClockRate,
+    waiting: VecDeque<Press>,
+    sounding: Option<Sounding>,
+    /// Before that, no digit begins.
+    quiet_until: Option<Instant>,
+    dropped: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Press {
+    queued_at: Instant,
+    digit: Digit,
+    volume: u8,
+    /// `None` while the key is down.
+    duration: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sounding {
+    press: Press,
+    clock: ClockRate,
+    since: Instant,
+    next_at: Instant,
+    /// Duration that the newest packet stated, all segments together.
+    stated_ticks: u32,
+    /// Ticks of the full segments before the present one.
+    segment_ticks: u32,
+    ends_sent: u8,
+}
+
+/// One telephone-event packet to be sent, through [`crate::stream::StreamTx::event`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventPacket {
+    /// RFC 4733 payload.
+    pub payload: [u8; TelephoneEvent::LEN],
+    /// The first packet of its event: it has the marker, and its time is the event's.
+    pub first: bool,
+    /// Where the packet's segment begins, after the start of the event. Nought but for very long events.
+    pub offset: Duration,
+}
+
+impl Default for EventSender {
+    fn default() -> Self {
+        Self {
+            clock: ClockRate::HZ_8000,
+            // All the room there will ever be: digits then cost no allocation.
+            waiting: VecDeque::with_capacity(limits::DIGITS_MAX),
+            sounding: None,
+            quiet_until: None,
+            dropped: 0,
+        }
+    }
+}
+
+impl EventSender {
+    /// Sets the event clock that the peer announced, from the next digit on; 8000 until then.
+    pub fn set_clock(&mut self, clock: ClockRate) {
+        self.clock = clock;
+    }
+
+    /// A key goes down; its packets begin at once unless another digit is still being sent. A key that is already down
+    /// comes up first.
+    pub fn start(&mut self, now: Instant, digit: Digit, volume: u8) {
+        self.end(now, Duration::ZERO);
+        self.queue(Press { queued_at: now, digit, volume, duration: None });
+    }
+
+    /// The key comes up after `duration`. Ignored if none is down, or if it has come up by itself.
+    pub fn end(&mut self, now: Instant, duration: Duration) {
+        let duration = duration.clamp(DIGIT_MIN, DIGIT_MAX);
+        if let Some(press) = self.waiting.iter_mut().find(|press| press.duration.is_none()) {
+            press.duration = Some(duration);
+        } else if let Some(sounding) = self.sounding.as_mut().filter(|sounding| sounding.press.duration.is_none()) {
+            sounding.press.duration = Some(duration);
+            if sounding.since + duration <= now + INTERVAL {
+                sounding.next_at = now;
+            }
+        }
+    }
+
+    /// Sends a digit of known duration, after those already there.
+    pub fn play(&mut self, now: Instant, digit: Digit, duration: Duration) {
+        let duration = Some(duration.clamp(DIGIT_MIN, DIGIT_MAX));
+        self.queue(Press { queued_at: now, digit, volume: PLAYED_VOLUME, duration });
+    }
+
+    /// True while digits are being sent or wait: audio gives way to them.
+    pub fn is_active(&self) -> bool {
+        self.sounding.is_some() || !self.waiting.is_empty()
+    }
+
+    /// Digits refused because [`limits::DIGITS_MAX`] were waiting.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// When the next packet is due; in the past if it is due at once.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match (&self.sounding, self.waiting.front()) {
+            (Some(sounding), _) => Some(sounding.next_at),
+            (None, Some(press)) => self.quiet_until.max(Some(press.queued_at)),
+            (None, None) => None,
+        }
+    }
+
+    /// The next packet that is due. Call until `None`.
+    pub fn poll_packet(&mut self, now: Instant) -> Option<EventPacket> {
+        if self.sounding.is_none() && self.quiet_until.is_none_or(|until| until <= now) {
+            self.sounding = self.waiting.pop_front().map(|press| Sounding {
+                press,
+                clock: self.clock,
+                since: now,
+                next_at: now,
+                stated_ticks: 0,
+                segment_ticks: 0,
+                ends_sent: 0,
+            });
+        }
+        let sounding = self.sounding.as_mut().filter(|sounding| sounding.next_at <= now)?;
+        let packet = sounding.packet(now);
+        if sounding.ends_sent == END_PACKETS {
+            let ended_at = sounding.since + sounding.clock.duration(sounding.stated_ticks);
+            // The last end packet is a packet time long, too.
+            self.quiet_until = Some((ended_at + GAP_MIN).max(now + INTERVAL));
+            self.sounding = None;
+        }
+        Some(packet)
+    }
+
+    fn queue(&mut self, press: Press) {
+        if self.waiting.len() == limits::DIGITS_MAX {
+            self.dropped += 1;
+            return;
+        }
+        self.waiting.push_back(press);
+    }
+}
+
+impl Sounding {
+    fn packet(&mut self, now: Instant) -> EventPacket {
+        let clock = self.clock;
+        let first = self.stated_ticks == 0;
+        let elapsed = now.saturating_duration_since(self.since);
+        if self.press.duration.is_none() && elapsed >= LIVE_MAX {
+            self.press.duration = Some(LIVE_MAX);
+        }
+        // A packet speaks for the interval that it opens.
+        let passed = clock.ticks(elapsed + INTERVAL);
+        let wanted = self.press.duration.map(|duration| clock.ticks(duration));
+        // The duration never shrinks: packets that say more are already out.
+        let total = passed.min(wanted.unwrap_or(u32::MAX)).max(self.stated_ticks);
+        let segment_start = self.segment_ticks;
+        let mut end = wanted.is_some_and(|wanted| total >= wanted);
+        let mut in_segment = total - segment_start;
+        if in_segment > SEGMENT_TICKS {
+            // The segment is full; the rest goes at once, as the next one (RFC 4733 2.5.1.3).
+            (end, in_segment) = (false, SEGMENT_TICKS);
+            self.segment_ticks += SEGMENT_TICKS;
+        } else {
+            let in_step = self.next_at + INTERVAL;
+            self.next_at = if in_step > now { in_step } else { now + INTERVAL };
+        }
+        self.stated_ticks = segment_start + in_segment;
+        self.ends_sent += u8::from(end);
+        let event = TelephoneEvent {
+            event: self.press.digit.event(),
+            end,
+            volume: self.press.volume,
+            duration_ticks: in_segment as u16,
+        };
+        EventPacket { payload: event.write(), first, offset: clock.duration(segment_start) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

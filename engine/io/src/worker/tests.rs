@@ -1,7 +1,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::{Events, Poll, Token, Waker};
-use trestle_core::{CallId, DtlsIdentity, Reply};
+use trestle_core::plan::{Codec, LatchPolicy, OpusSettings, ReceiveFormat, RtpPeer, SendFormat, Source, Transport};
+use trestle_core::{CallId, CommandError, DtlsIdentity, LegId, LegPlan, Reply};
+use trestle_wire::{Pt, Ptime, Ssrc};
 
 use super::*;
 use crate::ports::tests::{interface, unused_range};
@@ -88,5 +90,154 @@ fn every_accepted_command_is_answered_even_if_the_control_thread_is_slow_to_read
     worker.send(RequestId(99), Command::Totals).unwrap();
     let ShardMessage::Answer(answer) = control.next() else { panic!("no event was due") };
     assert!(matches!(answer.1, Ok(Reply::Totals(_))));
+    worker.stop();
+}
+
+/// A phone without a brain: sends PCMU packets and takes what comes.
+struct Phone {
+    udp: std::net::UdpSocket,
+    seq: u16,
+}
+
+impl Phone {
+    fn new() -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Self { udp: socket.into(), seq: 0 }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.udp.local_addr().unwrap()
+    }
+
+    /// Sends 20 ms of one sample value (RFC 3550 5.1: version 2, PT 0).
+    fn send(&mut self, to: SocketAddr, sample: u8) {
+        let mut packet = vec![0x80, 0];
+        packet.extend(self.seq.to_be_bytes());
+        packet.extend((u32::from(self.seq) * 160).to_be_bytes());
+        packet.extend(0x1234_5678_u32.to_be_bytes());
+        packet.extend([sample; 160]);
+        self.seq += 1;
+        self.udp.send_to(&packet, to).unwrap();
+    }
+
+    /// The payload of the next RTP packet, and where it came from.
+    fn hear(&self) -> (Vec<u8>, SocketAddr) {
+        let mut buffer = [0; 2048];
+        loop {
+            let (len, from) = self.udp.recv_from(&mut buffer).expect("nothing is heard");
+            if buffer[1] & 0x7f == 0 {
+                return (buffer[12..len].to_vec(), from);
+            }
+        }
+    }
+}
+
+fn plan(peer: &Phone, hears: u16) -> LegPlan {
+    let pt = Pt::PCMU;
+    LegPlan {
+        interface: InterfaceId(0),
+        ipv6: false,
+        transport: Transport::Plain(RtpPeer { rtp: Some(peer.address()), rtcp: None, latch: LatchPolicy::Exact }),
+        rtcp_mux: true,
+        ssrc: Ssrc(0x0a0b_0c00 + u32::from(hears)),
+        cname: "test".to_owned(),
+        send: Some(SendFormat {
+            pt,
+            codec: Codec::Pcmu,
+            ptime: Ptime::MS_20,
+            strict_ptime: false,
+            opus: OpusSettings::default(),
+            event: None,
+        }),
+        receive: vec![ReceiveFormat { pt, codec: Codec::Pcmu }],
+        receive_events: Vec::new(),
+        hears: Source::Leg(LegId(hears)),
+        sending: true,
+        receiving: true,
+        tos: Some(184),
+    }
+}
+
+impl Control {
+    /// The next answer; events on the way are passed over.
+    fn answer(&mut self) -> Answer {
+        loop {
+            if let ShardMessage::Answer(answer) = self.next() {
+                return *answer;
+            }
+        }
+    }
+
+    /// Opens a call of two plain legs; gives their RTP addresses.
+    fn open(&mut self, worker: &Worker, call: CallId, phones: [&Phone; 2]) -> [SocketAddr; 2] {
+        let legs = vec![(LegId(0), plan(phones[0], 1)), (LegId(1), plan(phones[1], 0))];
+        worker.send(RequestId(0), Command::Apply { call, legs }).unwrap();
+        match self.answer() {
+            (_, Ok(Reply::Applied(ports))) => [ports[0].1.rtp, ports[1].1.rtp],
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_one_phone_says_the_other_hears_from_the_port_it_was_told() {
+    let mut control = Control::new(64);
+    let worker = control.start(unused_range(4));
+    let (mut alice, mut bob) = (Phone::new(), Phone::new());
+    let [for_alice, for_bob] = control.open(&worker, CallId(1), [&alice, &bob]);
+    for sample in 1..=5 {
+        alice.send(for_alice, sample);
+        assert_eq!(bob.hear(), (vec![sample; 160], for_bob));
+        bob.send(for_bob, sample);
+        assert_eq!(alice.hear(), (vec![sample; 160], for_alice));
+    }
+    worker.stop();
+}
+
+#[test]
+fn a_phone_that_talks_on_after_its_call_reaches_nobody() {
+    let mut control = Control::new(64);
+    let worker = control.start(unused_range(2 * limits::PORT_STOCK as u16));
+    let (mut alice, bob) = (Phone::new(), Phone::new());
+    let [for_alice, _] = control.open(&worker, CallId(1), [&alice, &bob]);
+    worker.send(RequestId(1), Command::Delete { call: CallId(1) }).unwrap();
+    assert!(matches!(control.answer(), (_, Ok(Reply::Deleted(_)))));
+
+    alice.send(for_alice, 9);
+    // Every answer is a turn of the worker; in one of the first of them it reads the packet.
+    let mut turns = 0..100_000;
+    let counted = turns.any(|_| {
+        worker.send(RequestId(3), Command::Totals).unwrap();
+        matches!(control.answer(), (_, Ok(Reply::Totals(_)))) && worker.counts().quarantined == 1
+    });
+    assert!(counted, "{:?}", worker.counts());
+    worker.stop();
+}
+
+#[test]
+fn the_ports_of_ended_calls_are_used_again_when_nothing_else_is_left() {
+    let mut control = Control::new(64);
+    let worker = control.start(unused_range(2));
+    let (alice, bob) = (Phone::new(), Phone::new());
+    let before = control.open(&worker, CallId(1), [&alice, &bob]);
+    worker.send(RequestId(1), Command::Delete { call: CallId(1) }).unwrap();
+    assert!(matches!(control.answer(), (_, Ok(Reply::Deleted(_)))));
+    let mut after = loop {
+        let legs = vec![(LegId(0), plan(&alice, 1)), (LegId(1), plan(&bob, 0))];
+        worker.send(RequestId(2), Command::Apply { call: CallId(2), legs }).unwrap();
+        match control.answer().1 {
+            Ok(Reply::Applied(ports)) => break [ports[0].1.rtp, ports[1].1.rtp],
+            Err(CommandError::NoPorts) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    after.sort_unstable();
+    assert_eq!(after, {
+        let mut before = before;
+        before.sort_unstable();
+        before
+    });
     worker.stop();
 }

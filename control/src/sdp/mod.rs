@@ -14,7 +14,7 @@ mod types;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use candidate::Candidate;
 pub use codec::{Format, FormatKind};

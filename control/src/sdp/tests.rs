@@ -27,6 +27,11 @@ pub(crate) const META: [(&str, &str); 9] = {
     ]
 };
 
+/// One of them by name.
+pub(crate) fn meta_sample(name: &str) -> &'static str {
+    META.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).unwrap()
+}
+
 const HEAD: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
 
 fn audio(lines: &str) -> String {

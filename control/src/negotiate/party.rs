@@ -1,0 +1,195 @@
+//! One participant: what it said, what it was told, what the engine shall do for it.
+
+use std::net::IpAddr;
+
+use trestle_core::plan::{DtlsRole, LatchPolicy, LegPlan, ReceiveFormat, SendFormat, Source};
+use trestle_core::{InterfaceId, LegId};
+use trestle_srtp::Profile as Suite;
+use trestle_wire::{ClockRate, Pt};
+
+use super::description::Description;
+use super::remote::{Remote, Security};
+use super::secrets::Secrets;
+use super::transport;
+use crate::op::flags::{ProfileName, Protocol};
+use crate::sdp::Format;
+
+/// A participant of a call and its leg.
+#[derive(Debug, Clone)]
+pub struct Party {
+    pub(crate) leg: LegId,
+    /// The first is its name, the rest are what forks of it called themselves. Empty until an answer names it.
+    pub(crate) tags: Vec<String>,
+    pub(crate) via_branch: Option<String>,
+    pub(crate) label: Option<String>,
+    /// The leg on the other side of its offer/answer exchange.
+    pub(crate) peer: Option<LegId>,
+
+    // Fixed when the party appears.
+    pub(crate) profile: ProfileName,
+    pub(crate) protocol: Protocol,
+    pub(crate) security: Security,
+    pub(crate) interface: InterfaceId,
+    pub(crate) ipv6: bool,
+    pub(crate) secrets: Secrets,
+
+    // What it said.
+    pub(crate) remote: Option<Remote>,
+    /// An exchange with it is complete.
+    pub(crate) answered: bool,
+    pub(crate) latch: LatchPolicy,
+    /// Where its media is whatever its SDP says (`media-address`, `SIP-source-address`).
+    pub(crate) media_address: Option<IpAddr>,
+
+    // What it was told.
+    pub(crate) told: Option<Description>,
+    /// `sess-version` of `o=` where that is ours.
+    pub(crate) version: u64,
+    /// Formats of `told`.
+    pub(crate) told_formats: Vec<Format>,
+    /// Suites of our `a=crypto` lines when we offered; tags count from 1.
+    pub(crate) offered_suites: Vec<Suite>,
+
+    // What came of it.
+    /// Its own codecs that an answer to it may use, in its order.
+    pub(crate) answerable: Vec<Format>,
+    /// Index into its `a=crypto` lines.
+    pub(crate) crypto: Option<usize>,
+    pub(crate) rtcp_mux: bool,
+    pub(crate) dtls_role: DtlsRole,
+    pub(crate) we_offered: bool,
+    pub(crate) ptime_ms: Option<u32>,
+    pub(crate) send: Option<SendFormat>,
+    pub(crate) receive: Vec<ReceiveFormat>,
+    pub(crate) receive_events: Vec<(Pt, ClockRate)>,
+    pub(crate) hears: Source,
+    pub(crate) tos: Option<u8>,
+}
+
+impl Party {
+    pub(crate) fn new(
+        leg: LegId,
+        secrets: Secrets,
+        kind: (ProfileName, Protocol, Security),
+        interface: InterfaceId,
+        ipv6: bool,
+    ) -> Self {
+        let (profile, protocol, security) = kind;
+        Self {
+            leg,
+            tags: Vec::new(),
+            via_branch: None,
+            label: None,
+            peer: None,
+            profile,
+            protocol,
+            security,
+            interface,
+            ipv6,
+            secrets,
+            remote: None,
+            answered: false,
+            latch: LatchPolicy::SameIp,
+            media_address: None,
+            told: None,
+            version: 1,
+            told_formats: Vec::new(),
+            offered_suites: Vec::new(),
+            answerable: Vec::new(),
+            crypto: None,
+            rtcp_mux: false,
+            dtls_role: DtlsRole::Either,
+            we_offered: false,
+            ptime_ms: None,
+            send: None,
+            receive: Vec::new(),
+            receive_events: Vec::new(),
+            hears: Source::Nothing,
+            tos: None,
+        }
+    }
+
+    /// Its leg.
+    pub fn leg(&self) -> LegId {
+        self.leg
+    }
+
+    /// Its name and aliases; empty for a callee that has not answered.
+    pub fn tags(&self) -> &[String] {
+        &self.tags
+    }
+
+    /// The branch of the request that reached it.
+    pub fn via_branch(&self) -> Option<&str> {
+        self.via_branch.as_deref()
+    }
+
+    /// Its label, if it was given one.
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
+    /// The leg it exchanged descriptions with last.
+    pub fn peer(&self) -> Option<LegId> {
+        self.peer
+    }
+
+    /// Whose rules apply to it.
+    pub fn profile(&self) -> ProfileName {
+        self.profile
+    }
+
+    /// Protocol of its `m=` line.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// How its media is protected.
+    pub fn security(&self) -> Security {
+        self.security
+    }
+
+    /// What it said last.
+    pub fn remote(&self) -> Option<&Remote> {
+        self.remote.as_ref()
+    }
+
+    /// True once an exchange with it is complete.
+    pub fn answered(&self) -> bool {
+        self.answered
+    }
+
+    /// WhatsApp takes no second exchange: re-INVITE gets 500, and an `accept` whose SDP differs from the `pre_accept` is
+    /// refused.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.profile == ProfileName::Whatsapp && self.answered
+    }
+
+    /// The suite that this leg's keys are of.
+    pub(crate) fn suite_in_use(&self) -> Option<Suite> {
+        Some(self.remote.as_ref()?.cryptos.get(self.crypto?)?.key.profile())
+    }
+
+    pub(crate) fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|known| known == tag)
+    }
+
+    /// The plan for its leg.
+    pub(crate) fn plan(&self) -> LegPlan {
+        LegPlan {
+            interface: self.interface,
+            ipv6: self.ipv6,
+            transport: transport::plan(self),
+            rtcp_mux: self.rtcp_mux,
+            ssrc: self.secrets.ssrc,
+            cname: self.secrets.cname.clone(),
+            send: self.send.clone(),
+            receive: self.receive.clone(),
+            receive_events: self.receive_events.clone(),
+            hears: self.hears,
+            sending: self.remote.as_ref().is_none_or(Remote::listens),
+            receiving: self.remote.as_ref().is_none_or(Remote::speaks),
+            tos: self.tos,
+        }
+    }
+}

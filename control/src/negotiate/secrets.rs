@@ -1,0 +1,72 @@
+//! What is drawn for a leg: once, from the caller's generator, and for no other leg.
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
+use trestle_core::plan::IceCredentials;
+use trestle_srtp::{KeyingMaterial, Profile};
+use trestle_wire::Ssrc;
+
+/// ice-char of RFC 8839 5.4; also harmless in a CNAME.
+const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Everything random about a leg.
+#[derive(Debug, Clone)]
+pub(crate) struct Secrets {
+    pub(crate) ssrc: Ssrc,
+    /// 96 bits, as RFC 7022 4.2 asks for a short-lived CNAME.
+    pub(crate) cname: String,
+    pub(crate) ice: IceCredentials,
+    /// `sess-id` of `o=`.
+    pub(crate) session_id: u64,
+    /// Our sending keys, one per suite that we ever offered or answered on this leg.
+    keys: Vec<KeyingMaterial>,
+}
+
+impl Secrets {
+    /// Draws; `taken` are SSRCs in use elsewhere in the call (RFC 3550 8.2: no two sources alike).
+    pub(crate) fn draw(rng: &mut ChaCha12Rng, taken: &[Ssrc]) -> Self {
+        let ssrc = loop {
+            let ssrc = Ssrc(rng.next_u32());
+            if ssrc.0 != 0 && !taken.contains(&ssrc) {
+                break ssrc;
+            }
+        };
+        Self {
+            ssrc,
+            cname: word(rng, 16),
+            // At least 24 and 128 bits (RFC 8445 5.3): 48 and 156.
+            ice: IceCredentials { ufrag: word(rng, 8), pwd: word(rng, 26) },
+            // Below 2^62, so that every reader's signed 64 bits hold it (RFC 8866 5.2 sets no bound).
+            session_id: rng.next_u64() >> 2,
+            keys: Vec::new(),
+        }
+    }
+
+    /// Our key for a suite; drawn when first asked for, then always the same.
+    pub(crate) fn key(&mut self, profile: Profile, rng: &mut ChaCha12Rng) -> KeyingMaterial {
+        if let Some(key) = self.known_key(profile) {
+            return key;
+        }
+        let mut raw = zeroize::Zeroizing::new([0; 64]);
+        rng.fill_bytes(raw.as_mut_slice());
+        let (key, rest) = raw.split_at(profile.key_len());
+        let material = KeyingMaterial::new(profile, key, &rest[..profile.salt_len()])
+            .expect("the lengths are the profile's own");
+        self.keys.push(material.clone());
+        material
+    }
+
+    /// Our key for a suite, if it was ever drawn.
+    pub(crate) fn known_key(&self, profile: Profile) -> Option<KeyingMaterial> {
+        self.keys.iter().find(|key| key.profile() == profile).cloned()
+    }
+
+    /// True if this is one of our own keys.
+    pub(crate) fn owns(&self, key: &KeyingMaterial) -> bool {
+        self.keys.contains(key)
+    }
+}
+
+fn word(rng: &mut ChaCha12Rng, length: usize) -> String {
+    (0..length).map(|_| char::from(ICE_CHARS[(rng.next_u32() >> 26) as usize])).collect()
+}

@@ -45,6 +45,34 @@ pub enum Op {
     Statistics,
 }
 
+impl Op {
+    /// Every operation's name.
+    pub const NAMES: [&str; 7] = ["ping", "offer", "answer", "delete", "query", "list", "statistics"];
+
+    /// Its name in requests.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Offer(_) => "offer",
+            Self::Answer(_) => "answer",
+            Self::Delete(_) => "delete",
+            Self::Query(_) => "query",
+            Self::List { .. } => "list",
+            Self::Statistics => "statistics",
+        }
+    }
+
+    /// The call that it is about.
+    pub fn call_id(&self) -> Option<&str> {
+        match self {
+            Self::Offer(signal) | Self::Answer(signal) => Some(&signal.call_id),
+            Self::Delete(delete) => Some(&delete.call_id),
+            Self::Query(query) => Some(&query.call_id),
+            Self::Ping | Self::List { .. } | Self::Statistics => None,
+        }
+    }
+}
+
 /// An `offer` or an `answer`: one SDP on its way from one party to the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal {

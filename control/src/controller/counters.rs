@@ -1,0 +1,84 @@
+//! What the controller counts, for `statistics` and metrics.
+
+use std::collections::BTreeMap;
+
+/// Why a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// A `delete`.
+    Deleted,
+    /// Never answered.
+    OfferTimeout,
+    /// No media where there should be some.
+    MediaTimeout,
+    /// Held on every side for too long.
+    SilentTimeout,
+    /// A bug in the engine.
+    Failed,
+}
+
+impl Cause {
+    /// Name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::OfferTimeout => "offer_timeout",
+            Self::MediaTimeout => "media_timeout",
+            Self::SilentTimeout => "silent_timeout",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A counter per name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally<K>(BTreeMap<K, u64>);
+
+impl<K> Default for Tally<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Copy> Tally<K> {
+    pub(super) fn add(&mut self, name: K) {
+        *self.0.entry(name).or_default() += 1;
+    }
+
+    /// How many there were.
+    pub fn get(&self, name: K) -> u64 {
+        self.0.get(&name).copied().unwrap_or(0)
+    }
+
+    /// All that were counted at least once.
+    pub fn iter(&self) -> impl Iterator<Item = (K, u64)> {
+        self.0.iter().map(|(name, count)| (*name, *count))
+    }
+}
+
+/// Everything counted since the start, and the number of calls now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Calls there are.
+    pub calls: usize,
+    /// Calls there have ever been.
+    pub calls_total: u64,
+    /// Offers refused because of a limit.
+    pub rejected: u64,
+    /// Calls ended, by cause.
+    pub ended: Tally<Cause>,
+    /// Requests understood, by operation.
+    pub requests: Tally<&'static str>,
+    /// Error replies, by operation; the empty name stands for what was no request.
+    pub errors: Tally<&'static str>,
+    /// Retransmits answered from the cache or left to the request in work.
+    pub retransmits: u64,
+    /// Datagrams without a cookie, which have no answer.
+    pub without_cookie: u64,
+    /// Commands for which a shard had no room.
+    pub refused: u64,
+    /// Digits reported.
+    pub digits: u64,
+    /// Legs whose transport was lost.
+    pub legs_failed: u64,
+}

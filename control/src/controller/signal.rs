@@ -1,0 +1,171 @@
+//! Offers and answers: negotiate, apply, write.
+
+use std::time::Instant;
+
+use trestle_core::limits::LEGS_PER_CALL_MAX;
+use trestle_core::{CallId, Command, CommandError, LegId, Reply as EngineReply};
+
+use super::call::{Apply, Call, Ticket, Work};
+use super::{Controller, EngineResult, Output, UNKNOWN_CALL};
+use crate::negotiate::{NegotiationError, Session, Step};
+use crate::ng::{Dict, Reply};
+use crate::op::Signal;
+
+/// The words on which Kamailio and OpenSIPS try another node; OpenSIPS alone knows the last.
+const LIMIT_REACHED: &str = "Parallel session limit reached";
+const NO_PORTS: &str = "Ran out of ports";
+const OVERLOADED: &str = "Load limit exceeded";
+
+impl Controller {
+    pub(super) fn offer(&mut self, now: Instant, ticket: Ticket, signal: Signal) {
+        if let Some(call) = self.table.by_name(&signal.call_id).filter(|call| call.is_live()) {
+            let id = call.id;
+            let step = call.session.offer(&signal, &self.environment, &mut self.rng);
+            return self.apply(id, ticket, step, &signal, false);
+        }
+        if self.config.max_sessions.is_some_and(|max| self.table.live() >= max) {
+            self.counters.rejected += 1;
+            return self.answer(ticket, limit(LIMIT_REACHED, signal.flags.supports_load_limit));
+        }
+        let session = Session::default();
+        match session.offer(&signal, &self.environment, &mut self.rng) {
+            Ok(step) => {
+                let (id, shard) = self.table.place();
+                self.table.insert(Call::new(id, signal.call_id.clone(), shard, session, now));
+                self.apply(id, ticket, Ok(step), &signal, false);
+            }
+            // Nothing was made, nothing is left.
+            Err(error) => self.refuse(ticket, &error),
+        }
+    }
+
+    pub(super) fn answer_signal(&mut self, ticket: Ticket, signal: Signal) {
+        let Some(call) = self.table.by_name(&signal.call_id).filter(|call| call.is_live()) else {
+            return self.answer(ticket, Reply::error(UNKNOWN_CALL));
+        };
+        let id = call.id;
+        let step = call.session.answer(&signal, &self.environment, &mut self.rng);
+        self.apply(id, ticket, step, &signal, true);
+    }
+
+    fn apply(
+        &mut self,
+        id: CallId,
+        ticket: Ticket,
+        step: Result<Step, NegotiationError>,
+        signal: &Signal,
+        is_answer: bool,
+    ) {
+        let step = match step {
+            Ok(step) => step,
+            Err(error) => return self.refuse(ticket, &error),
+        };
+        let creates = self.table.get(id).is_some_and(|call| !call.opened);
+        // Legs that are no more go after the step is done, so that a refused step changes nothing; but they go first
+        // if there is no room for the new ones beside them.
+        if step.session.parties().len() + step.removed.len() > LEGS_PER_CALL_MAX {
+            self.remove_legs(id, &step.removed);
+        }
+        let command = Command::Apply { call: id, legs: step.legs.clone() };
+        let via_branch = signal.via_branch.clone();
+        let load_limit = signal.flags.supports_load_limit;
+        let apply = Apply { ticket, step, is_answer, creates, via_branch, load_limit };
+        self.engine(id, command, Work::Apply(Box::new(apply)));
+    }
+
+    /// Nobody waits for these.
+    fn remove_legs(&mut self, id: CallId, legs: &[LegId]) {
+        let Some(shard) = self.table.get(id).map(|call| call.shard) else { return };
+        for leg in legs {
+            let command = Command::RemoveLeg { call: id, leg: *leg };
+            let request = self.next_request_id();
+            self.outputs.push_back(Output::Engine { shard, id: request, command });
+        }
+    }
+
+    fn refuse(&mut self, ticket: Ticket, error: &NegotiationError) {
+        tracing::info!(peer = %ticket.peer, %error, "refused");
+        self.answer(ticket, Reply::error(error.to_string()));
+    }
+
+    /// The engine has done, or refused, what was negotiated.
+    pub(super) fn applied(&mut self, now: Instant, id: CallId, apply: Apply, result: EngineResult) {
+        let ports = match result {
+            Ok(EngineReply::Applied(ports)) => ports,
+            Ok(_) => return self.apply_failed(now, id, apply, Reply::error("Internal error: no ports")),
+            Err(error) => {
+                let reply = self.refusal(error, apply.load_limit);
+                return self.apply_failed(now, id, apply, reply);
+            }
+        };
+        let Some(sdp) = apply.step.description.write(&ports) else {
+            return self.apply_failed(now, id, apply, Reply::error("Internal error: no ports"));
+        };
+        let Some(call) = self.table.get_mut(id) else { return };
+        let Apply { mut ticket, step, is_answer, creates, via_branch, .. } = apply;
+        call.session = step.session;
+        call.receiving.retain(|leg, _| !step.removed.contains(leg));
+        call.receiving.extend(step.legs.iter().map(|(leg, plan)| (*leg, plan.receiving)));
+        call.last_signal = now;
+        call.opened = true;
+        via_branch.iter().for_each(|branch| call.add_branch(branch));
+        if is_answer {
+            call.answered_branch = via_branch.or(call.answered_branch.take());
+        }
+        let first_answer = is_answer && !call.answered;
+        call.answered |= is_answer;
+        let answered = call.answered;
+        if creates {
+            self.counters.calls_total += 1;
+            tracing::info!(call_id = ?call.name, call = id.0, shard = call.shard, "call opened");
+        }
+        if first_answer {
+            self.table.wake(id, Some(now + self.config.timeout));
+        } else if !answered {
+            self.table.wake(id, Some(now + self.config.offer_timeout));
+        }
+        self.remove_legs(id, &step.removed);
+        ticket.warnings.extend(step.warnings);
+        self.answer(ticket, Reply::ok(Dict::default().with("sdp", sdp)));
+    }
+
+    /// The command did not even reach the engine.
+    pub(super) fn apply_refused(&mut self, now: Instant, id: CallId, apply: Apply) {
+        let reply = limit(OVERLOADED, apply.load_limit);
+        self.apply_failed(now, id, apply, reply);
+    }
+
+    /// The call stays as it was; one that this should have opened is gone.
+    fn apply_failed(&mut self, now: Instant, id: CallId, apply: Apply, reply: Reply) {
+        self.answer(apply.ticket, reply);
+        if apply.creates
+            && let Some(call) = self.table.remove(id)
+        {
+            // What waited for it finds no call, or makes one.
+            self.dispatch_all(now, call.queue);
+        }
+    }
+
+    fn refusal(&mut self, error: CommandError, load_limit: bool) -> Reply {
+        tracing::warn!(%error, "the engine refused a plan");
+        match error {
+            CommandError::NoPorts => {
+                self.counters.rejected += 1;
+                Reply::error(NO_PORTS)
+            }
+            CommandError::TooManyCalls => {
+                self.counters.rejected += 1;
+                limit(LIMIT_REACHED, load_limit)
+            }
+            CommandError::UnknownCall => Reply::error(UNKNOWN_CALL),
+            CommandError::TooManyLegs => Reply::error("Invalid dialogue association: the call has too many parties"),
+            CommandError::BadPlan(what) => Reply::error(format!("Error rewriting SDP: {what}")),
+            error => Reply::error(format!("Internal error: {error}")),
+        }
+    }
+}
+
+/// Callers that do not know `load limit` read every limit as the first of the texts, as they always have.
+fn limit(message: &str, load_limit: bool) -> Reply {
+    if load_limit { Reply::load_limit(message) } else { Reply::error(LIMIT_REACHED) }
+}

@@ -1,1 +1,71 @@
-fn main() {}
+//! The `trestle` program: a server, and commands by hand.
+
+mod ctl;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use trestle_control::config::{Config, ServeArgs};
+use trestle_control::serve::Server;
+
+/// Joins WhatsApp calls to SIP: WebRTC or SDES on one side, RTP on the other.
+#[derive(Debug, Parser)]
+#[command(version)]
+enum Program {
+    /// Runs the media server in the foreground until SIGTERM or SIGINT.
+    Serve(ServeArgs),
+    /// Sends a command to a running server.
+    Ctl(ctl::CtlArgs),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Program::parse() {
+        Program::Serve(args) => serve(args).map(|()| ExitCode::SUCCESS),
+        Program::Ctl(args) => ctl::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("trestle: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let config = args.load()?;
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(config.log_level).init();
+    // Signals are caught before anything is announced, so that whoever waits for the announcement may stop us at once.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _inside = runtime.enter();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let server = Server::start(&config)?;
+    announce(&server, &config)?;
+    runtime.block_on(std::future::poll_fn(|context| {
+        let terminated = terminate.poll_recv(context).is_ready();
+        if terminated || interrupt.poll_recv(context).is_ready() {
+            return std::task::Poll::Ready(());
+        }
+        std::task::Poll::Pending
+    }));
+    tracing::info!("stopping");
+    server.stop();
+    Ok(())
+}
+
+/// The one line on standard output: commands are taken from now on.
+fn announce(server: &Server, config: &Config) -> std::io::Result<()> {
+    let ng: Vec<_> = server.ng_addrs().iter().map(ToString::to_string).collect();
+    let http = server.http_addr().map_or("off".to_owned(), |address| address.to_string());
+    let media: Vec<_> = config.interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten().collect();
+    let media: Vec<_> = media.iter().map(|address| address.local.to_string()).collect();
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "ready: ng {}, http {http}, media {} on ports {}, {} threads",
+        ng.join(" "),
+        media.join(" "),
+        config.ports,
+        config.num_threads
+    )?;
+    out.flush()
+}

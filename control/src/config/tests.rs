@@ -1,0 +1,97 @@
+use std::net::IpAddr;
+
+use clap::Parser;
+
+use super::*;
+use crate::negotiate::Address;
+
+#[derive(Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+fn settings(flags: &[&str]) -> Settings {
+    CommandLine::try_parse_from(["trestle"].iter().chain(flags)).unwrap().serve.settings
+}
+
+fn config(flags: &[&str]) -> Result<Config, ConfigError> {
+    Config::new(settings(flags))
+}
+
+fn error(flags: &[&str]) -> String {
+    config(flags).unwrap_err().to_string()
+}
+
+#[test]
+fn one_interface_is_all_that_must_be_said() {
+    let config = config(&["--interface=127.0.0.1"]).unwrap();
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let address = Some(Address { local, advertised: local });
+    assert_eq!(config.interfaces, [Interface { name: None, v4: address, v6: None }]);
+    assert_eq!(config.listen_ng, ["127.0.0.1:2223".parse().unwrap()]);
+    assert_eq!(config.listen_http, None);
+    assert_eq!(config.ports, PortRange::new(30_000, 40_000).unwrap());
+    assert_eq!(
+        (config.timeout.as_secs(), config.offer_timeout.as_secs(), config.delete_delay.as_secs()),
+        (60, 240, 30)
+    );
+    assert_eq!(config.log_level, LevelFilter::INFO);
+    assert!(config.num_threads > 0);
+}
+
+#[test]
+fn several_interfaces_may_stand_in_one_value() {
+    let config =
+        config(&["--interface=pub/10.0.0.5!203.0.113.9;priv/192.168.0.1", "--interface", "pub/2001:db8::5"]).unwrap();
+    let [public, private] = &config.interfaces[..] else { panic!("{:?}", config.interfaces) };
+    assert_eq!((public.name.as_deref(), private.name.as_deref()), (Some("pub"), Some("priv")));
+    assert_eq!(public.v4.unwrap().advertised.to_string(), "203.0.113.9");
+    assert_eq!(public.v6.unwrap().local.to_string(), "2001:db8::5");
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    let file: Settings = toml::from_str(
+        "interface = ['a/10.0.0.1', 'b/10.0.0.2']\nlisten-ng = 2300\nport-min = 20000\ntimeout = 90\nlog-level = 7\ntos = 184",
+    )
+    .unwrap();
+    let config = Config::new(settings(&["--interface=127.0.0.1", "--timeout=30"]).over(file)).unwrap();
+    assert_eq!(config.interfaces.len(), 1);
+    assert_eq!(config.timeout.as_secs(), 30);
+    assert_eq!(config.listen_ng, ["127.0.0.1:2300".parse().unwrap()]);
+    assert_eq!(config.ports, PortRange::new(20_000, 40_000).unwrap());
+    assert_eq!((config.log_level, config.tos), (LevelFilter::DEBUG, Some(184)));
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_key_and_a_way_out() {
+    let ok = "--interface=127.0.0.1";
+    for (flags, expected) in [
+        (&[][..], "interface: missing; name the address for media, e.g. --interface=192.0.2.10"),
+        (&["--interface=eth0"], "interface: interface \"eth0\": \"eth0\" is no IP address"),
+        (&["--interface=0.0.0.0!192.0.2.1"], "interface: 0.0.0.0 is not an address of this machine"),
+        (&[ok, "--listen-ng=proxy:2223"], "listen-ng: \"proxy:2223\" is not [IP:]PORT"),
+        (&[ok, "--listen-http=x"], "listen-http: \"x\" is not [IP:]PORT"),
+        (&[ok, "--port-min=30001", "--port-max=30002"], "port-max: 30001 to 30002 holds no even port"),
+        (&[ok, "--timeout=0"], "timeout: 0 would end every call at once"),
+        (&[ok, "--num-threads=0"], "num-threads: 0 is not between 1 and 256"),
+        (&[ok, "--log-level=loud"], "log-level: \"loud\" is none of"),
+        (&[ok, "--dtmf-log-dest=2224"], "dtmf-log-dest: \"2224\" is not IP:PORT"),
+    ] {
+        let error = error(flags);
+        assert!(error.starts_with(expected), "{flags:?}: {error}");
+    }
+}
+
+#[test]
+fn a_misspelt_key_in_the_file_is_an_error_that_names_it() {
+    let error = toml::from_str::<Settings>("interfaces = '127.0.0.1'").unwrap_err().to_string();
+    assert!(error.contains("unknown field `interfaces`") && error.contains("`interface`"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error_that_names_it() {
+    let args = ServeArgs { config: Some("/nonexistent/trestle.toml".into()), settings: Settings::default() };
+    assert!(args.load().unwrap_err().to_string().starts_with("config: cannot read /nonexistent/trestle.toml: "));
+}

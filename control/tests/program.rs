@@ -1,0 +1,85 @@
+//! The program as an operator meets it: started, asked, stopped.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+const TRESTLE: &str = env!("CARGO_BIN_EXE_trestle");
+
+/// A running `trestle serve`. It is killed if the test ends before it was stopped.
+struct Served {
+    child: Child,
+    ready: String,
+}
+
+impl Served {
+    fn start(flags: &[&str]) -> Self {
+        let child = Command::new(TRESTLE)
+            .args(["serve", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:0", "--num-threads=1"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut served = Self { child, ready: String::new() };
+        BufReader::new(served.child.stdout.take().unwrap()).read_line(&mut served.ready).unwrap();
+        assert!(served.ready.starts_with("ready: ng 127.0.0.1:"), "{:?}", served.ready);
+        served
+    }
+
+    fn ng(&self) -> &str {
+        self.ready.strip_prefix("ready: ng ").unwrap().split([',', ' ']).next().unwrap()
+    }
+
+    fn ctl(&self, arguments: &[&str]) -> Output {
+        Command::new(TRESTLE).args(["ctl", "--ng", self.ng()]).args(arguments).output().unwrap()
+    }
+
+    fn end_by(mut self, signal: &str) -> (ExitStatus, String) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (status, log)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Ended already in most cases; there is nobody left to tell.
+        let _: std::io::Result<()> = self.child.kill();
+        let _: std::io::Result<ExitStatus> = self.child.wait();
+    }
+}
+
+#[test]
+fn it_serves_until_sigterm_or_sigint_and_then_ends_cleanly() {
+    for signal in ["TERM", "INT"] {
+        let served = Served::start(&[]);
+        let ping = served.ctl(&["ping"]);
+        assert!(ping.status.success());
+        assert_eq!(String::from_utf8(ping.stdout).unwrap(), "{\n  \"result\": \"pong\"\n}\n");
+        let (status, log) = served.end_by(signal);
+        assert!(status.success(), "{signal}: {status}\n{log}");
+    }
+}
+
+#[test]
+fn ctl_fails_if_the_answer_is_an_error() {
+    let served = Served::start(&[]);
+    let query = served.ctl(&["query", "nobody"]);
+    assert_eq!(query.status.code(), Some(1));
+    assert!(String::from_utf8(query.stdout).unwrap().contains("\"error-reason\": \"Unknown call-id\""));
+    let raw = served.ctl(&["raw", r#"{"command":"dance"}"#]);
+    assert_eq!(raw.status.code(), Some(1));
+    assert!(String::from_utf8(raw.stdout).unwrap().contains("Unrecognized command"));
+}
+
+#[test]
+fn what_is_wrong_with_a_flag_is_said_in_one_line() {
+    let failed = Command::new(TRESTLE).args(["serve", "--interface=eth0"]).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    let message = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.starts_with("trestle: interface: "), "{message}");
+}

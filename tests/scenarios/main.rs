@@ -1,0 +1,4 @@
+//! Scenarios: whole calls in virtual time, one claim each.
+#![allow(missing_docs, reason = "the names of the tests are their documentation")]
+
+mod bridge;

@@ -1,0 +1,174 @@
+//! A whole Trestle in this process, over real sockets on the loopback: what a proxy, an application and a scraper see.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use trestle_control::config::{Config, Settings};
+use trestle_control::serve::Server;
+
+/// Whoever waits longer than this for an answer waits in vain.
+const IN_VAIN: Duration = Duration::from_secs(10);
+
+fn start(change: impl FnOnce(&mut Settings)) -> Server {
+    let mut settings = Settings {
+        interface: vec!["127.0.0.1".to_owned()],
+        listen_ng: vec!["127.0.0.1:0".to_owned()],
+        listen_http: Some("127.0.0.1:0".to_owned()),
+        num_threads: Some(2),
+        ..Settings::default()
+    };
+    change(&mut settings);
+    Server::start(&Config::new(settings).unwrap()).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this test is the outside world")]
+fn udp() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(IN_VAIN)).unwrap();
+    socket
+}
+
+/// Sends one ng datagram and returns the answer.
+fn ng(server: SocketAddr, datagram: &str) -> String {
+    let caller = udp();
+    caller.send_to(datagram.as_bytes(), server).unwrap();
+    let mut buffer = [0; 65_536];
+    let (len, from) = caller.recv_from(&mut buffer).expect("no answer");
+    assert_eq!(from, server, "answered from another socket");
+    String::from_utf8(buffer[..len].to_vec()).unwrap()
+}
+
+fn get(server: &Server, path: &str) -> String {
+    let mut stream = TcpStream::connect(server.http_addr().unwrap()).unwrap();
+    stream.set_read_timeout(Some(IN_VAIN)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
+}
+
+#[test]
+fn ping_is_answered_in_the_encoding_it_came_in() {
+    let server = start(|_| {});
+    assert_eq!(ng(server.ng_addr(), r#"c1 {"command":"ping"}"#), r#"c1 {"result":"pong"}"#);
+    assert_eq!(ng(server.ng_addr(), "c2 d7:command4:pinge"), "c2 d6:result4:ponge");
+    server.stop();
+}
+
+#[test]
+fn each_listening_address_answers_for_itself() {
+    let server = start(|settings| settings.listen_ng = vec!["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()]);
+    for address in server.ng_addrs() {
+        assert_eq!(ng(*address, "c1 d7:command4:pinge"), "c1 d6:result4:ponge");
+    }
+}
+
+#[test]
+fn metrics_and_ping_are_served_over_http() {
+    let server = start(|_| {});
+    ng(server.ng_addr(), "c1 d7:command4:pinge");
+    let ping = get(&server, "/ping");
+    assert!(ping.starts_with("HTTP/1.1 200 ") && ping.ends_with("\r\n\r\npong"), "{ping}");
+    let metrics = get(&server, "/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200 ") && metrics.contains("application/openmetrics-text"), "{metrics}");
+    for line in ["trestle_calls 0", "trestle_control_requests_total{command=\"ping\"} 1", "# EOF"] {
+        assert!(metrics.lines().any(|other| other == line), "{line} is missing in\n{metrics}");
+    }
+    assert!(get(&server, "/elsewhere").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn a_stopped_server_leaves_its_ports_to_the_next() {
+    let first = start(|_| {});
+    let ng_addr = first.ng_addr();
+    first.stop();
+    let second = start(|settings| settings.listen_ng = vec![ng_addr.to_string()]);
+    assert_eq!(second.ng_addr(), ng_addr);
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_with_its_key() {
+    let first = start(|_| {});
+    let mut settings = Settings { interface: vec!["127.0.0.1".to_owned()], ..Settings::default() };
+    settings.listen_ng = vec![first.ng_addr().to_string()];
+    let error = Server::start(&Config::new(settings.clone()).unwrap()).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("listen-ng: cannot listen on {}: ", first.ng_addr())), "{error}");
+
+    // 192.0.2.0/24 is for documentation (RFC 5737); no machine has it.
+    settings = Settings { interface: vec!["192.0.2.1".to_owned()], listen_ng: vec!["0".to_owned()], ..settings };
+    let error = Server::start(&Config::new(settings).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("cannot bind a media port on 192.0.2.1: "), "{error}");
+}
+
+fn sdp(phone: &UdpSocket) -> String {
+    let port = phone.local_addr().unwrap().port();
+    let lines = [
+        "v=0",
+        "o=- 1 1 IN IP4 127.0.0.1",
+        "s=-",
+        "c=IN IP4 127.0.0.1",
+        "t=0 0",
+        &format!("m=audio {port} RTP/AVP 0"),
+        "a=rtpmap:0 PCMU/8000",
+        "a=ptime:20",
+    ];
+    lines.iter().flat_map(|line| [*line, "\r\n"]).collect()
+}
+
+/// Hands an SDP in and gives the address that the other side is told.
+fn signal(server: &Server, command: &str, cookie: &str, phone: &UdpSocket) -> SocketAddr {
+    let mut request = serde_json::json!({ "command": command, "call-id": "c1", "from-tag": "a", "sdp": sdp(phone) });
+    if command == "answer" {
+        request["to-tag"] = "b".into();
+    }
+    let answer = ng(server.ng_addr(), &format!("{cookie} {request}"));
+    let answer: serde_json::Value = serde_json::from_str(answer.split_once(' ').unwrap().1).unwrap();
+    assert_eq!(answer["result"], "ok", "{answer}");
+    let sdp = answer["sdp"].as_str().unwrap();
+    let media = sdp.lines().find_map(|line| line.strip_prefix("m=audio ")).unwrap();
+    SocketAddr::from((Ipv4Addr::LOCALHOST, media.split(' ').next().unwrap().parse().unwrap()))
+}
+
+/// 20 ms of one sample value as PCMU (RFC 3550 5.1).
+fn packet(seq: u16, sample: u8) -> Vec<u8> {
+    let mut packet = vec![0x80, 0];
+    packet.extend(seq.to_be_bytes());
+    packet.extend((u32::from(seq) * 160).to_be_bytes());
+    packet.extend([1, 2, 3, 4]);
+    packet.extend([sample; 160]);
+    packet
+}
+
+/// The payload of the next PCMU packet.
+fn hear(phone: &UdpSocket) -> Vec<u8> {
+    let mut buffer = [0; 2048];
+    loop {
+        let (len, _) = phone.recv_from(&mut buffer).expect("nothing is heard");
+        if buffer[1] & 0x7f == 0 {
+            return buffer[12..len].to_vec();
+        }
+    }
+}
+
+#[test]
+fn two_phones_talk_until_the_call_is_deleted() {
+    let server = start(|_| {});
+    let (alice, bob) = (udp(), udp());
+    let for_bob = signal(&server, "offer", "1", &alice);
+    let for_alice = signal(&server, "answer", "2", &bob);
+    for n in 1..=5 {
+        alice.send_to(&packet(n, n as u8), for_alice).unwrap();
+        assert_eq!(hear(&bob), [n as u8; 160]);
+        bob.send_to(&packet(n, 100 + n as u8), for_bob).unwrap();
+        assert_eq!(hear(&alice), [100 + n as u8; 160]);
+    }
+    let metrics = get(&server, "/metrics");
+    for line in ["trestle_calls 1", "trestle_legs 2", "trestle_rtp_packets_total{direction=\"out\"} 10"] {
+        assert!(metrics.lines().any(|other| other == line), "{line} is missing in\n{metrics}");
+    }
+    let deleted = ng(server.ng_addr(), r#"3 {"command":"delete","call-id":"c1","from-tag":"a","delete-delay":0}"#);
+    assert!(deleted.contains(r#""result":"ok""#), "{deleted}");
+    let listed = ng(server.ng_addr(), r#"4 {"command":"list"}"#);
+    assert!(listed.contains(r#""calls":[]"#), "{listed}");
+}

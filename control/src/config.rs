@@ -211,6 +211,13 @@ impl Config {
             return wrong("port-max", format!("{min} to {max} holds no even port and its neighbour; widen the range"));
         };
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        // Threads share the range pair by pair.
+        let num_threads = threads(settings.num_threads.unwrap_or_else(processors))?;
+        if ports.pairs() < num_threads {
+            let reason =
+                format!("{ports} has fewer port pairs than there are media threads ({num_threads}); widen the range");
+            return wrong("port-max", reason);
+        }
         Ok(Self {
             interfaces: interfaces(&settings.interface)?,
             listen_ng: listen_ng(&settings.listen_ng)?,
@@ -224,7 +231,7 @@ impl Config {
             tos: settings.tos,
             log_level: log_level(settings.log_level.as_deref().unwrap_or("info"))?,
             dtmf_log_dest: settings.dtmf_log_dest.as_deref().map(dtmf_log_dest).transpose()?,
-            num_threads: threads(settings.num_threads.unwrap_or_else(processors))?,
+            num_threads,
             max_sessions: settings.max_sessions,
         })
     }

@@ -2,7 +2,7 @@
 
 mod ctl;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -33,7 +33,11 @@ fn main() -> ExitCode {
 
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let config = args.load()?;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(config.log_level).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(config.log_level)
+        .init();
     // Signals are caught before anything is announced, so that whoever waits for the announcement may stop us at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _inside = runtime.enter();

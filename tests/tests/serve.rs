@@ -1,5 +1,7 @@
 //! A whole Trestle in this process, over real sockets on the loopback: what a proxy, an application and a scraper see.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;

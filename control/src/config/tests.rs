@@ -74,6 +74,10 @@ fn a_bad_value_is_named_with_its_key_and_a_way_out() {
         (&[ok, "--listen-ng=proxy:2223"], "listen-ng: \"proxy:2223\" is not [IP:]PORT"),
         (&[ok, "--listen-http=x"], "listen-http: \"x\" is not [IP:]PORT"),
         (&[ok, "--port-min=30001", "--port-max=30002"], "port-max: 30001 to 30002 holds no even port"),
+        (
+            &[ok, "--port-min=30000", "--port-max=30003", "--num-threads=3"],
+            "port-max: 30000-30003 has fewer port pairs than there are media threads (3)",
+        ),
         (&[ok, "--timeout=0"], "timeout: 0 would end every call at once"),
         (&[ok, "--num-threads=0"], "num-threads: 0 is not between 1 and 256"),
         (&[ok, "--log-level=loud"], "log-level: \"loud\" is none of"),

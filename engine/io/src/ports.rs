@@ -145,6 +145,10 @@ impl Ports {
         self.starved = starved;
     }
 
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved
+    }
+
     /// Closes what was long enough in quarantine. Says whether there was any.
     pub(crate) fn handle_timeout(&mut self, now: Instant, poller: &mut Poller) -> bool {
         let before = self.quarantine.len();

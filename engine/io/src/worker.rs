@@ -411,23 +411,27 @@ impl Running {
             return false;
         }
         let wanted: Vec<_> = self.shard.ports_wanted().collect();
-        let mut starved = false;
+        let mut starved = None;
         for (interface, ipv6, pairs) in wanted {
             let Some(address) = self.address(interface, ipv6) else { continue };
             for added in 0..pairs.min(TURN_PAIRS) {
                 if let Err(error) = self.add_pair(interface, ipv6, address) {
                     count(&self.counters.bind_failed);
-                    let in_need = limits::PORT_STOCK.saturating_sub(pairs - added) < STOCK_LOW;
-                    if in_need {
-                        tracing::debug!(%address, %error, "no media port can be bound");
+                    if limits::PORT_STOCK.saturating_sub(pairs - added) < STOCK_LOW {
+                        starved = Some((address, error));
                     }
-                    starved |= in_need;
                     break;
                 }
                 self.refill |= added + 1 == TURN_PAIRS && pairs > TURN_PAIRS;
             }
         }
-        self.ports.set_starved(starved);
+        if let Some((address, error)) = &starved
+            && !self.ports.is_starved()
+        {
+            // Once until it is over: from here on calls are refused, and this is why.
+            tracing::warn!(%address, %error, worker = self.worker, "running out of media ports");
+        }
+        self.ports.set_starved(starved.is_some());
         self.refill
     }
 

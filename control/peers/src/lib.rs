@@ -17,6 +17,7 @@ mod rtcp;
 mod rtp;
 mod rules;
 mod sdp;
+pub mod speech;
 mod srtp;
 mod stun;
 mod talker;

@@ -143,7 +143,8 @@ impl World {
         change(&mut config);
         let local = IpAddr::from([127, 0, 0, 1]);
         let address = Address { local, advertised: local };
-        let interfaces = vec![Interface { name: None, v4: Some(address), v6: None }];
+        let names = [None, Some("priv".to_owned()), Some("pub".to_owned())];
+        let interfaces = names.map(|name| Interface { name, v4: Some(address), v6: None }).to_vec();
         let environment = Environment { interfaces, fingerprint: [7; 32], default_tos: None };
         let epoch = Epoch { instant: now, unix: Duration::from_secs(1_795_310_851) };
         let controller = Controller::new(config, environment, epoch, ChaCha12Rng::from_seed([1; 32]));

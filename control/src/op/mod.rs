@@ -8,6 +8,8 @@ mod word_tables;
 pub mod words;
 
 #[cfg(test)]
+pub(crate) mod captured;
+#[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;

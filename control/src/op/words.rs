@@ -1,5 +1,5 @@
 //! Reads flags in each of their three spellings: keys of their own (Kamailio), words in the list `flags` (OpenSIPS),
-//! and one string (`rtpp-flags`). All end in the same two functions, [`FlagReader::key`] and [`FlagReader::word`].
+//! and one string (`rtpp-flags`). All end in the same two functions, `FlagReader::key` and `FlagReader::word`.
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -37,6 +37,33 @@ fn the_examples_that_need_no_media_are_answered_byte_for_byte() {
 }
 
 #[test]
+fn what_kamailio_and_opensips_send_is_done() {
+    use crate::op::captured::*;
+    let mut world = World::new();
+    for (datagram, start) in [
+        (KAMAILIO_PING, "d6:result4:pong"),
+        (KAMAILIO_BARE_OFFER, "d3:sdp"),
+        (KAMAILIO_OFFER_TO_PBX, "d3:sdp"),
+        (KAMAILIO_OFFER_TO_WEBRTC, "d3:sdp"),
+        (KAMAILIO_ANSWER, "d6:result5:error12:error-reason15:Unknown call-id"),
+        (KAMAILIO_QUERY, "d7:created"),
+        (KAMAILIO_DELETE, "d7:created"),
+        (OPENSIPS_OFFER, "d3:sdp"),
+        (OPENSIPS_DELETE, "d7:created"),
+    ] {
+        let reply = world.send(whole(datagram)).expect("a reply");
+        let (cookie, body) = reply.split_once(' ').expect("a cookie");
+        assert!(datagram.starts_with(cookie) && body.starts_with(start), "{datagram}: {reply}");
+    }
+    assert_eq!(world.listed(), ["cid-none", "cid-std", "cid-webrtc", "os1"]);
+    let webrtc = "a webrtc offer, again under another cookie";
+    let reply = world.send(whole(&KAMAILIO_OFFER_TO_WEBRTC.replacen("0_3997_3", "0_3997_9", 1))).expect(webrtc);
+    for line in ["UDP/TLS/RTP/SAVPF", "a=ice-ufrag:", "a=fingerprint:sha-256 ", "a=rtcp-mux", "opus/48000/2"] {
+        assert!(reply.contains(line), "{line}: {reply}");
+    }
+}
+
+#[test]
 fn an_engine_at_its_limit_says_so_in_the_callers_words() {
     let mut world = World::with(|config| config.max_sessions = Some(1));
     world.sdp(&offer("first"));

@@ -77,6 +77,26 @@ fn malformed_datagrams_change_nothing() {
 }
 
 #[test]
+fn long_rubbish_has_a_short_error() {
+    let mut world = World::new();
+    let long = "\u{7}z\u{e4}\"".repeat(2_500);
+    for sdp in [
+        long.clone(),
+        format!("v=0\r\n{long}"),
+        format!("{SDP}a=rtpmap:{long}\r\n"),
+        format!("{SDP}a=crypto:{long}\r\n"),
+        SDP.replace("RTP/AVP", &long),
+        SDP.replace("127.0.0.1", &long),
+    ] {
+        let tags = Dict::default().with("command", "offer").with("call-id", "c").with("from-tag", "a");
+        let reply = world.request(&tags.with("sdp", sdp)).expect("a reply");
+        assert!(reply.len() <= 1_024, "{} bytes", reply.len());
+    }
+    let unknown = Dict::default().with("command", long.as_str());
+    assert!(world.request(&unknown).expect("a reply").len() <= 1_024);
+}
+
+#[test]
 fn duplicate_keys_are_no_error() {
     let mut world = World::new();
     assert_eq!(world.send("1 d7:command4:ping7:command4:liste").as_deref(), Some("1 d6:result4:ponge"));

@@ -1,6 +1,6 @@
 //! Trestle and everybody around it, stepped from one instant to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use trestle_control::controller::{self, Controller, ControllerConfig};
 use trestle_control::negotiate::{Address, Environment, Interface};
 use trestle_core::report::Totals;
 use trestle_core::{
-    Command, DtlsIdentity, Epoch, Event, InterfaceId, Output, PortPair, Reply, RequestId, Shard, ShardConfig, SocketId,
+    Command, DtlsIdentity, Epoch, Event, EventKind, InterfaceId, Output, PortPair, Reply, RequestId, Shard,
+    ShardConfig, SocketId,
 };
 use trestle_peers::{Meta, Phone};
 
@@ -21,6 +22,8 @@ use crate::net::{Datagram, Link, Net};
 pub const TRESTLE_V4: &str = "203.0.113.10";
 /// The same for IPv6.
 pub const TRESTLE_V6: &str = "2001:db8::10";
+/// No port from here on.
+const PORTS_END: u16 = 40_000;
 /// Where the signalling client sends from.
 const CLIENT: &str = "192.0.2.250:5000";
 
@@ -35,6 +38,8 @@ enum Actor {
     Stranger(SocketAddr, Vec<Datagram>),
 }
 
+type Wire = Box<dyn FnMut(&mut Datagram) -> bool>;
+
 /// See the module.
 pub struct World {
     now: Instant,
@@ -46,11 +51,16 @@ pub struct World {
     sockets: BTreeMap<SocketAddr, SocketId>,
     addresses: BTreeMap<SocketId, SocketAddr>,
     next_port: u16,
+    /// Ports that calls have given back; bound again when there are no fresh ones.
+    free_ports: VecDeque<u16>,
     next_socket: u32,
     cookie: u64,
     replies: Vec<Vec<u8>>,
-    /// Everything Trestle has sent, if the test asked for it.
+    /// Everything Trestle has sent and been sent, if the test asked for it.
     captured: Option<Vec<(Instant, Datagram)>>,
+    received: Vec<(Instant, Datagram)>,
+    /// What happens to datagrams on their way; false loses one.
+    wire: Option<Wire>,
     /// Events of the engine, with their time since the start.
     pub events: Vec<(Duration, Event)>,
     /// Digits of the JSON feed.
@@ -105,10 +115,13 @@ impl World {
             sockets: BTreeMap::new(),
             addresses: BTreeMap::new(),
             next_port: first_port,
+            free_ports: VecDeque::new(),
             next_socket: 0,
             cookie: 0,
             replies: Vec::new(),
             captured: None,
+            received: Vec::new(),
+            wire: None,
             events: Vec::new(),
             feed: Vec::new(),
         };
@@ -175,14 +188,36 @@ impl World {
         self.net.send(self.now, Datagram { from, to, bytes: bytes.to_vec() });
     }
 
-    /// From now on everything Trestle sends is kept.
+    /// From now on `wire` sees every datagram that Trestle and the peers send, and may change it, or lose it by saying
+    /// false. What tests inject passes untouched.
+    pub fn set_wire(&mut self, wire: impl FnMut(&mut Datagram) -> bool + 'static) {
+        self.wire = Some(Box::new(wire));
+    }
+
+    fn send(&mut self, mut datagram: Datagram) {
+        if self.wire.as_mut().is_none_or(|wire| wire(&mut datagram)) {
+            self.net.send(self.now, datagram);
+        }
+    }
+
+    /// From now on everything Trestle sends and is sent is kept.
     pub fn capture(&mut self) {
         self.captured = Some(Vec::new());
     }
 
-    /// What was captured.
+    /// What Trestle has sent.
     pub fn captured(&self) -> &[(Instant, Datagram)] {
         self.captured.as_deref().unwrap_or(&[])
+    }
+
+    /// What has arrived at Trestle's ports since [`World::capture`].
+    pub fn received(&self) -> &[(Instant, Datagram)] {
+        &self.received
+    }
+
+    /// Every media port that is bound, those in stock among them.
+    pub fn media_ports(&self) -> Vec<SocketAddr> {
+        self.sockets.keys().copied().collect()
     }
 
     /// Sends a JSON command over ng and gives the reply.
@@ -292,6 +327,9 @@ impl World {
 
     fn deliver(&mut self, mut datagram: Datagram) {
         if let Some(socket) = self.sockets.get(&datagram.to) {
+            if self.captured.is_some() {
+                self.received.push((self.now, datagram.clone()));
+            }
             self.shard.handle_datagram(self.now, *socket, datagram.from, &mut datagram.bytes);
             self.drain();
             return;
@@ -323,11 +361,13 @@ impl World {
                 match self.shard.poll_output() {
                     Output::Transmit(transmit) => {
                         let from = self.addresses[&transmit.socket];
-                        let datagram = Datagram { from, to: transmit.remote, bytes: transmit.bytes.to_vec() };
+                        let mut datagram = Datagram { from, to: transmit.remote, bytes: transmit.bytes.to_vec() };
                         if let Some(captured) = &mut self.captured {
                             captured.push((self.now, datagram.clone()));
                         }
-                        self.net.send(self.now, datagram);
+                        if self.wire.as_mut().is_none_or(|wire| wire(&mut datagram)) {
+                            self.net.send(self.now, datagram);
+                        }
                     }
                     Output::Reply(answer) => {
                         idle = false;
@@ -336,6 +376,7 @@ impl World {
                     }
                     Output::Event(event) => {
                         idle = false;
+                        assert!(!matches!(event.kind, EventKind::CallFailed), "a panic in the engine cost a call");
                         self.events.push((self.now - self.start, event.clone()));
                         self.controller.handle_event(self.now, event);
                     }
@@ -344,14 +385,15 @@ impl World {
                             let address = self.addresses.remove(&socket).expect("a bound socket");
                             self.sockets.remove(&address);
                         }
+                        self.free_ports.push_back(pair.rtp_addr.port());
                     }
                     Output::Timeout(_) => break,
                 }
             }
             self.stock_ports();
-            for actor in &mut self.actors {
-                while let Some((from, to, bytes)) = actor.poll_transmit() {
-                    self.net.send(self.now, Datagram { from, to, bytes });
+            for n in 0..self.actors.len() {
+                while let Some((from, to, bytes)) = self.actors[n].poll_transmit() {
+                    self.send(Datagram { from, to, bytes });
                 }
             }
             if idle {
@@ -366,24 +408,30 @@ impl World {
         for (interface, ipv6, pairs) in wanted {
             let ip: IpAddr = (if ipv6 { TRESTLE_V6 } else { TRESTLE_V4 }).parse().expect("an address");
             for _ in 0..pairs {
-                if self.next_port >= 40_000 {
-                    return;
-                }
+                let Some(port) = self.free_port() else { return };
                 let pair = PortPair {
                     rtp: SocketId(self.next_socket),
                     rtcp: SocketId(self.next_socket + 1),
-                    rtp_addr: SocketAddr::new(ip, self.next_port),
-                    rtcp_addr: SocketAddr::new(ip, self.next_port + 1),
+                    rtp_addr: SocketAddr::new(ip, port),
+                    rtcp_addr: SocketAddr::new(ip, port + 1),
                 };
                 for (socket, address) in [(pair.rtp, pair.rtp_addr), (pair.rtcp, pair.rtcp_addr)] {
                     self.sockets.insert(address, socket);
                     self.addresses.insert(socket, address);
                 }
-                self.next_port += 2;
                 self.next_socket += 2;
                 self.shard.add_port_pair(interface, ipv6, pair);
             }
         }
+    }
+
+    /// An even port, fresh if there is one: a port that a call has just given back rests as long as can be.
+    fn free_port(&mut self) -> Option<u16> {
+        if self.next_port >= PORTS_END {
+            return self.free_ports.pop_front();
+        }
+        self.next_port += 2;
+        Some(self.next_port - 2)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod output;
 pub mod plan;
 mod ports;
 pub mod report;
+pub mod route;
 pub mod shard;
 pub mod stream;
 pub mod time;
@@ -35,28 +36,3 @@ pub use output::{Output, Transmit};
 pub use report::PortPair;
 pub use shard::{Shard, ShardConfig};
 pub use time::Epoch;
-
-// Stand-ins while the real modules are being written in dtmf/ and route/; replace each by `pub mod dtmf;` and `pub mod route;`.
-#[allow(missing_docs, dead_code, unused_variables, reason = "stand-in")]
-pub mod route {
-    use std::time::{Duration, Instant};
-    use trestle_wire::{ExtSeq, Ptime, RtpTime};
-    use crate::Discard;
-    use crate::plan::{Codec, SendFormat};
-    pub const FRAME_BYTES_MAX: usize = 1_500;
-    pub struct Frame { pub len: usize, pub duration_ticks: u32 }
-    #[derive(Debug)]
-    pub struct Transcoder;
-    impl Transcoder {
-        pub fn new(format: &SendFormat) -> Self { Self }
-        pub fn push(&mut self, now: Instant, source: u64, seq: ExtSeq, time: RtpTime, codec: Codec, payload: &[u8]) -> Result<(), Discard> { Ok(()) }
-        pub fn handle_timeout(&mut self, now: Instant) {}
-        pub fn poll_timeout(&self) -> Option<Instant> { None }
-        pub fn poll_frame(&mut self, out: &mut [u8]) -> Option<Frame> { None }
-        pub fn hold(&self) -> Duration { Duration::ZERO }
-        pub fn concealed_frames(&self) -> u64 { 0 }
-        pub fn transcoded_frames(&self) -> u64 { 0 }
-        pub fn set_remote_loss(&mut self, fraction: u8) {}
-    }
-    pub fn packet_ptime(codec: Codec, payload: &[u8]) -> Option<Ptime> { Ptime::new(20) }
-}

@@ -1,0 +1,205 @@
+//! How long a missing frame is worth waiting for.
+//!
+//! A frame is expected when the fastest path of the last ten seconds would bring it. How much later frames really come
+//! is kept as a histogram; its 99th percentile and a margin is the hold. A frame later than that raises the hold at
+//! once, and it takes seconds to come down again.
+//!
+//! The window lets the expectation follow a source whose clock drifts, and a path that has become longer.
+//! All times are microseconds on the clock of the owner; transit is arrival less media time, and may be negative.
+
+/// Bounds of the hold: a timer's own jitter, and more delay than a conversation bears.
+pub const HOLD_MIN_US: i64 = 10_000;
+/// See [`HOLD_MIN_US`].
+pub const HOLD_MAX_US: i64 = 200_000;
+
+/// Until frames have shown their jitter.
+const HOLD_INITIAL_US: i64 = 40_000;
+const MARGIN_US: i64 = 5_000;
+const BIN_US: i64 = 5_000;
+const BINS: usize = (HOLD_MAX_US / BIN_US) as usize;
+/// Frames after which old lateness counts half: 10 s at 20 ms.
+const HALF_LIFE_FRAMES: u32 = 512;
+/// Frames before the initial hold gives way to what was measured.
+const LEARNT_FRAMES: u32 = 50;
+/// A hold raised by a late frame loses this fraction of itself with every frame.
+const PEAK_DECAY: i64 = 512;
+const WINDOWS: usize = 4;
+const WINDOW_US: i64 = 2_500_000;
+
+/// Patience with one path.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    /// Least transit of each part of the window, the present one first.
+    least: [i64; WINDOWS],
+    window_began_us: i64,
+    late: [u16; BINS],
+    frames: u32,
+    /// Frames until the histogram is halved.
+    until_halving: u32,
+    peak_us: i64,
+    hold_us: i64,
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self {
+            least: [0; WINDOWS],
+            window_began_us: 0,
+            late: [0; BINS],
+            frames: 0,
+            until_halving: HALF_LIFE_FRAMES,
+            peak_us: HOLD_INITIAL_US,
+            hold_us: HOLD_INITIAL_US,
+        }
+    }
+}
+
+impl Hold {
+    /// A new relation of media time to arrival; what was learnt of jitter stays.
+    pub fn restart(&mut self, now_us: i64, media_us: i64) {
+        self.least = [now_us - media_us; WINDOWS];
+        self.window_began_us = now_us;
+    }
+
+    /// Learns from the arrival of a frame.
+    pub fn observe(&mut self, now_us: i64, media_us: i64) {
+        let transit = now_us - media_us;
+        if now_us - self.window_began_us >= WINDOW_US {
+            // One part at a time, however long nothing came: an old expectation is better than one from a single frame.
+            self.least.rotate_right(1);
+            self.least[0] = transit;
+            self.window_began_us = now_us;
+        }
+        self.least[0] = self.least[0].min(transit);
+        self.learn(transit - self.transit_us());
+    }
+
+    fn learn(&mut self, late_us: i64) {
+        self.frames = self.frames.saturating_add(1);
+        self.peak_us -= self.peak_us / PEAK_DECAY;
+        if self.frames == LEARNT_FRAMES {
+            self.peak_us = self.peak_us.min(self.quantile_us());
+        }
+        // Waiting for frames later than the longest hold is no use.
+        if late_us < HOLD_MAX_US {
+            if late_us > self.hold_us {
+                self.peak_us = late_us + MARGIN_US;
+            }
+            let bin = &mut self.late[(late_us / BIN_US) as usize];
+            *bin = bin.saturating_add(1);
+            self.until_halving -= 1;
+            if self.until_halving == 0 {
+                self.late.iter_mut().for_each(|count| *count /= 2);
+                self.until_halving = HALF_LIFE_FRAMES;
+            }
+        }
+        let measured = if self.frames < LEARNT_FRAMES { 0 } else { self.quantile_us() };
+        self.hold_us = measured.max(self.peak_us).clamp(HOLD_MIN_US, HOLD_MAX_US);
+    }
+
+    /// When a frame of this media time is expected.
+    pub fn expected_us(&self, media_us: i64) -> i64 {
+        media_us + self.transit_us()
+    }
+
+    /// Transit of the fastest path of the window.
+    pub fn transit_us(&self) -> i64 {
+        self.least.iter().copied().fold(i64::MAX, i64::min)
+    }
+
+    /// How long a missing frame is waited for beyond its expected arrival.
+    pub fn hold_us(&self) -> i64 {
+        self.hold_us
+    }
+
+    /// Lateness of 99 percent of the frames, and a margin.
+    fn quantile_us(&self) -> i64 {
+        let total: u32 = self.late.iter().map(|count| u32::from(*count)).sum();
+        let mut above = total / 100;
+        for (bin, count) in self.late.iter().enumerate().rev() {
+            match above.checked_sub((*count).into()) {
+                Some(rest) => above = rest,
+                None => return (bin as i64 + 1) * BIN_US + MARGIN_US,
+            }
+        }
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME_US: i64 = 20_000;
+
+    /// Frames of 20 ms, each `late_us(n)` late on a path of 50 ms.
+    fn feed(hold: &mut Hold, frames: std::ops::Range<i64>, late_us: impl Fn(i64) -> i64) {
+        for n in frames {
+            hold.observe(n * FRAME_US + 50_000 + late_us(n), n * FRAME_US);
+        }
+    }
+
+    fn started() -> Hold {
+        let mut hold = Hold::default();
+        hold.restart(50_000, 0);
+        hold
+    }
+
+    #[test]
+    fn the_hold_is_what_the_jitter_asks_for() {
+        // Lateness spread evenly from nought.
+        let table = [(0, 10_000), (8_000, 15_000), (20_000, 25_000), (50_000, 55_000), (100_000, 105_000)];
+        for (spread, expected) in table.into_iter().chain([(400_000, HOLD_MAX_US)]) {
+            let mut hold = started();
+            feed(&mut hold, 0..5_000, |n| (n * 7_919) % 1_009 * spread / 1_009);
+            assert!((hold.hold_us() - expected).abs() <= 5_000, "{spread} us of jitter: {} us", hold.hold_us());
+        }
+    }
+
+    #[test]
+    fn a_late_frame_raises_the_hold_at_once_and_it_comes_down_slowly() {
+        let mut hold = started();
+        feed(&mut hold, 0..1_000, |_| 0);
+        assert_eq!(hold.hold_us(), HOLD_MIN_US);
+        feed(&mut hold, 1_000..1_001, |_| 90_000);
+        assert_eq!(hold.hold_us(), 95_000);
+        feed(&mut hold, 1_001..1_100, |_| 0);
+        assert!((70_000..95_000).contains(&hold.hold_us()), "{} after 2 s", hold.hold_us());
+        feed(&mut hold, 1_100..2_500, |_| 0);
+        assert_eq!(hold.hold_us(), HOLD_MIN_US, "after 30 s");
+    }
+
+    #[test]
+    fn a_frame_that_no_hold_could_have_saved_does_not_raise_it() {
+        let mut hold = started();
+        feed(&mut hold, 0..1_000, |_| 0);
+        feed(&mut hold, 1_000..1_001, |_| 900_000);
+        assert_eq!(hold.hold_us(), HOLD_MIN_US);
+    }
+
+    #[test]
+    fn the_expectation_follows_a_drifting_clock_and_a_longer_path() {
+        for ppm in [-100, 100] {
+            let mut hold = started();
+            // An hour.
+            feed(&mut hold, 0..180_000, |n| n * FRAME_US / 1_000_000 * ppm);
+            let behind = 50_000 + 180_000 * FRAME_US / 1_000_000 * ppm - hold.transit_us();
+            assert!(behind.abs() <= 2_000, "{ppm} ppm: {behind} us behind");
+            assert_eq!(hold.hold_us(), HOLD_MIN_US);
+        }
+        let mut hold = started();
+        feed(&mut hold, 0..500, |_| 0);
+        feed(&mut hold, 500..1_100, |_| 60_000);
+        assert_eq!(hold.transit_us(), 110_000);
+    }
+
+    #[test]
+    fn a_faster_path_is_expected_at_once_and_remembered_through_silence() {
+        let mut hold = started();
+        feed(&mut hold, 0..10, |_| 0);
+        feed(&mut hold, 10..11, |_| -30_000);
+        assert_eq!(hold.transit_us(), 20_000);
+        feed(&mut hold, 30_000..30_001, |_| 0);
+        assert_eq!(hold.transit_us(), 20_000, "ten minutes later");
+    }
+}

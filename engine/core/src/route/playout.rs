@@ -1,0 +1,331 @@
+//! When which frame of a source is due: the policy between the network's timing and one frame per packet time.
+//!
+//! The expected frame is due as it arrives. A missing one is waited for until its deadline, the expected arrival plus
+//! the [`Hold`]; then its time is filled, and so on, so that the listener's line goes on whatever the source does.
+//!
+//! ```text
+//!                        +-- in its turn ------------> due at once
+//!   frame -> media time -+-- ahead: one is missing --> waits in the JitterBuffer
+//!                        +-- its time was filled ----> late; several in a row: the path is slower, start over from here
+//!                        +-- off the line -----------> the source started over, start over from here
+//! ```
+//!
+//! Media time is the listener's line, in microseconds. A source is joined to it by an anchor, one of its frames that
+//! is put at the line's present end; every later frame stands where its timestamp says. Starting over is a new anchor.
+
+use std::time::{Duration, Instant};
+
+use trestle_wire::{ClockRate, ExtSeq, RtpTime};
+
+use super::hold::{HOLD_MAX_US, Hold};
+use super::jitter::{JitterBuffer, Stamp};
+use crate::Discard;
+use crate::plan::Codec;
+
+/// A missing stretch is filled in pieces of this length, so that a frame can still come in between.
+pub const PIECE_US: i64 = 20_000;
+/// Timestamps may be this wrong without being taken for a gap or an overlap: 2.5 ms, the shortest sound Opus can make.
+const TOLERANCE_US: i64 = 2_500;
+/// A frame that leaves a gap and yet comes more than this too early did not take a faster path: its timestamp jumped.
+const EARLY_MAX_US: i64 = 5_000;
+/// So many late frames in a row, over so long a time, mean that the path has become slower. A frozen network that
+/// lets all go at once delivers as many late frames, but in no time.
+const LATE_RUN: u32 = 3;
+const LATE_RUN_US: i64 = 60_000;
+/// Once filling, the listener waits no longer than this for a piece, however the hold grows.
+const FILL_SPACING_MAX_US: i64 = 60_000;
+/// A timer that comes late catches up by so little at a time that frames that are here already have their turn first.
+const FILL_SPACING_MIN_US: i64 = 5_000;
+/// Filled for so long, a source is silent: skipping a piece is not heard then.
+const SILENT_US: i64 = 200_000;
+/// An Opus frame brings a copy of the one before: that is worth waiting for, whatever the hold.
+const COPY_MARGIN_US: i64 = 5_000;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Playout {
+    /// Instant 0 of all microseconds here.
+    epoch: Option<Instant>,
+    now_us: i64,
+    buffer: JitterBuffer,
+    hold: Hold,
+    /// End of what was played and filled; `None` while stopped.
+    next_us: Option<i64>,
+    newest: Option<Newest>,
+    late_run: u32,
+    late_since_us: i64,
+    /// What has been filled since the last frame.
+    filled_us: i64,
+    last_due_us: i64,
+    /// How much more the listener got than time has passed, through starting over; less, if negative.
+    ahead_us: i64,
+    /// Transit that the listener's surplus is measured from.
+    anchor_transit_us: i64,
+}
+
+/// The frame with the highest number, from which the next one's media time is told.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    source: u64,
+    clock: ClockRate,
+    time: RtpTime,
+    stamp: Stamp,
+}
+
+/// A frame as it comes from the network.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// Names the received stream; another one starts over.
+    pub source: u64,
+    /// Sequence number.
+    pub seq: ExtSeq,
+    /// RTP timestamp, in the codec's clock.
+    pub time: RtpTime,
+    /// Codec.
+    pub codec: Codec,
+    /// How long the payload's sound is.
+    pub duration_us: i64,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// What the listener gets next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Due<'a> {
+    /// This frame.
+    Frame {
+        /// Its codec.
+        codec: Codec,
+        /// Its payload.
+        payload: &'a [u8],
+        /// So much of its beginning was filled already.
+        skip_us: i64,
+        /// Decode it but leave it out: the path has become faster again after the listener got more than its share.
+        drop: bool,
+    },
+    /// Something in place of `length_us` that did not come.
+    Missing {
+        /// Length: [`PIECE_US`] at most, or what the copy in `following` may cover.
+        length_us: i64,
+        /// What has been filled before, since the last frame.
+        filled_us: i64,
+        /// The frame behind what is missing, if it is here and may carry a copy of it.
+        following: Option<&'a [u8]>,
+    },
+}
+
+impl Playout {
+    /// Begins the line before any frame has come: silence is due from now on.
+    pub fn start(&mut self, now: Instant) {
+        self.advance_to(now);
+        if self.next_us.is_none() {
+            self.next_us = Some(0);
+            self.filled_us = SILENT_US;
+            self.last_due_us = self.now_us - FILL_SPACING_MIN_US;
+            self.hold.restart(self.now_us, 0);
+        }
+    }
+
+    /// Ends the line; nothing is due until the next frame or start.
+    pub fn stop(&mut self) {
+        self.next_us = None;
+        self.newest = None;
+        self.ahead_us = 0;
+        self.buffer.clear();
+    }
+
+    /// Takes a frame. The first one begins the line.
+    pub fn push(&mut self, now: Instant, arrival: &Arrival<'_>) -> Result<(), Discard> {
+        self.advance_to(now);
+        let clock = arrival.codec.clock();
+        let known = self.newest.filter(|newest| newest.source == arrival.source && newest.clock == clock);
+        let (Some(newest), Some(next_us)) = (known, self.next_us) else { return self.start_over(arrival) };
+        let ticks = i64::from(newest.time.distance_to(arrival.time));
+        let mut stamp = Stamp {
+            media_us: newest.stamp.media_us + ticks * 1_000_000 / i64::from(clock.hz()),
+            duration_us: arrival.duration_us,
+            seq: arrival.seq,
+            codec: arrival.codec,
+        };
+        let in_order = arrival.seq > newest.stamp.seq;
+        if in_order && stamp.media_us + TOLERANCE_US < newest.stamp.end_us() {
+            // Numbers go on while time goes back or stands still.
+            return self.start_over(arrival);
+        }
+        if in_order {
+            stamp.media_us -= self.jumped_us(&stamp, newest.stamp.end_us().max(next_us));
+        } else if stamp.media_us >= newest.stamp.media_us {
+            return Err(Discard::Late);
+        }
+        self.hold.observe(self.now_us, stamp.media_us);
+        if in_order {
+            self.newest = Some(Newest { time: arrival.time, stamp, ..newest });
+        }
+        if stamp.end_us() <= next_us + TOLERANCE_US {
+            return self.late(arrival, stamp, in_order);
+        }
+        self.late_run = 0;
+        self.buffer.insert(stamp, arrival.payload)
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance_to(now);
+    }
+
+    /// When something will be due. `None` while stopped.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let us = if self.frame_in_turn() { self.now_us } else { self.deadline_us(self.next_us?) };
+        Some(self.epoch? + Duration::from_micros(u64::try_from(us).unwrap_or(0)))
+    }
+
+    /// What is due by now, one thing at a time; call until `None`.
+    pub fn poll(&mut self) -> Option<Due<'_>> {
+        let next_us = self.next_us?;
+        if self.ahead_us <= -PIECE_US {
+            self.ahead_us += PIECE_US;
+            return Some(Due::Missing { length_us: PIECE_US, filled_us: self.filled_us, following: None });
+        }
+        if self.frame_in_turn() {
+            return self.play(next_us);
+        }
+        if self.deadline_us(next_us) > self.now_us {
+            return None;
+        }
+        Some(self.fill(next_us))
+    }
+
+    /// How long a missing frame is waited for at present.
+    pub fn hold(&self) -> Duration {
+        Duration::from_micros(self.hold.hold_us().unsigned_abs())
+    }
+
+    fn advance_to(&mut self, now: Instant) {
+        let epoch = *self.epoch.get_or_insert(now);
+        let us = now.saturating_duration_since(epoch).as_micros();
+        self.now_us = self.now_us.max(i64::try_from(us).unwrap_or(i64::MAX));
+    }
+
+    /// By how much the timestamp of a frame behind `end_us` went further than time did. That part of the gap is not
+    /// filled.
+    fn jumped_us(&mut self, stamp: &Stamp, end_us: i64) -> i64 {
+        let gap_us = stamp.media_us - end_us;
+        let early_us = self.hold.expected_us(stamp.media_us) - self.now_us;
+        if gap_us <= TOLERANCE_US || early_us <= EARLY_MAX_US {
+            return 0;
+        }
+        let jumped_us = gap_us.min(early_us);
+        // Or frames were overtaken by a path that has become faster; then they are what the listener had too much.
+        if self.ahead_us > 0 {
+            self.ahead_us = (self.ahead_us - jumped_us).max(0);
+        }
+        jumped_us
+    }
+
+    /// A frame whose time has been filled. Its like in a row show a slower path: then the line goes on with this one.
+    fn late(&mut self, arrival: &Arrival<'_>, stamp: Stamp, in_order: bool) -> Result<(), Discard> {
+        if !in_order {
+            return Err(Discard::Late);
+        }
+        if self.late_run == 0 {
+            self.late_since_us = self.now_us;
+        }
+        self.late_run += 1;
+        if self.late_run < LATE_RUN || self.now_us - self.late_since_us < LATE_RUN_US {
+            return Err(Discard::Late);
+        }
+        let next_us = self.next_us.unwrap_or(0);
+        // What was filled from there on was too much, if the path becomes as fast as it was.
+        self.ahead_us += next_us - stamp.media_us;
+        self.anchor(arrival, next_us)
+    }
+
+    /// The source has started over, or it is another source.
+    fn start_over(&mut self, arrival: &Arrival<'_>) -> Result<(), Discard> {
+        let Some(next_us) = self.next_us else {
+            self.ahead_us = 0;
+            return self.anchor(arrival, 0);
+        };
+        // The line goes on now rather than when it would have. Both errors are made good: see `poll` and `play`.
+        let early_us = self.hold.expected_us(next_us) - self.now_us;
+        self.ahead_us += early_us.clamp(-HOLD_MAX_US, HOLD_MAX_US);
+        self.anchor(arrival, next_us)
+    }
+
+    /// Puts a frame at the end of the line.
+    fn anchor(&mut self, arrival: &Arrival<'_>, next_us: i64) -> Result<(), Discard> {
+        let Arrival { source, seq, time, codec, duration_us, payload } = *arrival;
+        let stamp = Stamp { media_us: next_us, duration_us, seq, codec };
+        self.next_us = Some(next_us);
+        self.newest = Some(Newest { source, clock: codec.clock(), time, stamp });
+        self.late_run = 0;
+        self.hold.restart(self.now_us, next_us);
+        self.anchor_transit_us = self.hold.transit_us();
+        self.buffer.clear();
+        self.buffer.insert(stamp, payload)
+    }
+
+    fn frame_in_turn(&self) -> bool {
+        let first = self.buffer.first().map(|(stamp, _)| stamp.media_us);
+        matches!((first, self.next_us), (Some(media_us), Some(next_us)) if media_us <= next_us + TOLERANCE_US)
+    }
+
+    fn deadline_us(&self, next_us: i64) -> i64 {
+        let due_us = self.hold.expected_us(next_us) + self.patience_us();
+        let latest_us = if self.filled_us == 0 { i64::MAX } else { self.last_due_us + FILL_SPACING_MAX_US };
+        due_us.clamp(self.last_due_us + FILL_SPACING_MIN_US, latest_us)
+    }
+
+    fn patience_us(&self) -> i64 {
+        match self.newest {
+            // Nobody to wait for.
+            None => 0,
+            Some(Newest { stamp: Stamp { codec: Codec::Opus, duration_us, .. }, .. }) => {
+                self.hold.hold_us().max(duration_us + COPY_MARGIN_US).min(HOLD_MAX_US)
+            }
+            Some(_) => self.hold.hold_us(),
+        }
+    }
+
+    fn play(&mut self, next_us: i64) -> Option<Due<'_>> {
+        // How much faster the path is than when the listener got too much.
+        let faster_us = self.anchor_transit_us - self.hold.transit_us();
+        let (stamp, payload) = self.buffer.pop()?;
+        let skip_us = Some(next_us - stamp.media_us).filter(|skip| *skip > TOLERANCE_US).unwrap_or(0);
+        let length_us = stamp.duration_us - skip_us;
+        let drop = length_us <= self.ahead_us && length_us <= faster_us;
+        if drop {
+            self.ahead_us -= length_us;
+            self.anchor_transit_us -= length_us;
+        }
+        self.next_us = Some(stamp.end_us());
+        self.filled_us = 0;
+        self.last_due_us = self.now_us;
+        Some(Due::Frame { codec: stamp.codec, payload, skip_us, drop })
+    }
+
+    fn fill(&mut self, mut next_us: i64) -> Due<'_> {
+        let behind = self.buffer.first();
+        if behind.is_none() && self.filled_us >= SILENT_US && self.ahead_us >= PIECE_US {
+            // The listener has had too much: here a piece can be left out unheard.
+            self.ahead_us -= PIECE_US;
+            next_us += PIECE_US;
+        }
+        let gap_us = behind.map_or(i64::MAX, |(stamp, _)| stamp.media_us - next_us);
+        // A copy in the frame behind covers as much as that frame is long, right before it.
+        let copy_us = behind.filter(|(stamp, _)| stamp.codec == Codec::Opus).map_or(0, |(stamp, _)| stamp.duration_us);
+        let (length_us, following) = if gap_us <= copy_us {
+            (gap_us, behind.map(|(_, payload)| payload))
+        } else {
+            (PIECE_US.min(gap_us - copy_us), None)
+        };
+        let filled_us = self.filled_us;
+        self.filled_us += length_us;
+        self.next_us = Some(next_us + length_us);
+        self.last_due_us = self.now_us;
+        Due::Missing { length_us, filled_us, following }
+    }
+}
+
+#[cfg(test)]
+mod tests;

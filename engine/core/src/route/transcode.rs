@@ -1,0 +1,285 @@
+//! One source decoded, repaired and encoded again for one listener: exactly one frame per packet time.
+
+use std::time::{Duration, Instant};
+
+use trestle_audio::{BRIDGE_RATE_HZ, CodecKind, Decoder, Encoder, EncoderSettings, Packer, Pcm, opus};
+use trestle_wire::{ExtSeq, Ptime, RtpTime};
+
+use super::codec_kind;
+use super::playout::{Arrival, Due, Playout};
+use crate::Discard;
+use crate::plan::{Codec, OpusSettings, SendFormat};
+
+/// Bytes that any frame fits in.
+pub const FRAME_BYTES_MAX: usize = opus::PACKET_BYTES_MAX;
+
+const US_PER_SAMPLE: i64 = 1_000_000 / BRIDGE_RATE_HZ as i64;
+/// Concealment is as loud as what was before for so long...
+const FULL_US: i64 = 20_000;
+/// ...and silent from then on, whoever invents it.
+const SILENT_US: i64 = 60_000;
+/// Filled pieces that count as concealed; what comes after is a source that is silent, not loss.
+const CONCEALED_US_MAX: i64 = 200_000;
+/// An Opus packet of so few bytes says that the noise goes on until the next one (RFC 7587 3.1.3, DTX).
+const DTX_BYTES_MAX: usize = 2;
+/// DTX peers send a packet at least every 400 ms; a source that is silent for longer has gone.
+const DTX_US_MAX: i64 = 1_000_000;
+/// A frame that follows a dropped one is blended with it over 10 ms.
+const SEAM_SAMPLES: usize = 80;
+/// Loss that the encoder prepares for when the peer reports less. At 0, Opus would send no FEC.
+const LOSS_PERCENT_MIN: u8 = 10;
+
+/// Transcoder from whatever codec the source speaks to the one the listener takes.
+#[derive(Debug)]
+pub struct Transcoder {
+    playout: Playout,
+    /// Made when the source's first frame is due.
+    decoder: Option<Decoder>,
+    source: Option<u64>,
+    pcm: Pcm,
+    packer: Packer,
+    encoder: Encoder,
+    frame_samples: usize,
+    frame_ticks: u32,
+    source_in_dtx: bool,
+    /// Beginning of a dropped frame, to blend the next one with.
+    seam: Option<[i16; SEAM_SAMPLES]>,
+    concealed_frames: u64,
+    recovered_frames: u64,
+    undecodable_frames: u64,
+    transcoded_frames: u64,
+}
+
+/// A frame for the listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// Bytes of payload.
+    pub len: usize,
+    /// How long it is, in ticks of the listener's audio clock.
+    pub duration_ticks: u32,
+}
+
+impl Transcoder {
+    /// Makes frames of `format`. Its packet time is 20 ms if the codec has no frames of the one asked for.
+    pub fn new(format: &SendFormat) -> Self {
+        let kind = codec_kind(format.codec);
+        let samples = |ptime: Ptime| (ptime.ms() * BRIDGE_RATE_HZ / 1_000) as usize;
+        let ptime = if kind.has_frame_of(samples(format.ptime)) { format.ptime } else { Ptime::MS_20 };
+        let encoder = Encoder::new(kind, encoder_settings(&format.opus)).expect("an 8 kHz mono encoder");
+        Self {
+            playout: Playout::default(),
+            decoder: None,
+            source: None,
+            pcm: Pcm::new(),
+            packer: Packer::new(),
+            encoder,
+            frame_samples: samples(ptime),
+            frame_ticks: ptime.ticks(format.codec.clock()),
+            source_in_dtx: false,
+            seam: None,
+            concealed_frames: 0,
+            recovered_frames: 0,
+            undecodable_frames: 0,
+            transcoded_frames: 0,
+        }
+    }
+
+    /// Begins to make frames, of silence, before anything has come from a source.
+    pub fn start(&mut self, now: Instant) {
+        self.playout.start(now);
+    }
+
+    /// Makes no more frames until the next start or push.
+    pub fn stop(&mut self) {
+        self.playout.stop();
+        self.packer.clear();
+        self.seam = None;
+    }
+
+    /// Takes a packet. `source` names the received stream (see [`crate::stream::StreamTx::forward`]); `seq` and `time`
+    /// are its header's. From the first packet on the listener gets a frame per packet time.
+    pub fn push(
+        &mut self,
+        now: Instant,
+        source: u64,
+        seq: ExtSeq,
+        time: RtpTime,
+        codec: Codec,
+        payload: &[u8],
+    ) -> Result<(), Discard> {
+        let samples = codec_kind(codec).duration_samples(payload).ok_or(Discard::Undecodable)?;
+        if self.source.replace(source) != Some(source) {
+            self.decoder = None;
+        }
+        let duration_us = samples as i64 * US_PER_SAMPLE;
+        self.playout.push(now, &Arrival { source, seq, time, codec, duration_us, payload })
+    }
+
+    /// Lets time pass: frames that are still missing are replaced.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.playout.handle_timeout(now);
+    }
+
+    /// When to call [`Transcoder::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.playout.poll_timeout()
+    }
+
+    /// The next frame, written to `out` ([`FRAME_BYTES_MAX`]). Call until `None` after every push and timeout.
+    pub fn poll_frame(&mut self, out: &mut [u8]) -> Option<Frame> {
+        loop {
+            while let Some(pcm) = self.packer.pop(self.frame_samples) {
+                if let Ok(len) = self.encoder.encode(pcm, out) {
+                    self.transcoded_frames += 1;
+                    return Some(Frame { len, duration_ticks: self.frame_ticks });
+                }
+            }
+            if !self.take_due() {
+                return None;
+            }
+        }
+    }
+
+    /// How long a missing frame is waited for at present.
+    pub fn hold(&self) -> Duration {
+        self.playout.hold()
+    }
+
+    /// Frames, of 20 ms or less, that were invented.
+    pub fn concealed_frames(&self) -> u64 {
+        self.concealed_frames
+    }
+
+    /// Frames that were lost and restored from the copy in the next one.
+    pub fn recovered_frames(&self) -> u64 {
+        self.recovered_frames
+    }
+
+    /// Frames that the decoder refused; they were concealed.
+    pub fn undecodable_frames(&self) -> u64 {
+        self.undecodable_frames
+    }
+
+    /// Frames made for the listener.
+    pub fn transcoded_frames(&self) -> u64 {
+        self.transcoded_frames
+    }
+
+    /// Tells the encoder what the listener reports to lose, in 1/256.
+    pub fn set_remote_loss(&mut self, fraction_lost: u8) {
+        let percent = (u32::from(fraction_lost) * 100 / 256) as u8;
+        // An encoder that refuses the hint goes on as before.
+        let _ = self.encoder.set_expected_loss_percent(percent.max(LOSS_PERCENT_MIN));
+    }
+
+    /// Moves what is due from the playout to the packer. False if nothing is.
+    fn take_due(&mut self) -> bool {
+        let Some(due) = self.playout.poll() else { return false };
+        match due {
+            Due::Frame { codec, payload, skip_us, drop } => {
+                self.source_in_dtx = codec == Codec::Opus && payload.len() <= DTX_BYTES_MAX;
+                let decoded = match decoder(&mut self.decoder, codec_kind(codec)) {
+                    Some(decoder) => decoder.decode(payload, &mut self.pcm).is_ok(),
+                    None => false,
+                };
+                if !decoded {
+                    self.undecodable_frames += 1;
+                    let samples = codec_kind(codec).duration_samples(payload).unwrap_or(0);
+                    conceal(self.decoder.as_mut(), samples, &mut self.pcm);
+                }
+                let skip = (skip_us / US_PER_SAMPLE) as usize;
+                let pcm = self.pcm.as_mut_slice().get_mut(skip..).unwrap_or_default();
+                if drop {
+                    if self.seam.is_none() {
+                        self.seam = pcm.first_chunk().copied();
+                    }
+                } else {
+                    if let Some(seam) = self.seam.take() {
+                        blend(&seam, pcm);
+                    }
+                    self.packer.push(pcm);
+                }
+            }
+            Due::Missing { length_us, filled_us, following } => {
+                let samples = (length_us / US_PER_SAMPLE) as usize;
+                let recovered = match (following, &mut self.decoder) {
+                    (Some(following), Some(decoder)) => decoder.recover(following, samples, &mut self.pcm),
+                    _ => false,
+                };
+                if recovered {
+                    self.recovered_frames += 1;
+                } else {
+                    self.conceal_piece(samples, filled_us);
+                }
+                self.seam = None;
+                self.packer.push(self.pcm.as_slice());
+            }
+        }
+        true
+    }
+
+    fn conceal_piece(&mut self, samples: usize, filled_us: i64) {
+        let noise_goes_on = self.source_in_dtx && filled_us < DTX_US_MAX;
+        if filled_us < CONCEALED_US_MAX && !noise_goes_on && self.decoder.is_some() {
+            self.concealed_frames += 1;
+        }
+        if filled_us >= SILENT_US && !noise_goes_on {
+            self.pcm.clear();
+            self.pcm.resize(samples);
+            return;
+        }
+        conceal(self.decoder.as_mut(), samples, &mut self.pcm);
+        // The G.711 concealment fades by itself, in the same time.
+        if !noise_goes_on && matches!(self.decoder, Some(Decoder::Opus(_))) {
+            fade(self.pcm.as_mut_slice(), filled_us);
+        }
+    }
+}
+
+fn encoder_settings(settings: &OpusSettings) -> EncoderSettings {
+    EncoderSettings {
+        bitrate_bps: settings.bitrate_bps,
+        inband_fec: settings.inband_fec,
+        expected_loss_percent: LOSS_PERCENT_MIN,
+        dtx: settings.dtx,
+        ..EncoderSettings::default()
+    }
+}
+
+/// The decoder for `kind`, made anew when the codec changes.
+fn decoder(decoder: &mut Option<Decoder>, kind: CodecKind) -> Option<&mut Decoder> {
+    if decoder.as_ref().is_none_or(|decoder| decoder.kind() != kind) {
+        *decoder = Decoder::new(kind).ok();
+    }
+    decoder.as_mut()
+}
+
+fn conceal(decoder: Option<&mut Decoder>, samples: usize, pcm: &mut Pcm) {
+    match decoder {
+        Some(decoder) => decoder.conceal(samples, pcm),
+        None => {
+            pcm.clear();
+            pcm.resize(samples);
+        }
+    }
+}
+
+/// Lowers what was concealed `filled_us` into a hole, evenly to silence between [`FULL_US`] and [`SILENT_US`].
+fn fade(pcm: &mut [i16], filled_us: i64) {
+    for (n, sample) in (0i64..).zip(pcm) {
+        let left_us = SILENT_US - filled_us - n * US_PER_SAMPLE;
+        let gain = left_us.clamp(0, SILENT_US - FULL_US);
+        *sample = (i64::from(*sample) * gain / (SILENT_US - FULL_US)) as i16;
+    }
+}
+
+/// Leads over from where a dropped frame began to the frame that is played instead.
+fn blend(seam: &[i16; SEAM_SAMPLES], pcm: &mut [i16]) {
+    for (n, (sample, old)) in (0i32..).zip(pcm.iter_mut().zip(seam)) {
+        let weight = SEAM_SAMPLES as i32;
+        *sample = ((i32::from(*sample) * n + i32::from(*old) * (weight - n)) / weight) as i16;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,3 +2,5 @@
 #![allow(missing_docs, reason = "the names of the tests are their documentation")]
 
 mod bridge;
+mod dtmf;
+mod transcode;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trestle_peers::{Flavour, Meta, MetaOptions, Phone, PhoneOptions, Voice, ear};
+use trestle_peers::{Codec, Flavour, Meta, MetaOptions, Phone, PhoneOptions, Voice, ear};
 use trestle_srtp::Profile;
 
 use crate::world::{ActorId, World};
@@ -92,7 +92,10 @@ pub fn business_initiated(world: &mut World, meta: MetaOptions, phone: PhoneOpti
 
 /// One phone calls another.
 pub fn between_phones(world: &mut World, caller: PhoneOptions, callee: PhoneOptions) -> Call {
-    let to_callee = towards(&callee);
+    let mut to_callee = towards(&callee);
+    // Between SIP peers nothing is transcoded unless the proxy asks for it.
+    let codecs: Vec<&str> = callee.codecs.iter().map(|codec| codec_name(*codec)).collect();
+    to_callee["codec"] = json!({ "transcode": codecs });
     let (caller, callee) = (Phone::new(world.now(), caller), Phone::new(world.now(), callee));
     let (caller, callee) = (world.add_phone(caller), world.add_phone(callee));
     let call = Call { id: format!("phones-{}", world.elapsed_ms()), meta: caller, phone: callee };
@@ -103,6 +106,14 @@ pub fn between_phones(world: &mut World, caller: PhoneOptions, callee: PhoneOpti
     let to_caller = answer_sdp(world, &call.id, "caller", "callee", &answer);
     world.phone(caller).accept(now, &to_caller).unwrap_or_else(|e| panic!("{e:?} in\n{to_caller}"));
     call
+}
+
+fn codec_name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Pcma => "PCMA",
+        Codec::Pcmu => "PCMU",
+        Codec::Opus => "opus",
+    }
 }
 
 /// What a proxy would say of the next hop.

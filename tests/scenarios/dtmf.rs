@@ -1,0 +1,138 @@
+//! Digits: each once, with its duration, whatever the two sides call them and whatever gets lost.
+
+use trestle_peers::{Codec, EventStyle, HeardDigit, MetaOptions, PhoneOptions};
+use trestle_tests::calls::{self, Call};
+use trestle_tests::{Link, World};
+
+const ALL: &str = "0123456789*#ABCD";
+
+fn opus_phone() -> PhoneOptions {
+    PhoneOptions { codecs: vec![Codec::Opus], ..calls::phone() }
+}
+
+/// Durations may be off by one packet time.
+fn assert_digits(heard: &[HeardDigit], digits: &str, ms: f64) {
+    let names: String = heard.iter().map(|heard| heard.digit).collect();
+    assert_eq!(names, digits);
+    for heard in heard {
+        assert!((heard.duration_ms - ms).abs() <= 20.0, "{heard:?}, pressed for {ms} ms");
+        assert!(heard.ends > 0, "{heard:?}");
+    }
+}
+
+/// Digits of both directions, over a call that may forward or transcode.
+fn both_ways(world: &mut World, call: &Call) {
+    world.run_for_ms(1_000);
+    world.whatsapp_presses(call, ALL, 500);
+    world.phone_presses(call, ALL, 160);
+    world.run_for_ms(1_000);
+    assert_digits(&world.phone(call.phone).report().digits.clone(), ALL, 500.0);
+    assert_digits(&world.meta(call.meta).report().stream.digits.clone(), ALL, 160.0);
+}
+
+#[test]
+fn all_sixteen_digits_pass_between_whatsapp_and_a_g711_phone() {
+    let mut world = World::new(11);
+    let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
+    both_ways(&mut world, &call);
+}
+
+#[test]
+fn all_sixteen_digits_pass_between_whatsapp_and_an_opus_phone() {
+    let mut world = World::new(12);
+    let call = calls::user_initiated(&mut world, calls::meta(), opus_phone());
+    both_ways(&mut world, &call);
+}
+
+#[test]
+fn all_sixteen_digits_pass_on_a_business_initiated_call_with_keys_from_the_sdp() {
+    let mut world = World::new(13);
+    let call = calls::business_initiated(&mut world, calls::meta_sdes(), calls::phone_sdes());
+    both_ways(&mut world, &call);
+}
+
+#[test]
+fn payload_types_differ_between_the_legs() {
+    let mut world = World::new(14);
+    let phone = PhoneOptions { event_pt: Some(97), ..calls::phone() };
+    let call = calls::business_initiated(&mut world, calls::meta(), phone);
+    both_ways(&mut world, &call);
+}
+
+#[test]
+fn a_peer_that_counts_8000_hz_events_in_48_khz_ticks_is_understood() {
+    // libwebrtc's habit: 160 ms are pressed, 1,280 ticks of 8 kHz are counted down in 48 kHz, so the digit lasts 40 ms.
+    let mut world = World::new(15);
+    let meta = MetaOptions { event_style: EventStyle::LibWebRtc, ..calls::meta() };
+    let call = calls::user_initiated(&mut world, meta, calls::phone());
+    world.run_for_ms(1_000);
+    world.whatsapp_presses(&call, ALL, 240);
+    world.run_for_ms(1_000);
+    let heard = world.phone(call.phone).report().digits.clone();
+    let names: String = heard.iter().map(|heard| heard.digit).collect();
+    assert_eq!(names, ALL);
+    assert!(heard.iter().all(|heard| heard.duration_ms <= 80.0), "not taken for six times as long: {heard:?}");
+}
+
+#[test]
+fn events_on_a_timestamp_line_of_their_own_are_understood() {
+    for style in [EventStyle::OwnLine, EventStyle::AudioLine] {
+        let mut world = World::new(16);
+        let phone = PhoneOptions { event_style: style, ..calls::phone() };
+        let meta = MetaOptions { event_style: style, ..calls::meta() };
+        let call = calls::user_initiated(&mut world, meta, phone);
+        both_ways(&mut world, &call);
+    }
+}
+
+#[test]
+fn our_events_stand_on_the_audio_line_of_each_leg() {
+    let mut world = World::new(17);
+    let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
+    both_ways(&mut world, &call);
+    let to_phone = world.phone(call.phone).report().digits.clone();
+    let to_meta = world.meta(call.meta).report().stream.digits.clone();
+    for heard in to_phone.iter().chain(&to_meta) {
+        assert!(heard.off_line_ms.abs() <= 40.0, "{heard:?}");
+        assert_eq!(heard.markers, 1, "{heard:?}");
+    }
+}
+
+#[test]
+fn no_digit_is_lost_or_doubled_at_ten_percent_loss_and_disorder() {
+    let mut world = World::new(18);
+    let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
+    world.run_for_ms(1_000);
+    for ip in ["31.13.65.60", "198.51.100.20"] {
+        world.set_link(ip.parse().unwrap(), Link::CLEAN.losing(100).reordering(50).repeating(50).jittery(20));
+    }
+    let digits = ALL.repeat(6);
+    world.whatsapp_presses(&call, &digits, 500);
+    world.phone_presses(&call, &digits, 160);
+    world.run_for_ms(2_000);
+    let report = world.phone(call.phone).report().digits_heard();
+    assert_eq!(report, digits, "WhatsApp to phone");
+    let report = world.meta(call.meta).report().stream.digits_heard();
+    assert_eq!(report, digits, "phone to WhatsApp");
+}
+
+#[test]
+fn each_press_is_one_event_and_one_line_of_the_json_feed() {
+    let mut world = World::new(19);
+    let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
+    world.run_for_ms(1_000);
+    world.whatsapp_presses(&call, "42", 500);
+    world.phone_presses(&call, "#", 160);
+    world.run_for_ms(1_000);
+    let told: Vec<(String, u64, u64)> = world
+        .feed
+        .iter()
+        .map(|line| {
+            assert_eq!(line["callid"], call.id.as_str());
+            assert_eq!(line["type"], "DTMF");
+            let tag = line["source_tag"].as_str().unwrap().to_owned();
+            (tag, line["event"].as_u64().unwrap(), line["duration"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(told, [("meta".into(), 4, 500), ("meta".into(), 2, 500), ("phone".into(), 11, 160)]);
+}

@@ -3,9 +3,9 @@
 use trestle_core::plan::{Codec, OpusSettings, ReceiveFormat, SendFormat};
 use trestle_wire::{ClockRate, Pt, Ptime};
 
+use super::NegotiationError;
 use super::party::Party;
 use super::remote::{Remote, unbridgeable};
-use super::NegotiationError;
 use crate::op::CodecSpec;
 use crate::op::flags::{CodecFlags, Flags, ProfileName};
 use crate::sdp::Format;
@@ -56,7 +56,10 @@ pub(crate) fn for_receiver(
     let mut event_wanted = flags.inject_dtmf;
     for spec in &codec.transcode.specs {
         match codec_of(spec) {
-            Some(wanted) => add(&mut formats, wanted, spec.fmtp.as_deref(), sender),
+            Some(wanted) => {
+                let fmtp = spec.fmtp.as_deref().filter(|fmtp| !fmtp.contains(char::is_control));
+                add(&mut formats, wanted, fmtp, sender);
+            }
             None if spec.name.eq_ignore_ascii_case("telephone-event") => event_wanted = true,
             None => warnings.push(format!("cannot transcode to {}", spec.name.escape_debug())),
         }
@@ -109,7 +112,10 @@ fn event_for_receiver(
         }
         // The sender's own, unless Meta's lack of a=fmtp would leave a phone guessing.
         (_, Some(event)) if !taken(event.pt.get()) => {
-            let fmtp = event.fmtp.as_deref().or((sender_profile != receiver && receiver == ProfileName::Sip).then_some(EVENT_FMTP));
+            let fmtp = event
+                .fmtp
+                .as_deref()
+                .or((sender_profile != receiver && receiver == ProfileName::Sip).then_some(EVENT_FMTP));
             Some(Format::event(event.pt, fmtp))
         }
         (ProfileName::Webrtc, _) => Some(Format::event(free_pt(EVENT_PT_META, taken), None)),
@@ -194,7 +200,10 @@ pub(crate) fn choose(
     let Some(first) = accepted.first() else {
         let names: Vec<&str> =
             answerer.told_formats.iter().filter(|f| f.codec().is_some()).map(|f| f.name.as_str()).collect();
-        return Err(unbridgeable(remote.media(), format!("answers with no codec that was offered ({})", names.join(", "))));
+        return Err(unbridgeable(
+            remote.media(),
+            format!("answers with no codec that was offered ({})", names.join(", ")),
+        ));
     };
     // WhatsApp was answered before: what it was told stands, and the other side adapts.
     let told: Vec<Format> = offerer.told_formats.iter().filter(|format| format.codec().is_some()).cloned().collect();
@@ -221,9 +230,7 @@ pub(crate) fn choose(
     for format in &mut answer {
         // What the other peer said of its decoder holds for the offerer too if packets pass as they are; Meta gets its own
         // words back.
-        if offerer.profile != ProfileName::Whatsapp
-            && format.codec() == Some(Codec::Opus)
-        {
+        if offerer.profile != ProfileName::Whatsapp && format.codec() == Some(Codec::Opus) {
             format.fmtp = match both(format) {
                 Some(other) => other.fmtp.clone(),
                 None => Some(OPUS_FMTP.to_owned()),
@@ -248,7 +255,13 @@ fn event_for_offerer(offerer: &Party, answerer: &Party, answer: &Remote, flags: 
 }
 
 /// What we send a peer whose format `format` is, and whose events `events` are.
-pub(crate) fn send_format(party: &Party, remote: &Remote, format: &Format, event: Option<&Format>, set: &CodecFlags) -> SendFormat {
+pub(crate) fn send_format(
+    party: &Party,
+    remote: &Remote,
+    format: &Format,
+    event: Option<&Format>,
+    set: &CodecFlags,
+) -> SendFormat {
     let whatsapp = party.profile == ProfileName::Whatsapp;
     let opus = if format.codec() == Some(Codec::Opus) { format.opus_settings() } else { OpusSettings::default() };
     let encoder = set.set.find(&format.name, format.clock_hz, format.channels).and_then(|spec| spec.bitrate_bps);

@@ -24,6 +24,8 @@ pub struct Party {
     pub(crate) label: Option<String>,
     /// The leg on the other side of its offer/answer exchange.
     pub(crate) peer: Option<LegId>,
+    /// Whose offer it was told last, and so whose answerer it may be.
+    pub(crate) offered_by: Option<LegId>,
 
     // Fixed when the party appears.
     pub(crate) profile: ProfileName,
@@ -81,6 +83,7 @@ impl Party {
             via_branch: None,
             label: None,
             peer: None,
+            offered_by: None,
             profile,
             protocol,
             security,

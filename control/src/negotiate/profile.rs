@@ -1,7 +1,7 @@
 //! Whose rules apply to a peer.
 
-use super::remote::{Remote, Security};
 use super::NegotiationError;
+use super::remote::{Remote, Security};
 use crate::op::Flags;
 use crate::op::flags::{DtlsFlag, IceFlag, ProfileName, Protocol};
 
@@ -42,7 +42,8 @@ pub(crate) fn of_receiver(
     sender_profile: ProfileName,
     flags: &Flags,
 ) -> Result<Outgoing, NegotiationError> {
-    let named = flags.profile.filter(|named| (*named, sender_profile) != (ProfileName::Whatsapp, ProfileName::Whatsapp));
+    let named =
+        flags.profile.filter(|named| (*named, sender_profile) != (ProfileName::Whatsapp, ProfileName::Whatsapp));
     let profile = named.unwrap_or(match flags.transport_protocol {
         Some(protocol) if protocol.is_dtls() => ProfileName::Webrtc,
         Some(protocol) if protocol.is_secure() && flags.ice == IceFlag::Force && flags.sdes.off => ProfileName::Webrtc,
@@ -77,7 +78,9 @@ pub(crate) fn of_receiver(
         (Protocol::UdpTlsRtpSavpf, Security::Dtls) | (Protocol::RtpSavp, Security::Sdes)
     );
     if profile == ProfileName::Whatsapp && !metas {
-        return refuse(format!("WhatsApp takes UDP/TLS/RTP/SAVPF with DTLS or RTP/SAVP with SDES, not {name} as the flags have it"));
+        return refuse(format!(
+            "WhatsApp takes UDP/TLS/RTP/SAVPF with DTLS or RTP/SAVP with SDES, not {name} as the flags have it"
+        ));
     }
     if profile == ProfileName::Webrtc && security != Security::Dtls {
         return refuse(format!("profile webrtc needs DTLS-SRTP, but the flags say {name}"));

@@ -103,18 +103,19 @@ impl Remote {
         let mid = media.mid()?.map(str::to_owned);
         let bundled = mid.as_deref().is_some_and(|mid| {
             let groups = sdp.attributes().filter(|attribute| attribute.name == "group").filter_map(|a| a.value);
-            groups.map(str::split_ascii_whitespace).any(|mut words| {
-                words.next() == Some("BUNDLE") && words.any(|word| word == mid)
-            })
+            groups
+                .map(str::split_ascii_whitespace)
+                .any(|mut words| words.next() == Some("BUNDLE") && words.any(|word| word == mid))
         });
         let ptime_ms = media.milliseconds("ptime")?;
         let ptime_ms = match media.milliseconds("maxptime")? {
             Some(max) => ptime_ms.map(|ms| ms.min(max)).or((max < 20).then_some(max)),
             None => ptime_ms,
         };
-        let ssrcs = media.attributes().filter(|attribute| attribute.name == "ssrc").filter_map(|attribute| {
-            attribute.value?.split_ascii_whitespace().next()?.parse().ok().map(Ssrc)
-        });
+        let ssrcs = media
+            .attributes()
+            .filter(|attribute| attribute.name == "ssrc")
+            .filter_map(|attribute| attribute.value?.split_ascii_whitespace().next()?.parse().ok().map(Ssrc));
         Ok(Self {
             text: text.to_owned(),
             audio,
@@ -222,14 +223,17 @@ fn security(
         return Ok(Security::Sdes);
     }
     Err(match media.attribute("crypto") {
-        Some(attribute) => NegotiationError::Unbridgeable(attribute.line.error("no a=crypto has a suite that Trestle speaks")),
+        Some(attribute) => {
+            NegotiationError::Unbridgeable(attribute.line.error("no a=crypto has a suite that Trestle speaks"))
+        }
         None => NegotiationError::Incomplete(media.line.error("SRTP needs an a=crypto or an a=fingerprint")),
     })
 }
 
 fn read_ice(sdp: &Sdp, media: &MediaDescription, fingerprint: Fingerprint) -> Result<RemoteIce, NegotiationError> {
     let need = |name: &str| {
-        let missing = || NegotiationError::Incomplete(media.line.error(format!("DTLS-SRTP needs ICE, and a={name} is missing")));
+        let missing =
+            || NegotiationError::Incomplete(media.line.error(format!("DTLS-SRTP needs ICE, and a={name} is missing")));
         sdp.ice_credential(media, name)?.ok_or_else(missing)
     };
     Ok(RemoteIce {

@@ -50,8 +50,8 @@ impl Secrets {
         let mut raw = zeroize::Zeroizing::new([0; 64]);
         rng.fill_bytes(raw.as_mut_slice());
         let (key, rest) = raw.split_at(profile.key_len());
-        let material = KeyingMaterial::new(profile, key, &rest[..profile.salt_len()])
-            .expect("the lengths are the profile's own");
+        let material =
+            KeyingMaterial::new(profile, key, &rest[..profile.salt_len()]).expect("the lengths are the profile's own");
         self.keys.push(material.clone());
         material
     }

@@ -13,8 +13,8 @@ use super::remote::{Remote, Security};
 use super::secrets::Secrets;
 use super::write_sip::Draft;
 use super::{Environment, NegotiationError, codecs, profile, transport, write_meta, write_sip};
-use crate::op::flags::{AddressFamily, Flags, ProfileName, Tos};
 use crate::op::Signal;
+use crate::op::flags::{AddressFamily, Flags, ProfileName, Tos};
 use crate::sdp::{Crypto, Direction, Setup};
 
 /// What negotiation remembers of a call.
@@ -121,6 +121,7 @@ impl<'a> Exchange<'a> {
         self.take_offer(sender, remote)?;
         let receiver = self.offered_party(sender)?;
         self.pair(sender, receiver, false);
+        self.session.parties[receiver].offered_by = Some(self.session.parties[sender].leg);
 
         let description = if self.session.parties[receiver].is_fixed() {
             self.warnings.push(
@@ -235,7 +236,8 @@ impl<'a> Exchange<'a> {
         let flags = self.flags();
         let found = self.find_offered(sender);
         let from = &self.session.parties[sender];
-        let remote = from.remote.clone().ok_or_else(|| NegotiationError::OutOfPlace("nothing was offered".to_owned()))?;
+        let remote =
+            from.remote.clone().ok_or_else(|| NegotiationError::OutOfPlace("nothing was offered".to_owned()))?;
         let outgoing = profile::of_receiver(&remote, from.profile, flags);
         let (sender_ipv6, sender_leg) = (from.ipv6, from.leg);
         if let Some(index) = found {
@@ -273,7 +275,7 @@ impl<'a> Exchange<'a> {
         party.via_branch = self.signal.via_branch.clone();
         party.tags.extend(self.signal.to_tag.clone());
         party.we_offered = true;
-        party.peer = Some(sender);
+        party.offered_by = Some(sender);
         party.tos = self.environment.default_tos;
         Ok(index)
     }
@@ -281,7 +283,7 @@ impl<'a> Exchange<'a> {
     /// By to-tag, else by via-branch, else whoever was offered to last.
     fn find_offered(&self, sender: usize) -> Option<usize> {
         let from = &self.session.parties[sender];
-        let callees = || self.session.parties.iter().enumerate().filter(|(_, p)| p.peer == Some(from.leg));
+        let callees = || self.session.parties.iter().enumerate().filter(|(_, p)| p.offered_by == Some(from.leg));
         if let Some(tag) = &self.signal.to_tag {
             return match self.session.index_of_tag(tag) {
                 Some(index) if index != sender => Some(index),
@@ -298,13 +300,14 @@ impl<'a> Exchange<'a> {
     /// The callee, offered to last, that no answer has named.
     fn nameless_callee_of(&self, offerer: usize) -> Option<usize> {
         let leg = self.session.parties[offerer].leg;
-        self.session.parties.iter().rposition(|party| party.peer == Some(leg) && party.tags.is_empty())
+        self.session.parties.iter().rposition(|party| party.offered_by == Some(leg) && party.tags.is_empty())
     }
 
     fn describe_offer(&mut self, sender: usize, receiver: usize) -> Result<Description, NegotiationError> {
         let flags = self.flags();
         let from = &self.session.parties[sender];
-        let remote = from.remote.clone().ok_or_else(|| NegotiationError::OutOfPlace("nothing was offered".to_owned()))?;
+        let remote =
+            from.remote.clone().ok_or_else(|| NegotiationError::OutOfPlace("nothing was offered".to_owned()))?;
         let from_profile = from.profile;
         let to = &self.session.parties[receiver];
         let formats = codecs::for_receiver(&remote, from_profile, to.profile, flags, &mut self.warnings)?;
@@ -380,12 +383,7 @@ impl<'a> Exchange<'a> {
         if !party.is_fixed() {
             transport::take_answer(party, &remote)?;
         }
-        let choice = codecs::choose(
-            &self.session.parties[offerer],
-            &self.session.parties[answerer],
-            &remote,
-            flags,
-        )?;
+        let choice = codecs::choose(&self.session.parties[offerer], &self.session.parties[answerer], &remote, flags)?;
         let offered_events = self.session.parties[answerer].told_formats.clone();
         let event = remote.events().find(|event| event.clock_hz == 8_000).or_else(|| remote.events().next()).cloned();
 
@@ -395,8 +393,7 @@ impl<'a> Exchange<'a> {
             let offered = offered_events.iter().find(|format| format.event_clock().is_some());
             offered.filter(|_| whatsapp).cloned()
         });
-        party.send =
-            Some(codecs::send_format(party, &remote, &choice.to_answerer, event.as_ref(), &flags.codec));
+        party.send = Some(codecs::send_format(party, &remote, &choice.to_answerer, event.as_ref(), &flags.codec));
         (party.receive, party.receive_events) = codecs::receive(&offered_events, &remote.formats, whatsapp);
         party.answerable = remote.codecs();
         party.remote = Some(remote.clone());
@@ -411,7 +408,7 @@ impl<'a> Exchange<'a> {
     fn answering_party(&self, offerer: usize) -> Result<usize, NegotiationError> {
         let leg = self.session.parties[offerer].leg;
         let tag = self.signal.to_tag.as_deref().unwrap_or_default();
-        let of_offerer = |index: &usize| self.session.parties[*index].peer == Some(leg);
+        let of_offerer = |index: &usize| self.session.parties[*index].offered_by == Some(leg);
         let by_tag = self.session.index_of_tag(tag).filter(|index| *index != offerer);
         if self.session.index_of_tag(tag) == Some(offerer) {
             let reason = "from-tag and to-tag name the same party; from-tag is the offerer, to-tag the answerer";
@@ -419,18 +416,17 @@ impl<'a> Exchange<'a> {
         }
         let by_branch = || {
             let branch = self.signal.via_branch.as_ref()?;
-            let matches = |party: &Party| party.peer == Some(leg) && party.via_branch.as_ref() == Some(branch);
+            let matches = |party: &Party| party.offered_by == Some(leg) && party.via_branch.as_ref() == Some(branch);
             self.session.parties.iter().position(matches)
         };
-        let last = || self.session.parties.iter().rposition(|party| party.peer == Some(leg));
-        let index = by_tag
-            .or_else(by_branch)
-            .or_else(|| self.nameless_callee_of(offerer))
-            .or_else(last)
-            .ok_or_else(|| NegotiationError::OutOfPlace(format!(
-                "nobody was offered what \"{}\" said; the offer comes first",
-                self.signal.from_tag.escape_debug()
-            )))?;
+        let last = || self.session.parties.iter().rposition(|party| party.offered_by == Some(leg));
+        let index =
+            by_tag.or_else(by_branch).or_else(|| self.nameless_callee_of(offerer)).or_else(last).ok_or_else(|| {
+                NegotiationError::OutOfPlace(format!(
+                    "nobody was offered what \"{}\" said; the offer comes first",
+                    self.signal.from_tag.escape_debug()
+                ))
+            })?;
         if !of_offerer(&index) || self.session.parties[index].told.is_none() {
             return Err(NegotiationError::OutOfPlace(format!(
                 "\"{}\" was offered nothing by \"{}\"",
@@ -466,7 +462,8 @@ impl<'a> Exchange<'a> {
     ) -> Result<Description, NegotiationError> {
         let flags = self.flags();
         let party = &self.session.parties[offerer];
-        let own = party.remote.clone().ok_or_else(|| NegotiationError::OutOfPlace("it has offered nothing".to_owned()))?;
+        let own =
+            party.remote.clone().ok_or_else(|| NegotiationError::OutOfPlace("it has offered nothing".to_owned()))?;
         if let Some(wanted) = flags.transport_protocol.filter(|wanted| *wanted != party.protocol) {
             self.warnings.push(format!(
                 "transport-protocol={} ignored: an answer keeps the offer's {}",
@@ -683,8 +680,8 @@ impl<'a> Exchange<'a> {
             if party.hears == Source::Leg(leg) {
                 party.hears = Source::Nothing;
             }
-            if party.peer == Some(leg) {
-                party.peer = None;
+            for known in [&mut party.peer, &mut party.offered_by] {
+                *known = known.filter(|known| *known != leg);
             }
         }
     }
@@ -693,7 +690,7 @@ impl<'a> Exchange<'a> {
     fn remove_unanswered(&mut self, index: usize) {
         let leg = self.session.parties[index].leg;
         let gone: Vec<LegId> =
-            self.session.parties.iter().filter(|p| p.leg == leg || p.peer == Some(leg)).map(|p| p.leg).collect();
+            self.session.parties.iter().filter(|p| p.leg == leg || p.offered_by == Some(leg)).map(|p| p.leg).collect();
         gone.into_iter().for_each(|leg| self.remove_leg(leg));
     }
 

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use trestle_core::plan::{DtlsRole, LatchPolicy, RtpPeer, Transport, WebRtcPlan, WebRtcRemote};
 use trestle_srtp::Profile as Suite;
 
+use super::NegotiationError;
 use super::party::Party;
 use super::remote::{Remote, Security, unbridgeable};
-use super::NegotiationError;
 use crate::op::Signal;
 use crate::op::flags::{DtlsFlag, EndpointLearning, ProfileName, SdesFlags};
 use crate::sdp::{Crypto, Setup};
@@ -121,9 +121,8 @@ pub(crate) fn choose_crypto(
     flags: &SdesFlags,
 ) -> Result<usize, NegotiationError> {
     let suite = |crypto: &Crypto| crypto.key.profile();
-    let named = |list: &[String], crypto: &Crypto| {
-        list.iter().position(|name| Suite::from_name(name) == Some(suite(crypto)))
-    };
+    let named =
+        |list: &[String], crypto: &Crypto| list.iter().position(|name| Suite::from_name(name) == Some(suite(crypto)));
     if let Some(index) = remote.cryptos.iter().position(|crypto| Some(suite(crypto)) == in_use) {
         return Ok(index);
     }
@@ -166,7 +165,10 @@ pub(crate) fn take_answer(party: &mut Party, remote: &Remote) -> Result<(), Nego
     if remote.security != party.security {
         // Weaker would be a downgrade (RFC 4568 section 7, RFC 5763 section 5), stronger nothing that we prepared.
         let offered = party.protocol.as_str();
-        return Err(unbridgeable(media, format!("{offered} was offered; an answer cannot change how media is secured")));
+        return Err(unbridgeable(
+            media,
+            format!("{offered} was offered; an answer cannot change how media is secured"),
+        ));
     }
     match party.security {
         Security::Plain => {}

@@ -63,7 +63,10 @@ fn the_parties_hear_each_other() {
     assert_eq!(told.receiver.1.hears, Source::Leg(told.sender.0));
     assert!(told.receiver.1.send.is_none() && told.sender.1.send.is_none(), "nothing is agreed yet");
     let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
-    assert_eq!((told.sender.1.hears, told.receiver.1.hears), (Source::Leg(told.receiver.0), Source::Leg(told.sender.0)));
+    assert_eq!(
+        (told.sender.1.hears, told.receiver.1.hears),
+        (Source::Leg(told.receiver.0), Source::Leg(told.sender.0))
+    );
     assert!(told.receiver.1.send.is_some() && told.sender.1.send.is_some());
 }
 
@@ -73,7 +76,8 @@ fn a_re_offer_keeps_port_ssrc_and_keys_and_takes_new_ones_of_the_peer() {
     let first = desk.offer(&signal(SDES_OFFER, "a", None, Flags::default())).unwrap();
     let told = desk.answer(&signal(&sip_answer("RTP/SAVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
     let a = told.receiver.1;
-    let moved = SDES_OFFER.replace("4000", "4100").replace("inline:AAEC", "inline:BBEC").replace("o=pbx 1 1", "o=pbx 1 2");
+    let moved =
+        SDES_OFFER.replace("4000", "4100").replace("inline:AAEC", "inline:BBEC").replace("o=pbx 1 1", "o=pbx 1 2");
     let again = desk.offer(&signal(&moved, "a", Some("b"), Flags::default())).unwrap();
     assert_eq!((again.sender.0, again.receiver.0), (first.sender.0, first.receiver.0));
     assert_eq!((again.sender.1.ssrc, again.receiver.1.ssrc), (a.ssrc, first.receiver.1.ssrc));
@@ -122,7 +126,11 @@ fn hold_behind_whatsapp_never_reaches_it() {
     assert!(!told.sender.1.sending && told.receiver.1.sending);
     assert_eq!(told.receiver.1, known.receiver.1, "its leg is untouched");
     let told = desk.answer(&signal(meta_offer(), "b", Some("a"), Flags::default())).unwrap();
-    assert!(told.sdp.contains("a=inactive\r\n") && told.sdp.contains("m=audio 30002 RTP/AVP 8 101\r\n"), "{}", told.sdp);
+    assert!(
+        told.sdp.contains("a=inactive\r\n") && told.sdp.contains("m=audio 30002 RTP/AVP 8 101\r\n"),
+        "{}",
+        told.sdp
+    );
     assert_eq!(told.sender.1, known.receiver.1);
 }
 
@@ -179,7 +187,9 @@ fn branches_are_legs_of_their_own_with_secrets_of_their_own() {
     assert_eq!(one.sender.0, two.sender.0);
     assert_ne!(one.receiver.0, two.receiver.0);
     assert_ne!(one.receiver.1.ssrc, two.receiver.1.ssrc);
-    let keys = |told: &Told| told.sdp.lines().filter(|line| line.starts_with("a=crypto")).map(str::to_owned).collect::<Vec<_>>();
+    let keys = |told: &Told| {
+        told.sdp.lines().filter(|line| line.starts_with("a=crypto")).map(str::to_owned).collect::<Vec<_>>()
+    };
     assert!(keys(&one).iter().all(|key| !keys(&two).contains(key)));
     assert_eq!(desk.offer(&branch("z1")).unwrap().receiver, one.receiver);
 

@@ -3,7 +3,8 @@
 use super::table_3_3::{Handed, check};
 use super::*;
 
-const FINGERPRINT: &str = "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F";
+const FINGERPRINT: &str =
+    "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F";
 
 /// The description with what was drawn for the leg replaced by names, and LF for CRLF.
 fn masked(told: &Told) -> String {
@@ -222,11 +223,8 @@ fn sip_to_whatsapp_needs_nothing_but_the_profile() {
 
 #[test]
 fn sip_to_whatsapp_with_sdes_has_one_key() {
-    let flags = Flags {
-        profile: Some(ProfileName::Whatsapp),
-        transport_protocol: Some(Protocol::RtpSavp),
-        ..Flags::default()
-    };
+    let flags =
+        Flags { profile: Some(ProfileName::Whatsapp), transport_protocol: Some(Protocol::RtpSavp), ..Flags::default() };
     let mut desk = Desk::new();
     let offer = meta_sample("business_initiated.sip_sdes.partner_offer");
     let told = desk.offer(&signal(offer, "a", None, flags)).unwrap();
@@ -285,7 +283,9 @@ fn lines_that_mean_nothing_to_us_go_through_and_the_peers_transport_does_not() {
     for kept in ["\r\nb=AS:64\r\n", "\r\na=tool:x\r\n", "\r\na=label:7\r\na=X-nat:0\r\n"] {
         assert!(told.sdp.contains(kept), "{kept:?} in\n{}", told.sdp);
     }
-    for gone in ["ssrc", "msid", "a=mid", "maxptime", "rtcp-fb", "extmap", "candidate", "ice-", "fingerprint", "setup", "group"] {
+    for gone in
+        ["ssrc", "msid", "a=mid", "maxptime", "rtcp-fb", "extmap", "candidate", "ice-", "fingerprint", "setup", "group"]
+    {
         assert!(!told.sdp.contains(gone), "{gone} in\n{}", told.sdp);
     }
 }

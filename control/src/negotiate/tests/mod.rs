@@ -33,7 +33,13 @@ pub(crate) fn sip_answer(proto: &str, formats: &str) -> String {
     let mut sdp = format!(
         "v=0\r\no=pbx 7 7 IN IP4 198.51.100.7\r\ns=call\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\nm=audio 4000 {proto} {formats}\r\n"
     );
-    for (pt, map) in [("8", "PCMA/8000"), ("0", "PCMU/8000"), ("111", "opus/48000/2"), ("126", "telephone-event/8000"), ("101", "telephone-event/8000")] {
+    for (pt, map) in [
+        ("8", "PCMA/8000"),
+        ("0", "PCMU/8000"),
+        ("111", "opus/48000/2"),
+        ("126", "telephone-event/8000"),
+        ("101", "telephone-event/8000"),
+    ] {
         if formats.split(' ').any(|format| format == pt) {
             sdp += &format!("a=rtpmap:{pt} {map}\r\n");
         }
@@ -136,16 +142,24 @@ pub(crate) fn direction(flags: &mut Flags, towards_sender: &str, towards_receive
 
 /// The flags that operators of rtpengine give for WhatsApp to SIP, offer and answer.
 pub(crate) fn whatsapp_to_sip(protocol: Protocol, codec: &str) -> (Flags, Flags) {
-    let mut offer = Flags { ice: IceFlag::Remove, dtls: DtlsFlag::Off, transport_protocol: Some(protocol), ..Flags::default() };
+    let mut offer =
+        Flags { ice: IceFlag::Remove, dtls: DtlsFlag::Off, transport_protocol: Some(protocol), ..Flags::default() };
     direction(&mut offer, "wa", "sip");
     offer.rtcp_mux.demux = true;
     offer.replace.origin = true;
     offer.codec.mask = list(&["opus"]);
     offer.codec.transcode = list(&[codec]);
-    offer.sdes.no = ["AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"]
-        .map(str::to_owned)
-        .to_vec();
-    let mut answer = Flags { ice: IceFlag::Force, transport_protocol: Some(Protocol::UdpTlsRtpSavpf), ..Flags::default() };
+    offer.sdes.no = [
+        "AES_256_CM_HMAC_SHA1_80",
+        "AES_256_CM_HMAC_SHA1_32",
+        "AES_CM_128_HMAC_SHA1_32",
+        "AEAD_AES_128_GCM",
+        "AEAD_AES_256_GCM",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let mut answer =
+        Flags { ice: IceFlag::Force, transport_protocol: Some(Protocol::UdpTlsRtpSavpf), ..Flags::default() };
     answer.rtcp_mux.require = true;
     answer.replace.origin = true;
     (offer, answer)

@@ -47,7 +47,8 @@ pub(crate) fn check(text: &str, handed: Handed<'_>) {
     }
 
     // 2: one fingerprint, SHA-256, upper case, at media level.
-    let fingerprints: Vec<&str> = audio.attributes().filter(|a| a.name == "fingerprint").filter_map(|a| a.value).collect();
+    let fingerprints: Vec<&str> =
+        audio.attributes().filter(|a| a.name == "fingerprint").filter_map(|a| a.value).collect();
     assert_eq!(fingerprints.len(), usize::from(dtls), "rule 2\n{text}");
     for fingerprint in fingerprints {
         let digest = fingerprint.strip_prefix("sha-256 ").expect("rule 2: sha-256");

@@ -159,7 +159,7 @@ pub enum DtlsRole {
     /// We are `passive`.
     Server,
     /// Not settled: we offered `actpass` and the peer (against the RFC) answered `actpass`, or has not answered.
-    /// We send a ClientHello, and give way if the peer sends one too.
+    /// We wait briefly for a ClientHello, then send our own, and give way if the peer sends one after all.
     Either,
 }
 

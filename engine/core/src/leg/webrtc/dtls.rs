@@ -15,6 +15,9 @@ const FLIGHT_RTO: Duration = Duration::from_millis(50);
 /// Flights are repeated this often: 50 ms doubling eight times is 12 s, as long as the handshake may take.
 const FLIGHT_RETRIES: usize = 8;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+/// A peer that answered `actpass`, against RFC 5763: how long its ClientHello is waited for before we send ours. Ours could
+/// be the end of the handshake for a peer that is about to send its own.
+const ROLE_PATIENCE: Duration = Duration::from_millis(150);
 /// Fresh handshakes after a failed one, on the same pair.
 const RESTARTS_MAX: u8 = 1;
 
@@ -70,6 +73,8 @@ pub(super) struct Dtls {
     verified: bool,
     connected: bool,
     restarts: u8,
+    /// When we stop waiting for the ClientHello of a peer whose role is not settled.
+    role_until: Option<Instant>,
     wake_at: Option<Instant>,
     failed: Option<LegFailure>,
 }
@@ -94,6 +99,7 @@ impl Dtls {
             verified: false,
             connected: false,
             restarts: 0,
+            role_until: None,
             wake_at: None,
             failed: None,
         }
@@ -113,6 +119,9 @@ impl Dtls {
 
     /// ICE has a pair: the handshake begins.
     pub(super) fn start(&mut self, now: Instant) {
+        if !self.connected && self.role == DtlsRole::Either && !self.machine.is_active() {
+            self.role_until = Some(now + ROLE_PATIENCE);
+        }
         self.handle_timeout(now);
     }
 
@@ -127,6 +136,9 @@ impl Dtls {
             }
             self.machine = fresh(now, &self.identity, DtlsRole::Server);
         }
+        if is_client_hello(bytes) {
+            self.role_until = None;
+        }
         // The machine's clock must not lag behind the packet it is given.
         self.handle_timeout(now);
         let taken = self.machine.handle_packet(bytes);
@@ -135,6 +147,10 @@ impl Dtls {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.role_until.is_some_and(|until| until <= now) {
+            self.role_until = None;
+            self.machine.set_active(true);
+        }
         if self.machine.handle_timeout(now).is_err() && !self.connected && self.failed.is_none() {
             if self.restarts < RESTARTS_MAX {
                 self.restarts += 1;
@@ -146,7 +162,7 @@ impl Dtls {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.wake_at
+        crate::time::soonest(self.wake_at, self.role_until)
     }
 
     /// The next thing to do; a record is written to the front of `buf`.
@@ -199,7 +215,7 @@ impl std::fmt::Debug for Dtls {
 
 fn fresh(now: Instant, identity: &DtlsIdentity, role: DtlsRole) -> Machine {
     let mut machine = Machine::new_12(identity.config.clone(), identity.certificate.clone(), now);
-    machine.set_active(role != DtlsRole::Server);
+    machine.set_active(role == DtlsRole::Client);
     machine
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
 use str0m::ice::{IceAgent, IceAgentEvent, IceCreds, StunMessage, StunPacket};
 use str0m::net::Protocol;
 use str0m::{Candidate, IceConnectionState};
@@ -24,6 +25,9 @@ const PATIENT_RTO: Duration = Duration::from_millis(500);
 /// Checks before a pair is given up while connecting: about two minutes, longer than anybody lets a phone ring.
 const CONNECTING_CHECKS: usize = 300;
 
+/// Checks with USE-CANDIDATE that may be under way at once: at [`EAGER_RTO`] apart, enough for a round trip of 1.6 s.
+const NOMINATIONS_MAX: usize = 32;
+
 /// Once connected a check goes out every 3 s as proof of consent (RFC 7675 asks for at most 5 s on average) and
 /// unanswered ones follow faster; consent is lost after about 23 s without an answer (RFC 7675 allows 30 s).
 const CONSENT_RTO_INITIAL: Duration = Duration::from_millis(250);
@@ -39,8 +43,8 @@ pub(super) struct Ice {
     /// Where we send media and DTLS. Set by the first nomination and kept while that pair lives: Meta's relay must not
     /// see the candidate switched in mid-call.
     selected: Option<SocketAddr>,
-    /// Our check with USE-CANDIDATE that is waiting for its answer.
-    nominating: Option<stun::TransactionId>,
+    /// Our latest checks with USE-CANDIDATE. Over a long path several are under way before the first is answered.
+    nominating: ArrayVec<stun::TransactionId, NOMINATIONS_MAX>,
     established: bool,
     /// [`IceOutput::Established`] is still to be said.
     announce: bool,
@@ -67,7 +71,7 @@ impl Ice {
             local,
             remote: None,
             selected: None,
-            nominating: None,
+            nominating: ArrayVec::new(),
             established: false,
             announce: false,
             checked: false,
@@ -97,7 +101,7 @@ impl Ice {
         candidates.into_iter().for_each(|candidate| agent.add_remote_candidate(candidate));
         self.agent = agent;
         self.remote = Some(remote.clone());
-        self.nominating = None;
+        self.nominating.clear();
         self.established = false;
         self.patient_at = Some(now + EAGER_FOR);
         self.handle_timeout(now);
@@ -112,8 +116,8 @@ impl Ice {
         if !self.agent.handle_packet(now, packet) {
             return Err(Discard::HandshakeRefused);
         }
-        if head.class == stun::Class::Success && self.nominating == Some(head.transaction) {
-            self.nominating = None;
+        if head.class == stun::Class::Success && self.nominating.contains(&head.transaction) {
+            self.nominating.clear();
             self.establish();
         }
         self.agent.handle_timeout(now);
@@ -157,7 +161,10 @@ impl Ice {
         {
             self.checked = true;
             if head.use_candidate && !self.established {
-                self.nominating = Some(head.transaction);
+                if self.nominating.is_full() {
+                    self.nominating.remove(0);
+                }
+                self.nominating.push(head.transaction);
             }
         }
         let len = bytes.len().min(buf.len());

@@ -11,10 +11,14 @@
 //!
 //! Secrets (SDES keys, ICE credentials, SSRC, CNAME, session ids) are drawn here, once per leg, and never taken from a peer.
 
+mod answer;
 mod codecs;
+mod describe;
 mod description;
 mod environment;
 mod error;
+mod exchange;
+mod offer;
 mod party;
 mod profile;
 mod remote;

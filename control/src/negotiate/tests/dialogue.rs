@@ -281,9 +281,10 @@ fn labels_and_tos_stick() {
     use crate::op::flags::Tos;
     let mut desk = Desk::new();
     desk.environment.default_tos = Some(184);
-    let flags = Flags { label: Some("caller".into()), ..Flags::default() };
+    let flags = Flags { label: Some("caller".into()), to_label: Some("called".into()), ..Flags::default() };
     let told = desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap();
     assert_eq!(told.receiver.1.tos, Some(184));
+    assert_eq!(desk.session.parties()[1].label(), Some("called"));
     let flags = Flags { label: Some("callee".into()), tos: Tos::Byte(40), ..Flags::default() };
     let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), flags)).unwrap();
     assert_eq!((told.sender.1.tos, told.receiver.1.tos), (Some(40), Some(40)));

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 /// One instant to count from.
@@ -440,4 +442,37 @@ fn late_and_repeated_frames_are_discarded_by_reason() {
     let log = run(sent, 100 * FRAME);
     assert_eq!(log.discards, [Discard::Late, Discard::Late]);
     assert_eq!(log.frames().len(), 99);
+}
+
+proptest! {
+    /// Whatever numbers and timestamps come, and when: each frame is due at most once, the listener is not flooded with
+    /// fillings, and never left without.
+    #[test]
+    fn no_packets_flood_or_starve_the_listener(
+        steps in prop::collection::vec((
+            0..60_000i64,
+            prop_oneof![9 => Just(0u64), 1 => 0..3u64],
+            prop_oneof![6 => Just(1i64), 3 => -5..5i64, 1 => any::<i16>().prop_map(i64::from)],
+            prop_oneof![6 => Just(160i32), 2 => -2_000..2_000, 1 => any::<i32>()],
+            prop_oneof![6 => Just(FRAME), 1 => Just(2_500i64), 1 => Just(60_000), 1 => Just(120_000)],
+        ), 1..300),
+    ) {
+        let (mut at_us, mut seq, mut time) = (0, 1_000_000i64, 0u32);
+        let sent: Vec<Packet> = (0..).zip(steps).map(|(id, (wait, source, seq_step, time_step, duration_us))| {
+            at_us += wait;
+            seq += seq_step;
+            time = time.wrapping_add_signed(time_step);
+            Packet { at_us, source, seq: seq as u64, time, id, duration_us }
+        }).collect();
+        let (first_us, count) = (sent[0].at_us, sent.len());
+        let log = run(sent, at_us + 1_000_000);
+        let mut frames = log.frames();
+        frames.sort_unstable();
+        frames.dedup();
+        prop_assert_eq!(frames.len(), log.frames().len());
+        prop_assert!(frames.len() <= count);
+        let filled_us: i64 = log.due.iter().filter(|(_, _, what)| *what == What::Missing).map(|(_, us, _)| us).sum();
+        prop_assert!(filled_us <= at_us + 1_000_000 - first_us + 500_000, "{filled_us} us filled");
+        prop_assert!(log.longest_wait_us <= HOLD_MAX_US + 130_000, "waited {} us", log.longest_wait_us);
+    }
 }

@@ -2,5 +2,6 @@
 #![allow(missing_docs, reason = "the names of the tests are their documentation")]
 
 mod bridge;
+mod control;
 mod dtmf;
 mod transcode;

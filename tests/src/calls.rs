@@ -19,7 +19,7 @@ pub const AGENT_HZ: f64 = 440.0;
 pub struct Call {
     /// Its call-id.
     pub id: String,
-    /// WhatsApp's relay, or the first phone.
+    /// WhatsApp's relay, or the phone that called ([`between_phones`]).
     pub meta: ActorId,
     /// The phone.
     pub phone: ActorId,
@@ -45,6 +45,15 @@ fn meta_of(flavour: Flavour) -> MetaOptions {
 /// A plain PCMA phone, and an agent who sings [`AGENT_HZ`].
 pub fn phone() -> PhoneOptions {
     PhoneOptions { voice: Voice::Tone { hz: AGENT_HZ, peak: 8_000 }, ..PhoneOptions::new(addr("198.51.100.20:30000")) }
+}
+
+/// A second phone, that sings [`CALLER_HZ`]: the caller where two phones talk.
+pub fn caller() -> PhoneOptions {
+    PhoneOptions {
+        voice: Voice::Tone { hz: CALLER_HZ, peak: 8_000 },
+        seed: 7,
+        ..PhoneOptions::new(addr("198.51.100.10:20000"))
+    }
 }
 
 /// The same phone with SRTP.
@@ -166,6 +175,14 @@ impl World {
         assert_hears("the phone", &heard, 8_000, CALLER_HZ);
         let heard = self.meta(call.meta).heard().to_vec();
         assert_hears("WhatsApp", &heard, 16_000, AGENT_HZ);
+    }
+
+    /// The same for a call between two phones.
+    pub fn assert_phones_hear_each_other(&mut self, call: &Call) {
+        let heard = self.phone(call.phone).heard().to_vec();
+        assert_hears("the callee", &heard, 8_000, CALLER_HZ);
+        let heard = self.phone(call.meta).heard().to_vec();
+        assert_hears("the caller", &heard, 8_000, AGENT_HZ);
     }
 
     /// Presses digits on the phone one after the other and waits until they are all sent.

@@ -11,6 +11,7 @@
 //! assert!(world.meta(call.meta).is_connected());
 //! ```
 
+pub mod bencode;
 pub mod calls;
 pub mod net;
 pub mod world;

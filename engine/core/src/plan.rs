@@ -185,7 +185,7 @@ impl Codec {
 }
 
 /// What we send to a peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendFormat {
     /// The peer's payload type for the codec.
     pub pt: Pt,

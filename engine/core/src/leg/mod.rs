@@ -50,6 +50,8 @@ pub(crate) struct Leg {
     events_in: EventReceiver,
     /// What this leg hears, when it must be decoded and encoded on the way.
     transcoder: Option<Box<Transcoder>>,
+    /// Packets in a row that would not have needed the transcoder.
+    forwardable_run: u8,
     tx: StreamTx,
     events_out: EventSender,
     rtcp: RtcpSchedule,
@@ -114,6 +116,7 @@ impl Leg {
             rx: None,
             events_in: EventReceiver::default(),
             transcoder: None,
+            forwardable_run: 0,
             tx: StreamTx::new(plan.ssrc, random_seq, random_time, pt, clock),
             events_out: EventSender::default(),
             rtcp: RtcpSchedule::new(now, setup.epoch, setup.rng.next_u64()),

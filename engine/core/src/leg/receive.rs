@@ -71,10 +71,8 @@ impl Leg {
         }
         let Some(clock) = event_clock else { return Err(Discard::UnknownPt) };
         let seq = rx.accept_event(&header)?;
-        let updates = self
-            .events_in
-            .observe(now, clock, seq, header.time, &packet[payload])
-            .map_err(|_| Discard::Malformed)?;
+        let updates =
+            self.events_in.observe(now, clock, seq, header.time, &packet[payload]).map_err(|_| Discard::Malformed)?;
         self.count_media(now, source, datagram.len());
         Ok(Received::Event { ssrc: header.ssrc, seq, updates })
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use trestle_wire::demux::Kind;
-use trestle_wire::rtcp::{Compound, Packet, Report, ReportBlock, SenderInfo};
+use trestle_wire::rtcp::{Compound, Packet, Report, SenderInfo};
 
 use super::latch::Flow;
 use super::{Leg, Received};
@@ -109,17 +109,8 @@ impl Leg {
             octets: self.tx.octets(),
         });
         self.rtcp.packets_at_last = packets;
-        let block = reception.map(|reception| ReportBlock {
-            ssrc: reception.ssrc,
-            fraction_lost: reception.fraction_lost,
-            cumulative_lost: reception.cumulative_lost,
-            highest_seq: reception.highest_seq,
-            jitter_ticks: reception.jitter_ticks,
-            last_sr: reception.last_sr,
-            delay_since_last_sr: reception.delay_since_last_sr,
-        });
         let report =
-            Report { ssrc: self.plan.ssrc, sender, reports: block.as_slice(), cname: &self.plan.cname, bye: false };
+            Report { ssrc: self.plan.ssrc, sender, reports: reception.as_slice(), cname: &self.plan.cname, bye: false };
         let path = &mut self.path;
         let sent = outbox.datagram(socket, remote, self.plan.tos, |buf| {
             let len = report.write(buf)?;

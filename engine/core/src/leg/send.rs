@@ -15,6 +15,9 @@ use crate::plan::SendFormat;
 use crate::route::{self, Transcoder};
 use crate::{CommandError, Discard, LegId, Milestone};
 
+/// So many packets in a row that could be forwarded end the work of a transcoder: a second of 20 ms packets.
+const FORWARDABLE_RUN: u8 = 50;
+
 impl Leg {
     /// Takes a packet from the leg that this one hears: forwards it at once if the peer can have it as it is, else gives
     /// it to the transcoder. False if this leg cannot send yet.
@@ -26,33 +29,40 @@ impl Leg {
         media: &Media,
         payload: &[u8],
     ) -> bool {
-        let Some(format) = self.plan.send.as_ref().filter(|_| self.can_send()) else { return false };
-        if !can_forward(format, media, payload) {
-            let transcoder = self.transcoder.get_or_insert_with(|| Box::new(Transcoder::new(format)));
-            if let Err(reason) = transcoder.push(
-                now,
-                source_key(from, media.header.ssrc),
-                media.seq,
-                media.header.time,
-                media.codec,
-                payload,
-            ) {
+        let Some(format) = self.plan.send.filter(|_| self.can_send()) else { return false };
+        let source = source_key(from, media.header.ssrc);
+        let rtp::Header { time, marker, .. } = media.header;
+        if !self.forwards(&format, media, payload) {
+            let transcoder = self.transcoder.get_or_insert_with(|| Box::new(Transcoder::new(&format)));
+            if let Err(reason) = transcoder.push(now, source, media.seq, time, media.codec, payload) {
                 self.discard(reason);
             }
             return true;
         }
-        self.stop_transcoder();
-        let source = source_key(from, media.header.ssrc);
         if self.events_out.is_active() {
             // The digit takes the audio's place; the peer must not hear the tone twice.
             self.tx.absorbed(source, media.seq);
             return true;
         }
-        let rtp::Header { time, marker, .. } = media.header;
         match self.tx.forward(now, source, media.seq, time, media.codec.clock(), marker) {
             Some(header) => self.send_rtp(now, outbox, header, payload),
             None => self.discard(Discard::Late),
         }
+        true
+    }
+
+    /// Decides between the two ways of a packet. A transcoder that is at work anyway is left only after a while of
+    /// packets that do not need it: a peer that changes its packet time to and fro must not cost an encoder each time.
+    fn forwards(&mut self, format: &SendFormat, media: &Media, payload: &[u8]) -> bool {
+        if !can_forward(format, media, payload) {
+            self.forwardable_run = 0;
+            return false;
+        }
+        self.forwardable_run = self.forwardable_run.saturating_add(1);
+        if self.transcoder.is_some() && self.forwardable_run < FORWARDABLE_RUN {
+            return false;
+        }
+        self.stop_transcoder();
         true
     }
 

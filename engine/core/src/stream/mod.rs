@@ -4,6 +4,6 @@ pub mod rx;
 pub mod ssrc;
 pub mod tx;
 
-pub use rx::{Reception, StreamRx};
+pub use rx::StreamRx;
 pub use ssrc::{Admit, SsrcGate};
 pub use tx::StreamTx;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use trestle_wire::clock::to_dlsr;
+use trestle_wire::rtcp::ReportBlock;
 use trestle_wire::rtp::Header;
 use trestle_wire::{ClockRate, ExtSeq, NtpTime, RtpTime, Seq, Ssrc};
 
@@ -46,25 +47,6 @@ struct Arrival {
     clock: Option<ClockRate>,
     /// Sixteen times the jitter.
     jitter_x16_ns: u64,
-}
-
-/// What a report block says of a stream (RFC 3550 section 6.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reception {
-    /// Of which stream.
-    pub ssrc: Ssrc,
-    /// Lost since the last report, in 1/256 of the expected.
-    pub fraction_lost: u8,
-    /// Lost since the start, clamped to the 24 signed bits of the field; negative with duplicates.
-    pub cumulative_lost: i32,
-    /// Wraps seen and highest sequence number.
-    pub highest_seq: u32,
-    /// Interarrival jitter in ticks of the stream's clock.
-    pub jitter_ticks: u32,
-    /// LSR: middle 32 bits of the last SR's NTP time, 0 if none came.
-    pub last_sr: u32,
-    /// DLSR: delay since that SR in 1/65,536 s, 0 if none came.
-    pub delay_since_last_sr: u32,
 }
 
 impl StreamRx {
@@ -158,14 +140,14 @@ impl StreamRx {
     }
 
     /// The figures for a report block; "since the last report" then begins anew. `None` before the first packet.
-    pub fn report(&mut self, now: Instant) -> Option<Reception> {
+    pub fn report(&mut self, now: Instant) -> Option<ReportBlock> {
         let highest = self.highest?;
         let (expected, received) = (self.expected(), self.received);
         let (expected_before, received_before) = std::mem::replace(&mut self.at_report, (expected, received));
         let interval = expected.saturating_sub(expected_before);
         let lost = interval.saturating_sub(received - received_before);
         let fraction = (lost << 8).checked_div(interval).unwrap_or(0).min(255);
-        Some(Reception {
+        Some(ReportBlock {
             ssrc: self.ssrc,
             fraction_lost: fraction as u8,
             cumulative_lost: self.lost().clamp(-0x80_0000, 0x7f_ffff) as i32,

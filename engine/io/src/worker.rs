@@ -31,7 +31,7 @@ const TURN_DATAGRAMS: usize = 256;
 /// Commands taken before datagrams have their turn again.
 const TURN_COMMANDS: usize = 16;
 
-/// Pairs bound in one turn: binding a pair costs as much as ten packets.
+/// Pairs bound at a time, after a command or in a turn: binding a pair costs as much as ten packets.
 const TURN_PAIRS: usize = 4;
 
 /// Below this many pairs in stock the quarantine is cut short: two calls of two legs.
@@ -328,7 +328,9 @@ impl Running {
                     let now = clock::now();
                     self.shard.handle_command(now, request, command);
                     self.drain(now);
+                    // At once, so that a burst of offers never meets an empty stock: one offer takes two pairs.
                     self.refill = true;
+                    self.refill_stock();
                 }
                 Err(TryRecvError::Empty) => return false,
                 // The owner is gone without a word.

@@ -1,6 +1,7 @@
-//! The `trestle` program: a server, and commands by hand.
+//! The `trestle` program: a server, commands by hand, and a demonstration.
 
 mod ctl;
+mod demo;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -18,12 +19,15 @@ enum Program {
     Serve(ServeArgs),
     /// Sends a command to a running server.
     Ctl(ctl::CtlArgs),
+    /// Makes calls between a fake WhatsApp and a fake phone, and says whether the bridge is good.
+    Demo(demo::DemoArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Program::parse() {
         Program::Serve(args) => serve(args).map(|()| ExitCode::SUCCESS),
         Program::Ctl(args) => ctl::run(args),
+        Program::Demo(args) => demo::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("trestle: {error:#}");

@@ -361,6 +361,11 @@ impl Meta {
         }
     }
 
+    /// RTP packets received so far; [`Meta::report`] has more.
+    pub fn packets_received(&self) -> u64 {
+        self.listener().report.packets
+    }
+
     /// True when the transport stands: DTLS is through, or keys and address are known.
     pub fn is_connected(&self) -> bool {
         match &self.side {

@@ -1,0 +1,226 @@
+//! What one side heard of the other, measured.
+
+use std::time::{Duration, Instant};
+
+use trestle_peers::speech::{AGENT_HZ, CALLER_HZ};
+use trestle_peers::{Arrival, Report, ear};
+
+use super::call::Call;
+use super::scene::{Party, Press};
+
+/// How late speech may be and still be looked for.
+const DELAY_MAX_MS: u32 = 1_000;
+/// Below this nobody speaks.
+pub(crate) const SILENCE_DBOV: f64 = -50.0;
+/// Where this is said and [`SILENCE_DBOV`] is not reached, there is a hole.
+const SPEECH_DBOV: f64 = -35.0;
+/// How alike two stretches must be at least for their delay to mean anything.
+const FOUND: f64 = 0.5;
+
+/// What one side heard of the other.
+#[derive(Debug, Clone)]
+pub(crate) struct Hearing {
+    pub(crate) listener: Party,
+    /// Its account of the received stream.
+    pub(crate) report: Report,
+    /// RTP packets that the other side sent.
+    pub(crate) sent_by_other: u32,
+    /// `None` if what was said cannot be found in what was heard.
+    pub(crate) speech: Option<Speech>,
+    pub(crate) clipped_peaks: usize,
+    /// What the other side pressed, in order.
+    pub(crate) pressed: Vec<Press>,
+}
+
+/// How the other side's words were heard.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Speech {
+    /// As [`ear::Match`] has it.
+    pub(crate) similarity: f64,
+    /// From the packet that carries a sample to the one that brings it: bridge and codecs.
+    pub(crate) delay_ms: f64,
+    /// How much of the beginning never came, the silence before the first word included.
+    pub(crate) missing_ms: f64,
+    /// Where the first word begins.
+    pub(crate) first_word_ms: f64,
+    pub(crate) said_dbov: f64,
+    pub(crate) heard_dbov: f64,
+    /// Silence where there should be speech.
+    pub(crate) hole_ms: u32,
+}
+
+/// A recording or what was said, on the call's time line.
+pub(crate) struct Track {
+    pub(crate) pcm: Vec<i16>,
+    pub(crate) sample_hz: u32,
+    /// When its first sample was said or heard, since the offer.
+    pub(crate) starts: Duration,
+}
+
+impl Hearing {
+    /// What `listener` heard in `call`.
+    pub(crate) fn of(call: &Call, listener: Party) -> Self {
+        let (report, sent_by_other) = match listener {
+            Party::WhatsApp => (call.meta.report().stream, call.phone.packets_sent()),
+            Party::Phone => (call.phone.report().clone(), call.meta.packets_sent()),
+        };
+        let (said, heard) = (said_to(call, listener), heard_by(call, listener));
+        let speech = said.zip(heard.as_ref()).and_then(|(said, heard)| Speech::find(&said, heard));
+        Self {
+            listener,
+            report,
+            sent_by_other,
+            speech,
+            clipped_peaks: heard.map_or(0, |heard| ear::clipped_peaks(&heard.pcm)),
+            pressed: call.script.presses.iter().filter(|press| press.by != listener).copied().collect(),
+        }
+    }
+}
+
+/// What was said to `listener`; `None` if the other never spoke.
+pub(crate) fn said_to(call: &Call, listener: Party) -> Option<Track> {
+    let (speaker, said, sample_hz) = match listener {
+        Party::WhatsApp => (Party::Phone, &call.script.agent, AGENT_HZ),
+        Party::Phone => (Party::WhatsApp, &call.script.caller, CALLER_HZ),
+    };
+    Some(Track { pcm: said.to_vec(), sample_hz, starts: since_offer(call, call.spoke_at(speaker)?) })
+}
+
+/// What `listener` recorded; `None` if nothing came.
+pub(crate) fn heard_by(call: &Call, listener: Party) -> Option<Track> {
+    let (pcm, sample_hz, since) = match listener {
+        Party::WhatsApp => (call.meta.heard(), 16_000, call.meta.heard_since()),
+        Party::Phone => (call.phone.heard(), 8_000, call.phone.heard_since()),
+    };
+    Some(Track { pcm: pcm.to_vec(), sample_hz, starts: since_offer(call, since?) })
+}
+
+/// When each audio packet came to `listener`, and how late.
+pub(crate) fn arrivals(call: &Call, listener: Party) -> &[Arrival] {
+    match listener {
+        Party::WhatsApp => call.meta.arrivals(),
+        Party::Phone => call.phone.arrivals(),
+    }
+}
+
+fn since_offer(call: &Call, at: Instant) -> Duration {
+    at.saturating_duration_since(call.began_at())
+}
+
+impl Speech {
+    fn find(said: &Track, heard: &Track) -> Option<Self> {
+        let later = ear::find(&said.pcm, said.sample_hz, &heard.pcm, heard.sample_hz, DELAY_MAX_MS);
+        // The other way round: how far into what was said the recording begins.
+        let sooner = ear::find(&heard.pcm, heard.sample_hz, &said.pcm, said.sample_hz, DELAY_MAX_MS);
+        let offsets = [later, sooner.map(|found| ear::Match { delay_ms: -found.delay_ms, ..found })];
+        let best = offsets.into_iter().flatten().max_by(|a, b| a.similarity.total_cmp(&b.similarity))?;
+        if best.similarity < FOUND {
+            return None;
+        }
+        let narrow = [narrow(said), narrow(heard)];
+        let offset = best.delay_ms * 8.0 + f64::from(finer(&narrow[0], &narrow[1], (best.delay_ms * 8.0) as i32));
+        let offset_ms = offset / 8.0;
+        let missing_ms = (-offset_ms).max(0.0);
+        let aligned = aligned(&narrow[0], &narrow[1], offset as i32);
+        // Placed to the sample, so that the steps in which loudness is compared do not straddle.
+        let similarity = ear::find(&narrow[0], 8_000, &aligned, 8_000, 0).map_or(best.similarity, |m| m.similarity);
+        Some(Self {
+            similarity,
+            delay_ms: (heard.starts.as_secs_f64() - said.starts.as_secs_f64()) * 1e3 + offset_ms,
+            missing_ms,
+            first_word_ms: first_word_ms(&narrow[0]),
+            said_dbov: ear::level_dbov(&narrow[0]),
+            heard_dbov: ear::level_dbov(&aligned),
+            hole_ms: hole_ms(&narrow[0], &aligned, missing_ms),
+        })
+    }
+}
+
+/// At 8 kHz.
+fn narrow(track: &Track) -> Vec<i16> {
+    let ratio = (track.sample_hz / 8_000) as usize;
+    let mean = |chunk: &[i16]| (chunk.iter().map(|s| i32::from(*s)).sum::<i32>() / ratio as i32) as i16;
+    track.pcm.chunks_exact(ratio).map(mean).collect()
+}
+
+/// What of `heard` belongs to `said`, sample by sample, if it comes `offset` samples later there. Silence where
+/// there is none.
+fn aligned(said: &[i16], heard: &[i16], offset: i32) -> Vec<i16> {
+    let at = |n: usize| usize::try_from(n as i64 + i64::from(offset)).ok().and_then(|n| heard.get(n));
+    (0..said.len()).map(|n| at(n).copied().unwrap_or(0)).collect()
+}
+
+/// Samples at 8 kHz to be added to `coarse`: where the waves lie best upon each other, 8 ms around. 0 if they are not
+/// alike, as a codec need not keep the wave.
+fn finer(said: &[i16], heard: &[i16], coarse: i32) -> i32 {
+    const SECONDS: usize = 3;
+    let said = &said[..said.len().min(SECONDS * 8_000)];
+    let alike = |shift: i32| {
+        let heard = aligned(said, heard, coarse + shift);
+        let dot = |a: &[i16], b: &[i16]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        dot(said, &heard) / (dot(said, said) * dot(&heard, &heard)).sqrt().max(1.0)
+    };
+    let best = (-64..=64).map(|shift| (alike(shift), shift)).max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(alike, _)| *alike > FOUND).map_or(0, |(_, shift)| shift)
+}
+
+fn first_word_ms(said: &[i16]) -> f64 {
+    let window = said.chunks(80).position(|chunk| ear::level_dbov(chunk) >= SILENCE_DBOV);
+    window.unwrap_or(0) as f64 * 10.0
+}
+
+/// How long nothing was heard of what was said, what is missing at the beginning left out.
+fn hole_ms(said: &[i16], aligned: &[i16], missing_ms: f64) -> u32 {
+    let begin = (missing_ms / 10.0).ceil() as usize;
+    let windows = said.chunks_exact(80).zip(aligned.chunks_exact(80)).skip(begin);
+    windows.filter(|(s, h)| ear::level_dbov(s) > SPEECH_DBOV && ear::level_dbov(h) < SILENCE_DBOV).count() as u32 * 10
+}
+
+#[cfg(test)]
+mod tests {
+    use trestle_peers::speech;
+
+    use super::*;
+
+    fn track(pcm: &[i16], sample_hz: u32, starts_ms: u64) -> Track {
+        Track { pcm: pcm.to_vec(), sample_hz, starts: Duration::from_millis(starts_ms) }
+    }
+
+    #[test]
+    fn delay_and_missing_beginning_are_told_apart() {
+        let clip = speech::agent();
+        let said = track(&clip, 8_000, 100);
+        // Recording starts, samples lost at the beginning or silence before it: expected delay and missing, in ms.
+        for (starts_ms, lost, silent, delay_ms, missing_ms) in [
+            (100, 0, 0, 0.0, 0.0),
+            (107, 0, 0, 7.0, 0.0),
+            (107, 0, 52, 13.5, 0.0),
+            (190, 640, 0, 10.0, 80.0),
+            (400, 2_000, 0, 50.0, 250.0),
+        ] {
+            let mut pcm = vec![0; silent];
+            pcm.extend_from_slice(&clip[lost..]);
+            let speech = Speech::find(&said, &track(&pcm, 8_000, starts_ms)).unwrap();
+            assert!((speech.delay_ms - delay_ms).abs() < 0.2, "{speech:?}, {delay_ms} ms expected");
+            assert!((speech.missing_ms - missing_ms).abs() < 0.2, "{speech:?}, {missing_ms} ms expected");
+            assert_eq!((speech.first_word_ms, speech.hole_ms), (100.0, 0));
+        }
+    }
+
+    #[test]
+    fn a_hole_in_speech_is_measured_and_a_pause_is_none() {
+        let clip = speech::agent();
+        let mut pcm = clip.to_vec();
+        pcm[8_000..8_800].fill(0);
+        let speech = Speech::find(&track(&clip, 8_000, 0), &track(&pcm, 8_000, 0)).unwrap();
+        assert!((80..=100).contains(&speech.hole_ms), "{speech:?}");
+    }
+
+    #[test]
+    fn other_words_are_not_found() {
+        let other = track(&speech::caller()[..16_000], 16_000, 0);
+        let found = Speech::find(&track(&speech::agent()[..8_000], 8_000, 0), &other);
+        assert!(found.is_none_or(|speech| speech.similarity < 0.8), "{found:?}");
+        assert!(Speech::find(&track(&speech::agent(), 8_000, 0), &track(&[0; 16_000], 8_000, 0)).is_none());
+    }
+}

@@ -21,9 +21,10 @@ const TIMING_ADVANCE: Duration = Duration::from_millis(5);
 const EAGER_RTO: Duration = Duration::from_millis(50);
 /// How long checks stay that eager; after it they back off to [`PATIENT_RTO`].
 const EAGER_FOR: Duration = Duration::from_secs(2);
-const PATIENT_RTO: Duration = Duration::from_millis(500);
-/// Checks before a pair is given up while connecting: about two minutes, longer than anybody lets a phone ring.
-const CONNECTING_CHECKS: usize = 300;
+const PATIENT_RTO: Duration = Duration::from_secs(1);
+/// Checks before a pair is given up while connecting: 82 s, longer than anybody lets a phone ring. No more than 121: the
+/// agent doubles [`EAGER_RTO`] for each check in 128 bits of milliseconds before it caps it, and panics when they overflow.
+const CONNECTING_CHECKS: usize = 120;
 
 /// Checks with USE-CANDIDATE that may be under way at once: at [`EAGER_RTO`] apart, enough for a round trip of 1.6 s.
 const NOMINATIONS_MAX: usize = 32;

@@ -1,0 +1,154 @@
+//! Trestle itself, and its application: an ng client in JSON or bencode.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use trestle_control::config::{Config, Settings};
+use trestle_control::serve::Server;
+
+/// Whoever waits longer than this for a reply waits in vain.
+const IN_VAIN: Duration = Duration::from_secs(5);
+
+/// How a request is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Json,
+    Bencode,
+}
+
+pub(crate) struct Engine {
+    server: Server,
+    ng: UdpSocket,
+    encoding: Encoding,
+    net: [u8; 3],
+    requests: u32,
+}
+
+impl Engine {
+    pub(crate) fn start(encoding: Encoding) -> Self {
+        static CALLS: AtomicU8 = AtomicU8::new(0);
+        // Another run of these tests may be on this machine.
+        let run = 1 + (process::id() % 250) as u8;
+        let net = [127, run, CALLS.fetch_add(1, Ordering::Relaxed)];
+        let settings = Settings {
+            interface: vec![host(net, 1).to_string()],
+            listen_ng: vec!["127.0.0.1:0".to_owned()],
+            port_min: Some(20_000),
+            port_max: Some(20_099),
+            num_threads: Some(1),
+            ..Settings::default()
+        };
+        let server = Server::start(&Config::new(settings).unwrap()).unwrap();
+        let ng = UdpSocket::bind("127.0.0.1:0").unwrap();
+        ng.set_read_timeout(Some(IN_VAIN)).unwrap();
+        ng.connect(server.ng_addr()).unwrap();
+        Self { server, ng, encoding, net, requests: 0 }
+    }
+
+    /// An address for a peer of this call, `n` from 2 on.
+    pub(crate) fn address(&self, n: u8) -> Ipv4Addr {
+        host(self.net, n)
+    }
+
+    /// Sends an offer or an answer of the one call, with the flags of `flags`; returns the SDP of the reply.
+    pub(crate) fn signal(&mut self, command: &str, sdp: &str, flags: Value) -> String {
+        let mut request = json!({"command": command, "call-id": "call", "from-tag": "caller", "sdp": sdp});
+        if command == "answer" {
+            request["to-tag"] = json!("callee");
+        }
+        for (key, value) in flags.as_object().into_iter().flatten() {
+            request[key] = value.clone();
+        }
+        let reply = self.request(&request);
+        let sdp = reply.get("sdp").and_then(Value::as_str);
+        sdp.unwrap_or_else(|| panic!("{command}: no SDP in the reply\n{reply}")).to_owned()
+    }
+
+    /// Ends the call and the engine.
+    pub(crate) fn end(mut self) {
+        self.request(&json!({"command": "delete", "call-id": "call", "from-tag": "caller"}));
+        self.server.stop();
+    }
+
+    fn request(&mut self, request: &Value) -> Value {
+        self.requests += 1;
+        let cookie = format!("c{} ", self.requests);
+        let mut datagram = cookie.clone().into_bytes();
+        match self.encoding {
+            Encoding::Json => datagram.extend(request.to_string().into_bytes()),
+            Encoding::Bencode => write_bencode(&mut datagram, request),
+        }
+        self.ng.send(&datagram).unwrap();
+        let mut reply = vec![0; 65_536];
+        let len = self.ng.recv(&mut reply).expect("a reply in time");
+        let body = reply[..len].strip_prefix(cookie.as_bytes()).expect("the request's cookie");
+        let reply = match self.encoding {
+            Encoding::Json => serde_json::from_slice(body).unwrap(),
+            Encoding::Bencode => read_bencode(&mut &*body),
+        };
+        assert_eq!(reply["result"], "ok", "{request}\n{reply}");
+        reply
+    }
+}
+
+fn host(net: [u8; 3], n: u8) -> Ipv4Addr {
+    Ipv4Addr::new(net[0], net[1], net[2], n)
+}
+
+fn write_bencode(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::String(text) => out.extend(format!("{}:{text}", text.len()).into_bytes()),
+        Value::Number(number) => out.extend(format!("i{number}e").into_bytes()),
+        Value::Array(items) => {
+            out.push(b'l');
+            items.iter().for_each(|item| write_bencode(out, item));
+            out.push(b'e');
+        }
+        Value::Object(entries) => {
+            out.push(b'd');
+            for (key, value) in entries {
+                out.extend(format!("{}:{key}", key.len()).into_bytes());
+                write_bencode(out, value);
+            }
+            out.push(b'e');
+        }
+        Value::Null | Value::Bool(_) => panic!("bencode has no {value}"),
+    }
+}
+
+fn read_bencode(rest: &mut &[u8]) -> Value {
+    let until = |rest: &mut &[u8], end: u8| {
+        let at = rest.iter().position(|byte| *byte == end).expect("a number ends");
+        let text = std::str::from_utf8(&rest[..at]).unwrap().to_owned();
+        *rest = &rest[at + 1..];
+        text
+    };
+    match rest[0] {
+        b'i' => {
+            *rest = &rest[1..];
+            json!(until(rest, b'e').parse::<i64>().unwrap())
+        }
+        kind @ (b'l' | b'd') => {
+            *rest = &rest[1..];
+            let (mut items, mut entries) = (Vec::new(), Map::new());
+            while rest[0] != b'e' {
+                let item = read_bencode(rest);
+                match item {
+                    Value::String(key) if kind == b'd' => drop(entries.insert(key, read_bencode(rest))),
+                    item => items.push(item),
+                }
+            }
+            *rest = &rest[1..];
+            if kind == b'd' { Value::Object(entries) } else { Value::Array(items) }
+        }
+        _ => {
+            let len: usize = until(rest, b':').parse().unwrap();
+            let (text, after) = rest.split_at(len);
+            *rest = after;
+            Value::String(String::from_utf8(text.to_vec()).unwrap())
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The project's phone on real sockets.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use trestle_peers::{Phone, PhoneOptions};
+
+/// Whoever waits longer than this for something to be heard waits in vain.
+const IN_VAIN: Duration = Duration::from_secs(60);
+
+/// RTCP is read at least this often.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A phone and the thread that carries its datagrams.
+pub(crate) struct Line {
+    shared: Arc<(Mutex<Shared>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    phone: Phone,
+    hung_up: bool,
+}
+
+impl Line {
+    pub(crate) fn open(options: PhoneOptions) -> Self {
+        let phone = Phone::new(Instant::now(), options);
+        let sockets = phone.locals().into_iter().map(|local| (local, UdpSocket::bind(local).unwrap())).collect();
+        let shared = Arc::new((Mutex::new(Shared { phone, hung_up: false }), Condvar::new()));
+        let carried = Arc::clone(&shared);
+        let thread = Some(thread::spawn(move || carry(&carried, sockets)));
+        Self { shared, thread }
+    }
+
+    /// Does something with the phone, now.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Phone, Instant) -> T) -> T {
+        act(&mut self.shared.0.lock().unwrap().phone, Instant::now())
+    }
+
+    /// Waits until `heard` is true of the phone.
+    pub(crate) fn wait_until(&self, what: &str, heard: impl Fn(&Phone) -> bool) {
+        let (shared, changed) = &*self.shared;
+        let waiting = changed.wait_timeout_while(shared.lock().unwrap(), IN_VAIN, |shared| !heard(&shared.phone));
+        let (shared, result) = waiting.unwrap();
+        assert!(!result.timed_out(), "the phone waits in vain for {what}\n{:?}", shared.phone.report());
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // A poisoned lock has ended the thread already.
+        if let Ok(mut shared) = self.shared.0.lock() {
+            shared.hung_up = true;
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn carry((shared, changed): &(Mutex<Shared>, Condvar), sockets: Vec<(SocketAddr, UdpSocket)>) {
+    let mut buffer = [0; 2_048];
+    loop {
+        let wait = {
+            let mut shared = shared.lock().unwrap();
+            if shared.hung_up {
+                return;
+            }
+            let now = Instant::now();
+            if shared.phone.poll_timeout().is_some_and(|due| due <= now) {
+                shared.phone.handle_timeout(now);
+            }
+            while let Some(transmit) = shared.phone.poll_transmit() {
+                let socket = sockets.iter().find(|(local, _)| *local == transmit.local);
+                let (_, socket) = socket.expect("the phone sends from where it listens");
+                socket.send_to(&transmit.bytes, transmit.remote).unwrap();
+            }
+            changed.notify_all();
+            let due = shared.phone.poll_timeout().map_or(TICK, |due| due.saturating_duration_since(now));
+            due.clamp(Duration::from_micros(100), TICK)
+        };
+        // The first socket is RTP's, which sets the pace; the others are looked at in passing.
+        for (n, (local, socket)) in sockets.iter().enumerate() {
+            let wait = if n == 0 { wait } else { Duration::from_micros(1) };
+            socket.set_read_timeout(Some(wait)).unwrap();
+            while let Ok((len, remote)) = socket.recv_from(&mut buffer) {
+                let now = Instant::now();
+                shared.lock().unwrap().phone.handle_datagram(now, *local, remote, &buffer[..len]);
+                if n == 0 {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Calls with the ICE-lite peer, as WhatsApp's users and businesses make them.
+
+use serde_json::{Value, json};
+use trestle_peers::Codec;
+use trestle_srtp::Profile;
+
+use crate::calls::{
+    PHONE_HZ, Recipe, SNR_DB, SipSide, WEBRTC_HZ, assert_durations_at_phone, assert_phone_heard, drift_ms, phone_calls,
+    press, wait_for_digits, webrtc_calls,
+};
+use crate::engine::{Encoding, Engine};
+use crate::line::Line;
+use crate::meta::Meta;
+
+const PLAIN_PCMA: SipSide = SipSide { codec: Codec::Pcma, suite: None };
+const SDES_PCMU: SipSide = SipSide { codec: Codec::Pcmu, suite: Some(Profile::AesCm128HmacSha1_80) };
+const PLAIN_OPUS: SipSide = SipSide { codec: Codec::Opus, suite: None };
+
+/// What either side presses if the test is not about digits.
+const USER_PRESSES: &str = "159#";
+const PHONE_PRESSES: &str = "0*73";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    User,
+    Business,
+}
+
+#[test]
+fn a_user_calls_a_plain_pcma_phone() {
+    let mut call = Call::connect(Caller::User, PLAIN_PCMA, Recipe::Rtpengine, Encoding::Json);
+    call.talk(USER_PRESSES, PHONE_PRESSES, 1_500);
+    call.end();
+}
+
+#[test]
+fn a_user_calls_a_pcmu_phone_with_sdes() {
+    let mut call = Call::connect(Caller::User, SDES_PCMU, Recipe::Rtpengine, Encoding::Bencode);
+    call.talk(USER_PRESSES, PHONE_PRESSES, 1_500);
+    call.end();
+}
+
+#[test]
+fn a_user_calls_an_opus_phone() {
+    let mut call = Call::connect(Caller::User, PLAIN_OPUS, Recipe::Profile("whatsapp"), Encoding::Json);
+    call.talk(USER_PRESSES, PHONE_PRESSES, 1_500);
+    call.end();
+}
+
+#[test]
+fn a_plain_pcma_phone_calls_a_user() {
+    let mut call = Call::connect(Caller::Business, PLAIN_PCMA, Recipe::Profile("whatsapp"), Encoding::Json);
+    call.talk(USER_PRESSES, PHONE_PRESSES, 1_500);
+    call.end();
+}
+
+#[test]
+fn a_pcmu_phone_with_sdes_calls_a_user() {
+    let mut call = Call::connect(Caller::Business, SDES_PCMU, Recipe::Rtpengine, Encoding::Bencode);
+    call.talk(USER_PRESSES, PHONE_PRESSES, 1_500);
+    call.end();
+}
+
+#[test]
+fn an_opus_phone_calls_a_user() {
+    let mut call = Call::connect(Caller::Business, PLAIN_OPUS, Recipe::Rtpengine, Encoding::Json);
+    call.talk(USER_PRESSES, PHONE_PRESSES, 1_500);
+    call.end();
+}
+
+#[test]
+fn after_twelve_digits_and_twenty_seconds_both_sides_keep_time() {
+    const ALL: &str = "0123456789*#";
+    let mut call = Call::connect(Caller::User, PLAIN_PCMA, Recipe::Rtpengine, Encoding::Json);
+    call.talk(ALL, ALL, 20_000);
+    let drift_at_phone_ms = drift_ms(&call.phone);
+    let stream = call.end()["stream"].take();
+    let drift_at_user_ms = stream["drift_ms"].as_f64().unwrap();
+    println!("behind the wall clock: {drift_at_user_ms:.2} ms at the user, {drift_at_phone_ms:.2} ms at the phone");
+    assert!(drift_at_user_ms.abs() < 20.0 && drift_at_phone_ms.abs() < 20.0);
+    for digit in stream["digits"].as_array().unwrap() {
+        assert!(digit["late_ms"].as_f64().unwrap().abs() < 100.0, "an event off the line of the audio: {digit}");
+    }
+    assert!(stream["sender_reports"].as_u64() > Some(0) && stream["report_blocks"].as_u64() > Some(0));
+    assert!(stream["sr_off_line_ms"].as_f64().unwrap().abs() < 100.0, "a sender report off the line: {stream}");
+    assert_eq!(stream["reported_lost"], 0);
+}
+
+/// A call between the ICE-lite peer and the phone.
+struct Call {
+    engine: Engine,
+    meta: Meta,
+    phone: Line,
+    pressed_by_user: String,
+    pressed_by_phone: String,
+}
+
+impl Call {
+    fn connect(caller: Caller, sip: SipSide, recipe: Recipe, encoding: Encoding) -> Self {
+        let mut engine = Engine::start(encoding);
+        let mut meta = Meta::start(engine.address(2), WEBRTC_HZ);
+        let phone = match caller {
+            Caller::User => webrtc_calls(&mut engine, &mut meta, sip, recipe),
+            Caller::Business => phone_calls(&mut engine, &mut meta, sip, recipe),
+        };
+        let connected = meta.ask(json!({"do": "connect"}));
+        println!("connected: {connected}");
+        // Trestle is the DTLS client where Meta leaves the choice, and the server where Meta's answer is active.
+        assert_eq!(connected["dtls_role"], if caller == Caller::User { "server" } else { "client" });
+        Self { engine, meta, phone, pressed_by_user: String::new(), pressed_by_phone: String::new() }
+    }
+
+    /// Both sides talk, press, and talk on until each has heard `audio_ms` beside the digits.
+    fn talk(&mut self, pressed_by_user: &str, pressed_by_phone: &str, audio_ms: usize) {
+        self.meta.ask(json!({"do": "talk"}));
+        self.meta.ask(json!({"do": "listen", "digits": 0, "audio_ms": 1_250}));
+        wait_for_digits(&self.phone, 0, 1_250);
+        self.meta.ask(json!({"do": "press", "digits": pressed_by_user}));
+        press(&self.phone, pressed_by_phone);
+        wait_for_digits(&self.phone, pressed_by_user.len(), audio_ms + 500 * pressed_by_user.len());
+        self.meta.ask(json!({"do": "listen", "digits": pressed_by_phone.len(), "audio_ms": audio_ms}));
+        pressed_by_user.clone_into(&mut self.pressed_by_user);
+        pressed_by_phone.clone_into(&mut self.pressed_by_phone);
+    }
+
+    /// Judges what both sides heard, and returns the user's report.
+    fn end(mut self) -> Value {
+        let report = self.meta.ask(json!({"do": "report"}));
+        println!("the user: {report}");
+        assert_phone_heard(&self.phone, &self.pressed_by_user);
+        assert_durations_at_phone(&self.phone, 500.0);
+        assert_user_heard(&report["stream"], &self.pressed_by_phone);
+        assert_kept_to_ice(&report["ice"]);
+        assert_eq!(report["sdp_faults"], json!([]));
+        assert_eq!(report["unauthenticated"], 0, "SRTP that does not authenticate");
+        assert_eq!(report["stream"]["ssrcs"], json!([report["ssrc_signalled"]]), "one SSRC, and that of a=ssrc");
+        self.engine.end();
+        report
+    }
+}
+
+fn assert_user_heard(stream: &Value, digits: &str) {
+    let heard: Vec<&Value> = stream["digits"].as_array().unwrap().iter().collect();
+    let word: String = heard.iter().map(|digit| digit["digit"].as_str().unwrap()).collect();
+    assert_eq!(word, digits);
+    for digit in heard {
+        assert_eq!((&digit["markers"], &digit["ends"]), (&json!(1), &json!(3)), "{digit}");
+        let duration_ms = digit["duration_ms"].as_f64().unwrap();
+        assert!((duration_ms - 500.0).abs() <= 20.0, "pressed for 500 ms: {digit}");
+    }
+    let wrong =
+        ["lost", "duplicates", "reordered", "unknown_pt", "undecodable", "malformed", "ptime_violations", "quiet_ms"];
+    for fault in wrong {
+        assert_eq!(stream[fault], 0, "{fault}");
+    }
+    let (hz, snr_db) = (stream["tone"]["hz"].as_f64().unwrap(), stream["tone"]["snr_db"].as_f64().unwrap());
+    assert!((hz - PHONE_HZ).abs() < 3.0 && snr_db > SNR_DB, "the user hears {}", stream["tone"]);
+}
+
+/// RFC 8445 towards an ICE-lite agent, and RFC 7675.
+fn assert_kept_to_ice(ice: &Value) {
+    assert_eq!(ice["regular_nomination"], true, "USE-CANDIDATE on the first check is aggressive");
+    let wrong = [
+        "not_controlling",
+        "switches",
+        "bad_integrity",
+        "bad_username",
+        "no_fingerprint",
+        "no_priority",
+        "media_before_nomination",
+        "strays",
+    ];
+    for fault in wrong {
+        assert_eq!(ice[fault], 0, "{fault}");
+    }
+    assert!(ice["longest_check_gap_ms"].as_f64() < Some(6_000.0), "consent is asked for every 4 to 6 s");
+}

@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use trestle_peers::{Flavour, HeardDigit, Meta, MetaOptions, Phone, PhoneOptions, SdpError, Transmit, Voice, speech};
 use trestle_srtp::Profile;
+use trestle_wire::demux::Kind;
 
 use super::scene::{Direction, Party, Press, Scene, Script};
 
@@ -78,6 +81,15 @@ pub(crate) struct Call {
     pub(crate) account: Option<Value>,
     pub(crate) warnings: Vec<String>,
     pub(crate) failure: Option<String>,
+    loss: Loss,
+}
+
+/// The network between the peers and Trestle, in that direction: it loses media at random.
+struct Loss {
+    rng: ChaCha8Rng,
+    percent: u32,
+    /// RTP and RTCP of each party.
+    lost: [u64; 2],
 }
 
 /// The peers' sockets.
@@ -89,8 +101,9 @@ pub(crate) struct Addresses {
 }
 
 impl Call {
-    /// A call that begins at `begins_at`. `seed` decides what the peers draw.
+    /// A call that begins at `begins_at`. `seed` decides what the peers draw, and which packets of theirs are lost.
     pub(crate) fn new(begins_at: Instant, scene: Scene, script: Script, addresses: Addresses, seed: u64) -> Self {
+        let loss = Loss { rng: ChaCha8Rng::seed_from_u64(seed), percent: script.loss_percent, lost: [0; 2] };
         let meta = MetaOptions {
             voice: voice(&script.caller, speech::CALLER_HZ, script.length),
             seed,
@@ -127,6 +140,7 @@ impl Call {
             account: None,
             warnings: Vec::new(),
             failure: None,
+            loss,
         }
     }
 
@@ -199,7 +213,19 @@ impl Call {
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.meta.poll_transmit().or_else(|| self.phone.poll_transmit())
+        loop {
+            let by_meta = self.meta.poll_transmit().map(|transmit| (Party::WhatsApp, transmit));
+            let by_phone = || self.phone.poll_transmit().map(|transmit| (Party::Phone, transmit));
+            let (party, transmit) = by_meta.or_else(by_phone)?;
+            if !self.loss.takes(party, &transmit.bytes) {
+                return Some(transmit);
+            }
+        }
+    }
+
+    /// Media packets of `party` that the network lost, as was asked for.
+    pub(crate) fn lost_of(&self, party: Party) -> u64 {
+        self.loss.lost[party as usize]
     }
 
     /// The next ng command to send; one at a time.
@@ -423,6 +449,15 @@ impl Call {
         self.failure = Some(reason);
         self.requests.clear();
         self.request(json!({"command": "delete", "delete-delay": 0}), Stage::Over);
+    }
+}
+
+impl Loss {
+    fn takes(&mut self, party: Party, datagram: &[u8]) -> bool {
+        let media = matches!(Kind::of(datagram), Some(Kind::Rtp | Kind::Rtcp));
+        let takes = media && self.percent > 0 && self.rng.next_u32() % 100 < self.percent;
+        self.lost[party as usize] += u64::from(takes);
+        takes
     }
 }
 

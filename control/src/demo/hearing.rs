@@ -25,9 +25,13 @@ pub(crate) struct Hearing {
     pub(crate) report: Report,
     /// RTP packets that the other side sent.
     pub(crate) sent_by_other: u32,
+    /// How many of these the network was asked to lose.
+    pub(crate) lost_on_the_way: u64,
     /// `None` if what was said cannot be found in what was heard.
     pub(crate) speech: Option<Speech>,
     pub(crate) clipped_peaks: usize,
+    /// How far the RTP clock stands ahead of the wall clock at the end, each packet's own delay left out.
+    pub(crate) slip_ms: f64,
     /// What the other side pressed, in order.
     pub(crate) pressed: Vec<Press>,
 }
@@ -60,9 +64,9 @@ pub(crate) struct Track {
 impl Hearing {
     /// What `listener` heard in `call`.
     pub(crate) fn of(call: &Call, listener: Party) -> Self {
-        let (report, sent_by_other) = match listener {
-            Party::WhatsApp => (call.meta.report().stream, call.phone.packets_sent()),
-            Party::Phone => (call.phone.report().clone(), call.meta.packets_sent()),
+        let (report, sent_by_other, lost_on_the_way) = match listener {
+            Party::WhatsApp => (call.meta.report().stream, call.phone.packets_sent(), call.lost_of(Party::Phone)),
+            Party::Phone => (call.phone.report().clone(), call.meta.packets_sent(), call.lost_of(Party::WhatsApp)),
         };
         let (said, heard) = (said_to(call, listener), heard_by(call, listener));
         let speech = said.zip(heard.as_ref()).and_then(|(said, heard)| Speech::find(&said, heard));
@@ -70,8 +74,10 @@ impl Hearing {
             listener,
             report,
             sent_by_other,
+            lost_on_the_way,
             speech,
             clipped_peaks: heard.map_or(0, |heard| ear::clipped_peaks(&heard.pcm)),
+            slip_ms: slip_ms(arrivals(call, listener)),
             pressed: call.script.presses.iter().filter(|press| press.by != listener).copied().collect(),
         }
     }
@@ -101,6 +107,13 @@ pub(crate) fn arrivals(call: &Call, listener: Party) -> &[Arrival] {
         Party::WhatsApp => call.meta.arrivals(),
         Party::Phone => call.phone.arrivals(),
     }
+}
+
+/// The middle of the last packets tells the clock from what delayed one of them.
+fn slip_ms(arrivals: &[Arrival]) -> f64 {
+    let mut last: Vec<f64> = arrivals.iter().rev().take(25).map(|arrival| -arrival.late_ms).collect();
+    last.sort_by(f64::total_cmp);
+    last.get(last.len() / 2).copied().unwrap_or(0.0)
 }
 
 fn since_offer(call: &Call, at: Instant) -> Duration {

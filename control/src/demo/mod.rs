@@ -40,6 +40,10 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     quick: bool,
 
+    /// How many of a hundred media packets the network loses on the way to Trestle.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    loss: u32,
+
     /// Where recordings and pictures are written.
     #[arg(long, value_name = "DIR", default_value = "trestle-demo")]
     out: PathBuf,
@@ -74,7 +78,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
             judged.push(full_call(&mut stage, &mut screen, scene, args)?);
         }
     }
-    judged.extend(brief_calls(&mut stage, &mut screen)?);
+    judged.extend(brief_calls(&mut stage, &mut screen, args)?);
     stage.close();
     let good = tell::verdict(&screen, &judged);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -82,7 +86,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
 fn full_call(stage: &mut Stage, screen: &mut Screen, scene: Scene, args: &DemoArgs) -> anyhow::Result<Judged> {
     tell::call_begins(screen, scene);
-    let script = Script::full(Duration::from_secs(args.seconds));
+    let script = Script::full(Duration::from_secs(args.seconds)).with_loss(args.loss);
     let calls = stage.play(&[scene], &script, Duration::ZERO, |now, calls| {
         for call in calls {
             while let Some(moment) = call.poll_moment() {
@@ -104,9 +108,9 @@ fn full_call(stage: &mut Stage, screen: &mut Screen, scene: Scene, args: &DemoAr
     Ok(judged)
 }
 
-fn brief_calls(stage: &mut Stage, screen: &mut Screen) -> anyhow::Result<Vec<Judged>> {
+fn brief_calls(stage: &mut Stage, screen: &mut Screen, args: &DemoArgs) -> anyhow::Result<Vec<Judged>> {
     let scenes = Scene::all();
-    let script = Script::brief();
+    let script = Script::brief().with_loss(args.loss);
     tell::brief_begin(screen, scenes.len(), script.length);
     let length = script.length + STAGGER * scenes.len() as u32;
     let mut begun = None;

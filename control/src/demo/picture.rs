@@ -171,6 +171,7 @@ fn paint_waves(area: &Area<'_>, judged: &Judged, listener: Party, moments: &[Mom
     }
     let top = Pos::new(HPos::Center, VPos::Center);
     for moment in moments {
+        // Above the line, its length in ms below it.
         let What::Digit(press, heard) = &moment.what else { continue };
         if press.by != speaker {
             continue;
@@ -179,7 +180,7 @@ fn paint_waves(area: &Area<'_>, judged: &Judged, listener: Party, moments: &[Mom
         let start = end - heard.duration_ms / 1e3;
         chart.draw_series([Rectangle::new([(start, -2.05), (end, -0.05)], DIGIT.mix(0.22).filled())])?;
         let label = EmptyElement::at(((start + end) / 2.0, -1.05))
-            + Text::new(heard.digit.to_string(), (0, 0), font(18, DIGIT).pos(top))
+            + Text::new(heard.digit.to_string(), (0, -22), font(18, DIGIT).pos(top))
             + Text::new(format!("{:.0}", heard.duration_ms), (0, 22), font(11, DIGIT).pos(top));
         chart.draw_series([label])?;
     }

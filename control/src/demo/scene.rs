@@ -120,6 +120,8 @@ pub(crate) struct Script {
     /// What the agent says, at [`speech::AGENT_HZ`], then silence.
     pub(crate) agent: Arc<[i16]>,
     pub(crate) presses: Vec<Press>,
+    /// How many of a hundred media packets of the peers the network loses.
+    pub(crate) loss_percent: u32,
 }
 
 /// From the press of a key to the next: the pause between two events, which the receiver needs to tell them apart.
@@ -137,6 +139,11 @@ impl Script {
     /// A few words and one key each way.
     pub(crate) fn brief() -> Self {
         Self::new(Duration::from_millis(2_800), &[('7', META_PRESS_MS)], &[('3', 200)])
+    }
+
+    /// The same on a network that loses packets.
+    pub(crate) fn with_loss(self, loss_percent: u32) -> Self {
+        Self { loss_percent, ..self }
     }
 
     fn new(length: Duration, meta: &[(char, u64)], phone: &[(char, u64)]) -> Self {
@@ -159,7 +166,7 @@ impl Script {
         let of = |clip: Arc<[i16]>, hz| repeat(&clip, (talk.as_millis() * u128::from(hz / 1_000_u32)) as usize);
         let caller = of(speech::caller(), speech::CALLER_HZ);
         let agent = of(speech::agent(), speech::AGENT_HZ);
-        Self { length, caller, agent, presses }
+        Self { length, caller, agent, presses, loss_percent: 0 }
     }
 }
 

@@ -103,9 +103,14 @@ pub(crate) fn hearings(screen: &Screen, judged: &Judged) {
     row("first word", &|h| of(h, first_word));
     row("level, said and heard", &|h| of(h, level));
     row("clipped peaks, holes", &|h| of(h, |h| Some(format!("{}, {} ms", h.clipped_peaks, h.speech?.hole_ms))));
-    row("packets sent, received, lost", &|h| format!("{}, {}, {}", h.sent_by_other, h.report.packets, h.report.lost));
+    row("packets sent, received, missing", &|h| {
+        format!("{}, {}, {}", h.sent_by_other, h.report.packets, h.report.lost)
+    });
+    if judged.call.script.loss_percent > 0 {
+        row("lost by the network, as asked", &|h| h.lost_on_the_way.to_string());
+    }
     row("jitter, longest gap", &|h| format!("{:.1} ms, {} ms", h.report.jitter_ms, h.report.longest_gap.as_millis()));
-    row("RTP clock against wall clock", &|h| format!("{:+.1} ms at most", h.report.max_drift_ms));
+    row("RTP clock against wall clock", &|h| format!("{:+.1} ms", h.slip_ms));
     row("SSRCs, sender reports", &|h| format!("{}, {}", h.report.ssrcs.len(), h.report.sender_reports));
     row("concealed frames", &|h| concealed(account, h.listener).unwrap_or_else(|| "?".to_owned()));
     row("digits", &|h| {
@@ -157,9 +162,11 @@ pub(crate) fn call_verdict(screen: &Screen, judged: &Judged) {
 }
 
 fn faults(screen: &Screen, judged: &Judged, indent: &str) {
-    for fault in &judged.faults {
+    for (n, fault) in judged.faults.iter().enumerate() {
         screen.line(format!("{indent}{}", fault.what));
-        screen.line(format!("{indent}  look at {}", fault.look));
+        if judged.faults.get(n + 1).is_none_or(|next| next.look != fault.look) {
+            screen.line(format!("{indent}  look at {}", fault.look));
+        }
     }
 }
 

@@ -96,6 +96,9 @@ pub enum CommandError {
     /// The leg's peer takes no telephone-events, or its format is not known yet.
     #[error("leg takes no digits")]
     NoEvents,
+    /// A bug: what the command asked for panicked. The call, if there was one, is gone.
+    #[error("internal error")]
+    Failed,
     /// A candidate, credential or key in a plan is unusable.
     #[error("bad plan: {0}")]
     BadPlan(&'static str),

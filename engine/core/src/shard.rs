@@ -149,16 +149,20 @@ impl Shard {
     fn with_call(&mut self, slot: usize, work: impl FnOnce(&mut Call, &mut Outbox)) {
         let Some(entry) = self.calls.get_mut(slot) else { return };
         let outbox = &mut self.outbox;
-        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut entry.call, outbox)));
-        if outcome.is_err() {
-            let call = entry.call.id();
-            tracing::error!(call = call.0, "call ended by a bug");
-            self.totals.calls_failed += 1;
-            self.outbox.event(Event { call, kind: EventKind::CallFailed });
-            self.close(slot);
-            return;
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            work(&mut entry.call, outbox);
+            entry.call.poll_timeout()
+        }));
+        match outcome {
+            Ok(deadline) => self.timers.schedule(slot, deadline, &mut entry.scheduled),
+            Err(_) => {
+                let call = entry.call.id();
+                tracing::error!(call = call.0, "call ended by a bug");
+                self.totals.calls_failed += 1;
+                self.outbox.event(Event { call, kind: EventKind::CallFailed });
+                self.close(slot);
+            }
         }
-        self.timers.schedule(slot, entry.call.poll_timeout(), &mut entry.scheduled);
     }
 
     fn slot_of(&self, call: CallId) -> Result<usize, CommandError> {
@@ -209,19 +213,26 @@ impl Shard {
             self.calls[slot].call.add_leg(leg);
         }
         let mut outcome = Ok(());
-        for (leg, plan) in changed {
-            let entry = &mut self.calls[slot].call;
-            outcome = outcome.and(entry.change_leg(now, leg, plan, &self.config.identity));
-            ports.extend(entry.leg(leg).map(|leg| (leg.id(), leg.local())));
+        let identity = self.config.identity.clone();
+        self.with_call(slot, |call, outbox| {
+            for (leg, plan) in changed {
+                outcome = outcome.and(call.change_leg(now, leg, plan, &identity));
+                ports.extend(call.leg(leg).map(|leg| (leg.id(), leg.local())));
+            }
+            call.handle_timeout(now, outbox);
+        });
+        if !self.by_id.contains_key(&id) {
+            return Err(CommandError::Failed);
         }
-        self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
         outcome.map(|()| ports)
     }
 
     fn open_leg(&mut self, now: Instant, id: LegId, plan: LegPlan) -> Result<Leg, CommandError> {
         let ports = self.stock.take(plan.interface, plan.ipv6).ok_or(CommandError::NoPorts)?;
         let setup = LegSetup { epoch: self.config.epoch, identity: &self.config.identity, rng: &mut self.rng };
-        Leg::open(now, id, plan, ports, setup).inspect_err(|_| self.outbox.rest.push_back(Rare::Release(ports)))
+        std::panic::catch_unwind(AssertUnwindSafe(|| Leg::open(now, id, plan, ports, setup)))
+            .unwrap_or(Err(CommandError::Failed))
+            .inspect_err(|_| self.outbox.rest.push_back(Rare::Release(ports)))
     }
 
     fn remove_leg(&mut self, now: Instant, call: CallId, leg: LegId) -> Result<(), CommandError> {

@@ -136,3 +136,15 @@ fn each_press_is_one_event_and_one_line_of_the_json_feed() {
         .collect();
     assert_eq!(told, [("meta".into(), 4, 500), ("meta".into(), 2, 500), ("phone".into(), 11, 160)]);
 }
+
+#[test]
+fn a_pressed_key_is_not_counted_as_lost_audio() {
+    let mut world = World::new(20);
+    let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
+    world.run_for_ms(1_000);
+    let before = world.totals().concealed_frames;
+    world.whatsapp_presses(&call, "159#", 500);
+    world.phone_presses(&call, "20*", 160);
+    world.run_for_ms(500);
+    assert_eq!(world.totals().concealed_frames - before, 0);
+}

@@ -22,7 +22,7 @@ pub(crate) enum Path {
 }
 
 /// The two SRTP contexts of a secured leg, each with the key it was made from: the same key again keeps roll-over
-/// counters and replay windows (RFC 3711 3.3.1), a new key starts afresh (RFC 4568 7.1.4).
+/// counters and replay windows (RFC 3711 3.3.1), a new key starts afresh (RFC 4568 7.1.4) or goes on counting.
 #[derive(Debug, Default)]
 pub(crate) struct Srtp {
     send: Option<(KeyingMaterial, Box<Context>)>,
@@ -38,7 +38,13 @@ impl Srtp {
 
     pub(crate) fn set_receive_key(&mut self, key: &KeyingMaterial, mki_len: u8) {
         if self.receive.as_ref().is_none_or(|(known, _)| known != key) {
-            let context = Context::new(key).with_mki_len(usize::from(mki_len));
+            let mut context = Context::new(key).with_mki_len(usize::from(mki_len));
+            // Some peers keep their roll-over counter under a new key (RFC 3711 3.3.1): it may be where it was.
+            if let Some((_, old)) = &self.receive
+                && let Some(index) = old.ssrcs().filter_map(|ssrc| old.rtp_index(ssrc)).max()
+            {
+                context = context.with_roc_hint((index >> 16) as u32);
+            }
             self.receive = Some((key.clone(), Box::new(context)));
         }
     }

@@ -73,6 +73,9 @@ impl Leg {
 
     /// The peer of the leg that this one hears has pressed or released a key.
     pub(crate) fn hear_digit(&mut self, now: Instant, update: &EventUpdate) {
+        if let Some(transcoder) = &mut self.transcoder {
+            transcoder.set_key_down(matches!(update, EventUpdate::Started { .. }));
+        }
         if !self.takes_events() {
             return;
         }

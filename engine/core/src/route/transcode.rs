@@ -42,6 +42,8 @@ pub struct Transcoder {
     frame_samples: usize,
     frame_ticks: u32,
     source_in_dtx: bool,
+    /// The source presses a key and sends no audio meanwhile; that is no loss.
+    key_down: bool,
     /// Beginning of a dropped frame, to blend the next one with.
     seam: Option<[i16; SEAM_SAMPLES]>,
     concealed_frames: u64,
@@ -76,6 +78,7 @@ impl Transcoder {
             frame_samples: samples(ptime),
             frame_ticks: ptime.ticks(format.codec.clock()),
             source_in_dtx: false,
+            key_down: false,
             seam: None,
             concealed_frames: 0,
             recovered_frames: 0,
@@ -87,6 +90,11 @@ impl Transcoder {
     /// Begins to make frames, of silence, before anything has come from a source.
     pub fn start(&mut self, now: Instant) {
         self.playout.start(now);
+    }
+
+    /// The source has pressed or released a key: what is missing meanwhile is silence, and not counted as concealed.
+    pub fn set_key_down(&mut self, key_down: bool) {
+        self.key_down = key_down;
     }
 
     /// Makes no more frames until the next start or push.
@@ -219,6 +227,11 @@ impl Transcoder {
     }
 
     fn conceal_piece(&mut self, samples: usize, filled_us: i64) {
+        if self.key_down {
+            self.pcm.clear();
+            self.pcm.resize(samples);
+            return;
+        }
         let noise_goes_on = self.source_in_dtx && filled_us < DTX_US_MAX;
         if filled_us < CONCEALED_US_MAX && !noise_goes_on && self.decoder.is_some() {
             self.concealed_frames += 1;

@@ -4,4 +4,5 @@
 mod bridge;
 mod control;
 mod dtmf;
+mod srtp;
 mod transcode;

@@ -13,7 +13,9 @@
 
 pub mod bencode;
 pub mod calls;
+pub mod captured;
 pub mod net;
+pub mod raw;
 pub mod world;
 
 pub use net::Link;

@@ -65,6 +65,10 @@ pub struct World {
     pub events: Vec<(Duration, Event)>,
     /// Digits of the JSON feed.
     pub feed: Vec<Value>,
+    /// Every SDP that Trestle has written in answer to [`World::ng`].
+    pub written: Vec<String>,
+    /// The last SDP that [`World::ng`] has shown Trestle, by call-id and the tag of who says it.
+    pub said: BTreeMap<(String, String), String>,
 }
 
 impl World {
@@ -124,6 +128,8 @@ impl World {
             wire: None,
             events: Vec::new(),
             feed: Vec::new(),
+            written: Vec::new(),
+            said: BTreeMap::new(),
         };
         world.stock_ports();
         world
@@ -226,7 +232,15 @@ impl World {
         let cookie = format!("w_{}", self.cookie);
         let reply = self.ng_raw(format!("{cookie} {request}").as_bytes()).expect("a reply");
         let body = reply.strip_prefix(format!("{cookie} ").as_bytes()).expect("our cookie");
-        serde_json::from_slice(body).expect("JSON")
+        let reply: Value = serde_json::from_slice(body).expect("JSON");
+        self.written.extend(reply["sdp"].as_str().map(str::to_owned));
+        let speaker = if request["command"] == "answer" { "to-tag" } else { "from-tag" };
+        if let (Some(call), Some(tag), Some(sdp)) =
+            (request["call-id"].as_str(), request[speaker].as_str(), request["sdp"].as_str())
+        {
+            self.said.insert((call.to_owned(), tag.to_owned()), sdp.to_owned());
+        }
+        reply
     }
 
     /// Sends raw bytes to the ng port and gives the reply, if there is one.

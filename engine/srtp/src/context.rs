@@ -8,8 +8,9 @@ use crate::index::{RTCP_INDEX_END, RTP_INDEX_END, guess, index};
 use crate::replay::ReplayWindow;
 use crate::{KeyingMaterial, Profile};
 
-/// Streams (SSRCs) that one direction carries under one key, see [`Context`].
-pub const SSRCS_MAX: usize = 16;
+/// Streams (SSRCs) that one direction carries under one key, see [`Context`]. A phone that takes a new SSRC at every hold
+/// and resume of an hour-long call stays far below.
+pub const SSRCS_MAX: usize = 256;
 
 /// A packet cannot be longer: what UDP carries, well under the 2^16 blocks of one keystream (RFC 3711 4.1.1).
 pub(crate) const PACKET_BYTES_MAX: usize = 65_535;
@@ -42,7 +43,7 @@ pub struct Context {
     roc_hint: Option<u32>,
     /// Next SRTCP index to send, of all SSRCs together; `RTCP_INDEX_END` once all are used up.
     srtcp_index: u32,
-    streams: ArrayVec<Stream, SSRCS_MAX>,
+    streams: Vec<Stream>,
 }
 
 /// What is remembered of one SSRC.
@@ -98,7 +99,7 @@ impl Context {
             mki_len: 0,
             roc_hint: None,
             srtcp_index: 0,
-            streams: ArrayVec::new(),
+            streams: Vec::new(),
         }
     }
 
@@ -199,7 +200,7 @@ impl Context {
             let index = guess(highest, seq).ok_or(UnprotectError::AuthFailed)?;
             return if rtp.is_new(index) { Ok(ArrayVec::from_iter([index])) } else { Err(UnprotectError::Replay) };
         }
-        if stream.is_none() && self.streams.is_full() {
+        if stream.is_none() && self.is_full() {
             return Err(UnprotectError::TooManySsrcs);
         }
         let hinted = self.roc_hint.into_iter().flat_map(|roc| [Some(roc), roc.checked_add(1)]).flatten();
@@ -218,7 +219,7 @@ impl Context {
         match self.stream(ssrc) {
             Some(stream) if stream.rtcp.is_new(u64::from(index)) => Ok(()),
             Some(_) => Err(UnprotectError::Replay),
-            None if self.streams.is_full() => Err(UnprotectError::TooManySsrcs),
+            None if self.is_full() => Err(UnprotectError::TooManySsrcs),
             None => Ok(()),
         }
     }
@@ -237,16 +238,24 @@ impl Context {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.streams.len() >= SSRCS_MAX
+    }
+
     fn stream(&self, ssrc: Ssrc) -> Option<&Stream> {
-        self.streams.iter().find(|stream| stream.ssrc == ssrc)
+        // The newest stream is the one that talks.
+        self.streams.iter().rev().find(|stream| stream.ssrc == ssrc)
     }
 
     fn stream_or_new(&mut self, ssrc: Ssrc) -> Option<&mut Stream> {
-        let at = match self.streams.iter().position(|stream| stream.ssrc == ssrc) {
+        let at = match self.streams.iter().rposition(|stream| stream.ssrc == ssrc) {
             Some(at) => at,
             None => {
                 let stream = Stream { ssrc, rtp: ReplayWindow::default(), rtcp: ReplayWindow::default() };
-                self.streams.try_push(stream).ok()?;
+                if self.is_full() {
+                    return None;
+                }
+                self.streams.push(stream);
                 self.streams.len() - 1
             }
         };

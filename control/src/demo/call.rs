@@ -5,13 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use trestle_peers::{Flavour, HeardDigit, Meta, MetaOptions, Phone, PhoneOptions, SdpError, Transmit, Voice, speech};
 use trestle_srtp::Profile;
-use trestle_wire::demux::Kind;
 
+use super::loss::Loss;
 use super::scene::{Direction, Party, Press, Scene, Script};
 
 /// How long ICE and DTLS may take before the call is given up.
@@ -82,14 +80,8 @@ pub(crate) struct Call {
     pub(crate) warnings: Vec<String>,
     pub(crate) failure: Option<String>,
     loss: Loss,
-}
-
-/// The network between the peers and Trestle, in that direction: it loses media at random.
-struct Loss {
-    rng: ChaCha8Rng,
-    percent: u32,
-    /// RTP and RTCP of each party.
-    lost: [u64; 2],
+    /// Datagrams that overtook the answer, at each party. Media may (RFC 3264 5.1), and cannot be known for the peer's yet.
+    overtook: [u64; 2],
 }
 
 /// The peers' sockets.
@@ -103,7 +95,7 @@ pub(crate) struct Addresses {
 impl Call {
     /// A call that begins at `begins_at`. `seed` decides what the peers draw, and which packets of theirs are lost.
     pub(crate) fn new(begins_at: Instant, scene: Scene, script: Script, addresses: Addresses, seed: u64) -> Self {
-        let loss = Loss { rng: ChaCha8Rng::seed_from_u64(seed), percent: script.loss_percent, lost: [0; 2] };
+        let loss = Loss::new(script.loss_percent, seed);
         let meta = MetaOptions {
             voice: voice(&script.caller, speech::CALLER_HZ, script.length),
             seed,
@@ -141,6 +133,7 @@ impl Call {
             warnings: Vec::new(),
             failure: None,
             loss,
+            overtook: [0; 2],
         }
     }
 
@@ -223,9 +216,14 @@ impl Call {
         }
     }
 
+    /// Datagrams that came to `party` before the answer that tells where they are from.
+    pub(crate) fn overtook_answer(&self, party: Party) -> u64 {
+        self.overtook[party as usize]
+    }
+
     /// Media packets of `party` that the network lost, as was asked for.
     pub(crate) fn lost_of(&self, party: Party) -> u64 {
-        self.loss.lost[party as usize]
+        self.loss.of(party)
     }
 
     /// The next ng command to send; one at a time.
@@ -325,6 +323,8 @@ impl Call {
 
     /// Trestle's answer reaches whoever offered.
     fn take_answer(&mut self, now: Instant, sdp: &str) {
+        self.overtook[Party::WhatsApp as usize] = self.meta.report().stream.strays;
+        self.overtook[Party::Phone as usize] = self.phone.report().strays;
         let (taken, step, refused) = match self.scene.direction {
             Direction::UserInitiated => {
                 (self.meta.accept(now, sdp), "WhatsApp has the answer", "WhatsApp refuses Trestle's answer")
@@ -449,15 +449,6 @@ impl Call {
         self.failure = Some(reason);
         self.requests.clear();
         self.request(json!({"command": "delete", "delete-delay": 0}), Stage::Over);
-    }
-}
-
-impl Loss {
-    fn takes(&mut self, party: Party, datagram: &[u8]) -> bool {
-        let media = matches!(Kind::of(datagram), Some(Kind::Rtp | Kind::Rtcp));
-        let takes = media && self.percent > 0 && self.rng.next_u32() % 100 < self.percent;
-        self.lost[party as usize] += u64::from(takes);
-        takes
     }
 }
 

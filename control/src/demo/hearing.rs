@@ -68,6 +68,8 @@ impl Hearing {
             Party::WhatsApp => (call.meta.report().stream, call.phone.packets_sent(), call.lost_of(Party::Phone)),
             Party::Phone => (call.phone.report().clone(), call.meta.packets_sent(), call.lost_of(Party::WhatsApp)),
         };
+        let strays = report.strays.saturating_sub(call.overtook_answer(listener));
+        let report = Report { strays, ..report };
         let (said, heard) = (said_to(call, listener), heard_by(call, listener));
         let speech = said.zip(heard.as_ref()).and_then(|(said, heard)| Speech::find(&said, heard));
         Self {

@@ -5,6 +5,7 @@ mod call;
 mod drive;
 mod files;
 mod hearing;
+mod loss;
 mod picture;
 mod scene;
 mod screen;

@@ -81,11 +81,10 @@ pub(crate) fn account(screen: &Screen, call: &Call) {
 }
 
 /// Milestones of `query` that are worth a word, in the order in which they usually come.
-const MILESTONES: [(&str, &str); 6] = [
+const MILESTONES: [(&str, &str); 5] = [
     ("FirstCheck", "check"),
     ("IceConnected", "ICE"),
     ("DtlsConnected", "DTLS"),
-    ("Latched", "latched"),
     ("FirstMediaIn", "first in"),
     ("FirstMediaOut", "first out"),
 ];

@@ -44,6 +44,8 @@ pub(super) enum Work {
     Apply(Box<Apply>),
     /// A `query`.
     Query { ticket: Ticket },
+    /// Something about the media of a call that stands. The session is as it will be.
+    Media { ticket: Ticket, session: Option<Box<Session>> },
     /// Our own look at whether media still flows.
     Check,
     /// The end.

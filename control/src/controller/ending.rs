@@ -128,7 +128,7 @@ impl Controller {
         self.ended(now, id, Cause::Failed, None, self.config.delete_delay);
         let ticket = match work {
             Some(Work::Apply(apply)) => Some(apply.ticket),
-            Some(Work::Query { ticket }) => Some(ticket),
+            Some(Work::Query { ticket } | Work::Media { ticket, .. }) => Some(ticket),
             Some(Work::Delete(delete)) => delete.ticket,
             Some(Work::Check) | None => None,
         };

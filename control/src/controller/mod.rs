@@ -16,6 +16,7 @@ mod call;
 mod counters;
 mod ending;
 mod feed;
+mod media;
 mod report;
 mod signal;
 mod statistics;
@@ -208,6 +209,9 @@ impl Controller {
                 self.answer(ticket, reply);
             }
             Op::Statistics => self.statistics(ticket),
+            Op::PlayDigit(play) => self.play_digit(ticket, &play),
+            Op::Block(block) => self.block(ticket, &block),
+            Op::Connect(connect) => self.connect(ticket, &connect),
         }
     }
 
@@ -221,6 +225,7 @@ impl Controller {
         match work {
             Work::Apply(apply) => self.applied(now, call_id, *apply, result),
             Work::Query { ticket } => self.queried(call_id, ticket, result),
+            Work::Media { ticket, session } => self.media_done(call_id, ticket, session, result),
             Work::Check => self.checked(now, call_id, result),
             Work::Delete(delete) => self.deleted(now, call_id, delete, result),
         }
@@ -237,7 +242,9 @@ impl Controller {
         self.counters.refused += 1;
         match work {
             Work::Apply(apply) => self.apply_refused(now, call_id, *apply),
-            Work::Query { ticket } => self.answer(ticket, Reply::error("Load limit exceeded")),
+            Work::Query { ticket } | Work::Media { ticket, .. } => {
+                self.answer(ticket, Reply::error("Load limit exceeded"));
+            }
             Work::Check => self.check_later(now, call_id, Duration::from_secs(1)),
             Work::Delete(delete) => self.delete_refused(now, call_id, delete),
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
+use trestle_core::plan::LegPlan;
 use trestle_core::report::{CallReport, Count, LegReport, Totals};
 use trestle_core::{
     CallId, Command, CommandError, Epoch, Event, EventKind, LegId, LegPorts, Reply as EngineReply, RequestId,
@@ -20,6 +21,7 @@ use crate::ng::bencode;
 mod ending;
 mod exchange;
 mod hostile;
+mod media;
 
 const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8\r\n";
@@ -51,6 +53,10 @@ struct Engine {
     /// Time since the last packet, in reports.
     last_media: Option<Duration>,
     applied: usize,
+    /// Each leg's latest plan, whatever the call.
+    plans: BTreeMap<LegId, LegPlan>,
+    /// Digits played.
+    played: Vec<(LegId, Digit, Duration, u8)>,
 }
 
 impl Engine {
@@ -63,7 +69,8 @@ impl Engine {
                 self.applied += 1;
                 let known = self.calls.entry(call).or_default();
                 let next_port = &mut self.next_port;
-                let ports = legs.into_iter().map(|(leg, _)| {
+                let ports = legs.into_iter().map(|(leg, plan)| {
+                    self.plans.insert(leg, plan);
                     let ports = *known.entry(leg).or_insert_with(|| {
                         *next_port += 2;
                         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -83,7 +90,10 @@ impl Engine {
                 Ok(EngineReply::Deleted(report))
             }
             Command::Query { call } => self.report(call).map(EngineReply::Report),
-            Command::PlayDigit { .. } => Err(CommandError::NoEvents),
+            Command::PlayDigit { leg, digit, duration, volume, .. } => {
+                self.played.push((leg, digit, duration, volume));
+                Ok(EngineReply::Done)
+            }
             Command::Totals => {
                 let calls = self.calls.len() as u64;
                 Ok(EngineReply::Totals(Box::new(Totals { calls, digits: 3, ..Totals::default() })))

@@ -102,6 +102,7 @@ impl<'a> Exchange<'a> {
         let (latch, media_address) = transport::latch(self.signal);
         let party = &mut self.session.parties[index];
         (party.latch, party.media_address) = (latch, media_address);
+        party.blocked.digits |= flags.block_dtmf;
         if flags.label.is_some() {
             party.label.clone_from(&flags.label);
         }
@@ -177,7 +178,7 @@ impl<'a> Exchange<'a> {
         description: Description,
     ) -> Result<Step, NegotiationError> {
         let parties = &self.session.parties;
-        let legs = [sender, receiver].map(|index| (parties[index].leg, parties[index].plan())).to_vec();
+        let legs = [sender, receiver].map(|index| (parties[index].leg, self.session.plan(&parties[index]))).to_vec();
         let Self { session, removed, warnings, .. } = self;
         Ok(Step { session, legs, removed, description, warnings })
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use trestle_core::plan::{DtlsRole, LatchPolicy, LegPlan, ReceiveFormat, SendFormat, Source};
+use trestle_core::plan::{DtlsRole, LatchPolicy, LegPlan, ReceiveFormat, SendFormat, Source, Withheld};
 use trestle_core::{InterfaceId, LegId};
 use trestle_srtp::Profile as Suite;
 use trestle_wire::{ClockRate, Pt};
@@ -10,6 +10,7 @@ use trestle_wire::{ClockRate, Pt};
 use super::description::Description;
 use super::remote::{Remote, Security};
 use super::secrets::Secrets;
+use super::standing::Blocked;
 use super::transport;
 use crate::op::flags::{ProfileName, Protocol};
 use crate::sdp::Format;
@@ -65,6 +66,8 @@ pub struct Party {
     pub(crate) receive: Vec<ReceiveFormat>,
     pub(crate) receive_events: Vec<(Pt, ClockRate)>,
     pub(crate) hears: Source,
+    /// What of its media the others do not get.
+    pub(crate) blocked: Blocked,
     pub(crate) tos: Option<u8>,
 }
 
@@ -108,6 +111,7 @@ impl Party {
             receive: Vec::new(),
             receive_events: Vec::new(),
             hears: Source::Nothing,
+            blocked: Blocked::default(),
             tos: None,
         }
     }
@@ -177,7 +181,7 @@ impl Party {
         self.tags.iter().any(|known| known == tag)
     }
 
-    /// The plan for its leg.
+    /// The plan for its leg, but for what is withheld from it: see [`super::Session`].
     pub(crate) fn plan(&self) -> LegPlan {
         LegPlan {
             interface: self.interface,
@@ -190,6 +194,7 @@ impl Party {
             receive: self.receive.clone(),
             receive_events: self.receive_events.clone(),
             hears: self.hears,
+            withheld: Withheld::default(),
             sending: self.remote.as_ref().is_none_or(Remote::listens),
             receiving: self.remote.as_ref().is_none_or(Remote::speaks),
             tos: self.tos,

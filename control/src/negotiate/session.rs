@@ -7,6 +7,7 @@ use trestle_core::plan::LegPlan;
 use super::description::Description;
 use super::exchange::Exchange;
 use super::party::Party;
+use super::standing::Blocked;
 use super::{Environment, NegotiationError};
 use crate::op::Signal;
 
@@ -15,6 +16,8 @@ use crate::op::Signal;
 pub struct Session {
     pub(super) parties: Vec<Party>,
     pub(super) next_leg: u16,
+    /// What is kept from everybody, of everybody.
+    pub(super) blocked: Blocked,
 }
 
 /// What an offer or an answer leads to.

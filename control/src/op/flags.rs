@@ -88,6 +88,10 @@ pub struct Flags {
     pub inject_dtmf: bool,
     /// Forget what was learnt of the parties' ICE and SRTP.
     pub reset: bool,
+    /// Digits of the sender are not passed on, as after `block DTMF`.
+    pub block_dtmf: bool,
+    /// Media verbs: the whole call, whoever is named.
+    pub all: bool,
     /// A to-tag not seen before is another party, not another name of the known one.
     pub new_branch: bool,
 

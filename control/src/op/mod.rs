@@ -3,6 +3,7 @@
 pub mod codec_spec;
 mod flag_string;
 pub mod flags;
+pub mod media;
 pub mod request;
 mod word_tables;
 pub mod words;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use codec_spec::{CodecList, CodecSpec};
 pub use flags::Flags;
+pub use media::{Block, Connect, PlayDigit, Subject, Whom};
 pub use request::{OpError, Request};
 
 /// Longest call-id, tag or label, in bytes. SIP sets no limit; real ones stay under 150.
@@ -45,11 +47,33 @@ pub enum Op {
     },
     /// `statistics`
     Statistics,
+    /// `play DTMF`
+    PlayDigit(PlayDigit),
+    /// `block DTMF`, `block media`, `silence media` and what undoes them.
+    Block(Block),
+    /// `connect`
+    Connect(Connect),
 }
 
 impl Op {
     /// Every operation's name.
-    pub const NAMES: [&str; 7] = ["ping", "offer", "answer", "delete", "query", "list", "statistics"];
+    pub const NAMES: [&str; 15] = [
+        "ping",
+        "offer",
+        "answer",
+        "delete",
+        "query",
+        "list",
+        "statistics",
+        "play DTMF",
+        "block DTMF",
+        "unblock DTMF",
+        "block media",
+        "unblock media",
+        "silence media",
+        "unsilence media",
+        "connect",
+    ];
 
     /// Its name in requests.
     pub fn name(&self) -> &'static str {
@@ -61,6 +85,16 @@ impl Op {
             Self::Query(_) => "query",
             Self::List { .. } => "list",
             Self::Statistics => "statistics",
+            Self::PlayDigit(_) => "play DTMF",
+            Self::Block(Block { subject, on, .. }) => match (subject, on) {
+                (Subject::Digits, true) => "block DTMF",
+                (Subject::Digits, false) => "unblock DTMF",
+                (Subject::Media, true) => "block media",
+                (Subject::Media, false) => "unblock media",
+                (Subject::Audio, true) => "silence media",
+                (Subject::Audio, false) => "unsilence media",
+            },
+            Self::Connect(_) => "connect",
         }
     }
 
@@ -70,6 +104,9 @@ impl Op {
             Self::Offer(signal) | Self::Answer(signal) => Some(&signal.call_id),
             Self::Delete(delete) => Some(&delete.call_id),
             Self::Query(query) => Some(&query.call_id),
+            Self::PlayDigit(play) => Some(&play.call_id),
+            Self::Block(block) => Some(&block.call_id),
+            Self::Connect(connect) => Some(&connect.call_id),
             Self::Ping | Self::List { .. } | Self::Statistics => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::media::{self, Subject};
 use super::{Delete, Flags, NAME_BYTES_MAX, Op, Query, SDP_BYTES_MAX, Signal, words};
 use crate::ng::{Dict, Value};
 
@@ -52,6 +53,18 @@ pub enum OpError {
     /// `list` with a negative limit.
     #[error("invalid limit, must be >= 0")]
     InvalidLimit,
+    /// `play DTMF` without a digit, or with something that is none.
+    #[error("Out of range 'code' specified")]
+    BadCode,
+    /// `play DTMF` that does not say who presses.
+    #[error("No participant party specified")]
+    NoParty,
+    /// `address` is no IP address.
+    #[error("Failed to parse network address")]
+    BadAddress,
+    /// `connect` with a party of another call.
+    #[error("to-call-id is another call; parties of one call can be connected")]
+    OtherCall,
 }
 
 impl Request {
@@ -87,6 +100,14 @@ impl Request {
                 Op::List { limit: usize::try_from(limit).map_err(|_| OpError::InvalidLimit)? }
             }
             b"statistics" => Op::Statistics,
+            b"play DTMF" => Op::PlayDigit(media::play_digit(dict, &flags)?),
+            b"block DTMF" => Op::Block(media::block(dict, &flags, Subject::Digits, true)?),
+            b"unblock DTMF" => Op::Block(media::block(dict, &flags, Subject::Digits, false)?),
+            b"block media" => Op::Block(media::block(dict, &flags, Subject::Media, true)?),
+            b"unblock media" => Op::Block(media::block(dict, &flags, Subject::Media, false)?),
+            b"silence media" => Op::Block(media::block(dict, &flags, Subject::Audio, true)?),
+            b"unsilence media" => Op::Block(media::block(dict, &flags, Subject::Audio, false)?),
+            b"connect" => Op::Connect(media::connect(dict)?),
             _ => return Err(OpError::UnknownCommand),
         };
         Ok(Self { op, warnings, verbose })
@@ -118,7 +139,7 @@ fn signal(dict: &Dict, flags: Flags, answer: bool) -> Result<Signal, OpError> {
 }
 
 /// A name; an empty one counts as absent.
-fn name(dict: &Dict, key: &'static str) -> Result<Option<String>, OpError> {
+pub(super) fn name(dict: &Dict, key: &'static str) -> Result<Option<String>, OpError> {
     let Some(value) = dict.get(key) else { return Ok(None) };
     let text = value.to_text().ok_or(OpError::NameNotText(key))?;
     if text.len() > NAME_BYTES_MAX {

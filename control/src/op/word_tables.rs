@@ -1,8 +1,22 @@
 //! Keys and flags that need no code: known, but without effect here.
 
 /// Keys that say which call, party or SDP is meant; [`super::request`] reads them.
-pub(super) const IDENTITY_KEYS: &[&str] =
-    &["command", "call-id", "from-tag", "to-tag", "via-branch", "sdp", "received-from", "limit"];
+pub(super) const IDENTITY_KEYS: &[&str] = &[
+    "command",
+    "call-id",
+    "from-tag",
+    "to-tag",
+    "to-call-id",
+    "via-branch",
+    "sdp",
+    "received-from",
+    "limit",
+    "code",
+    "digit",
+    "duration",
+    "volume",
+    "address",
+];
 
 /// Keys that every proxy sends and nobody misses.
 pub(super) const SILENT_KEYS: &[&str] = &["sip-message-type", "sip-code", "repacketize", "instance", "alias-key"];
@@ -27,6 +41,7 @@ pub(super) const KEYS_NOT_DONE: &[&str] = &[
     "moh",
     "osrtp",
     "outbound-peer",
+    "pause",
     "peer",
     "record-call",
     "recording-dir",
@@ -45,6 +60,7 @@ pub(super) const SILENT_WORDS: &[&str] = &[
     "allow-asymmetric-codecs",
     "asymmetric-codecs",
     "debug",
+    "directional",
     "force",
     "generate-rtcp",
     "no-redis-update",
@@ -60,16 +76,13 @@ pub(super) const SILENT_WORDS: &[&str] = &[
 
 /// Flags that ask for something that is not done.
 pub(super) const WORDS_NOT_DONE: &[&str] = &[
-    "all",
     "allow-no-codec-media",
     "allow-transcoding",
     "audio-player",
     "bidirectional",
-    "block-dtmf",
     "block-egress",
     "block-short",
     "detect-dtmf",
-    "directional",
     "discard-recording",
     "early-media",
     "egress",
@@ -116,8 +129,10 @@ pub(super) const PREFIXES: &[&str] = &[
 
 /// Flags that code acts on; for those written as `flag=yes`.
 const WORDS: &[&str] = &[
+    "all",
     "always-transcode",
     "asymmetric",
+    "block-dtmf",
     "fast",
     "fatal",
     "full-rtcp-attribute",

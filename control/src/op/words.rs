@@ -185,6 +185,8 @@ impl FlagReader {
             "single-codec" => flags.single_codec = true,
             "reuse-codecs" | "no-codec-renegotiation" => flags.reuse_codecs = true,
             "inject-dtmf" => flags.inject_dtmf = true,
+            "block-dtmf" => flags.block_dtmf = true,
+            "all" => flags.all = true,
             "reset" => flags.reset = true,
             "new-branch" => flags.new_branch = true,
             "trickle-ice" => flags.trickle_ice = true,

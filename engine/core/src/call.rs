@@ -70,9 +70,10 @@ impl Call {
         leg: LegId,
         digit: Digit,
         duration: Duration,
+        volume: u8,
     ) -> Result<(), CommandError> {
         let position = self.position(leg).ok_or(CommandError::UnknownLeg)?;
-        self.legs[position].play_digit(now, digit, duration)
+        self.legs[position].play_digit(now, digit, duration, volume)
     }
 
     /// Takes a datagram that arrived on a port of `leg`, and passes on what it carries to the legs that hear it.

@@ -46,6 +46,8 @@ pub enum Command {
         digit: Digit,
         /// How long; 100 ms if in doubt.
         duration: Duration,
+        /// Power in -dBm0, 0 to 63; 10 if in doubt.
+        volume: u8,
     },
     /// Reports the shard's counters.
     Totals,

@@ -37,6 +37,8 @@ pub struct LegPlan {
     pub receive_events: Vec<(Pt, ClockRate)>,
     /// Who this leg listens to.
     pub hears: Source,
+    /// What it does not get of that.
+    pub withheld: Withheld,
     /// False while the peer has put us on hold (`sendonly`, `inactive`): nothing but RTCP is sent to it.
     pub sending: bool,
     /// False while the peer said it will not send; its packets are then discarded.
@@ -53,6 +55,27 @@ pub enum Source {
     Nothing,
     /// Another leg of the same call.
     Leg(LegId),
+}
+
+/// What a leg does not get of the leg that it hears. The default: it gets everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Withheld {
+    /// Audio.
+    pub audio: Mute,
+    /// Digits. A digit that sounds when this becomes true still ends.
+    pub digits: bool,
+}
+
+/// What comes in the place of audio that is withheld. Whatever it is, SSRC and numbering go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mute {
+    /// None is withheld.
+    #[default]
+    Off,
+    /// Frames of silence, one per packet time, whether or not the source sends.
+    Silence,
+    /// No packets.
+    Nothing,
 }
 
 /// How media on a leg is secured, and where it comes from and goes to.

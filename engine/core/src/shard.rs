@@ -115,8 +115,8 @@ impl Shard {
             Command::Query { call } => {
                 self.slot_of(call).map(|slot| Reply::Report(Box::new(self.calls[slot].call.report(now))))
             }
-            Command::PlayDigit { call, leg, digit, duration } => self.slot_of(call).and_then(|slot| {
-                let played = self.calls[slot].call.play_digit(now, leg, digit, duration);
+            Command::PlayDigit { call, leg, digit, duration, volume } => self.slot_of(call).and_then(|slot| {
+                let played = self.calls[slot].call.play_digit(now, leg, digit, duration, volume);
                 self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
                 played.map(|()| Reply::Done)
             }),

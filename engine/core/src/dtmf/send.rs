@@ -25,8 +25,8 @@ const LIVE_MAX: Duration = Duration::from_secs(5);
 const END_PACKETS: u8 = 3;
 /// Longest duration that fits a packet.
 const SEGMENT_TICKS: u32 = 0xffff;
-/// Volume of digits that we play ourselves, in -dBm0.
-const PLAYED_VOLUME: u8 = 10;
+/// Lowest power that a packet can state, in -dBm0 (RFC 4733 2.3.3: six bits).
+const VOLUME_MAX: u8 = 63;
 
 /// The digits going to one leg's peer, one after the other.
 #[derive(Debug, Clone)]
@@ -111,10 +111,10 @@ impl EventSender {
         }
     }
 
-    /// Sends a digit of known duration, after those already there.
-    pub fn play(&mut self, now: Instant, digit: Digit, duration: Duration) {
+    /// Sends a digit of known duration, after those already there. `volume` is in -dBm0.
+    pub fn play(&mut self, now: Instant, digit: Digit, duration: Duration, volume: u8) {
         let duration = Some(duration.clamp(DIGIT_MIN, DIGIT_MAX));
-        self.queue(Press { queued_at: now, digit, volume: PLAYED_VOLUME, duration });
+        self.queue(Press { queued_at: now, digit, volume: volume.min(VOLUME_MAX), duration });
     }
 
     /// True while digits are being sent or wait: audio gives way to them.

@@ -24,7 +24,7 @@ use self::webrtc::{DtlsIdentity, WebRtcOutput};
 use crate::discard::Discards;
 use crate::dtmf::{EventReceiver, EventSender, EventUpdates};
 use crate::output::Outbox;
-use crate::plan::{Codec, Source, Transport};
+use crate::plan::{Codec, Mute, Source, Transport};
 use crate::report::{Count, LegReport, Totals};
 use crate::route::Transcoder;
 use crate::stream::{SsrcGate, StreamRx, StreamTx};
@@ -128,6 +128,7 @@ impl Leg {
         leg.events_out.set_clock(event_clock_of(&leg.plan));
         leg.timeline.reach(Milestone::Opened, now);
         leg.note_remote(now);
+        leg.mute(now);
         Ok(leg)
     }
 
@@ -143,7 +144,21 @@ impl Leg {
         self.tx.set_audio(now, pt, clock);
         self.events_out.set_clock(event_clock_of(&self.plan));
         self.note_remote(now);
+        self.mute(now);
         Ok(())
+    }
+
+    /// Makes the transcoder do what the plan says of audio that is withheld.
+    fn mute(&mut self, now: Instant) {
+        match (self.plan.withheld.audio, &self.plan.send) {
+            (Mute::Off, _) | (Mute::Silence, None) => {}
+            // Without frames of the source it makes silence; those that it holds are faded out.
+            (Mute::Silence, Some(format)) => {
+                let transcoder = self.transcoder.get_or_insert_with(|| Box::new(Transcoder::new(format)));
+                transcoder.start(now);
+            }
+            (Mute::Nothing, _) => self.stop_transcoder(),
+        }
     }
 
     pub(crate) fn id(&self) -> LegId {

@@ -11,7 +11,7 @@ use super::latch::Flow;
 use super::{Leg, Media, note_digit};
 use crate::dtmf::EventUpdate;
 use crate::output::Outbox;
-use crate::plan::SendFormat;
+use crate::plan::{Mute, SendFormat};
 use crate::route::{self, Transcoder};
 use crate::{CommandError, Discard, LegId, Milestone};
 
@@ -32,6 +32,11 @@ impl Leg {
         let Some(format) = self.plan.send.filter(|_| self.can_send()) else { return false };
         let source = source_key(from, media.header.ssrc);
         let rtp::Header { time, marker, .. } = media.header;
+        if self.plan.withheld.audio != Mute::Off {
+            // The numbers close up, so that nothing looks lost when the source is heard again.
+            self.tx.absorbed(source, media.seq);
+            return true;
+        }
         if !self.forwards(&format, media, payload) {
             let transcoder = self.transcoder.get_or_insert_with(|| Box::new(Transcoder::new(&format)));
             if let Err(reason) = transcoder.push(now, source, media.seq, time, media.codec, payload) {
@@ -80,6 +85,7 @@ impl Leg {
             return;
         }
         match *update {
+            EventUpdate::Started { .. } if self.plan.withheld.digits => {}
             EventUpdate::Started { digit, volume } => {
                 note_digit(&mut self.counters.digits_out, digit);
                 self.events_out.start(now, digit, volume);
@@ -89,12 +95,18 @@ impl Leg {
     }
 
     /// Sends one digit of our own.
-    pub(crate) fn play_digit(&mut self, now: Instant, digit: Digit, duration: Duration) -> Result<(), CommandError> {
+    pub(crate) fn play_digit(
+        &mut self,
+        now: Instant,
+        digit: Digit,
+        duration: Duration,
+        volume: u8,
+    ) -> Result<(), CommandError> {
         if !self.takes_events() {
             return Err(CommandError::NoEvents);
         }
         note_digit(&mut self.counters.digits_out, digit);
-        self.events_out.play(now, digit, duration);
+        self.events_out.play(now, digit, duration, volume);
         Ok(())
     }
 

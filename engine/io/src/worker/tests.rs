@@ -1,7 +1,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::{Events, Poll, Token, Waker};
-use trestle_core::plan::{Codec, LatchPolicy, OpusSettings, ReceiveFormat, RtpPeer, SendFormat, Source, Transport};
+use trestle_core::plan::{
+    Codec, LatchPolicy, OpusSettings, ReceiveFormat, RtpPeer, SendFormat, Source, Transport, Withheld,
+};
 use trestle_core::{CallId, CommandError, DtlsIdentity, LegId, LegPlan, Reply};
 use trestle_wire::{Pt, Ptime, Ssrc};
 
@@ -154,6 +156,7 @@ fn plan(peer: &Phone, hears: u16) -> LegPlan {
         receive: vec![ReceiveFormat { pt, codec: Codec::Pcmu }],
         receive_events: Vec::new(),
         hears: Source::Leg(LegId(hears)),
+        withheld: Withheld::default(),
         sending: true,
         receiving: true,
         tos: Some(184),

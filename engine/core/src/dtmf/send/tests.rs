@@ -45,7 +45,7 @@ fn forever(start: Instant) -> Instant {
 #[test]
 fn a_digit_grows_by_20_ms_and_ends_three_times() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
-    sender.play(start, digit('5'), ms(100));
+    sender.play(start, digit('5'), ms(100), 10);
     assert!(sender.is_active());
     run(&mut sender, start, forever(start), &mut log);
     assert_eq!(log, ["0 M5 160", "20 5 320", "40 5 480", "60 5 640", "80 5E 800", "100 5E 800", "120 5E 800"]);
@@ -55,7 +55,7 @@ fn a_digit_grows_by_20_ms_and_ends_three_times() {
 #[test]
 fn a_duration_between_two_packets_is_sent_as_it_is() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
-    sender.play(start, digit('5'), ms(45));
+    sender.play(start, digit('5'), ms(45), 10);
     run(&mut sender, start, forever(start), &mut log);
     assert_eq!(log, ["0 M5 160", "20 5 320", "40 5E 360", "60 5E 360", "80 5E 360"]);
 }
@@ -63,8 +63,8 @@ fn a_duration_between_two_packets_is_sent_as_it_is() {
 #[test]
 fn digits_are_40_ms_at_least_and_40_ms_apart() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
-    sender.play(start, digit('1'), ms(1));
-    sender.play(start, digit('1'), ms(1));
+    sender.play(start, digit('1'), ms(1), 10);
+    sender.play(start, digit('1'), ms(1), 10);
     run(&mut sender, start, forever(start), &mut log);
     assert_eq!(
         log,
@@ -106,7 +106,7 @@ fn a_live_digit_that_nobody_ends_ends_after_5_s() {
 #[test]
 fn a_live_digit_waits_for_the_one_before_and_keeps_its_length() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
-    sender.play(start, digit('1'), ms(60));
+    sender.play(start, digit('1'), ms(60), 10);
     sender.start(start + ms(10), digit('2'), 7);
     run(&mut sender, start, start + ms(30), &mut log);
     sender.end(start + ms(30), ms(50));
@@ -130,7 +130,7 @@ fn a_second_key_down_lets_the_first_one_up() {
 #[test]
 fn an_event_longer_than_16_bits_is_cut_into_segments() {
     let (mut sender, start) = (EventSender::default(), start());
-    sender.play(start, digit('9'), ms(9_000));
+    sender.play(start, digit('9'), ms(9_000), 10);
     let mut packets = Vec::new();
     while let Some(at) = sender.poll_timeout() {
         while let Some(packet) = sender.poll_packet(at) {
@@ -152,7 +152,7 @@ fn an_event_longer_than_16_bits_is_cut_into_segments() {
 #[test]
 fn a_late_timer_costs_packets_and_not_truth() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
-    sender.play(start, digit('5'), ms(200));
+    sender.play(start, digit('5'), ms(200), 10);
     drain(&mut sender, start, start, &mut log);
     drain(&mut sender, start, start + ms(105), &mut log);
     drain(&mut sender, start, start + ms(300), &mut log);
@@ -164,7 +164,7 @@ fn a_late_timer_costs_packets_and_not_truth() {
 fn the_event_clock_is_the_announced_one() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
     sender.set_clock(ClockRate::HZ_48000);
-    sender.play(start, digit('5'), ms(40));
+    sender.play(start, digit('5'), ms(40), 10);
     run(&mut sender, start, forever(start), &mut log);
     assert_eq!(log[..2], ["0 M5 960", "20 5E 1920"]);
 }
@@ -173,7 +173,7 @@ fn the_event_clock_is_the_announced_one() {
 fn no_more_digits_wait_than_the_limit() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
     for _ in 0..limits::DIGITS_MAX + 10 {
-        sender.play(start, digit('5'), ms(40));
+        sender.play(start, digit('5'), ms(40), 10);
     }
     assert_eq!(sender.dropped(), 10);
     run(&mut sender, start, forever(start), &mut log);
@@ -200,7 +200,7 @@ fn a_thousand_digits_arrive_once_each_through_20_percent_loss() {
     for n in 0..1_000 {
         let (key, length) = (Digit::from_event(random(16) as u8).unwrap(), ms(40 + random(25) * 20));
         pressed.push((key, length));
-        sender.play(now, key, length);
+        sender.play(now, key, length, 10);
         let sent_before = arrivals.len();
         while let Some(at) = sender.poll_timeout() {
             now = at;

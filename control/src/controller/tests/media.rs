@@ -1,0 +1,168 @@
+//! `play DTMF`, `block ...`, `silence ...`, `connect`.
+
+use trestle_core::plan::{Mute, Source, Withheld};
+
+use super::*;
+
+const WITH_EVENTS: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 41000 \
+                           RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+
+impl World {
+    /// Two phones that take telephone-events; a is labelled and at 192.0.2.1, b at 192.0.2.2.
+    fn talk_with_digits(&mut self, call_id: &str) {
+        self.sdp(&command("offer", call_id).with("sdp", WITH_EVENTS).with("from-tag", "a").with("label", "caller"));
+        let sdp = WITH_EVENTS.replace("192.0.2.1", "192.0.2.2");
+        self.sdp(&command("answer", call_id).with("sdp", sdp).with("from-tag", "a").with("to-tag", "b"));
+    }
+
+    /// WhatsApp (`wa`) calls a phone (`pbx`).
+    fn talk_with_whatsapp(&mut self, call_id: &str) {
+        self.sdp(&command("offer", call_id).with("sdp", META).with("from-tag", "wa").with("flags", "RTP/AVP"));
+        self.sdp(&command("answer", call_id).with("sdp", WITH_EVENTS).with("from-tag", "wa").with("to-tag", "pbx"));
+    }
+
+    /// What the party of leg `leg` does not get.
+    fn withheld(&self, leg: u16) -> Withheld {
+        self.engine.plans[&LegId(leg)].withheld
+    }
+}
+
+fn whole_call(audio: Mute, digits: bool) -> Withheld {
+    Withheld { audio, digits }
+}
+
+#[test]
+fn a_digit_goes_to_the_party_that_hears_the_one_that_presses() {
+    let mut world = World::new();
+    world.talk_with_digits("c");
+    for (who, name, sink) in
+        [("from-tag", "a", 1), ("from-tag", "b", 0), ("label", "caller", 1), ("address", "192.0.2.2", 0)]
+    {
+        world.done(
+            &command("play DTMF", "c").with(who, name).with("code", "5").with("duration", "160").with("volume", "-12"),
+        );
+        let played = world.engine.played.pop().expect("a digit");
+        assert_eq!(played, (LegId(sink), Digit::from_char('5').unwrap(), Duration::from_millis(160), 12), "{who}");
+    }
+}
+
+#[test]
+fn opensips_plays_with_both_tags_and_a_code_that_is_text() {
+    let mut world = World::new();
+    world.talk_with_digits("c");
+    let reply = world.send(
+        "9 d7:call-id1:c13:received-froml3:IP49:192.0.2.7e8:from-tag1:b6:to-tag1:a4:code1:*7:command9:play DTMFe",
+    );
+    assert_eq!(reply.as_deref(), Some("9 d6:result2:oke"));
+    assert_eq!(world.engine.played[0].1.to_char(), '*');
+}
+
+#[test]
+fn what_cannot_be_played_is_said_in_the_words_that_proxies_know() {
+    let mut world = World::new();
+    world.talk_with_digits("c");
+    world.talk("deaf");
+    let play = |call_id: &str| command("play DTMF", call_id).with("code", "1");
+    for (dict, reason) in [
+        (play("nobody").with("from-tag", "a"), "Unknown call-ID"),
+        (command("play DTMF", "").with("code", "1"), "No call-id in message"),
+        (play("c"), "No participant party specified"),
+        (play("c").with("from-tag", "x"), "From-tag given, but no such tag exists"),
+        (play("c").with("label", "x"), "No monologue matching the given label"),
+        (play("c").with("address", "x"), "Failed to parse network address"),
+        (play("c").with("address", "192.0.2.9"), "Failed to match address to any tag"),
+        (play("c").with("from-tag", "a").with("to-tag", "x"), "To-tag not found"),
+        (play("c").with("from-tag", "a").with("to-tag", "a"), "There is no sink media capable of DTMF playback"),
+        (play("deaf").with("from-tag", "a"), "There is no sink media capable of DTMF playback"),
+        (command("play DTMF", "c").with("from-tag", "a").with("code", "17"), "Out of range 'code' specified"),
+    ] {
+        assert_eq!(world.error(&dict), reason);
+    }
+    assert!(world.engine.played.is_empty());
+}
+
+#[test]
+fn blocking_one_party_withholds_it_from_the_other_only() {
+    let mut world = World::new();
+    world.talk_with_digits("c");
+    let table = [
+        ("block DTMF", "unblock DTMF", whole_call(Mute::Off, true)),
+        ("block media", "unblock media", whole_call(Mute::Nothing, true)),
+        ("silence media", "unsilence media", whole_call(Mute::Silence, false)),
+    ];
+    for (verb, undo, withheld) in table {
+        world.done(&command(verb, "c").with("from-tag", "a").with("flags", "directional"));
+        assert_eq!((world.withheld(0), world.withheld(1)), (Withheld::default(), withheld), "{verb}");
+        world.done(&command(undo, "c").with("label", "caller"));
+        assert_eq!((world.withheld(0), world.withheld(1)), (Withheld::default(), Withheld::default()), "{undo}");
+        world.done(&command(verb, "c"));
+        assert_eq!((world.withheld(0), world.withheld(1)), (withheld, withheld), "{verb} for all");
+        world.done(&command(verb, "c").with("from-tag", "b"));
+        world.done(&command(undo, "c").with("from-tag", "a").with("flags", "all"));
+        assert_eq!(
+            (world.withheld(0), world.withheld(1)),
+            (Withheld::default(), Withheld::default()),
+            "{undo} for all"
+        );
+    }
+}
+
+#[test]
+fn whatsapp_hears_silence_where_a_phone_hears_nothing() {
+    let mut world = World::new();
+    world.talk_with_whatsapp("c");
+    world.done(&command("block media", "c"));
+    assert_eq!(world.withheld(0), whole_call(Mute::Silence, true), "WhatsApp");
+    assert_eq!(world.withheld(1), whole_call(Mute::Nothing, true), "the phone");
+}
+
+#[test]
+fn a_block_outlives_a_reoffer_and_holds_for_parties_to_come() {
+    let mut world = World::new();
+    world.sdp(&offer("c"));
+    world.done(&command("silence media", "c"));
+    world.sdp(&answer("c"));
+    world.sdp(&offer("c").with("to-tag", "b"));
+    assert_eq!((world.withheld(0).audio, world.withheld(1).audio), (Mute::Silence, Mute::Silence));
+}
+
+#[test]
+fn the_flag_block_dtmf_in_an_offer_blocks_the_digits_of_its_sender() {
+    let mut world = World::new();
+    world.sdp(&offer("c").with("flags", "block-DTMF"));
+    world.sdp(&answer("c"));
+    assert_eq!((world.withheld(0).digits, world.withheld(1).digits), (false, true));
+}
+
+#[test]
+fn what_the_engine_refuses_is_not_remembered() {
+    let mut world = World::new();
+    world.talk("c");
+    world.engine.refuse = Some(CommandError::UnknownCall);
+    assert_eq!(world.error(&command("block media", "c")), "Unknown call-ID");
+    world.engine.refuse = None;
+    world.engine.full = true;
+    assert_eq!(world.error(&command("block media", "c")), "Load limit exceeded");
+    world.engine.full = false;
+    world.sdp(&answer("c"));
+    assert_eq!((world.withheld(0), world.withheld(1)), (Withheld::default(), Withheld::default()));
+}
+
+#[test]
+fn connect_makes_two_parties_hear_each_other_and_nobody_else() {
+    let mut world = World::new();
+    world.talk("c");
+    // A second callee of a, on a branch of its own.
+    world.sdp(&offer("c").with("via-branch", "2"));
+    let second = command("answer", "c").with("sdp", SDP).with("from-tag", "a").with("to-tag", "b2");
+    world.sdp(&second.with("via-branch", "2"));
+    let hears = |world: &World| [0, 1, 2].map(|leg| world.engine.plans[&LegId(leg)].hears);
+    let connect = |from: &str, to: &str| command("connect", "c").with("from-tag", from).with("to-tag", to);
+    world.done(&connect("a", "b"));
+    assert_eq!(hears(&world), [Source::Leg(LegId(1)), Source::Leg(LegId(0)), Source::Nothing]);
+    world.done(&connect("b2", "b"));
+    assert_eq!(hears(&world), [Source::Nothing, Source::Leg(LegId(2)), Source::Leg(LegId(1))]);
+    assert_eq!(world.error(&connect("x", "b")), "From-tag given, but no such tag exists");
+    assert_eq!(world.error(&connect("a", "x")), "To-tag not found");
+    assert_eq!(world.error(&connect("a", "a")), "from-tag and to-tag name the same party");
+}

@@ -50,7 +50,7 @@ fn opus_of_any_length_from_a_phone_becomes_20_ms_for_whatsapp() {
 #[test]
 fn lost_packets_are_filled_and_both_sides_get_a_frame_every_20_ms() {
     let mut world = World::new(24);
-    let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
+    calls::user_initiated(&mut world, calls::meta(), calls::phone());
     world.run_for_ms(1_000);
     for ip in ["31.13.65.60", "198.51.100.20"] {
         world.set_link(ip.parse().unwrap(), Link::CLEAN.losing(50));

@@ -78,8 +78,8 @@ impl Leg {
 
     /// The peer of the leg that this one hears has pressed or released a key.
     pub(crate) fn hear_digit(&mut self, now: Instant, update: &EventUpdate) {
-        if let Some(transcoder) = &mut self.transcoder {
-            transcoder.set_key_down(matches!(update, EventUpdate::Started { .. }));
+        if let (Some(transcoder), EventUpdate::Started { .. }) = (&mut self.transcoder, update) {
+            transcoder.key_pressed();
         }
         if !self.takes_events() {
             return;

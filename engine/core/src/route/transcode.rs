@@ -92,9 +92,9 @@ impl Transcoder {
         self.playout.start(now);
     }
 
-    /// The source has pressed or released a key: what is missing meanwhile is silence, and not counted as concealed.
-    pub fn set_key_down(&mut self, key_down: bool) {
-        self.key_down = key_down;
+    /// The source has pressed a key: until its next audio packet what is missing is silence, and not counted as concealed.
+    pub fn key_pressed(&mut self) {
+        self.key_down = true;
     }
 
     /// Makes no more frames until the next start or push.
@@ -119,6 +119,7 @@ impl Transcoder {
         if self.source.replace(source) != Some(source) {
             self.decoder = None;
         }
+        self.key_down = false;
         let duration_us = samples as i64 * US_PER_SAMPLE;
         self.playout.push(now, &Arrival { source, seq, time, codec, duration_us, payload })
     }

@@ -4,5 +4,7 @@
 mod bridge;
 mod control;
 mod dtmf;
+mod protocol;
 mod srtp;
 mod transcode;
+mod verbs;

@@ -1,0 +1,202 @@
+//! What is said of a call that stands: digits played, media blocked and silenced, parties connected.
+
+use serde_json::{Value, json};
+use trestle_peers::{Codec, Phone, PhoneOptions, Voice, ear};
+use trestle_tests::World;
+use trestle_tests::calls::{self, AGENT_HZ, CALLER_HZ, Call};
+
+fn say(world: &mut World, call: &Call, verb: &str, mut more: Value) -> Value {
+    let request = more.as_object_mut().expect("an object");
+    request.insert("command".into(), verb.into());
+    request.insert("call-id".into(), call.id.as_str().into());
+    world.ng(&more)
+}
+
+fn done(world: &mut World, call: &Call, verb: &str, more: Value) {
+    let reply = say(world, call, verb, more);
+    assert_eq!(reply, json!({"result": "ok"}), "{verb}");
+}
+
+/// A call from WhatsApp to a phone, called `meta` and `phone`, that has been talking for two seconds.
+fn talking(seed: u64, phone: PhoneOptions) -> (World, Call) {
+    let mut world = World::new(seed);
+    let call = calls::user_initiated(&mut world, calls::meta(), phone);
+    world.run_for_ms(2_000);
+    world.assert_audio_both_ways(&call);
+    (world, call)
+}
+
+fn opus_phone() -> PhoneOptions {
+    PhoneOptions { codecs: vec![Codec::Opus], ..calls::phone() }
+}
+
+/// Loudness of the last half second.
+fn level_dbov(heard: &[i16], sample_hz: u32) -> f64 {
+    ear::level_dbov(&heard[heard.len() - sample_hz as usize / 2..])
+}
+
+fn whatsapp_level(world: &mut World, call: &Call) -> f64 {
+    level_dbov(world.meta(call.meta).heard(), 16_000)
+}
+
+/// One SSRC, no number missing, and timestamps that keep wall time.
+fn assert_one_line(world: &mut World, call: &Call) {
+    let stream = world.meta(call.meta).report().stream;
+    assert_eq!((stream.ssrcs.len(), stream.lost, stream.ptime_violations), (1, 0, 0), "{stream:?}");
+    assert!(stream.max_drift_ms.abs() <= 40.0, "{} ms off the wall clock", stream.max_drift_ms);
+    assert!(stream.longest_gap.as_millis() <= 60, "nothing for {:?}", stream.longest_gap);
+}
+
+#[test]
+fn a_digit_that_is_played_for_the_agent_reaches_whatsapp_once() {
+    for phone in [calls::phone(), opus_phone()] {
+        let (mut world, call) = talking(71, phone);
+        done(&mut world, &call, "play DTMF", json!({"from-tag": "phone", "code": "5", "duration": 200, "volume": -12}));
+        done(&mut world, &call, "play DTMF", json!({"from-tag": "phone", "digit": "#"}));
+        world.run_for_ms(2_000);
+        let heard = world.meta(call.meta).report().stream.digits.clone();
+        let named: Vec<(char, f64)> = heard.iter().map(|digit| (digit.digit, digit.duration_ms)).collect();
+        assert_eq!(named, [('5', 200.0), ('#', 250.0)]);
+        assert!(world.phone(call.phone).report().digits.is_empty() && world.feed.is_empty());
+        world.assert_audio_both_ways(&call);
+    }
+}
+
+#[test]
+fn blocked_digits_are_reported_and_go_no_further() {
+    let (mut world, call) = talking(72, calls::phone());
+    done(&mut world, &call, "block DTMF", json!({"from-tag": "meta"}));
+    world.whatsapp_presses(&call, "123", 200);
+    world.phone_presses(&call, "4", 200);
+    done(&mut world, &call, "unblock DTMF", json!({}));
+    world.whatsapp_presses(&call, "5", 200);
+    world.run_for_ms(1_000);
+    assert_eq!(world.phone(call.phone).report().digits_heard(), "5");
+    assert_eq!(world.meta(call.meta).report().stream.digits_heard(), "4");
+    let told: Vec<u64> = world.feed.iter().map(|line| line["event"].as_u64().expect("a number")).collect();
+    assert_eq!(told, [1, 2, 3, 4, 5], "the application is told of all");
+    world.assert_audio_both_ways(&call);
+}
+
+#[test]
+fn a_digit_that_sounds_when_digits_are_blocked_still_ends() {
+    let (mut world, call) = talking(73, calls::phone());
+    world.meta(call.meta).press_for('7', std::time::Duration::from_millis(600));
+    world.run_for_ms(300);
+    done(&mut world, &call, "block DTMF", json!({"from-tag": "meta"}));
+    world.run_for_ms(2_000);
+    let heard = world.phone(call.phone).report().digits.clone();
+    assert_eq!(heard.len(), 1);
+    assert!(heard[0].ends > 0 && (heard[0].duration_ms - 600.0).abs() <= 20.0, "{heard:?}");
+}
+
+#[test]
+fn whatsapp_hears_silence_in_time_while_the_agent_is_silenced_or_blocked() {
+    // Transcoded and forwarded audio.
+    for phone in [calls::phone(), opus_phone()] {
+        for (verb, undo) in [("silence media", "unsilence media"), ("block media", "unblock media")] {
+            let (mut world, call) = talking(74, phone.clone());
+            done(&mut world, &call, verb, json!({"from-tag": "phone"}));
+            let before = world.meta(call.meta).packets_received();
+            world.run_for_ms(3_000);
+            let frames = world.meta(call.meta).packets_received() - before;
+            assert!((145..=155).contains(&frames), "{verb}: {frames} packets in 3 s");
+            let level = whatsapp_level(&mut world, &call);
+            assert!(level < -60.0, "{verb}: WhatsApp hears {level} dBov");
+            let heard = world.phone(call.phone).heard().to_vec();
+            calls::assert_hears("the phone", &heard, 8_000, CALLER_HZ);
+            done(&mut world, &call, undo, json!({"from-tag": "phone"}));
+            world.run_for_ms(3_000);
+            world.assert_audio_both_ways(&call);
+            assert_one_line(&mut world, &call);
+        }
+    }
+}
+
+#[test]
+fn silence_goes_on_when_the_silenced_side_stops_sending_altogether() {
+    let (mut world, call) = talking(75, calls::phone());
+    done(&mut world, &call, "silence media", json!({"label": "", "from-tag": "phone"}));
+    world.phone(call.phone).set_silent(true);
+    let before = world.meta(call.meta).packets_received();
+    world.run_for_ms(5_000);
+    let frames = world.meta(call.meta).packets_received() - before;
+    assert!((245..=255).contains(&frames), "{frames} packets in 5 s");
+    assert_one_line(&mut world, &call);
+}
+
+#[test]
+fn a_phone_gets_no_packets_while_whatsapp_is_blocked_and_silence_while_it_is_silenced() {
+    let (mut world, call) = talking(76, calls::phone());
+    done(&mut world, &call, "block media", json!({"from-tag": "meta"}));
+    world.run_for_ms(100);
+    let packets = world.phone(call.phone).report().packets;
+    world.whatsapp_presses(&call, "1", 200);
+    world.run_for_ms(2_000);
+    assert_eq!(world.phone(call.phone).report().packets, packets);
+    done(&mut world, &call, "unblock media", json!({"from-tag": "meta"}));
+    done(&mut world, &call, "silence media", json!({"from-tag": "meta"}));
+    world.run_for_ms(2_000);
+    world.whatsapp_presses(&call, "2", 200);
+    world.run_for_ms(1_000);
+    assert_eq!(world.phone(call.phone).report().digits_heard(), "2", "digits pass through silence");
+    let level = level_dbov(world.phone(call.phone).heard(), 8_000);
+    assert!(level < -60.0, "the phone hears {level} dBov");
+    done(&mut world, &call, "unsilence media", json!({"from-tag": "meta"}));
+    world.run_for_ms(3_000);
+    world.assert_audio_both_ways(&call);
+    let report = world.phone(call.phone).report();
+    assert_eq!((report.ssrcs.len(), report.lost), (1, 0), "{report:?}");
+}
+
+#[test]
+fn everybody_is_meant_where_nobody_is_named() {
+    let (mut world, call) = talking(77, calls::phone());
+    done(&mut world, &call, "silence media", json!({}));
+    world.run_for_ms(2_000);
+    let level = whatsapp_level(&mut world, &call);
+    let phone_level = level_dbov(world.phone(call.phone).heard(), 8_000);
+    assert!(level < -60.0 && phone_level < -60.0, "{level} and {phone_level} dBov");
+    done(&mut world, &call, "unsilence media", json!({"flags": ["all"]}));
+    world.run_for_ms(2_000);
+    world.assert_audio_both_ways(&call);
+}
+
+#[test]
+fn a_caller_is_connected_to_a_second_agent_and_the_first_hears_nothing_more() {
+    let (mut world, call) = talking(78, calls::phone());
+    let options = PhoneOptions {
+        voice: Voice::Tone { hz: 700.0, peak: 8_000 },
+        codecs: vec![Codec::Pcmu],
+        seed: 9,
+        ..PhoneOptions::new(calls::addr("198.51.100.30:34000"))
+    };
+    let second = Phone::new(world.now(), options);
+    let second = world.add_phone(second);
+    // The second agent is offered the first one's description, and so is another leg of the same call.
+    let now = world.now();
+    let said = world.phone(call.phone).offer();
+    let more = json!({"via-branch": "second", "codec": {"transcode": ["PCMU"]}});
+    let sdp = calls::offer_sdp(&mut world, &call.id, "phone", &said, more);
+    let answer = world.phone(second).answer(now, &sdp).unwrap_or_else(|e| panic!("{e:?} in\n{sdp}"));
+    let more = json!({"from-tag": "phone", "to-tag": "second", "via-branch": "second", "sdp": answer});
+    assert_eq!(say(&mut world, &call, "answer", more)["result"], "ok");
+
+    done(&mut world, &call, "connect", json!({"from-tag": "meta", "to-tag": "second"}));
+    world.run_for_ms(3_000);
+    let packets = world.phone(call.phone).report().packets;
+    world.run_for_ms(1_000);
+    assert_eq!(world.phone(call.phone).report().packets, packets, "the first agent is out of it");
+    let heard = world.phone(second).heard().to_vec();
+    calls::assert_hears("the second agent", &heard, 8_000, CALLER_HZ);
+    let heard = world.meta(call.meta).heard().to_vec();
+    calls::assert_hears("WhatsApp", &heard, 16_000, 700.0);
+    // And back.
+    done(&mut world, &call, "connect", json!({"from-tag": "phone", "to-tag": "meta"}));
+    world.run_for_ms(3_000);
+    world.assert_audio_both_ways(&call);
+    let heard = world.meta(call.meta).heard().to_vec();
+    calls::assert_hears("WhatsApp", &heard, 16_000, AGENT_HZ);
+    let stream = world.meta(call.meta).report().stream;
+    assert_eq!((stream.ssrcs.len(), stream.lost), (1, 0), "{stream:?}");
+}

@@ -190,7 +190,7 @@ impl Party {
             rtcp_mux: self.rtcp_mux,
             ssrc: self.secrets.ssrc,
             cname: self.secrets.cname.clone(),
-            send: self.send.clone(),
+            send: self.send,
             receive: self.receive.clone(),
             receive_events: self.receive_events.clone(),
             hears: self.hears,

@@ -22,8 +22,8 @@ const EAGER_RTO: Duration = Duration::from_millis(50);
 /// How long checks stay that eager; after it they back off to [`PATIENT_RTO`].
 const EAGER_FOR: Duration = Duration::from_secs(2);
 const PATIENT_RTO: Duration = Duration::from_secs(1);
-/// Checks before a pair is given up while connecting: 82 s, longer than anybody lets a phone ring. No more than 121: the
-/// agent doubles [`EAGER_RTO`] for each check in 128 bits of milliseconds before it caps it, and panics when they overflow.
+/// Checks before the agent gives a pair up while connecting; it is then made anew. No more than 121: the agent doubles
+/// [`EAGER_RTO`] for each check in 128 bits of milliseconds before it caps it, and panics when they overflow.
 const CONNECTING_CHECKS: usize = 120;
 
 /// Checks with USE-CANDIDATE that may be under way at once: at [`EAGER_RTO`] apart, enough for a round trip of 1.6 s.
@@ -40,6 +40,7 @@ const CONSENT_CHECKS: usize = 9;
 pub(super) struct Ice {
     agent: IceAgent,
     local: SocketAddr,
+    credentials: IceCredentials,
     remote: Option<WebRtcRemote>,
     /// Where we send media and DTLS. Set by the first nomination and kept while that pair lives: Meta's relay must not
     /// see the candidate switched in mid-call.
@@ -50,6 +51,8 @@ pub(super) struct Ice {
     /// [`IceOutput::Established`] is still to be said.
     announce: bool,
     checked: bool,
+    /// The agent has run out of checks before there was an answer; it is made anew.
+    gave_up: bool,
     patient_at: Option<Instant>,
 }
 
@@ -60,7 +63,7 @@ pub(super) enum IceOutput {
     Transmit { to: SocketAddr, len: usize },
     /// The pair is nominated and the nomination is answered: DTLS may start.
     Established,
-    /// Consent is lost.
+    /// Consent is lost, or never came back.
     Disconnected,
 }
 
@@ -70,12 +73,14 @@ impl Ice {
         Ok(Self {
             agent: new_agent(local, credentials)?,
             local,
+            credentials: credentials.clone(),
             remote: None,
             selected: None,
             nominating: ArrayVec::new(),
             established: false,
             announce: false,
             checked: false,
+            gave_up: false,
             patient_at: None,
         })
     }
@@ -89,24 +94,37 @@ impl Ice {
         remote: &WebRtcRemote,
     ) -> Result<(), CommandError> {
         if self.remote.as_ref().is_some_and(|known| known.credentials == remote.credentials) {
+            // The call is being signalled again; that is when a peer that has ignored us so far becomes ready.
+            self.be_eager(now);
             return Ok(());
         }
-        let candidates = usable_candidates(self.local, remote);
-        let mut agent = match self.remote {
-            None => std::mem::replace(&mut self.agent, new_agent(self.local, credentials)?),
-            Some(_) => new_agent(self.local, credentials)?,
-        };
-        agent.set_controlling(remote.controlling);
+        self.credentials = credentials.clone();
+        if self.remote.replace(remote.clone()).is_some() {
+            self.agent = new_agent(self.local, credentials)?;
+        }
+        self.begin_checks(remote);
+        self.be_eager(now);
+        self.agent.handle_timeout(now);
+        Ok(())
+    }
+
+    fn begin_checks(&mut self, remote: &WebRtcRemote) {
+        self.agent.set_controlling(remote.controlling);
         let IceCredentials { ufrag, pwd } = remote.credentials.clone();
-        agent.set_remote_credentials(IceCreds { ufrag, pass: pwd });
-        candidates.into_iter().for_each(|candidate| agent.add_remote_candidate(candidate));
-        self.agent = agent;
-        self.remote = Some(remote.clone());
+        self.agent.set_remote_credentials(IceCreds { ufrag, pass: pwd });
+        usable_candidates(self.local, remote)
+            .into_iter()
+            .for_each(|candidate| self.agent.add_remote_candidate(candidate));
         self.nominating.clear();
         self.established = false;
-        self.patient_at = Some(now + EAGER_FOR);
-        self.handle_timeout(now);
-        Ok(())
+        self.gave_up = false;
+    }
+
+    fn be_eager(&mut self, now: Instant) {
+        if !self.established {
+            self.agent.set_max_stun_rto(EAGER_RTO);
+            self.patient_at = Some(now + EAGER_FOR);
+        }
     }
 
     /// Takes a STUN message. Only one with our credentials and a valid MESSAGE-INTEGRITY has any effect.
@@ -132,6 +150,15 @@ impl Ice {
                 self.agent.set_max_stun_rto(PATIENT_RTO);
             }
         }
+        if self.gave_up
+            && let Some(remote) = self.remote.clone()
+            && let Ok(agent) = new_agent(self.local, &self.credentials)
+        {
+            // A phone may ring for longer than the agent cares to check; the controller ends the call, not we.
+            self.agent = agent;
+            self.agent.set_max_stun_rto(PATIENT_RTO);
+            self.begin_checks(&remote);
+        }
         self.agent.handle_timeout(now);
     }
 
@@ -145,7 +172,10 @@ impl Ice {
             match event {
                 IceAgentEvent::NominatedSend { destination, .. } => self.nominated(destination),
                 IceAgentEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                    return Some(IceOutput::Disconnected);
+                    if self.established {
+                        return Some(IceOutput::Disconnected);
+                    }
+                    self.gave_up = true;
                 }
                 IceAgentEvent::IceConnectionStateChange(_)
                 | IceAgentEvent::IceRestart(_)

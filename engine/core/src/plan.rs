@@ -197,6 +197,17 @@ pub enum Codec {
     Opus,
 }
 
+impl std::fmt::Display for Codec {
+    /// The encoding name of SDP.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+            Self::Opus => "opus",
+        })
+    }
+}
+
 impl Codec {
     /// RTP clock rate.
     pub fn clock(self) -> ClockRate {

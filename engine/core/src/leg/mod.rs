@@ -337,7 +337,7 @@ impl Leg {
                     None => "forwarded".to_owned(),
                     Some(transcoder) => format!("transcoded, missing frames held {} ms", transcoder.hold().as_millis()),
                 };
-                format!("{:?} pt {} {way}", format.codec, format.pt.get())
+                format!("{} pt {} {way}", format.codec, format.pt.get())
             }
         };
         format!("{transport}, {hears}, {sends}")

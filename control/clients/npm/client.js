@@ -1,0 +1,164 @@
+// Requests over UDP: one socket, any number of requests at a time.
+
+import { randomBytes } from "node:crypto";
+import { createSocket } from "node:dgram";
+import { lookup } from "node:dns/promises";
+
+import { NoReply, TrestleError, refusal } from "./errors.js";
+
+function logWarning(request, warning) {
+  console.warn(`trestle: ${request.command} ${request["call-id"] ?? ""}: ${warning}`);
+}
+
+export class Client {
+  // Unlike those of any other client on the same address and port in the minute that Trestle remembers them.
+  #prefix = randomBytes(6).toString("hex");
+  #requests = 0;
+  #pending = new Map();
+  #socket;
+  #timeoutMs;
+  #tries;
+  #onWarning;
+  #closed = false;
+
+  constructor(socket, { timeoutMs, tries, onWarning }) {
+    this.#socket = socket;
+    this.#timeoutMs = timeoutMs;
+    this.#tries = tries;
+    this.#onWarning = onWarning;
+    socket.on("message", (datagram) => this.#received(datagram));
+    // A closed port: Trestle may be starting, and the request will be sent again.
+    socket.on("error", () => {});
+  }
+
+  static async open({
+    host = "127.0.0.1",
+    port = 2223,
+    timeoutMs = 1000,
+    tries = 5,
+    onWarning = logWarning,
+  } = {}) {
+    const { address, family } = await lookup(host);
+    const socket = createSocket(family === 6 ? "udp6" : "udp4");
+    // Connected, so that nobody else can answer.
+    await new Promise((done, failed) => {
+      socket.once("error", failed);
+      socket.connect(port, address, () => {
+        socket.off("error", failed);
+        done();
+      });
+    });
+    return new Client(socket, { timeoutMs, tries, onWarning });
+  }
+
+  close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#socket.close();
+    for (const { fail } of this.#pending.values()) fail(new NoReply("the client was closed"));
+  }
+
+  async ping() {
+    await this.request({ command: "ping" });
+  }
+
+  offer(keys) {
+    return this.request({ command: "offer", ...keys });
+  }
+
+  answer(keys) {
+    return this.request({ command: "answer", ...keys });
+  }
+
+  delete(callId, keys = {}) {
+    return this.request({ command: "delete", "call-id": callId, ...keys });
+  }
+
+  query(callId, keys = {}) {
+    return this.request({ command: "query", "call-id": callId, ...keys });
+  }
+
+  async list(limit) {
+    return (await this.request({ command: "list", limit })).calls;
+  }
+
+  async statistics() {
+    return (await this.request({ command: "statistics" })).statistics;
+  }
+
+  async playDtmf(callId, keys) {
+    await this.request({ command: "play DTMF", "call-id": callId, ...keys });
+  }
+
+  async blockDtmf(callId, whom = {}) {
+    await this.request({ command: "block DTMF", "call-id": callId, ...whom });
+  }
+
+  async unblockDtmf(callId, whom = {}) {
+    await this.request({ command: "unblock DTMF", "call-id": callId, ...whom });
+  }
+
+  async blockMedia(callId, whom = {}) {
+    await this.request({ command: "block media", "call-id": callId, ...whom });
+  }
+
+  async unblockMedia(callId, whom = {}) {
+    await this.request({ command: "unblock media", "call-id": callId, ...whom });
+  }
+
+  async silenceMedia(callId, whom = {}) {
+    await this.request({ command: "silence media", "call-id": callId, ...whom });
+  }
+
+  async unsilenceMedia(callId, whom = {}) {
+    await this.request({ command: "unsilence media", "call-id": callId, ...whom });
+  }
+
+  async connect(callId, tags) {
+    await this.request({ command: "connect", "call-id": callId, ...tags });
+  }
+
+  async request(request) {
+    const reply = await this.#exchange(JSON.stringify(request));
+    for (const warning of reply.warnings ?? []) this.#onWarning(request, warning);
+    if (reply.result === "ok" || reply.result === "pong") return reply;
+    throw refusal(request.command, reply);
+  }
+
+  #exchange(body) {
+    if (this.#closed) return Promise.reject(new NoReply("the client is closed"));
+    const cookie = `${this.#prefix}_${++this.#requests}`;
+    let timer;
+    return new Promise((done, fail) => {
+      this.#pending.set(cookie, { done, fail });
+      const send = (triesLeft) => {
+        if (triesLeft === 0) {
+          fail(new NoReply(`no reply to ${this.#tries} tries in ${(this.#tries * this.#timeoutMs) / 1000} s`));
+          return;
+        }
+        this.#socket.send(`${cookie} ${body}`, (error) => {
+          if (error?.code === "EMSGSIZE") fail(new TrestleError(`${error}`));
+        });
+        timer = setTimeout(send, this.#timeoutMs, triesLeft - 1);
+      };
+      send(this.#tries);
+    }).finally(() => {
+      clearTimeout(timer);
+      this.#pending.delete(cookie);
+    });
+  }
+
+  #received(datagram) {
+    const space = datagram.indexOf(0x20);
+    // A second reply, to a request that was sent again, has no taker.
+    const waiting = this.#pending.get(datagram.subarray(0, space).toString());
+    if (!waiting) return;
+    try {
+      const reply = JSON.parse(datagram.subarray(space + 1).toString());
+      if (reply === null || typeof reply !== "object") throw new SyntaxError("no object");
+      waiting.done(reply);
+    } catch (error) {
+      waiting.fail(new TrestleError(`the reply is not JSON: ${error.message}`));
+    }
+  }
+}

@@ -1,0 +1,3 @@
+export { Client } from "./client.js";
+export { DigitFeed } from "./digits.js";
+export { NoCapacity, NoReply, Refused, TrestleError, UnknownCall } from "./errors.js";

@@ -1,0 +1,395 @@
+// Written from control/schema/ng.schema.json by control/schema/write_types.py; do not edit.
+
+/** A member of `flags` that is acted on. Which message it belongs in, and what it does: docs/FLAGS.md. */
+export type Word =
+  | "all"
+  | "always-transcode"
+  | "asymmetric"
+  | "block-DTMF"
+  | "fast"
+  | "fatal"
+  | "full-rtcp-attribute"
+  | "generate-mid"
+  | "inject-DTMF"
+  | "loop-protect"
+  | "media-handover"
+  | "new-branch"
+  | "no-codec-renegotiation"
+  | "no-rtcp-attribute"
+  | "original-sendrecv"
+  | "pad-crypto"
+  | "reject-ICE"
+  | "reset"
+  | "reuse-codecs"
+  | "single-codec"
+  | "SIP-source-address"
+  | "strict-source"
+  | "symmetric"
+  | "to-tag"
+  | "trickle-ICE"
+  | "trust-address"
+  | "verbose"
+  | "WebRTC"
+
+export type Protocol =
+  | "RTP/AVP"
+  | "RTP/AVPF"
+  | "RTP/SAVP"
+  | "RTP/SAVPF"
+  | "UDP/TLS/RTP/SAVP"
+  | "UDP/TLS/RTP/SAVPF"
+
+export interface Ping {
+  command: "ping";
+}
+
+/** Codecs as `opus/48000/2`, `PCMA`, or `all`. */
+export interface Codec {
+  strip?: string[];
+  except?: string[];
+  offer?: string[];
+  transcode?: string[];
+  mask?: string[];
+  consume?: string[];
+  accept?: string[];
+  ignore?: string[];
+  set?: string[];
+}
+
+/** What `offer` and `answer` can say about the SDP that is given back and about the legs. */
+export interface Options {
+  /** Whose rules apply to the receiver of the SDP given back. Found from the SDP and the other keys if not said. */
+  profile?: "whatsapp" | "sip" | "webrtc";
+  /** Of the SDP given back. `accept` (answers): hand on the answerer's change. */
+  "transport-protocol"?: Protocol | "accept";
+  /** In the SDP given back. */
+  ICE?: "default" | "remove" | "force" | "force-relay" | "optional" | "trickle";
+  /** Off, or which role is preferred. */
+  DTLS?: "off" | "no" | "disable" | "passive" | "active";
+  /** Hash of our fingerprint; `sha-256` if not said. */
+  "DTLS-fingerprint"?: string;
+  /** `off`, `prefer`, `nonew`, `pad`, `lifetime`, `static`, `no-SUITE`, `only-SUITE`, `order:SUITE;SUITE`, `offerer_pref:SUITE;SUITE`. */
+  SDES?: string[];
+  "rtcp-mux"?: ("offer" | "require" | "demux" | "accept" | "reject")[];
+  bundle?: ("accept" | "offer" | "require" | "strict" | "reject")[];
+  replace?: ("origin" | "origin-full" | "session-name" | "username" | "SDP-version" | "force-increment-sdp-ver" | "zero-address" | "session-connection")[];
+  /** Codecs as `opus/48000/2`, `PCMA`, or `all`. */
+  codec?: Codec;
+  /** Packet time towards the receiver, ms. */
+  ptime?: number;
+  /** Packet time towards the sender, ms. */
+  "ptime-reverse"?: number;
+  /** Logical interfaces: towards the sender, towards the receiver. */
+  direction?: string[];
+  /** One logical interface for both. */
+  interface?: string;
+  "from-interface"?: string;
+  "to-interface"?: string;
+  /** Of the SDP given back. */
+  "address-family"?: "IP4" | "IP6";
+  /** Where the sender's media comes from, whatever its SDP says. */
+  "media-address"?: string;
+  /** Where the signalling came from; used with the flag `SIP-source-address`. */
+  "received-from"?: string | string[];
+  "endpoint-learning"?: "delayed" | "immediate" | "heuristic" | "off";
+  /** A name for the sender, for `query` and the digit feed. */
+  label?: string;
+  /** A name for the receiver. */
+  "to-label"?: string;
+  /** DSCP byte of the call; negative: as it is. */
+  TOS?: number;
+  /** Tells forks and retries of one request apart. */
+  "via-branch"?: string;
+  /** `load limit`: a full Trestle may say so in `result`. */
+  supports?: "load limit"[];
+  /** Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`. */
+  flags?: (Word | (string & {}))[];
+  /** All options and flags in one string. */
+  "rtpp-flags"?: string;
+}
+
+/** One party's offer goes in, the offer for the other party comes back. Opens the call, or changes it. */
+export interface Offer extends Options {
+  command: "offer";
+  "call-id": string;
+  /** Whose SDP this is. */
+  "from-tag": string;
+  /** Who receives it, if known (re-offers). */
+  "to-tag"?: string;
+  /** A session description (RFC 8866), lines ended by CR LF. */
+  sdp: string;
+}
+
+/** The other party's answer goes in, the answer for the party that offered comes back. May come more than once. */
+export interface Answer extends Options {
+  command: "answer";
+  "call-id": string;
+  /** Who offered. */
+  "from-tag": string;
+  /** Whose SDP this is. */
+  "to-tag": string;
+  /** A session description (RFC 8866), lines ended by CR LF. */
+  sdp: string;
+}
+
+export interface Query {
+  command: "query";
+  "call-id": string;
+  /** Checked; a tag that the call does not have earns a warning. */
+  "from-tag"?: string;
+  "to-tag"?: string;
+  /** `verbose`: everything, even if the reply grows beyond 1,200 bytes. */
+  flags?: (Word | (string & {}))[];
+}
+
+export interface List {
+  command: "list";
+  /** 32 if not said. */
+  limit?: number;
+}
+
+export interface Statistics {
+  command: "statistics";
+}
+
+/** Presses a key for one party; the other hears it. Needs `label`, `address` or `from-tag`. */
+export interface PlayDtmf {
+  command: "play DTMF";
+  "call-id": string;
+  /** Who seems to press it. */
+  "from-tag"?: string;
+  /** The same by label. */
+  label?: string;
+  /** The same by the media address of its SDP. */
+  address?: string;
+  /** Only this party hears it. */
+  "to-tag"?: string;
+  /** The key as its name (`5`, `*`, `#`, `A`) or as the number of its event (10 is `*`). */
+  code?: string | number;
+  /** Another spelling of `code`. */
+  digit?: string | number;
+  /** ms, 100 to 5,000; 250 if not said. */
+  duration?: number;
+  /** -dBm0, with or without the minus; 8 if not said. */
+  volume?: number;
+  /** Not done; a warning says so. */
+  pause?: number;
+  /** Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`. */
+  flags?: (Word | (string & {}))[];
+}
+
+/** `block` keeps the digits, or audio and digits, of a party from the others; `silence` puts silence in the place of its audio. Without a party, or with the flag `all`: of everybody. */
+export interface Block {
+  command: "block DTMF" | "unblock DTMF" | "block media" | "unblock media" | "silence media" | "unsilence media";
+  "call-id": string;
+  /** Whose media. */
+  "from-tag"?: string;
+  /** The same by label. */
+  label?: string;
+  /** The same by the media address of its SDP. */
+  address?: string;
+  /** Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`. */
+  flags?: (Word | (string & {}))[];
+}
+
+/** Two parties of a call hear each other, and nobody else. No SDP changes. */
+export interface Connect {
+  command: "connect";
+  "call-id": string;
+  "from-tag": string;
+  "to-tag": string;
+  /** The same call, if said. */
+  "to-call-id"?: string;
+  /** Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`. */
+  flags?: (Word | (string & {}))[];
+}
+
+/** Ends the call at once. */
+export interface Delete {
+  command: "delete";
+  "call-id": string;
+  /** The call must have this party. */
+  "from-tag"?: string;
+  /** Looked at with the flag `to-tag` only. */
+  "to-tag"?: string;
+  /** Ends this branch only, if there are several. */
+  "via-branch"?: string;
+  /** How long it is still known to `query` and `list`, s; 30 if not said. */
+  "delete-delay"?: number;
+  /** `fast`: no report. `fatal`: an unknown call is an error. `verbose`: a long report. */
+  flags?: (Word | (string & {}))[];
+}
+
+export interface PingReply {
+  result: "pong";
+  /** What was not understood, or not done. JSON callers only. */
+  warnings?: string[];
+}
+
+export interface SdpReply {
+  /** For the other party, unchanged. */
+  sdp: string;
+  /** What was not understood, or not done. JSON callers only. */
+  warnings?: string[];
+  result: "ok";
+}
+
+/** Where we send to; missing while not known. */
+export interface Endpoint {
+  family: "IPv4" | "IPv6";
+  address: string;
+  port: number;
+}
+
+export interface Stats {
+  packets: number;
+  /** Of UDP payload. */
+  bytes: number;
+  /** Datagrams that should not have come. */
+  errors: number;
+}
+
+export interface Stream {
+  /** Our RTP port. Left out, as `endpoint` is, when room is short. */
+  "local port"?: number;
+  /** Where we send to; missing while not known. */
+  endpoint?: Endpoint;
+  /** Of the stream received. */
+  SSRC?: number;
+  /** Received. */
+  stats: Stats;
+  /** Sent. */
+  stats_out: Stats;
+}
+
+export interface Media {
+  index: 1;
+  type: "audio";
+  protocol: Protocol;
+  streams: Stream[];
+}
+
+/** With the flag `verbose` only. */
+export interface Leg {
+  /** One line for people. */
+  description: string;
+  /** Milestones since the call was opened. */
+  "timeline ms": Record<string, number>;
+  /** Of everything sent to this party. */
+  "local SSRC": number;
+  /** Of the stream received (RFC 3550). */
+  "packets lost": number;
+  "jitter us": number;
+  /** How long a missing frame is waited for, on the way to this party. */
+  "hold ms": number;
+  "concealed frames": number;
+  /** Keys pressed by this party. */
+  "digits in": string;
+  /** Keys sent to it. */
+  "digits out": string;
+  /** Datagrams that went no further, by reason. */
+  discards: Record<string, number>;
+  "round-trip time us"?: number;
+  "remote loss percent"?: number;
+}
+
+export interface Party {
+  tag: string;
+  label?: string;
+  medias?: Media[];
+  /** With the flag `verbose` only. */
+  leg?: Leg;
+}
+
+/** What all legs received. */
+export interface CallTotals {
+  RTP: Stats;
+  RTCP: Stats;
+}
+
+export interface CallReply {
+  /** Unix time of the first offer, s. */
+  created: number;
+  /** By tag. Missing if there is no room in 1,200 bytes. */
+  tags?: Record<string, Party>;
+  /** What all legs received. */
+  totals: CallTotals;
+  /** What was not understood, or not done. JSON callers only. */
+  warnings?: string[];
+  result: "ok";
+}
+
+export interface ListReply {
+  /** Call-ids, the oldest first. */
+  calls: string[];
+  /** What was not understood, or not done. JSON callers only. */
+  warnings?: string[];
+  result: "ok";
+}
+
+/** Counters since the start. */
+export interface Counters {
+  currentstatistics: Record<string, number>;
+  totalstatistics: Record<string, number>;
+  /** Requests by verb, `errors`, `retransmits`. */
+  controlstatistics: Record<string, number>;
+  /** Datagrams that went no further, by reason. */
+  discards: Record<string, number>;
+}
+
+export interface StatisticsReply {
+  /** Counters since the start. */
+  statistics: Counters;
+  /** What was not understood, or not done. JSON callers only. */
+  warnings?: string[];
+  result: "ok";
+}
+
+export interface DoneReply {
+  /** What was not understood, or not done. JSON callers only. */
+  warnings?: string[];
+  result: "ok";
+}
+
+/** The report is missing with the flag `fast`, and where there was no such call. */
+export interface DeleteReply {
+  /** There was no such call. */
+  warning?: string;
+  created?: number;
+  tags?: Record<string, Party>;
+  /** What all legs received. */
+  totals?: CallTotals;
+  /** What was not understood, or not done. JSON callers only. */
+  warnings?: string[];
+  result: "ok";
+}
+
+/** The part of `error-reason` before a colon never changes; the rest is for people. `load limit` comes only to callers that support it; with it, as with `Ran out of ports` and `Parallel session limit reached`, another node may be tried. */
+export interface Refusal {
+  result: "error" | "load limit";
+  "error-reason"?: string;
+  message?: string;
+  /** What was not understood, or not done. JSON callers only. */
+  warnings?: string[];
+}
+
+/** One datagram of the digit feed (`dtmf-log-dest`): a key was pressed and released. */
+export interface DigitLine {
+  callid: string;
+  /** Who pressed it. */
+  source_tag: string;
+  /** The label of that party, or empty. */
+  source_label: string;
+  /** All parties. */
+  tags: string[];
+  type: "DTMF";
+  /** Unix time, s. */
+  timestamp: number;
+  source_ip: string;
+  /** 0 to 9, 10 is `*`, 11 is `#`, 12 to 15 are A to D (RFC 4733). */
+  event: number;
+  /** ms */
+  duration: number;
+  /** -dBm0 */
+  volume: number;
+}

@@ -1,0 +1,165 @@
+// The client against a running Trestle.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { test } from "node:test";
+
+import { Client, DigitFeed, NoCapacity, NoReply, Refused, UnknownCall } from "../index.js";
+import { mediaPort, sdp, start, udp } from "./server.js";
+
+async function connect(t, flags = [], options = {}) {
+  const client = await Client.open({ ...(await start(t, ...flags)), ...options });
+  t.after(() => client.close());
+  return client;
+}
+
+/** Returns the ports for the answering and the offering party. */
+async function makeCall(client, callId, options = {}) {
+  const offered = await client.offer({ "call-id": callId, "from-tag": "a", sdp: sdp(4000), ...options });
+  const answered = await client.answer({ "call-id": callId, "from-tag": "a", "to-tag": "b", sdp: sdp(4002) });
+  return [mediaPort(offered.sdp), mediaPort(answered.sdp)];
+}
+
+test("a call from offer to delete", async (t) => {
+  const warnings = [];
+  const client = await connect(t, [], { onWarning: (_, warning) => warnings.push(warning) });
+  await client.ping();
+  const ports = await makeCall(client, "c1", { label: "caller", "transport-protocol": "RTP/AVP", ICE: "remove" });
+  assert.deepEqual(await client.list(), ["c1"]);
+  const { tags } = await client.query("c1", { flags: ["verbose"] });
+  assert.deepEqual(["b", "a"].map((tag) => tags[tag].medias[0].streams[0]["local port"]), ports);
+  assert.equal(tags.a.label, "caller");
+  assert.equal((await client.statistics()).currentstatistics.sessionsown, 1);
+  const deleted = await client.delete("c1", { "from-tag": "a", "delete-delay": 0 });
+  assert.equal(deleted.totals.RTP.packets, 0);
+  assert.deepEqual(await client.list(), []);
+  assert.deepEqual(warnings, []);
+});
+
+test("requests at the same time get each its own reply", async (t) => {
+  const client = await connect(t);
+  const ids = Array.from({ length: 20 }, (_, n) => `c${n}`);
+  await Promise.all(ids.map((id) => makeCall(client, id)));
+  assert.deepEqual((await client.list(50)).sort(), ids.sort());
+});
+
+test("refusals are typed and carry the reason", async (t) => {
+  const client = await connect(t);
+  await assert.rejects(client.query("nobody"), (error) => {
+    assert.ok(error instanceof UnknownCall && error instanceof Refused);
+    assert.equal(error.reason, "Unknown call-id");
+    return true;
+  });
+  const rubbish = client.offer({ "call-id": "c1", "from-tag": "a", sdp: "v=0\r\nrubbish\r\n" });
+  await assert.rejects(rubbish, (error) => error instanceof Refused && error.reason.startsWith("Failed to parse SDP: "));
+  await assert.rejects(client.delete("nobody", { flags: ["fatal"] }), UnknownCall);
+  assert.ok((await client.delete("nobody")).warning);
+  await assert.rejects(client.request({ command: "dance" }), (error) => error.warnings[0].includes("dance"));
+});
+
+test("a full Trestle says so in both ways", async (t) => {
+  const client = await connect(t, ["--max-sessions=1"]);
+  await makeCall(client, "c1");
+  for (const options of [{}, { supports: ["load limit"] }]) {
+    await assert.rejects(makeCall(client, "c2", options), (error) => {
+      assert.ok(error instanceof NoCapacity);
+      assert.equal(error.reason, "Parallel session limit reached");
+      return true;
+    });
+  }
+});
+
+test("what was not understood is handed on", async (t) => {
+  const warnings = [];
+  const client = await connect(t, [], { onWarning: (_, warning) => warnings.push(warning) });
+  const offered = await client.offer({ "call-id": "c1", "from-tag": "a", sdp: sdp(4000), flags: ["no-such-flag"] });
+  assert.deepEqual(warnings, ["unknown flag `no-such-flag` ignored"]);
+  assert.deepEqual(offered.warnings, warnings);
+});
+
+test("a call that stands takes digits, blocks and connections", async (t) => {
+  const client = await connect(t);
+  await makeCall(client, "c1", { label: "caller" });
+  await client.playDtmf("c1", { "from-tag": "a", code: "5", duration: 100 });
+  await client.blockDtmf("c1", { label: "caller" });
+  await client.unblockDtmf("c1", { label: "caller" });
+  await client.blockMedia("c1", { "from-tag": "b" });
+  await client.unblockMedia("c1", { "from-tag": "b" });
+  await client.silenceMedia("c1");
+  await client.unsilenceMedia("c1", { flags: ["all"] });
+  await client.connect("c1", { "from-tag": "a", "to-tag": "b" });
+  await assert.rejects(client.playDtmf("c1", { "from-tag": "a", code: "E" }), /Out of range 'code' specified/);
+  await assert.rejects(client.blockMedia("nobody"), UnknownCall);
+});
+
+test("a pressed key comes over the feed", async (t) => {
+  const feed = await DigitFeed.listen();
+  t.after(() => feed.close());
+  const client = await connect(t, [`--dtmf-log-dest=${feed.address.host}:${feed.address.port}`]);
+  const [caller, callee] = [await udp(t), await udp(t)];
+  await client.offer({ "call-id": 'say "hi"', "from-tag": "a", label: "caller", sdp: sdp(caller.address().port) });
+  const answered = await client.answer({
+    "call-id": 'say "hi"', "from-tag": "a", "to-tag": "b", sdp: sdp(callee.address().port),
+  });
+  const stranger = await udp(t);
+  stranger.send('{"type":"DTMF"}', feed.address.port, feed.address.host);
+  press(caller, mediaPort(answered.sdp), { event: 11, durationMs: 100 });
+  for await (const digit of feed) {
+    assert.deepEqual([digit.callId, digit.digit, digit.sourceTag, digit.sourceLabel], ['say "hi"', "#", "a", "caller"]);
+    assert.deepEqual([digit.tags, digit.durationMs, digit.volumeDbm0], [["a", "b"], 100, -10]);
+    break;
+  }
+});
+
+/** One key as RFC 4733 has it: updates every 20 ms, the end three times. */
+function press(phone, port, { event, durationMs }) {
+  const updates = durationMs / 20 - 1;
+  for (let seq = 1; seq <= updates + 3; seq++) {
+    const packet = Buffer.alloc(16);
+    packet.writeUInt16BE(0x8000 | 101 | (seq === 1 ? 0x80 : 0));
+    packet.writeUInt16BE(seq, 2);
+    packet.writeUInt32BE(1000, 4);
+    packet.writeUInt32BE(7, 8);
+    packet.writeUInt8(event, 12);
+    packet.writeUInt8(10 | (seq > updates ? 0x80 : 0), 13);
+    packet.writeUInt16BE(Math.min(seq * 20, durationMs) * 8, 14);
+    phone.send(packet, port, "127.0.0.1");
+  }
+}
+
+/** A Trestle that answers nothing by itself. */
+async function silent(t) {
+  const server = await udp(t);
+  const client = await Client.open({ port: server.address().port, timeoutMs: 10, tries: 3 });
+  t.after(() => client.close());
+  return { server, client };
+}
+
+test("a lost request is sent again as it was", async (t) => {
+  const { server, client } = await silent(t);
+  const ping = client.ping();
+  const [lost] = await once(server, "message");
+  const [again, peer] = await once(server, "message");
+  assert.deepEqual(again, lost);
+  const cookie = again.toString().split(" ")[0];
+  for (const reply of ["nonsense", `other {"result":"pong"}`, `${cookie} {"result":"pong"}`, `${cookie} {"result":"error"}`]) {
+    server.send(reply, peer.port, peer.address);
+  }
+  await ping;
+});
+
+test("nobody there is said after the last try", async (t) => {
+  const { server, client } = await silent(t);
+  const requests = [];
+  server.on("message", (request) => requests.push(request.toString()));
+  await assert.rejects(client.ping(), NoReply);
+  assert.equal(new Set(requests).size, 1);
+});
+
+test("a closed client keeps nobody waiting", async (t) => {
+  const { client } = await silent(t);
+  const ping = client.ping();
+  client.close();
+  await assert.rejects(ping, NoReply);
+  await assert.rejects(client.ping(), NoReply);
+});

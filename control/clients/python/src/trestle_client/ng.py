@@ -1,0 +1,290 @@
+"""The messages' types. Written from control/schema/ng.schema.json by control/schema/write_types.py; do not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NotRequired, TypedDict
+
+Word = Literal[
+    "all", "always-transcode", "asymmetric", "block-DTMF", "fast", "fatal", "full-rtcp-attribute",
+    "generate-mid", "inject-DTMF", "loop-protect", "media-handover", "new-branch", "no-codec-renegotiation",
+    "no-rtcp-attribute", "original-sendrecv", "pad-crypto", "reject-ICE", "reset", "reuse-codecs",
+    "single-codec", "SIP-source-address", "strict-source", "symmetric", "to-tag", "trickle-ICE",
+    "trust-address", "verbose", "WebRTC"
+]
+"""A member of `flags` that is acted on. Which message it belongs in, and what it does: docs/FLAGS.md."""
+
+Protocol = Literal[
+    "RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"
+]
+
+
+Codec = TypedDict(
+    "Codec",
+    {
+        "strip": 'NotRequired[Sequence[str]]',
+        "except": 'NotRequired[Sequence[str]]',
+        "offer": 'NotRequired[Sequence[str]]',
+        "transcode": 'NotRequired[Sequence[str]]',
+        "mask": 'NotRequired[Sequence[str]]',
+        "consume": 'NotRequired[Sequence[str]]',
+        "accept": 'NotRequired[Sequence[str]]',
+        "ignore": 'NotRequired[Sequence[str]]',
+        "set": 'NotRequired[Sequence[str]]',
+    },
+)
+"""Codecs as `opus/48000/2`, `PCMA`, or `all`."""
+
+
+class Options(TypedDict, total=False):
+    """What `Client.offer` and `Client.answer` take as keywords; `_` stands for `-`."""
+
+    profile: Literal["whatsapp", "sip", "webrtc"]
+    """Whose rules apply to the receiver of the SDP given back. Found from the SDP and the other keys if not said."""
+    transport_protocol: Protocol | Literal["accept"]
+    """Of the SDP given back. `accept` (answers): hand on the answerer's change."""
+    ICE: Literal["default", "remove", "force", "force-relay", "optional", "trickle"]
+    """In the SDP given back."""
+    DTLS: Literal["off", "no", "disable", "passive", "active"]
+    """Off, or which role is preferred."""
+    DTLS_fingerprint: str
+    """Hash of our fingerprint; `sha-256` if not said."""
+    SDES: Sequence[str]
+    """`off`, `prefer`, `nonew`, `pad`, `lifetime`, `static`, `no-SUITE`, `only-SUITE`, `order:SUITE;SUITE`, `offerer_pref:SUITE;SUITE`."""
+    rtcp_mux: Sequence[Literal["offer", "require", "demux", "accept", "reject"]]
+    bundle: Sequence[Literal["accept", "offer", "require", "strict", "reject"]]
+    replace: Sequence[Literal["origin", "origin-full", "session-name", "username", "SDP-version", "force-increment-sdp-ver", "zero-address", "session-connection"]]
+    codec: Codec
+    """Codecs as `opus/48000/2`, `PCMA`, or `all`."""
+    ptime: int
+    """Packet time towards the receiver, ms."""
+    ptime_reverse: int
+    """Packet time towards the sender, ms."""
+    direction: Sequence[str]
+    """Logical interfaces: towards the sender, towards the receiver."""
+    interface: str
+    """One logical interface for both."""
+    from_interface: str
+    to_interface: str
+    address_family: Literal["IP4", "IP6"]
+    """Of the SDP given back."""
+    media_address: str
+    """Where the sender's media comes from, whatever its SDP says."""
+    received_from: str | Sequence[str]
+    """Where the signalling came from; used with the flag `SIP-source-address`."""
+    endpoint_learning: Literal["delayed", "immediate", "heuristic", "off"]
+    label: str
+    """A name for the sender, for `query` and the digit feed."""
+    to_label: str
+    """A name for the receiver."""
+    TOS: int
+    """DSCP byte of the call; negative: as it is."""
+    via_branch: str
+    """Tells forks and retries of one request apart."""
+    supports: Sequence[Literal["load limit"]]
+    """`load limit`: a full Trestle may say so in `result`."""
+    flags: Sequence[Word | str]
+    """Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`."""
+    rtpp_flags: str
+    """All options and flags in one string."""
+
+
+PingReply = TypedDict(
+    "PingReply",
+    {
+        "result": 'Literal["pong"]',
+        "warnings": 'NotRequired[Sequence[str]]',
+    },
+)
+
+
+SdpReply = TypedDict(
+    "SdpReply",
+    {
+        "sdp": 'str',
+        "warnings": 'NotRequired[Sequence[str]]',
+        "result": 'Literal["ok"]',
+    },
+)
+
+
+Endpoint = TypedDict(
+    "Endpoint",
+    {
+        "family": 'Literal["IPv4", "IPv6"]',
+        "address": 'str',
+        "port": 'int',
+    },
+)
+"""Where we send to; missing while not known."""
+
+
+Stats = TypedDict(
+    "Stats",
+    {
+        "packets": 'int',
+        "bytes": 'int',
+        "errors": 'int',
+    },
+)
+
+
+Stream = TypedDict(
+    "Stream",
+    {
+        "local port": 'NotRequired[int]',
+        "endpoint": 'NotRequired[Endpoint]',
+        "SSRC": 'NotRequired[int]',
+        "stats": 'Stats',
+        "stats_out": 'Stats',
+    },
+)
+
+
+Media = TypedDict(
+    "Media",
+    {
+        "index": 'Literal[1]',
+        "type": 'Literal["audio"]',
+        "protocol": 'Protocol',
+        "streams": 'Sequence[Stream]',
+    },
+)
+
+
+Leg = TypedDict(
+    "Leg",
+    {
+        "description": 'str',
+        "timeline ms": 'Mapping[str, int]',
+        "local SSRC": 'int',
+        "packets lost": 'int',
+        "jitter us": 'int',
+        "hold ms": 'int',
+        "concealed frames": 'int',
+        "digits in": 'str',
+        "digits out": 'str',
+        "discards": 'Mapping[str, int]',
+        "round-trip time us": 'NotRequired[int]',
+        "remote loss percent": 'NotRequired[int]',
+    },
+)
+"""With the flag `verbose` only."""
+
+
+Party = TypedDict(
+    "Party",
+    {
+        "tag": 'str',
+        "label": 'NotRequired[str]',
+        "medias": 'NotRequired[Sequence[Media]]',
+        "leg": 'NotRequired[Leg]',
+    },
+)
+
+
+CallTotals = TypedDict(
+    "CallTotals",
+    {
+        "RTP": 'Stats',
+        "RTCP": 'Stats',
+    },
+)
+"""What all legs received."""
+
+
+CallReply = TypedDict(
+    "CallReply",
+    {
+        "created": 'int',
+        "tags": 'NotRequired[Mapping[str, Party]]',
+        "totals": 'CallTotals',
+        "warnings": 'NotRequired[Sequence[str]]',
+        "result": 'Literal["ok"]',
+    },
+)
+
+
+ListReply = TypedDict(
+    "ListReply",
+    {
+        "calls": 'Sequence[str]',
+        "warnings": 'NotRequired[Sequence[str]]',
+        "result": 'Literal["ok"]',
+    },
+)
+
+
+Counters = TypedDict(
+    "Counters",
+    {
+        "currentstatistics": 'Mapping[str, int]',
+        "totalstatistics": 'Mapping[str, int]',
+        "controlstatistics": 'Mapping[str, int]',
+        "discards": 'Mapping[str, int]',
+    },
+)
+"""Counters since the start."""
+
+
+StatisticsReply = TypedDict(
+    "StatisticsReply",
+    {
+        "statistics": 'Counters',
+        "warnings": 'NotRequired[Sequence[str]]',
+        "result": 'Literal["ok"]',
+    },
+)
+
+
+DoneReply = TypedDict(
+    "DoneReply",
+    {
+        "warnings": 'NotRequired[Sequence[str]]',
+        "result": 'Literal["ok"]',
+    },
+)
+
+
+DeleteReply = TypedDict(
+    "DeleteReply",
+    {
+        "warning": 'NotRequired[str]',
+        "created": 'NotRequired[int]',
+        "tags": 'NotRequired[Mapping[str, Party]]',
+        "totals": 'NotRequired[CallTotals]',
+        "warnings": 'NotRequired[Sequence[str]]',
+        "result": 'Literal["ok"]',
+    },
+)
+"""The report is missing with the flag `fast`, and where there was no such call."""
+
+
+Refusal = TypedDict(
+    "Refusal",
+    {
+        "result": 'Literal["error", "load limit"]',
+        "error-reason": 'NotRequired[str]',
+        "message": 'NotRequired[str]',
+        "warnings": 'NotRequired[Sequence[str]]',
+    },
+)
+"""The part of `error-reason` before a colon never changes; the rest is for people. `load limit` comes only to callers that support it; with it, as with `Ran out of ports` and `Parallel session limit reached`, another node may be tried."""
+
+
+DigitLine = TypedDict(
+    "DigitLine",
+    {
+        "callid": 'str',
+        "source_tag": 'str',
+        "source_label": 'str',
+        "tags": 'Sequence[str]',
+        "type": 'Literal["DTMF"]',
+        "timestamp": 'int',
+        "source_ip": 'str',
+        "event": 'int',
+        "duration": 'int',
+        "volume": 'int',
+    },
+)
+"""One datagram of the digit feed (`dtmf-log-dest`): a key was pressed and released."""

@@ -1,0 +1,176 @@
+"""The client against a running Trestle."""
+
+import asyncio
+import logging
+import struct
+import unittest
+
+from server import Server, media_port, sdp, udp
+
+from trestle_client import Client, DigitFeed, NoCapacity, NoReply, Refused, UnknownCall
+
+logging.getLogger("trestle_client").setLevel(logging.ERROR)
+
+
+class WithServer(unittest.IsolatedAsyncioTestCase):
+    flags = ()
+
+    async def asyncSetUp(self):
+        self.server = Server(*self.flags)
+        self.addCleanup(self.server.stop)
+        self.warnings = []
+        self.client = await Client.open(*self.server.address, on_warning=lambda _, warning: self.warnings.append(warning))
+        self.addCleanup(self.client.close)
+
+    async def make_call(self, call_id="c1", **options):
+        """Returns the ports for the answering and the offering party."""
+        offered = await self.client.offer(sdp(4000), call_id=call_id, from_tag="a", **options)
+        answered = await self.client.answer(sdp(4002), call_id=call_id, from_tag="a", to_tag="b")
+        return media_port(offered["sdp"]), media_port(answered["sdp"])
+
+
+class Requests(WithServer):
+    async def test_a_call_from_offer_to_delete(self):
+        await self.client.ping()
+        ports = await self.make_call(label="caller", transport_protocol="RTP/AVP", ICE="remove", replace=["origin"])
+        self.assertEqual(await self.client.list(), ["c1"])
+        report = await self.client.query("c1", flags=["verbose"])
+        streams = {tag: party["medias"][0]["streams"][0] for tag, party in report["tags"].items()}
+        self.assertEqual((streams["b"]["local port"], streams["a"]["local port"]), ports)
+        self.assertEqual(report["tags"]["a"]["label"], "caller")
+        self.assertEqual((await self.client.statistics())["currentstatistics"]["sessionsown"], 1)
+        deleted = await self.client.delete("c1", from_tag="a", delete_delay=0)
+        self.assertEqual(deleted["totals"]["RTP"]["packets"], 0)
+        self.assertEqual(await self.client.list(), [])
+        self.assertEqual(self.warnings, [])
+
+    async def test_requests_at_the_same_time_get_each_its_own_reply(self):
+        await asyncio.gather(*(self.make_call(f"c{n}") for n in range(20)))
+        self.assertEqual(sorted(await self.client.list(limit=50)), sorted(f"c{n}" for n in range(20)))
+
+    async def test_refusals_are_typed_and_carry_the_reason(self):
+        with self.assertRaises(UnknownCall) as refused:
+            await self.client.query("nobody")
+        self.assertEqual(refused.exception.reason, "Unknown call-id")
+        with self.assertRaises(Refused) as refused:
+            await self.client.offer("v=0\r\nrubbish\r\n", call_id="c1", from_tag="a")
+        self.assertTrue(refused.exception.reason.startswith("Failed to parse SDP: "), refused.exception.reason)
+        with self.assertRaises(UnknownCall):
+            await self.client.delete("nobody", flags=["fatal"])
+        self.assertIn("warning", await self.client.delete("nobody"))
+        with self.assertRaises(Refused) as refused:
+            await self.client.request({"command": "dance"})
+        self.assertEqual(refused.exception.reason, "Unrecognized command")
+        self.assertIn("dance", refused.exception.warnings[0])
+
+    async def test_what_was_not_understood_is_handed_on(self):
+        offered = await self.client.offer(sdp(4000), call_id="c1", from_tag="a", flags=["no-such-flag"])
+        self.assertEqual(self.warnings, ["unknown flag `no-such-flag` ignored"])
+        self.assertEqual(offered["warnings"], self.warnings)
+
+
+    async def test_a_call_that_stands_takes_digits_blocks_and_connections(self):
+        await self.make_call(label="caller")
+        await self.client.play_dtmf("c1", "5", from_tag="a", duration=100)
+        await self.client.block_dtmf("c1", label="caller")
+        await self.client.unblock_dtmf("c1", label="caller")
+        await self.client.block_media("c1", from_tag="b")
+        await self.client.unblock_media("c1", from_tag="b")
+        await self.client.silence_media("c1")
+        await self.client.unsilence_media("c1", flags=["all"])
+        await self.client.connect("c1", from_tag="a", to_tag="b")
+        with self.assertRaises(Refused) as refused:
+            await self.client.play_dtmf("c1", "E", from_tag="a")
+        self.assertEqual(refused.exception.reason, "Out of range 'code' specified")
+        with self.assertRaises(UnknownCall):
+            await self.client.block_media("nobody")
+
+
+class FullServer(WithServer):
+    flags = ("--max-sessions=1",)
+
+    async def test_a_full_trestle_says_so_in_both_ways(self):
+        await self.make_call()
+        for options in ({}, {"supports": ["load limit"]}):
+            with self.assertRaises(NoCapacity) as refused:
+                await self.client.offer(sdp(4000), call_id="c2", from_tag="a", **options)
+            self.assertEqual(refused.exception.reason, "Parallel session limit reached")
+
+
+class Digits(unittest.IsolatedAsyncioTestCase):
+    async def test_a_pressed_key_comes_over_the_feed(self):
+        feed = await DigitFeed.listen()
+        self.addCleanup(feed.close)
+        server = Server("--dtmf-log-dest={}:{}".format(*feed.address))
+        self.addCleanup(server.stop)
+        client = await Client.open(*server.address)
+        self.addCleanup(client.close)
+        caller, callee = udp(), udp()
+        self.addCleanup(caller.close)
+        self.addCleanup(callee.close)
+        await client.offer(sdp(caller.getsockname()[1]), call_id='say "hi"', from_tag="a", label="caller")
+        answered = await client.answer(
+            sdp(callee.getsockname()[1]), call_id='say "hi"', from_tag="a", to_tag="b"
+        )
+        with udp() as stranger:
+            stranger.sendto(b'{"type":"DTMF"}', feed.address)
+        press(caller, ("127.0.0.1", media_port(answered["sdp"])), event=11, duration_ms=100)
+        digit = await asyncio.wait_for(anext(aiter(feed)), 10)
+        self.assertEqual((digit.call_id, digit.digit, digit.source_tag, digit.source_label), ('say "hi"', "#", "a", "caller"))
+        self.assertEqual((digit.tags, digit.duration_ms, digit.volume_dbm0), (("a", "b"), 100, -10))
+
+
+def press(phone, to, event, duration_ms):
+    """One key as RFC 4733 has it: updates every 20 ms, the end three times."""
+    ends = [*[False] * (duration_ms // 20 - 1), True, True, True]
+    for seq, end in enumerate(ends, 1):
+        header = struct.pack("!BBHII", 0x80, 101 | (0x80 if seq == 1 else 0), seq, 1000, 7)
+        ticks = min(seq * 20, duration_ms) * 8
+        phone.sendto(header + struct.pack("!BBH", event, 10 | (0x80 if end else 0), ticks), to)
+
+
+class Silence(unittest.IsolatedAsyncioTestCase):
+    """A Trestle that loses the first datagrams, or all."""
+
+    async def asyncSetUp(self):
+        self.requests = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        class Socket(asyncio.DatagramProtocol):
+            def datagram_received(_, data, peer):
+                self.requests.put_nowait((data, peer))
+
+        self.socket, _ = await loop.create_datagram_endpoint(Socket, local_addr=("127.0.0.1", 0))
+        self.addCleanup(self.socket.close)
+        self.client = await Client.open(*self.socket.get_extra_info("sockname"), timeout_s=0.01, tries=3)
+        self.addCleanup(self.client.close)
+
+    async def test_a_lost_request_is_sent_again_as_it_was(self):
+        ping = asyncio.create_task(self.client.ping())
+        lost, _ = await self.requests.get()
+        again, peer = await self.requests.get()
+        self.assertEqual(lost, again)
+        cookie = again.split(b" ")[0]
+        self.socket.sendto(b'some other cookie {"result":"pong"}', peer)
+        self.socket.sendto(cookie + b' {"result":"pong"}', peer)
+        self.socket.sendto(cookie + b' {"result":"error","error-reason":"late"}', peer)
+        await ping
+
+    async def test_nobody_there_is_said_after_the_last_try(self):
+        with self.assertRaises(NoReply):
+            await self.client.ping()
+        self.assertEqual(self.requests.qsize(), 3)
+        self.assertEqual(len({self.requests.get_nowait()[0] for _ in range(3)}), 1)
+
+    async def test_a_closed_client_keeps_nobody_waiting(self):
+        ping = asyncio.create_task(self.client.ping())
+        await self.requests.get()
+        self.client.close()
+        with self.assertRaises(NoReply):
+            await ping
+        with self.assertRaises(NoReply):
+            await self.client.ping()
+
+
+if __name__ == "__main__":
+    unittest.main()

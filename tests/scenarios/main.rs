@@ -4,6 +4,7 @@
 mod bridge;
 mod control;
 mod dtmf;
+mod hostile;
 mod protocol;
 mod srtp;
 mod transcode;

@@ -220,7 +220,7 @@ fn fresh(now: Instant, identity: &DtlsIdentity, role: DtlsRole) -> Machine {
 }
 
 /// Handshake record (22), first message a ClientHello (1): RFC 6347 4.1, 4.3.2.
-fn is_client_hello(bytes: &[u8]) -> bool {
+pub(super) fn is_client_hello(bytes: &[u8]) -> bool {
     bytes.first() == Some(&22) && bytes.get(13) == Some(&1)
 }
 

@@ -122,7 +122,9 @@ impl Ice {
 
     fn be_eager(&mut self, now: Instant) {
         if !self.established {
-            self.agent.set_max_stun_rto(EAGER_RTO);
+            // They are addresses that somebody else has chosen: more of them must not mean more datagrams. Meta has one.
+            let candidates = self.agent.remote_candidates().count().max(1) as u32;
+            self.agent.set_max_stun_rto(EAGER_RTO * candidates);
             self.patient_at = Some(now + EAGER_FOR);
         }
     }

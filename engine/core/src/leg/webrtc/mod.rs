@@ -90,7 +90,9 @@ impl WebRtc {
                 self.dtls.handle_datagram(now, bytes).map_err(|()| Discard::HandshakeRefused)
             }
             Kind::Dtls => {
-                if bytes.len() <= limits::DATAGRAM_BYTES_MAX {
+                // Nothing else can come before our own first flight. A HelloVerifyRequest in the peer's name would make us
+                // answer a question that the peer has never put.
+                if dtls::is_client_hello(bytes) && bytes.len() <= limits::DATAGRAM_BYTES_MAX {
                     self.early = Some((source, bytes.to_vec()));
                 }
                 Err(Discard::ForeignSource)

@@ -18,6 +18,10 @@ const OVERLOADED: &str = "Load limit exceeded";
 
 impl Controller {
     pub(super) fn offer(&mut self, now: Instant, ticket: Ticket, signal: Signal) {
+        if signal.flags.loop_protect && self.environment.has_written(&signal.sdp) {
+            // It came back: nothing more is to be done to it.
+            return self.answer(ticket, Reply::ok(Dict::default().with("sdp", signal.sdp)));
+        }
         if let Some(call) = self.table.by_name(&signal.call_id).filter(|call| call.is_live()) {
             let id = call.id;
             let step = call.session.offer(&signal, &self.environment, &mut self.rng);

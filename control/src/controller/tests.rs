@@ -20,6 +20,7 @@ use crate::ng::bencode;
 
 mod ending;
 mod exchange;
+mod flags;
 mod hostile;
 mod media;
 

@@ -38,7 +38,7 @@ pub(crate) fn for_receiver(
 ) -> Result<Vec<Format>, NegotiationError> {
     let codec = &flags.codec;
     let hidden = |format: &Format| {
-        takes(&codec.strip, codec, format) || takes(&codec.mask, codec, format) || takes(&codec.consume, codec, format)
+        [&codec.strip, &codec.ignore, &codec.mask, &codec.consume].into_iter().any(|list| takes(list, codec, format))
     };
     let mut formats: Vec<Format> = sender.codecs().into_iter().filter(|format| !hidden(format)).collect();
     if receiver == ProfileName::Whatsapp {
@@ -168,8 +168,10 @@ fn codec_of(spec: &CodecSpec) -> Option<Codec> {
 /// answer must pick from the offer.
 pub(crate) fn answerable(sender: &Remote, flags: &Flags, warnings: &mut Vec<String>) -> Vec<Format> {
     let all = sender.codecs();
-    let kept: Vec<Format> =
-        all.iter().filter(|format| !takes(&flags.codec.strip, &flags.codec, format)).cloned().collect();
+    let gone = |format: &&Format| {
+        takes(&flags.codec.strip, &flags.codec, format) || takes(&flags.codec.ignore, &flags.codec, format)
+    };
+    let kept: Vec<Format> = all.iter().filter(|format| !gone(format)).cloned().collect();
     if kept.is_empty() {
         warnings.push("codec-strip leaves the offerer no codec; read as codec-mask".to_owned());
         return all;
@@ -196,7 +198,11 @@ pub(crate) fn choose(
     flags: &Flags,
 ) -> Result<Choice, NegotiationError> {
     let offered = |codec: Codec| answerer.told_formats.iter().any(|format| format.codec() == Some(codec));
-    let accepted: Vec<Format> = remote.codecs().into_iter().filter(|f| f.codec().is_some_and(offered)).collect();
+    let mut accepted: Vec<Format> = remote.codecs().into_iter().filter(|f| f.codec().is_some_and(offered)).collect();
+    let ignored = |format: &Format| takes(&flags.codec.ignore, &flags.codec, format);
+    if !accepted.iter().all(ignored) {
+        accepted.retain(|format| !ignored(format));
+    }
     let Some(first) = accepted.first() else {
         let names: Vec<&str> =
             answerer.told_formats.iter().filter(|f| f.codec().is_some()).map(|f| f.name.as_str()).collect();
@@ -215,7 +221,9 @@ pub(crate) fn choose(
             || flags.always_transcode
             || accept.contains(&format.name, format.clock_hz, format.channels)
     };
-    let common = usable.iter().find(|format| both(format).is_some());
+    let in_use = offerer.send.map(|send| send.codec).filter(|_| flags.reuse_codecs);
+    let reused = usable.iter().find(|format| format.codec() == in_use && both(format).is_some());
+    let common = reused.or_else(|| usable.iter().find(|format| both(format).is_some()));
     let Some(to_offerer) = common.or(usable.first()).cloned() else {
         return Err(NegotiationError::OutOfPlace("the offerer's codecs are not known".to_owned()));
     };

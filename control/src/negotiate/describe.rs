@@ -43,6 +43,7 @@ impl Exchange<'_> {
             None => None,
         };
         let bundle = mid.is_some()
+            && !flags.bundle.reject
             && match own {
                 Some(remote) if !input.offering => remote.bundled,
                 _ => web || flags.bundle.offer || flags.bundle.require,

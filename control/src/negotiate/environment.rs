@@ -84,6 +84,12 @@ impl Environment {
         Ok(interfaces)
     }
 
+    /// True if this is a description that this process has marked (`loop-protect`).
+    pub fn has_written(&self, sdp: &str) -> bool {
+        let mark = super::write_sip::loop_mark(&self.fingerprint);
+        sdp.lines().any(|line| line.strip_prefix("a=").is_some_and(|value| value.trim_end() == mark))
+    }
+
     /// The interface of this name; the first one if no name is given.
     pub(crate) fn interface(&self, name: Option<&str>) -> Result<InterfaceId, String> {
         let index = match name {

@@ -106,6 +106,9 @@ impl<'a> Exchange<'a> {
         if flags.label.is_some() {
             party.label.clone_from(&flags.label);
         }
+        if let Some(drop) = flags.drop_traffic {
+            self.session.blocked.media = drop;
+        }
         for party in &mut self.session.parties {
             match flags.tos {
                 Tos::Byte(byte) => party.tos = Some(byte),

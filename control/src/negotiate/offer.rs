@@ -23,6 +23,10 @@ impl Exchange<'_> {
         let formats = known.map(|party| party.told_formats.clone()).unwrap_or_default();
         let prefer_sdes = flags.sdes.prefer || known.is_some_and(|party| party.security == Security::Sdes);
         let remote = Remote::read(&self.signal.sdp, &formats, prefer_sdes)?;
+        if flags.reject_ice && remote.security == Security::Dtls {
+            let reason = "reject-ICE leaves DTLS without a transport";
+            return Err(NegotiationError::Flags(format!("{reason}; {}", remote.protocol.as_str())));
+        }
         let sender = self.offering_party(&remote)?;
         self.take_offer(sender, remote)?;
         let receiver = self.offered_party(sender)?;
@@ -199,7 +203,11 @@ impl Exchange<'_> {
             from.remote.clone().ok_or_else(|| NegotiationError::OutOfPlace("nothing was offered".to_owned()))?;
         let from_profile = from.profile;
         let to = &self.session.parties[receiver];
-        let formats = codecs::for_receiver(&remote, from_profile, to.profile, flags, &mut self.warnings)?;
+        let mut formats = codecs::for_receiver(&remote, from_profile, to.profile, flags, &mut self.warnings)?;
+        if let Some(send) = to.send.filter(|_| flags.reuse_codecs) {
+            // telephone-event, being no codec, stays last.
+            formats.sort_by_key(|format| format.codec().is_none() || format.codec() != Some(send.codec));
+        }
         let suites = match to.security {
             Security::Sdes if !to.answered => transport::suites_to_offer(to.profile, &remote, &flags.sdes)?,
             // In use already: nothing else is offered, so that nothing changes.

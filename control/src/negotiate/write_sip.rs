@@ -204,6 +204,9 @@ impl Draft<'_> {
             out.line(&candidate_line(self.address));
             out.line("a=end-of-candidates");
         }
+        if self.flags.loop_protect {
+            out.line(&format!("a={}", loop_mark(self.fingerprint)));
+        }
         if web {
             // The truth about our one stream; receivers that drop what was not announced need it.
             let (ssrc, cname) = (party.secrets.ssrc.0, &party.secrets.cname);
@@ -235,6 +238,13 @@ impl Draft<'_> {
             out.line(&format!("a=mid:{mid}"));
         }
     }
+}
+
+/// The attribute by which this process knows its own descriptions: rtpengine's name, and as long as the process lives the
+/// same value.
+pub(crate) fn loop_mark(fingerprint: &[u8; 32]) -> String {
+    let [a, b, c, d, e, f, g, h, ..] = *fingerprint;
+    format!("rtpengine:{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
 /// Our one host candidate. Priority as RFC 8445 5.1.2.1 computes it for a host with one address, component 1.

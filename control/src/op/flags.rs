@@ -13,14 +13,10 @@ pub struct Flags {
     pub profile: Option<ProfileName>,
     /// Transport protocol of the outgoing SDP; absent keeps it (in an answer: what that side offered).
     pub transport_protocol: Option<Protocol>,
-    /// `transport-protocol=accept` in an answer: hand on a protocol change of the answerer.
-    pub accept_protocol_change: bool,
     /// ICE in the outgoing SDP.
     pub ice: IceFlag,
     /// Pretend that the incoming SDP had no ICE.
     pub reject_ice: bool,
-    /// Offer `a=ice-options:trickle`.
-    pub trickle_ice: bool,
     /// DTLS in the outgoing SDP.
     pub dtls: DtlsFlag,
     /// Hash for our `a=fingerprint`, lower case (`sha-256`); absent for our default.
@@ -48,10 +44,6 @@ pub struct Flags {
     pub sip_source_address: bool,
     /// Never learn the sender's address from its packets.
     pub asymmetric: bool,
-    /// Once learnt, drop packets from any other source.
-    pub strict_source: bool,
-    /// Follow a new source after learning.
-    pub media_handover: bool,
     /// How the sender's address is learnt.
     pub endpoint_learning: EndpointLearning,
 
@@ -76,7 +68,7 @@ pub struct Flags {
     pub full_rtcp_attribute: bool,
     /// Leave `a=sendrecv` and its kin untouched.
     pub original_sendrecv: bool,
-    /// Mark our SDP, and hand SDP that carries our mark through untouched.
+    /// Mark our SDP, and hand an offer that carries our mark on untouched.
     pub loop_protect: bool,
     /// Take any codec that was offered, and transcode (`codec-accept-all`).
     pub always_transcode: bool,
@@ -86,10 +78,10 @@ pub struct Flags {
     pub reuse_codecs: bool,
     /// Digits will be played to a party: a telephone-event PT is wanted on both sides.
     pub inject_dtmf: bool,
-    /// Forget what was learnt of the parties' ICE and SRTP.
-    pub reset: bool,
     /// Digits of the sender are not passed on, as after `block DTMF`.
     pub block_dtmf: bool,
+    /// `drop-traffic`: keep all media of the call from everybody, or let it through again.
+    pub drop_traffic: Option<bool>,
     /// Media verbs: the whole call, whoever is named.
     pub all: bool,
     /// A to-tag not seen before is another party, not another name of the known one.
@@ -258,8 +250,6 @@ pub struct SdesFlags {
     pub pad: bool,
     /// Write `|2^31` after the key.
     pub lifetime: bool,
-    /// Keep the suite that was chosen before when answering again.
-    pub fixed: bool,
 }
 
 /// `rtcp-mux=`
@@ -280,14 +270,10 @@ pub struct RtcpMuxFlags {
 /// `bundle=`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct BundleFlags {
-    /// Take the sender's group.
-    pub accept: bool,
     /// Offer one.
     pub offer: bool,
     /// Offer one and take it for granted.
     pub require: bool,
-    /// Refuse what breaks the RFC.
-    pub strict: bool,
     /// Drop the sender's group.
     pub reject: bool,
 }
@@ -309,7 +295,7 @@ pub struct CodecFlags {
     pub consume: CodecList,
     /// Offer on, and accept even if the receiver rejects it.
     pub accept: CodecList,
-    /// Do not choose it.
+    /// As if the sender of the message did not have it.
     pub ignore: CodecList,
     /// Encoder settings for codecs chosen otherwise.
     pub set: CodecList,
@@ -330,8 +316,6 @@ pub struct ReplaceFlags {
     pub sdp_version: bool,
     /// The version in `o=` rises with every message, changed or not.
     pub force_increment_sdp_version: bool,
-    /// An address of 0.0.0.0 (hold as of old) becomes ours as well.
-    pub zero_address: bool,
 }
 
 /// `address-family=`

@@ -20,6 +20,8 @@ pub use codec_spec::{CodecList, CodecSpec};
 pub use flags::Flags;
 pub use media::{Block, Connect, PlayDigit, Subject, Whom};
 pub use request::{OpError, Request};
+#[cfg(test)]
+pub(crate) use word_tables::every_word;
 
 /// Longest call-id, tag or label, in bytes. SIP sets no limit; real ones stay under 150.
 pub const NAME_BYTES_MAX: usize = 255;

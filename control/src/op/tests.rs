@@ -93,7 +93,7 @@ fn kamailio_offer_towards_webrtc() {
         generate_mid: true,
         supports_load_limit: true,
         warnings: vec![
-            "`record-call` is not supported and was ignored".to_owned(),
+            "`record-call=on` is not supported and was ignored".to_owned(),
             "unknown flag `bogus` ignored".to_owned(),
         ],
         ..Flags::default()
@@ -122,13 +122,7 @@ fn opensips_spellings_mean_the_same_as_kamailios() {
         sdes: SdesFlags { off: true, ..Default::default() },
         rtcp_mux: RtcpMuxFlags { demux: true, ..Default::default() },
         codec: CodecFlags { mask: list(&["opus"]), transcode: list(&["PCMA"]), ..Default::default() },
-        replace: ReplaceFlags {
-            origin: true,
-            sdp_version: true,
-            zero_address: true,
-            session_name: true,
-            ..Default::default()
-        },
+        replace: ReplaceFlags { origin: true, sdp_version: true, session_name: true, ..Default::default() },
         direction: Some(["priv".to_owned(), "pub".to_owned()]),
         address_family: Some(AddressFamily::Ip4),
         generate_mid: true,
@@ -171,7 +165,7 @@ fn a_flag_string_a_list_of_words_and_keys_say_the_same() {
          opus/48000/2]] replace-origin replace-SDP-version strict-source no-rtcp-attribute delete-delay=7",
     );
     assert_eq!(keys.sdes.no, ["AES_CM_128_HMAC_SHA1_32"]);
-    assert!(keys.codec.strip.all && keys.strict_source && keys.rtcp_mux.require);
+    assert!(keys.codec.strip.all && keys.rtcp_mux.require);
     assert_eq!(keys.delete_delay, Some(Duration::from_secs(7)));
     assert_eq!(keys.warnings, [""; 0]);
     assert_eq!(keys, words);

@@ -19,22 +19,20 @@ pub(super) const IDENTITY_KEYS: &[&str] = &[
 ];
 
 /// Keys that every proxy sends and nobody misses.
-pub(super) const SILENT_KEYS: &[&str] = &["sip-message-type", "sip-code", "repacketize", "instance", "alias-key"];
+pub(super) const SILENT_KEYS: &[&str] =
+    &["sip-message-type", "sip-code", "repacketize", "instance", "alias-key", "extmap"];
 
 /// Keys that ask for something that is not done.
 pub(super) const KEYS_NOT_DONE: &[&str] = &[
     "audio-player",
     "delay-buffer",
-    "drop-traffic",
     "dtls-reverse",
     "dtmf-delay",
     "dtmf-log-dest",
-    "dtmf-security",
     "dtmf-security-trigger",
     "dtmf-security-trigger-end",
-    "extmap",
+    "frequency",
     "from-tags",
-    "generate-rtcp",
     "inbound-peer",
     "media-echo",
     "metadata",
@@ -43,26 +41,33 @@ pub(super) const KEYS_NOT_DONE: &[&str] = &[
     "outbound-peer",
     "pause",
     "peer",
-    "record-call",
     "recording-dir",
     "recording-file",
     "recording-pattern",
     "sdp-attr",
-    "sdp-media-remove",
     "t.38",
     "t38",
     "template",
+    "trigger",
+    "trigger-end",
+    "trigger-end-digits",
+    "trigger-end-time",
     "xmlrpc-callback",
 ];
 
 /// Flags that are what Trestle does anyway, or that are obsolete.
 pub(super) const SILENT_WORDS: &[&str] = &[
     "allow-asymmetric-codecs",
+    "allow-transcoding",
     "asymmetric-codecs",
     "debug",
     "directional",
+    "discard-recording",
+    "exclude-recording",
     "force",
     "generate-rtcp",
+    "no-passthrough",
+    "no-player",
     "no-redis-update",
     "no-tls-id",
     "port-latching",
@@ -71,41 +76,40 @@ pub(super) const SILENT_WORDS: &[&str] = &[
     "recrypt",
     "reorder-codecs",
     "session-connection",
+    "skip-recording-db",
+    "strict-source",
+    "strip-extmap",
     "symmetric-codecs",
+    "trickle-ice",
+    "unidirectional",
 ];
 
 /// Flags that ask for something that is not done.
 pub(super) const WORDS_NOT_DONE: &[&str] = &[
     "allow-no-codec-media",
-    "allow-transcoding",
     "audio-player",
     "bidirectional",
     "block-egress",
     "block-short",
     "detect-dtmf",
-    "discard-recording",
     "early-media",
     "egress",
-    "exclude-recording",
     "force-transcoding",
     "fragment",
     "inactive",
+    "media-handover",
     "mix",
     "nat-wait",
     "no-jitter-buffer",
-    "no-passthrough",
-    "no-player",
     "no-port-latching",
     "passthrough",
     "pierce-nat",
     "record-call",
     "recording-announcement",
+    "reset",
     "rtcp-mirror",
     "siprec",
-    "skip-recording-db",
     "static-codecs",
-    "strip-extmap",
-    "unidirectional",
     "unsubscribe",
 ];
 
@@ -139,20 +143,16 @@ const WORDS: &[&str] = &[
     "generate-mid",
     "inject-dtmf",
     "loop-protect",
-    "media-handover",
     "new-branch",
     "no-codec-renegotiation",
     "no-rtcp-attribute",
     "original-sendrecv",
     "pad-crypto",
     "reject-ice",
-    "reset",
     "reuse-codecs",
     "single-codec",
     "sip-source-address",
-    "strict-source",
     "symmetric",
-    "trickle-ice",
     "trust-address",
     "verbose",
     "webrtc",
@@ -161,4 +161,10 @@ const WORDS: &[&str] = &[
 /// True for any word of the tables here.
 pub(super) fn is_word(name: &str) -> bool {
     [WORDS, SILENT_WORDS, WORDS_NOT_DONE].iter().any(|table| table.contains(&name))
+}
+
+/// Every word of the tables, for the test that compares them with the document.
+#[cfg(test)]
+pub(crate) fn every_word() -> impl Iterator<Item = &'static str> {
+    [SILENT_KEYS, KEYS_NOT_DONE, SILENT_WORDS, WORDS_NOT_DONE, PREFIXES, WORDS].into_iter().flatten().copied()
 }

@@ -98,11 +98,30 @@ impl FlagReader {
                 }
                 None => self.unreadable(key),
             },
+            "drop-traffic" => self.each(key, value, |this, word| match normalised(word).as_str() {
+                "start" => this.flags.drop_traffic = Some(true),
+                "stop" => this.flags.drop_traffic = Some(false),
+                _ => this.unknown_value("drop-traffic", word),
+            }),
+            // On these, only what differs from what is done anyway is worth a word.
+            "dtmf-security" => self.but_for(key, value, &["drop"]),
+            "generate-rtcp" => self.but_for(key, value, &["on", "yes", "true", "1"]),
+            "record-call" => self.but_for(key, value, &["off", "no", "false", "0"]),
+            "sdp-media-remove" => self.but_for(key, value, &["video", "image", "text", "message", "application"]),
             "supports" => self.each(key, value, |this, what| {
                 this.flags.supports_load_limit |= normalised(what) == "load-limit";
             }),
             _ => self.other_key(key, &name, value),
         }
+    }
+
+    /// A key that is not done, unless it asks for one of `done`.
+    fn but_for(&mut self, key: &str, value: &Value, done: &[&str]) {
+        self.each(key, value, |this, word| {
+            if !done.contains(&normalised(word).as_str()) {
+                this.flags.warn(format!("`{key}={word}` is not supported and was ignored"));
+            }
+        });
     }
 
     fn other_key(&mut self, key: &str, name: &str, value: &Value) {
@@ -171,8 +190,6 @@ impl FlagReader {
             "sip-source-address" => flags.sip_source_address = true,
             "symmetric" => flags.asymmetric = false,
             "asymmetric" => flags.asymmetric = true,
-            "strict-source" => flags.strict_source = true,
-            "media-handover" => flags.media_handover = true,
             "generate-mid" => flags.generate_mid = true,
             "no-rtcp-attribute" => flags.no_rtcp_attribute = true,
             "full-rtcp-attribute" => flags.full_rtcp_attribute = true,
@@ -187,9 +204,7 @@ impl FlagReader {
             "inject-dtmf" => flags.inject_dtmf = true,
             "block-dtmf" => flags.block_dtmf = true,
             "all" => flags.all = true,
-            "reset" => flags.reset = true,
             "new-branch" => flags.new_branch = true,
-            "trickle-ice" => flags.trickle_ice = true,
             "reject-ice" => flags.reject_ice = true,
             "pad-crypto" => flags.sdes.pad = true,
             "verbose" => flags.verbose = true,
@@ -199,7 +214,6 @@ impl FlagReader {
             "webrtc" => {
                 flags.transport_protocol = Some(Protocol::UdpTlsRtpSavpf);
                 flags.ice = IceFlag::Force;
-                flags.trickle_ice = true;
                 flags.rtcp_mux.offer = true;
                 flags.rtcp_mux.require = true;
                 flags.no_rtcp_attribute = true;
@@ -255,7 +269,6 @@ impl FlagReader {
         let Some(text) = self.text(key, value) else { return };
         match Protocol::parse(text.trim()) {
             Some(protocol) => self.flags.transport_protocol = Some(protocol),
-            None if text.trim().eq_ignore_ascii_case("accept") => self.flags.accept_protocol_change = true,
             None => self.unknown_value(key, &text),
         }
     }
@@ -266,7 +279,8 @@ impl FlagReader {
             "force" | "force-relay" => self.flags.ice = IceFlag::Force,
             "default" => self.flags.ice = IceFlag::Default,
             "optional" => self.flags.ice = IceFlag::Optional,
-            "trickle" => self.flags.trickle_ice = true,
+            // All our candidates are in every SDP, and peers that trickle are found by their checks.
+            "trickle" => {}
             _ => self.unknown_value("ICE", word),
         }
     }
@@ -294,7 +308,8 @@ impl FlagReader {
             "nonew" => sdes.nonew = true,
             "pad" => sdes.pad = true,
             "lifetime" => sdes.lifetime = true,
-            "static" => sdes.fixed = true,
+            // A suite that is in use stays in use.
+            "static" => {}
             _ if name.starts_with("no-") => sdes.no.push(tail("no-".len())),
             _ if name.starts_with("only-") => sdes.only.push(tail("only-".len())),
             _ if name.starts_with("order:") => sdes.order = suites("order:".len()),
@@ -318,10 +333,10 @@ impl FlagReader {
     fn bundle(&mut self, word: &str) {
         let bundle = &mut self.flags.bundle;
         match normalised(word).as_str() {
-            "accept" => bundle.accept = true,
+            // What we do anyway: a group is answered, and one audio stream breaks no rule.
+            "accept" | "strict" => {}
             "offer" => bundle.offer = true,
             "require" => bundle.require = true,
-            "strict" => bundle.strict = true,
             "reject" => bundle.reject = true,
             _ => self.unknown_value("bundle", word),
         }
@@ -336,9 +351,8 @@ impl FlagReader {
             "username" => replace.username = true,
             "sdp-version" => replace.sdp_version = true,
             "force-increment-sdp-ver" => replace.force_increment_sdp_version = true,
-            "zero-address" => replace.zero_address = true,
-            // Everybody sends it; `c=` is always rewritten.
-            "session-connection" => {}
+            // `c=` is always rewritten, whatever it said.
+            "session-connection" | "zero-address" => {}
             _ => self.unknown_value("replace", word),
         }
     }

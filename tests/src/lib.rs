@@ -13,6 +13,7 @@
 
 pub mod bencode;
 pub mod calls;
+pub mod fuzz;
 pub mod captured;
 pub mod net;
 pub mod raw;

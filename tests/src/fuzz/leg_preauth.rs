@@ -1,0 +1,68 @@
+//! Hostile datagrams among those of a call: bytes from anywhere, spoilt copies of packets that were seen, and what we
+//! sent thrown back at us. Who has not the keys, or on a plain leg not the address, changes nothing but counters.
+//!
+//! Legs without ICE are run twice, with and without the hostile datagrams, and must send the same bytes at the same
+//! instants to the same addresses. A WebRTC leg draws dice of its own, so that there packets are counted.
+
+mod twins;
+mod webrtc;
+
+use std::net::SocketAddr;
+
+use super::input::{Input, mutate};
+
+/// The first byte chooses the kind of call, one in eight with a WebRTC handshake; then come operations until the input
+/// ends.
+pub fn leg_preauth(data: &[u8]) -> usize {
+    let mut input = Input::new(data);
+    match input.below(8) {
+        7 => webrtc::run(&mut input),
+        _ => twins::run(&mut input),
+    }
+}
+
+/// What a stranger sends.
+#[derive(Debug, Clone)]
+enum Junk<'a> {
+    /// Bytes of its own.
+    Bytes(&'a [u8]),
+    /// A copy of one of the last packets that a peer sent, spoilt as the input says, or not at all.
+    Copy { back: usize, spoil: Option<Input<'a>> },
+    /// The same with what we sent to a peer.
+    Reflection { back: usize, spoil: Option<Input<'a>> },
+}
+
+impl<'a> Junk<'a> {
+    fn read(input: &mut Input<'a>) -> Self {
+        let mut spoil = |input: &mut Input<'a>| (input.below(4) != 0).then(|| Input::new(input.take(12)));
+        match input.below(3) {
+            0 => Self::Bytes(input.bytes()),
+            1 => Self::Copy { back: input.below(16), spoil: spoil(input) },
+            _ => Self::Reflection { back: input.below(16), spoil: spoil(input) },
+        }
+    }
+
+    /// The datagram, given what was seen on the wire so far.
+    fn datagram(&self, seen: &[Vec<u8>], sent: &[Vec<u8>]) -> Vec<u8> {
+        let (of, back, spoil) = match self {
+            Self::Bytes(bytes) => return bytes.to_vec(),
+            Self::Copy { back, spoil } => (seen, *back, spoil),
+            Self::Reflection { back, spoil } => (sent, *back, spoil),
+        };
+        let mut bytes = of.iter().rev().nth(back).cloned().unwrap_or_default();
+        if let Some(mut spoil) = spoil.clone() {
+            mutate(&mut spoil, &mut bytes);
+        }
+        bytes
+    }
+}
+
+/// An address of nobody in the call.
+fn stranger(n: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 60 + n % 4], 1_024 + 4 * u16::from(n)))
+}
+
+/// Holds for every datagram of ours: it goes to somebody in the call.
+fn assert_no_stranger(to: SocketAddr) {
+    assert!((0..=255).all(|n| stranger(n) != to), "sent to the stranger {to}");
+}

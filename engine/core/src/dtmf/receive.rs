@@ -29,7 +29,7 @@ const SEGMENT_NEARLY_TICKS: u32 = SEGMENT_TICKS - 9_600;
 /// Peers may be off by a packet in where the next segment begins.
 const SEGMENT_SLACK_TICKS: u32 = 480;
 
-/// Some peers announce 8000 and count in the audio's clock: libwebrtc beside Opus.
+/// Some peers announce 8000 and count in the audio's clock: libwebrtc and baresip beside Opus.
 const AUDIO_TICKS_PER_MS: u64 = 48;
 /// Growth of the duration per millisecond of arrival that is more than an 8 kHz clock can make...
 const FAST_TICKS_PER_MS: u64 = 16;
@@ -74,6 +74,8 @@ struct Pressed {
     /// Longest duration seen in the present segment.
     ticks: u32,
     first: Sight,
+    /// Audio packets that were sent between its packets.
+    audio_packets: u64,
     last_at: Instant,
 }
 
@@ -155,6 +157,7 @@ impl EventReceiver {
                     ticks_before: 0,
                     ticks,
                     first: Sight { at: now, seq, ticks },
+                    audio_packets: 0,
                     last_at: now,
                 });
                 updates.push(EventUpdate::Started { digit, volume: packet.volume });
@@ -173,9 +176,11 @@ impl EventReceiver {
     /// Takes note of an audio packet from the same peer: once audio is back, a key whose end was lost is up.
     pub fn audio_resumed(&mut self, seq: ExtSeq) -> EventUpdates {
         let mut updates = EventUpdates::new();
-        if self.pressed.is_none() || self.newest.is_some_and(|newest| is_stray(seq, newest)) {
+        let Some(pressed) = self.pressed.as_mut().filter(|_| self.newest.is_none_or(|newest| !is_stray(seq, newest)))
+        else {
             return updates;
-        }
+        };
+        pressed.audio_packets += 1;
         self.audio_run = self.audio_run.saturating_add(1);
         if self.audio_run >= AUDIO_RUN && !self.audio_beside_events {
             updates.extend(self.release());
@@ -218,12 +223,15 @@ impl EventReceiver {
     /// Compares the growth of the duration with the time and the packets it took. Both must speak for a fast clock:
     /// jitter alone squeezes arrival times, and a sparse sender alone makes large steps.
     fn judge_clock(&mut self, now: Instant, seq: ExtSeq) {
-        let Some(Pressed { first, ticks, ticks_before: 0, clock: ClockRate::HZ_8000, .. }) = self.pressed else {
+        let Some(Pressed { first, audio_packets, ticks, ticks_before: 0, clock: ClockRate::HZ_8000, .. }) =
+            self.pressed
+        else {
             return;
         };
         let elapsed = now.saturating_duration_since(first.at);
         let millis = (elapsed.as_millis() as u64).max(1);
-        let packets = seq.0.saturating_sub(first.seq.0).max(1);
+        // By number, so that lost packets count; but audio sent beside the event is none of it.
+        let packets = seq.0.saturating_sub(first.seq.0).saturating_sub(audio_packets).max(1);
         let growth = u64::from(ticks.saturating_sub(first.ticks));
         if growth >= FAST_TICKS_PER_MS * millis && growth >= FAST_TICKS_PER_PACKET * packets {
             self.counts_audio_ticks = true;

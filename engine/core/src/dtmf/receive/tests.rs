@@ -171,6 +171,21 @@ fn durations_counted_at_48_khz_under_an_8_khz_name_are_seen_through() {
 }
 
 #[test]
+fn so_are_those_with_audio_packets_in_between() {
+    // As baresip sends beside Opus: an event packet after each audio packet, 960 ticks further each time.
+    let (mut receiver, start) = (EventReceiver::default(), start());
+    let mut log = String::new();
+    for n in 0..12 {
+        let (now, seq) = (start + ms(20 * n), 70_000 + 2 * n);
+        write(&mut log, &receiver.audio_resumed(ExtSeq(seq)));
+        let duration_ticks = 960 * (n + 1).min(9) as u16;
+        let payload = TelephoneEvent { event: 7, end: n >= 9, volume: 10, duration_ticks }.write();
+        write(&mut log, &receiver.observe(now, RATE, ExtSeq(seq + 1), RtpTime(48_000), &payload).unwrap());
+    }
+    assert_eq!(log, "7v10 7=180 ");
+}
+
+#[test]
 fn jitter_does_not_make_an_8_khz_peer_look_fast() {
     // The start is 70 ms late and everything else piles up behind it.
     let mut packets = press(0, 0, 0, '3', 100);

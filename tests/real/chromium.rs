@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -34,7 +35,11 @@ const FLAGS: [&str; 12] = [
     "--mute-audio",
 ];
 
+/// Held by the one Chromium that runs: two at once are too much for a small machine to keep time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 pub(crate) struct Chromium {
+    _alone: MutexGuard<'static, ()>,
     process: Child,
     profile: PathBuf,
     server: Server,
@@ -45,6 +50,7 @@ pub(crate) struct Chromium {
 impl Chromium {
     /// Opens the page, which says a tone of `hz`.
     pub(crate) fn start(hz: f64) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let name = format!("chromium-{}-{}", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -61,7 +67,7 @@ impl Chromium {
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("chromium does not start ({error}): run .ci/install"));
-        let mut chromium = Self { process, profile, server, waiting: None };
+        let mut chromium = Self { _alone: alone, process, profile, server, waiting: None };
         let ready = chromium.result();
         println!("{}", String::from_utf8_lossy(&ready));
         chromium

@@ -1,20 +1,29 @@
 //! Calls between headless Chromium and a phone, with Chromium's own SDP as it comes.
 
+use std::ops::RangeInclusive;
+
 use serde_json::json;
-use trestle_audio::listen;
 use trestle_peers::Codec;
 use trestle_srtp::Profile;
 
-use crate::calls::{
-    PHONE_HZ, Recipe, SipSide, WEBRTC_HZ, assert_phone_heard, assert_tone, phone_calls, press, wait_for_digits,
-    webrtc_calls,
-};
+use crate::calls::{PHONE_HZ, Recipe, SipSide, WEBRTC_HZ, phone_calls, press, wait_for_digits, webrtc_calls};
 use crate::chromium::Chromium;
 use crate::engine::{Encoding, Engine};
+use crate::heard::{PhoneHeard, assert_tone, digits_played};
 use crate::line::Line;
 
 const CHROMIUM_PRESSES: &str = "147*";
 const PHONE_PRESSES: &str = "2580#";
+/// Chromium reads durations in the audio's clock, 48 kHz, whatever the clock of the events. With events at 8 kHz it thus
+/// plays some 100 ms of this press, and may go on in crumbs while it lasts.
+const PRESS_MS: u64 = 500;
+
+/// Of Chromium's own digits: it counts 500 ms in ticks of 8 kHz and sends in ticks of 48 kHz, so that they last 100 ms.
+const CHROMIUM_DIGIT_MS: RangeInclusive<f64> = 40.0..=520.0;
+
+/// Silence that is forgiven: Chromium may take 60 ms after each of its digits until it speaks again, and a machine with
+/// other work may stall it.
+const SILENCE_MS_MAX: u32 = 500;
 
 #[test]
 fn chromium_calls_a_pcma_phone_with_sdes() {
@@ -39,25 +48,16 @@ fn a_plain_pcmu_phone_calls_chromium() {
 fn talk_and_judge(chromium: &mut Chromium, phone: &Line) {
     chromium.step(json!({"do": "connect"}));
     wait_for_digits(phone, 0, 1_250);
-    chromium.step(json!({"do": "listen", "ms": 2_000}));
-    let before = chromium.recording();
-    press(phone, PHONE_PRESSES);
+    chromium.step(json!({"do": "listen", "ms": 2_500}));
+    press(phone, PHONE_PRESSES, PRESS_MS);
     chromium.step(json!({"do": "press", "digits": CHROMIUM_PRESSES, "ms": 500}));
     wait_for_digits(phone, CHROMIUM_PRESSES.len(), 0);
     chromium.step(json!({"do": "listen", "ms": 1_000}));
 
-    assert_phone_heard(phone, CHROMIUM_PRESSES);
+    let at_phone = PhoneHeard::so_far(phone);
     println!("Chromium: {}", chromium.step(json!({"do": "stats"})));
-    let recording = chromium.recording();
-    // Its jitter buffer settles in the first second.
-    assert_tone("Chromium", &before[before.len().saturating_sub(8_000)..], PHONE_HZ);
-    assert_eq!(digits_played(&recording), PHONE_PRESSES);
-}
-
-/// The digits that are audible in `pcm` at 8 kHz. Chromium plays telephone-events as tones.
-fn digits_played(pcm: &[i16]) -> String {
-    const WINDOW: usize = 160; // 20 ms
-    let windows: Vec<Option<u8>> = pcm.chunks_exact(WINDOW).map(|window| listen::dtmf_event(window, 8_000)).collect();
-    let runs = windows.chunk_by(|a, b| a == b).filter(|run| run.len() >= 2).filter_map(|run| run[0]);
-    runs.map(|event| char::from(b"0123456789*#ABCD"[usize::from(event)])).collect()
+    let at_chromium = chromium.recording();
+    at_phone.assert(CHROMIUM_PRESSES, CHROMIUM_DIGIT_MS, SILENCE_MS_MAX);
+    assert_tone("Chromium", &at_chromium, PHONE_HZ);
+    assert_eq!(digits_played(&at_chromium, PRESS_MS), PHONE_PRESSES);
 }

@@ -64,7 +64,8 @@ fn carry((shared, changed): &(Mutex<Shared>, Condvar), sockets: Vec<(SocketAddr,
     let mut buffer = [0; 2_048];
     loop {
         let wait = {
-            let mut shared = shared.lock().unwrap();
+            // Poisoned: the test has failed.
+            let Ok(mut shared) = shared.lock() else { return };
             if shared.hung_up {
                 return;
             }
@@ -87,7 +88,9 @@ fn carry((shared, changed): &(Mutex<Shared>, Condvar), sockets: Vec<(SocketAddr,
             socket.set_read_timeout(Some(wait)).unwrap();
             while let Ok((len, remote)) = socket.recv_from(&mut buffer) {
                 let now = Instant::now();
-                shared.lock().unwrap().phone.handle_datagram(now, *local, remote, &buffer[..len]);
+                let Ok(mut shared) = shared.lock() else { return };
+                shared.phone.handle_datagram(now, *local, remote, &buffer[..len]);
+                drop(shared);
                 if n == 0 {
                     break;
                 }

@@ -4,15 +4,14 @@
 //!
 //! Each call has its own addresses in 127.0.0.0/8, so that any number of them run at once. What is asserted is what was
 //! heard, numbered and negotiated; how long it took is printed (`--nocapture`).
-#![allow(
-    clippy::disallowed_methods,
-    reason = "these tests are the outside world, which has clocks, sockets and threads"
-)]
+#![allow(clippy::disallowed_methods, reason = "the outside world has clocks, sockets and threads")]
+#![allow(clippy::unwrap_used, reason = "a test that is surprised ends")]
 
 mod calls;
 mod chromium;
 mod chromium_calls;
 mod engine;
+mod heard;
 mod line;
 mod meta;
 mod meta_calls;

@@ -158,6 +158,11 @@ impl RawPhone {
         }
     }
 
+    /// It has a new mail box: reads it from the start.
+    pub fn restart_reading(&mut self) {
+        self.read = 0;
+    }
+
     /// RTP that came since last asked; what is not authentic is counted in [`RawPhone::refused`].
     pub fn heard(&mut self, world: &World) -> Vec<Heard> {
         let mail = world.strangers_mail(self.actor);

@@ -211,12 +211,14 @@ impl Listener {
         }
         let Some(stream) = &mut self.stream else { return };
         let pcm_starts_at = *self.pcm_starts_at.get_or_insert(now);
-        let line = *stream.line.get_or_insert_with(|| {
-            // A later stream lies in the recording where it came in.
+        // Another clock begins another line (RFC 7160).
+        let line = stream.line.filter(|line| line.clock_hz == codec.clock_hz()).unwrap_or_else(|| {
+            // A later line lies in the recording where it came in.
             let since_start = now.saturating_duration_since(pcm_starts_at).as_secs_f64();
             let sample = (since_start * f64::from(self.sample_hz)) as usize;
             Line { at: now, time: packet.time, clock_hz: codec.clock_hz(), sample }
         });
+        stream.line = Some(line);
         let ahead_ms = line.ahead_ms(now, packet.time);
         report.drift_ms = ahead_ms;
         if ahead_ms.abs() > report.max_drift_ms.abs() {

@@ -311,6 +311,11 @@ impl Phone {
         self.wants_to_receive = !hold;
     }
 
+    /// Speaks these codecs from now on; the next [`Phone::offer`] says so.
+    pub fn set_codecs(&mut self, codecs: Vec<Codec>) {
+        self.options.codecs = codecs;
+    }
+
     /// Moves to another address, as after a network change; the next [`Phone::offer`] says so.
     pub fn move_to(&mut self, rtp: SocketAddr) {
         self.options.rtp = rtp;

@@ -57,7 +57,7 @@ fn a_deleted_call_can_be_queried_for_as_long_as_the_delete_said() {
         if kept_ms > 0 {
             world.run_for_ms(kept_ms - 1);
             assert_eq!(world.ng(&query)["result"], "ok", "{delay:?}");
-            assert_eq!(listed(&mut world), [name.clone()]);
+            assert_eq!(listed(&mut world), std::slice::from_ref(&name));
             assert_eq!(world.ng(&answer(&name, SDP))["error-reason"], "Unknown call-id", "{delay:?}");
         }
         world.run_for_ms(2);

@@ -48,6 +48,8 @@ pub(super) struct Ice {
     /// Our latest checks with USE-CANDIDATE. Over a long path several are under way before the first is answered.
     nominating: ArrayVec<stun::TransactionId, NOMINATIONS_MAX>,
     established: bool,
+    /// Consent has expired: nothing but checks may be sent until a pair is established anew (RFC 7675 5.1).
+    consent_lost: bool,
     /// [`IceOutput::Established`] is still to be said.
     announce: bool,
     checked: bool,
@@ -78,6 +80,7 @@ impl Ice {
             selected: None,
             nominating: ArrayVec::new(),
             established: false,
+            consent_lost: false,
             announce: false,
             checked: false,
             gave_up: false,
@@ -175,6 +178,8 @@ impl Ice {
                 IceAgentEvent::NominatedSend { destination, .. } => self.nominated(destination),
                 IceAgentEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                     if self.established {
+                        self.established = false;
+                        self.consent_lost = true;
                         return Some(IceOutput::Disconnected);
                     }
                     self.gave_up = true;
@@ -210,9 +215,9 @@ impl Ice {
         self.checked
     }
 
-    /// Where to send media and DTLS.
+    /// Where to send media and DTLS; nowhere once consent is lost.
     pub(super) fn selected(&self) -> Option<SocketAddr> {
-        self.selected
+        self.selected.filter(|_| !self.consent_lost)
     }
 
     /// True if the pair is nominated and the nomination is answered.
@@ -248,6 +253,7 @@ impl Ice {
     fn establish(&mut self) {
         if !self.established {
             self.established = true;
+            self.consent_lost = false;
             self.announce = true;
             self.patient_at = None;
             self.agent.set_initial_stun_rto(CONSENT_RTO_INITIAL);

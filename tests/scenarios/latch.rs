@@ -1,0 +1,215 @@
+//! Where media goes when a phone is not where its SDP says, and who may say so.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use trestle_peers::{Phone, PhoneOptions};
+use trestle_srtp::Profile;
+use trestle_tests::calls::{self, Call};
+use trestle_tests::raw::{self, RawPhone};
+use trestle_tests::{World, world};
+
+const CM: Profile = Profile::AesCm128HmacSha1_80;
+/// The address that the callee's packets really come from in most of these tests.
+const OTHER_IP: &str = "192.0.2.77:41000";
+const OTHER_PORT: &str = "198.51.100.20:41000";
+
+/// A call to a phone behind a NAT that shows it as `seen_as`; `flags` are in the answer, which is the phone's word.
+fn behind_nat(world: &mut World, seen_as: &str, phone: PhoneOptions, flags: &Value) -> Call {
+    let now = world.now();
+    let protocol = if phone.suites.is_empty() { "RTP/AVP" } else { "RTP/SAVP" };
+    let phone = PhoneOptions { sends_from: Some(calls::addr(seen_as)), ..phone };
+    let caller = world.add_phone(Phone::new(now, calls::caller()));
+    let phone = world.add_phone(Phone::new(now, phone));
+    let offer = world.phone(caller).offer();
+    let to_phone = calls::offer_sdp(world, "nat", "caller", &offer, json!({"transport-protocol": protocol}));
+    let answer = world.phone(phone).answer(now, &to_phone).expect("an answer");
+    let mut request =
+        json!({"command": "answer", "call-id": "nat", "from-tag": "caller", "to-tag": "callee", "sdp": answer});
+    for (key, value) in flags.as_object().expect("flags") {
+        request[key] = value.clone();
+    }
+    let to_caller = calls::sdp_of(&world.ng(&request));
+    world.phone(caller).accept(now, &to_caller).expect("accepted");
+    Call { id: "nat".into(), meta: caller, phone }
+}
+
+/// Neither side has heard anything of the other.
+fn assert_deaf(world: &mut World, call: &Call, what: &str) {
+    world.run_for_ms(2_000);
+    let heard = (world.phone(call.meta).report().packets, world.phone(call.phone).report().packets);
+    assert_eq!(heard, (0, 0), "{what}");
+}
+
+#[test]
+fn a_phone_on_another_port_of_its_address_is_followed_by_default() {
+    let mut world = World::new(601);
+    let call = behind_nat(&mut world, OTHER_PORT, calls::phone(), &json!({}));
+    world.run_for_ms(2_000);
+    world.assert_phones_hear_each_other(&call);
+}
+
+#[test]
+fn the_offerer_may_be_the_one_behind_the_nat() {
+    let mut world = World::new(602);
+    let caller = PhoneOptions { sends_from: Some(calls::addr("198.51.100.10:5555")), ..calls::caller() };
+    let call = calls::between_phones(&mut world, caller, calls::phone());
+    world.run_for_ms(2_000);
+    world.assert_phones_hear_each_other(&call);
+}
+
+#[test]
+fn a_phone_on_another_address_is_not_believed_unless_signalling_says_so() {
+    let source = json!(["IP4", "192.0.2.77"]);
+    for (what, flags) in [
+        ("nothing said", json!({})),
+        ("received-from alone is what every proxy sends", json!({"received-from": source})),
+        ("another received-from", json!({"received-from": ["IP4", "192.0.2.78"], "flags": ["SIP-source-address"]})),
+        ("trust-address", json!({"received-from": source, "flags": ["trust-address"]})),
+        ("learning is off", json!({"endpoint-learning": "off"})),
+        ("strict-source", json!({"flags": ["strict-source"]})),
+        ("asymmetric", json!({"flags": ["asymmetric"], "endpoint-learning": "immediate"})),
+    ] {
+        let mut world = World::new(603);
+        let call = behind_nat(&mut world, OTHER_IP, calls::phone(), &flags);
+        assert_deaf(&mut world, &call, what);
+    }
+    for (what, flags) in [
+        ("SIP-source-address", json!({"received-from": source, "flags": ["SIP-source-address"]})),
+        ("the same spelt differently", json!({"received from": "192.0.2.77", "flags": ["sip source address"]})),
+        ("media-address", json!({"media-address": "192.0.2.77"})),
+        ("endpoint-learning=immediate", json!({"endpoint-learning": "immediate"})),
+        ("the same as a flag", json!({"flags": ["endpoint-learning-immediate"]})),
+    ] {
+        println!("{what}");
+        let mut world = World::new(604);
+        let call = behind_nat(&mut world, OTHER_IP, calls::phone(), &flags);
+        world.run_for_ms(2_000);
+        world.assert_phones_hear_each_other(&call);
+    }
+}
+
+#[test]
+fn asymmetric_and_learning_off_believe_the_signalled_port_alone() {
+    for flags in [json!({"flags": ["asymmetric"]}), json!({"endpoint-learning": "off"})] {
+        let mut world = World::new(605);
+        let call = behind_nat(&mut world, OTHER_PORT, calls::phone(), &flags);
+        assert_deaf(&mut world, &call, &flags.to_string());
+        let mut world = World::new(606);
+        let honest = calls::phone().rtp.to_string();
+        let call = behind_nat(&mut world, &honest, calls::phone(), &flags);
+        world.run_for_ms(2_000);
+        world.assert_phones_hear_each_other(&call);
+    }
+}
+
+#[test]
+fn once_learnt_no_other_port_of_the_same_address_is_believed() {
+    for flags in [json!({}), json!({"flags": ["strict-source"]}), json!({"endpoint-learning": "immediate"})] {
+        let mut world = World::new(607);
+        let call = behind_nat(&mut world, OTHER_PORT, calls::phone(), &flags);
+        world.run_for_ms(1_000);
+        let (to, _) = raw::read(&world.written[0]);
+        let neighbour = calls::addr("198.51.100.20:42000");
+        let mail = world.add_stranger(neighbour);
+        for n in 0..50 {
+            world.inject(neighbour, to, &raw::plain_packet(0xbad, n, n as u32 * 160));
+            world.run_for_ms(20);
+        }
+        world.run_for_ms(1_000);
+        world.assert_phones_hear_each_other(&call);
+        let report = world.phone(call.meta).report();
+        assert_eq!((report.ssrcs.len(), report.lost, report.duplicates), (1, 0, 0), "{flags}");
+        assert_eq!(world.strangers_mail(mail).len(), 0, "{flags}");
+    }
+}
+
+#[test]
+fn with_immediate_learning_a_single_packet_of_a_stranger_decides_nothing() {
+    let mut world = World::new(608);
+    let now = world.now();
+    let stranger = calls::addr("203.0.113.66:6000");
+    let mail = world.add_stranger(stranger);
+    let silent = PhoneOptions { silent: true, ..calls::phone() };
+    let flags = json!({"endpoint-learning": "immediate"});
+    let call = behind_nat(&mut world, OTHER_IP, silent, &flags);
+    let (to, _) = raw::read(&world.written[0]);
+    for n in 0..20 {
+        // Never two of one stream in order.
+        world.inject(stranger, to, &raw::plain_packet(0xbad, n * 7, 0));
+        world.run_for_ms(20);
+    }
+    world.phone(call.phone).set_silent(false);
+    world.run_for_ms(2_000);
+    world.assert_phones_hear_each_other(&call);
+    assert_eq!(world.strangers_mail(mail).len(), 0);
+    assert!(world.now() > now);
+}
+
+#[test]
+fn a_phone_with_keys_is_believed_by_its_packets_wherever_it_is() {
+    let mut world = World::new(609);
+    let secured = PhoneOptions { suites: vec![CM], ..calls::phone() };
+    let call = behind_nat(&mut world, OTHER_IP, secured, &json!({}));
+    world.run_for_ms(2_000);
+    world.assert_phones_hear_each_other(&call);
+    // But not where it is forbidden.
+    let mut world = World::new(610);
+    let secured = PhoneOptions { suites: vec![CM], ..calls::phone() };
+    let call = behind_nat(&mut world, OTHER_IP, secured, &json!({"flags": ["asymmetric"]}));
+    assert_deaf(&mut world, &call, "asymmetric");
+}
+
+#[test]
+fn a_phone_with_keys_that_moves_in_mid_call_is_followed_and_a_replay_from_elsewhere_is_not() {
+    let mut world = World::new(611);
+    let mut roaming = RawPhone::new(&mut world, "198.51.100.10:20000", Some(raw::key(CM, 1)));
+    let mut other = RawPhone::new(&mut world, "198.51.100.20:30000", None);
+    raw::call(&mut world, "roam", &mut roaming, &mut other);
+    world.capture();
+    roaming.talk(&mut world, 50);
+    other.talk(&mut world, 10);
+    assert_eq!(roaming.heard(&world).len(), 10);
+    // A stranger who has seen its packets sends them again while it is silent.
+    let stranger: SocketAddr = calls::addr("203.0.113.66:6000");
+    let mail = world.add_stranger(stranger);
+    let recorded: Vec<_> = world.received().iter().map(|(_, datagram)| datagram.clone()).collect();
+    for datagram in recorded.iter().filter(|datagram| datagram.from == roaming.at) {
+        world.inject(stranger, datagram.to, &datagram.bytes);
+        world.run_for_ms(20);
+    }
+    other.talk(&mut world, 10);
+    assert_eq!((roaming.heard(&world).len(), world.strangers_mail(mail).len()), (10, 0));
+    // It comes back from another address, with its key.
+    roaming.at = calls::addr("192.0.2.200:7000");
+    roaming.actor = world.add_stranger(roaming.at);
+    roaming.restart_reading();
+    other.heard(&world);
+    for _ in 0..10 {
+        roaming.send(&mut world);
+        other.send(&mut world);
+        world.run_for_ms(20);
+    }
+    assert_eq!(other.heard(&world).len(), 10, "it is heard from its first packet on");
+    assert!(roaming.heard(&world).len() >= 6, "and hears after three");
+}
+
+#[test]
+fn the_same_sdp_again_does_not_cut_off_a_phone_behind_a_nat() {
+    let mut world = World::new(612);
+    let call = behind_nat(&mut world, OTHER_PORT, calls::phone(), &json!({}));
+    world.run_for_ms(1_000);
+    let before = world.phone(call.phone).report().packets;
+    for _ in 0..3 {
+        let offer = world.said[&("nat".to_owned(), "callee".to_owned())].clone();
+        calls::offer_sdp(&mut world, "nat", "callee", &offer, json!({"to-tag": "caller"}));
+        let answer = world.said[&("nat".to_owned(), "caller".to_owned())].clone();
+        calls::answer_sdp(&mut world, "nat", "callee", "caller", &answer);
+        world.run_for_ms(500);
+    }
+    world.run_for_ms(1_000);
+    world.assert_phones_hear_each_other(&call);
+    let report = world.phone(call.phone).report();
+    assert!(report.packets - before >= 120 && report.lost == 0, "{report:?}");
+    world.ng(&world::delete("nat"));
+}

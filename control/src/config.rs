@@ -28,7 +28,13 @@ pub struct Settings {
     #[serde(deserialize_with = "one_or_many")]
     pub listen_ng: Vec<String>,
 
-    /// Where /metrics and /ping are served over HTTP [default: nowhere].
+    /// Where ng commands are taken over TCP, repeatable [default: nowhere].
+    #[arg(long, value_name = "[IP:]PORT")]
+    #[serde(deserialize_with = "one_or_many")]
+    pub listen_tcp_ng: Vec<String>,
+
+    /// Where /metrics, /ping and ng are served over HTTP [default: nowhere].
+    /// As for listen-ng: whoever reaches this port commands all calls.
     #[arg(long, value_name = "[IP:]PORT")]
     #[serde(deserialize_with = "number_or_text")]
     pub listen_http: Option<String>,
@@ -98,6 +104,8 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     /// Where ng commands are taken.
     pub listen_ng: Vec<SocketAddr>,
+    /// Where ng commands are taken over TCP.
+    pub listen_tcp_ng: Vec<SocketAddr>,
     /// Where HTTP is served.
     pub listen_http: Option<SocketAddr>,
     /// Media ports.
@@ -184,6 +192,7 @@ impl Settings {
         Self {
             interface: many(self.interface, below.interface),
             listen_ng: many(self.listen_ng, below.listen_ng),
+            listen_tcp_ng: many(self.listen_tcp_ng, below.listen_tcp_ng),
             listen_http: self.listen_http.or(below.listen_http),
             port_min: self.port_min.or(below.port_min),
             port_max: self.port_max.or(below.port_max),
@@ -221,6 +230,7 @@ impl Config {
         Ok(Self {
             interfaces: interfaces(&settings.interface)?,
             listen_ng: listen_ng(&settings.listen_ng)?,
+            listen_tcp_ng: listen_all("listen-tcp-ng", &settings.listen_tcp_ng)?,
             listen_http: settings.listen_http.as_deref().map(|text| listen("listen-http", text)).transpose()?,
             ports,
             timeout: seconds("timeout", settings.timeout, 60)?,
@@ -258,8 +268,12 @@ fn split(texts: &[String]) -> impl Iterator<Item = &str> {
 }
 
 fn listen_ng(texts: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
-    let addresses: Vec<_> = split(texts).map(|text| listen("listen-ng", text)).collect::<Result<_, _>>()?;
+    let addresses = listen_all("listen-ng", texts)?;
     Ok(if addresses.is_empty() { vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 2223))] } else { addresses })
+}
+
+fn listen_all(key: &'static str, texts: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
+    split(texts).map(|text| listen(key, text)).collect()
 }
 
 /// `IP:PORT`, or a port alone, which is then on the loopback address: what is open to the world is written out.

@@ -1,25 +1,48 @@
-//! `/metrics` and `/ping` over HTTP, on a thread of their own: no scraper can hold up a call.
+//! HTTP on a thread of its own, so that no scraper can hold up a call: `GET /metrics`, `GET /ping`, and ng by `POST /ng`
+//! (body and reply as in a datagram) and `POST /ng-plain` (without the cookie).
+//!
+//! ng has no password, and every browser on this machine can reach the loopback address. So ng is refused to whatever a
+//! web page can send: a request with `Origin`, or of a content type that needs no preflight.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::sync::oneshot;
 use trestle_io::mailbox::Sender;
 
+use crate::ask::{Ask, NoAnswer, ask};
 use crate::metrics::{self, Snapshot};
+use crate::ng::frame::{COOKIE_BYTES_MAX, DATAGRAM_BYTES_MAX};
+use crate::ng::{Encoding, frame};
+
+/// rtpengine's name for ng in a body; right for both encodings.
+const NG: &str = "application/x-rtpengine-ng";
+const JSON: &str = "application/json";
 
 /// How long the control thread may take to collect the counters; it needs a millisecond.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(2);
 
 /// A scrape: whoever takes it sends a snapshot back.
 pub type Scrape = oneshot::Sender<Snapshot>;
+
+/// What the routes need.
+#[derive(Debug, Clone)]
+struct Doors {
+    scrapes: Sender<Scrape>,
+    asks: Sender<Ask>,
+    /// Cookies of our own, for requests without one.
+    cookies: Arc<AtomicU64>,
+}
 
 /// The running HTTP server.
 #[derive(Debug)]
@@ -30,18 +53,25 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Binds and starts the thread. Scrapes go to `control`.
+    /// Binds and starts the thread. Scrapes and ng requests go to the control thread.
     ///
     /// # Errors
     /// The address cannot be bound, or the system gives no thread.
-    pub fn start(address: SocketAddr, control: Sender<Scrape>) -> io::Result<Self> {
+    pub fn start(address: SocketAddr, scrapes: Sender<Scrape>, asks: Sender<Ask>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(tokio::net::TcpListener::bind(address))?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
-        let routes = Router::new().route("/ping", get(|| async { "pong" })).route("/metrics", get(scrape));
+        let routes = Router::new()
+            .route("/ping", get(|| async { "pong" }))
+            .route("/metrics", get(scrape))
+            .route("/ng", post(ng))
+            .route("/ng-plain", post(ng_plain))
+            .layer(DefaultBodyLimit::max(COOKIE_BYTES_MAX + 1 + DATAGRAM_BYTES_MAX))
+            .with_state(Doors { scrapes, asks, cookies: Arc::default() })
+            .into_make_service_with_connect_info::<SocketAddr>();
         let thread = thread::Builder::new().name("http".to_owned()).spawn(move || {
-            runtime.spawn(async move { axum::serve(listener, routes.with_state(control)).await });
+            runtime.spawn(async move { axum::serve(listener, routes).await });
             // Sent or dropped, both mean the end; the runtime goes with its open connections.
             let _: Result<(), _> = runtime.block_on(stopped);
         })?;
@@ -65,9 +95,63 @@ impl Drop for HttpServer {
     }
 }
 
-async fn scrape(State(control): State<Sender<Scrape>>) -> Response {
+async fn ng(
+    State(doors): State<Doors>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if let Some(refusal) = refusal(&headers) {
+        return refusal;
+    }
+    if frame::split(&body).is_none() {
+        let text = "the body is COOKIE SP DICTIONARY; post a dictionary alone to /ng-plain\n";
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    }
+    match ask(&doors.asks, peer, body.to_vec()).await {
+        Ok(answer) => ([(header::CONTENT_TYPE, NG)], answer).into_response(),
+        Err(error) => unavailable(error),
+    }
+}
+
+async fn ng_plain(
+    State(doors): State<Doors>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if let Some(refusal) = refusal(&headers) {
+        return refusal;
+    }
+    let cookie = format!("http-{} ", doors.cookies.fetch_add(1, Ordering::Relaxed));
+    let content_type = if Encoding::of(&body) == Some(Encoding::Json) { JSON } else { NG };
+    match ask(&doors.asks, peer, [cookie.as_bytes(), &body].concat()).await {
+        Ok(answer) => ([(header::CONTENT_TYPE, content_type)], answer[cookie.len()..].to_vec()).into_response(),
+        Err(error) => unavailable(error),
+    }
+}
+
+/// What ng does not take; see the module.
+fn refusal(headers: &HeaderMap) -> Option<Response> {
+    if headers.contains_key(header::ORIGIN) {
+        return Some((StatusCode::FORBIDDEN, "ng is not for web pages\n").into_response());
+    }
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let said = said.split(';').next().unwrap_or_default().trim();
+    let good = [NG, JSON].iter().any(|good| said.eq_ignore_ascii_case(good));
+    (!good).then(|| {
+        let text = format!("Content-Type must be {JSON} or {NG}\n");
+        (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response()
+    })
+}
+
+fn unavailable(error: NoAnswer) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
+}
+
+async fn scrape(State(doors): State<Doors>) -> Response {
     let (reply, snapshot) = oneshot::channel();
-    if control.send(reply).is_err() {
+    if doors.scrapes.send(reply).is_err() {
         return (StatusCode::SERVICE_UNAVAILABLE, "busy\n").into_response();
     }
     match tokio::time::timeout(SNAPSHOT_WAIT, snapshot).await {

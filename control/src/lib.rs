@@ -1,11 +1,12 @@
 //! Control: the ng protocol, SDP, negotiation. A second machine of the engine's shape, without a clock or a socket;
-//! these come in at the edge: [`serve`] and [`http`], with what [`config`] says.
+//! these come in at the edge: [`serve`], [`http`] and [`tcp`], with what [`config`] says.
 //!
 //! ```text
 //! datagram > ng::frame > ng::replay > op::Request > negotiate::Session > Command::Apply
 //!   > engine > negotiate::Description > ng::Reply > datagram
 //! ```
 
+pub mod ask;
 pub mod config;
 pub mod controller;
 pub mod http;
@@ -15,3 +16,4 @@ pub mod ng;
 pub mod op;
 pub mod sdp;
 pub mod serve;
+pub mod tcp;

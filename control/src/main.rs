@@ -63,13 +63,14 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
 /// The one line on standard output: commands are taken from now on.
 fn announce(server: &Server, config: &Config) -> std::io::Result<()> {
     let ng: Vec<_> = server.ng_addrs().iter().map(ToString::to_string).collect();
+    let tcp: String = server.tcp_addrs().iter().map(|address| format!(", tcp-ng {address}")).collect();
     let http = server.http_addr().map_or("off".to_owned(), |address| address.to_string());
     let media: Vec<_> = config.interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten().collect();
     let media: Vec<_> = media.iter().map(|address| address.local.to_string()).collect();
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "ready: ng {}, http {http}, media {} on ports {}, {} threads",
+        "ready: ng {}, http {http}{tcp}, media {} on ports {}, {} threads",
         ng.join(" "),
         media.join(" "),
         config.ports,

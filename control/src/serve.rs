@@ -12,9 +12,11 @@ use mio::Waker;
 use trestle_core::{DtlsIdentity, InterfaceId};
 use trestle_io::{InterfacePorts, Worker, WorkerConfig, clock, mailbox};
 
+use crate::ask::Ask;
 use crate::config::Config;
 use crate::http::HttpServer;
 use crate::negotiate::Interface;
+use crate::tcp::TcpServer;
 use control_thread::ControlThread;
 
 /// Messages from shards that may wait for the control thread: a second of milestones at 500 calls a second.
@@ -22,6 +24,9 @@ const FROM_SHARDS_MAX: usize = 8_192;
 
 /// Scrapes that may wait at the same time; a second scraper is normal, a tenth is a mistake.
 const SCRAPES_MAX: usize = 8;
+
+/// Requests over HTTP and TCP that may wait for the control thread.
+const ASKS_MAX: usize = 1_024;
 
 /// Why Trestle cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +57,7 @@ pub enum ServeError {
 pub struct Server {
     ng: Vec<SocketAddr>,
     http: Option<HttpServer>,
+    tcp: Option<TcpServer>,
     stop: Arc<AtomicBool>,
     waker: Arc<Waker>,
     control: Option<JoinHandle<()>>,
@@ -84,6 +90,7 @@ impl Server {
         }
 
         let (scrapes_in, scrapes) = mailbox::channel(SCRAPES_MAX, Arc::clone(&waker));
+        let (asks_in, asks) = mailbox::channel(ASKS_MAX, Arc::clone(&waker));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = ControlThread::new(control_thread::Parts {
             config,
@@ -93,26 +100,34 @@ impl Server {
             workers,
             from_shards,
             scrapes,
+            asks,
             stop: Arc::clone(&stop),
         })?;
         let ng = thread.listening();
-        for address in ng.iter().filter(|address| !address.ip().is_loopback()) {
+        let open = |key: &'static str, address: &SocketAddr| {
             tracing::warn!(
                 %address,
-                "listen-ng is open to other machines and ng has NO PASSWORD: whoever reaches this port can listen to, \
+                key,
+                "this is open to other machines and ng has NO PASSWORD: whoever reaches this port can listen to, \
                  redirect and end every call. Use a loopback address, or let a firewall admit the proxies only"
             );
-        }
+        };
+        let addresses = |key, of: &[SocketAddr]| {
+            of.iter().filter(|address| !address.ip().is_loopback()).for_each(|address| open(key, address));
+        };
+        addresses("listen-ng", &ng);
+        addresses("listen-tcp-ng", &config.listen_tcp_ng);
+        addresses("listen-http", config.listen_http.as_slice());
+        let tcp = if config.listen_tcp_ng.is_empty() { None } else { Some(listen_tcp(config, &asks_in)?) };
         let http = match config.listen_http {
-            Some(address) => Some(HttpServer::start(address, scrapes_in).map_err(|source| ServeError::Listen {
-                key: "listen-http",
-                address,
-                source,
-            })?),
+            Some(address) => {
+                let failed = |source| ServeError::Listen { key: "listen-http", address, source };
+                Some(HttpServer::start(address, scrapes_in, asks_in).map_err(failed)?)
+            }
             None => None,
         };
         let control = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { ng, http, stop, waker, control: Some(control) })
+        Ok(Self { ng, http, tcp, stop, waker, control: Some(control) })
     }
 
     /// Where ng commands are taken; the first of the addresses.
@@ -123,6 +138,11 @@ impl Server {
     /// All addresses where ng commands are taken.
     pub fn ng_addrs(&self) -> &[SocketAddr] {
         &self.ng
+    }
+
+    /// Where ng is taken over TCP.
+    pub fn tcp_addrs(&self) -> &[SocketAddr] {
+        self.tcp.as_ref().map_or(&[], TcpServer::addresses)
     }
 
     /// Where HTTP is served.
@@ -137,6 +157,7 @@ impl Server {
 
     fn join(&mut self) {
         self.http = None;
+        self.tcp = None;
         self.stop.store(true, Ordering::Relaxed);
         // Fails only if the control thread and its poller are gone already.
         let _: io::Result<()> = self.waker.wake();
@@ -152,6 +173,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.join();
     }
+}
+
+fn listen_tcp(config: &Config, asks: &mailbox::Sender<Ask>) -> Result<TcpServer, ServeError> {
+    let failed = |(address, source)| ServeError::Listen { key: "listen-tcp-ng", address, source };
+    TcpServer::start(&config.listen_tcp_ng, asks).map_err(failed)
 }
 
 fn interface_ports(config: &Config) -> Vec<InterfacePorts> {

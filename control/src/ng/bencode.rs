@@ -2,6 +2,9 @@
 
 use super::value::{DEPTH_MAX, Dict, ELEMENTS_MAX, Value};
 
+/// Characters of a number, its sign and the end of it among them: more than any 64-bit number has.
+pub(super) const LENGTH_DIGITS_MAX: usize = 21;
+
 /// Not bencode, or nested too deep, or too many values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a bencode dictionary within {DEPTH_MAX} levels and {ELEMENTS_MAX} values")]
@@ -73,9 +76,9 @@ impl<'a> Reader<'a> {
         Ok(string)
     }
 
-    /// Decimal digits up to `end`. 20 characters hold any 64-bit number.
+    /// Decimal digits up to `end`.
     fn decimal(&mut self, end: u8) -> Result<i64, NotBencode> {
-        let length = self.rest.iter().take(21).position(|byte| *byte == end).ok_or(NotBencode)?;
+        let length = self.rest.iter().take(LENGTH_DIGITS_MAX).position(|byte| *byte == end).ok_or(NotBencode)?;
         let digits = std::str::from_utf8(&self.rest[..length]).map_err(|_| NotBencode)?;
         if digits.starts_with('+') {
             return Err(NotBencode);

@@ -12,16 +12,19 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
+use tokio::sync::oneshot;
 use trestle_core::report::Totals;
 use trestle_core::{Command, Epoch, Reply, RequestId};
 use trestle_io::{FromShard, ShardMessage, Worker, clock, entropy, socket};
 
 use super::ServeError;
+use crate::ask::Ask;
 use crate::config::Config;
 use crate::controller::{Controller, ControllerConfig, Output};
 use crate::http::Scrape;
 use crate::metrics::Snapshot;
 use crate::negotiate::Environment;
+use crate::ng::frame;
 
 pub(super) const WAKER: Token = Token(usize::MAX);
 
@@ -33,6 +36,9 @@ const MESSAGE_BATCH: usize = 1_024;
 
 /// Longest request: what UDP carries.
 const REQUEST_BYTES_MAX: usize = 65_535;
+
+/// Number of the listener that stands for HTTP and TCP.
+const ASKED: usize = usize::MAX;
 
 /// Requests of our own have this bit in their ids; the controller counts from zero.
 const OWN_REQUESTS: u64 = 1 << 63;
@@ -46,8 +52,12 @@ pub(super) struct Parts<'a> {
     pub(super) workers: Vec<Worker>,
     pub(super) from_shards: Receiver<FromShard>,
     pub(super) scrapes: Receiver<Scrape>,
+    pub(super) asks: Receiver<Ask>,
     pub(super) stop: Arc<AtomicBool>,
 }
+
+/// Takes the answer to a request over HTTP or TCP.
+type Answer = oneshot::Sender<Vec<u8>>;
 
 pub(super) struct ControlThread {
     poll: Poll,
@@ -56,6 +66,9 @@ pub(super) struct ControlThread {
     workers: Vec<Worker>,
     from_shards: Receiver<FromShard>,
     scrapes: Receiver<Scrape>,
+    asks: Receiver<Ask>,
+    /// Who waits for an answer over HTTP or TCP, by address and cookie; twice if the same request came twice.
+    asking: HashMap<(SocketAddr, Vec<u8>), Vec<Answer>>,
     collecting: HashMap<u64, Collecting>,
     next_own: u64,
     listeners: Vec<Listener>,
@@ -78,7 +91,7 @@ struct Collecting {
 
 impl ControlThread {
     pub(super) fn new(parts: Parts<'_>) -> Result<Self, ServeError> {
-        let Parts { config, epoch, fingerprint, poll, workers, from_shards, scrapes, stop } = parts;
+        let Parts { config, epoch, fingerprint, poll, workers, from_shards, scrapes, asks, stop } = parts;
         let mut listeners = Vec::with_capacity(config.listen_ng.len());
         for (index, &address) in config.listen_ng.iter().enumerate() {
             let listen = || {
@@ -100,6 +113,8 @@ impl ControlThread {
             workers,
             from_shards,
             scrapes,
+            asks,
+            asking: HashMap::new(),
             collecting: HashMap::new(),
             next_own: OWN_REQUESTS,
             listeners,
@@ -131,6 +146,7 @@ impl ControlThread {
             }
             more = self.take_messages();
             more |= self.take_requests(&mut buffer);
+            more |= self.take_asks();
             self.take_scrapes();
             self.do_what_is_due();
         }
@@ -159,6 +175,34 @@ impl ControlThread {
             }
         }
         self.listeners.iter().any(|listener| listener.readable)
+    }
+
+    /// Takes requests that came over HTTP and TCP; says whether there may be more.
+    fn take_asks(&mut self) -> bool {
+        for _ in 0..REQUEST_BATCH {
+            let Ok(Ask { peer, message, answer }) = self.asks.try_recv() else {
+                // Those that have given up.
+                self.asking.retain(|_, waiting| waiting.iter().any(|answer| !answer.is_closed()));
+                return false;
+            };
+            // Without a cookie there is no answer, and dropping `answer` says so.
+            if let Some((cookie, _)) = frame::split(&message) {
+                self.asking.entry((peer, cookie.as_bytes().to_vec())).or_default().push(answer);
+                let now = clock::now();
+                self.controller.handle_datagram(now, ASKED, peer, &message);
+                self.drain(now);
+            }
+        }
+        true
+    }
+
+    /// Gives an answer to whoever waits for it.
+    fn tell(&mut self, peer: SocketAddr, bytes: &[u8]) {
+        let Some((cookie, _)) = frame::split(bytes) else { return };
+        for answer in self.asking.remove(&(peer, cookie.as_bytes().to_vec())).into_iter().flatten() {
+            // Who has left in the meantime asks again.
+            let _: Result<(), Vec<u8>> = answer.send(bytes.to_vec());
+        }
     }
 
     /// Takes what the shards have to say; says whether there is more.
@@ -201,6 +245,7 @@ impl ControlThread {
         let mut refused: Vec<RequestId> = Vec::new();
         loop {
             match self.controller.poll_output() {
+                Output::Transmit { listener: ASKED, peer, bytes } => self.tell(peer, &bytes),
                 Output::Transmit { listener, peer, bytes } => {
                     if let Err(error) = self.listeners[listener].udp.send_to(&bytes, peer) {
                         // The caller asks again and is answered from the cache.

@@ -12,21 +12,17 @@ export type Word =
   | "generate-mid"
   | "inject-DTMF"
   | "loop-protect"
-  | "media-handover"
   | "new-branch"
   | "no-codec-renegotiation"
   | "no-rtcp-attribute"
   | "original-sendrecv"
   | "pad-crypto"
   | "reject-ICE"
-  | "reset"
   | "reuse-codecs"
   | "single-codec"
   | "SIP-source-address"
-  | "strict-source"
   | "symmetric"
   | "to-tag"
-  | "trickle-ICE"
   | "trust-address"
   | "verbose"
   | "WebRTC"
@@ -98,6 +94,8 @@ export interface Options {
   "to-label"?: string;
   /** DSCP byte of the call; negative: as it is. */
   TOS?: number;
+  /** Keep all media of the call from everybody, or let it through again. */
+  "drop-traffic"?: "start" | "stop";
   /** Tells forks and retries of one request apart. */
   "via-branch"?: string;
   /** `load limit`: a full Trestle may say so in `result`. */

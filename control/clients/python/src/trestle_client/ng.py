@@ -7,10 +7,9 @@ from typing import Literal, NotRequired, TypedDict
 
 Word = Literal[
     "all", "always-transcode", "asymmetric", "block-DTMF", "fast", "fatal", "full-rtcp-attribute",
-    "generate-mid", "inject-DTMF", "loop-protect", "media-handover", "new-branch", "no-codec-renegotiation",
-    "no-rtcp-attribute", "original-sendrecv", "pad-crypto", "reject-ICE", "reset", "reuse-codecs",
-    "single-codec", "SIP-source-address", "strict-source", "symmetric", "to-tag", "trickle-ICE",
-    "trust-address", "verbose", "WebRTC"
+    "generate-mid", "inject-DTMF", "loop-protect", "new-branch", "no-codec-renegotiation", "no-rtcp-attribute",
+    "original-sendrecv", "pad-crypto", "reject-ICE", "reuse-codecs", "single-codec", "SIP-source-address",
+    "symmetric", "to-tag", "trust-address", "verbose", "WebRTC"
 ]
 """A member of `flags` that is acted on. Which message it belongs in, and what it does: docs/FLAGS.md."""
 
@@ -79,6 +78,8 @@ class Options(TypedDict, total=False):
     """A name for the receiver."""
     TOS: int
     """DSCP byte of the call; negative: as it is."""
+    drop_traffic: Literal["start", "stop"]
+    """Keep all media of the call from everybody, or let it through again."""
     via_branch: str
     """Tells forks and retries of one request apart."""
     supports: Sequence[Literal["load limit"]]

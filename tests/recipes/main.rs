@@ -1,0 +1,21 @@
+//! The web-hook recipes of docs/recipes, as their readers start them: against a fake Graph that answers and delivers as Meta's
+//! documents say, a fake PBX, the project's own peers, and a whole Trestle on real sockets.
+//!
+//! Nothing is timed. Whoever waits, waits with a bound, and each test has addresses of its own in 127.0.0.0/8.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these tests are the outside world, which has clocks, sockets and threads"
+)]
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+mod bridge;
+mod calls;
+mod graph;
+mod message;
+mod pbx;
+mod wire;
+
+use std::time::Duration;
+
+/// Whoever waits longer than this waits in vain.
+pub(crate) const IN_VAIN: Duration = Duration::from_secs(20);

@@ -185,7 +185,7 @@ fn bind(at: SocketAddr) -> std::io::Result<(SocketAddr, UdpSocket)> {
 fn bind_pair() -> [(SocketAddr, UdpSocket); 2] {
     for _ in 0..PORT_TRIES {
         let rtp = bind(SocketAddr::new(PHONE, 0)).expect("a free port");
-        if rtp.0.port() % 2 == 0
+        if rtp.0.port().is_multiple_of(2)
             && let Ok(rtcp) = bind(SocketAddr::new(PHONE, rtp.0.port() + 1))
         {
             return [rtp, rtcp];

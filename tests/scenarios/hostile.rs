@@ -135,7 +135,7 @@ fn a_stranger_who_sprays_while_calls_are_set_up_stops_none_of_them() {
     let mut world = World::new(503);
     let (stranger, from) = stranger(&mut world);
     let mut set_up = Vec::new();
-    for n in 0..12u16 {
+    for n in 0..8u16 {
         spray(&mut world, from, 40);
         let at = |options: PhoneOptions| PhoneOptions {
             rtp: SocketAddr::new(options.rtp.ip(), options.rtp.port() + 2 * n),

@@ -189,7 +189,7 @@ fn a_phone_that_changes_its_codec_by_re_offer_goes_on_talking_to_whatsapp() {
             true => calls::business_initiated(&mut world, calls::meta(), phone),
             false => calls::user_initiated(&mut world, calls::meta(), phone),
         };
-        world.run_for_ms(2_000);
+        world.run_for_ms(1_500);
         world.assert_audio_both_ways(&call);
         world.phone(call.phone).set_codecs(vec![second]);
         let offer = world.phone(call.phone).offer();

@@ -36,6 +36,8 @@ pub(crate) struct Played {
     /// When each RTP packet was handed to the system, by its sender.
     pub(crate) meta_sent: Vec<Instant>,
     pub(crate) phone_sent: Vec<Instant>,
+    /// Until then nothing reaches WhatsApp, and it does nothing.
+    held_until: Instant,
 }
 
 struct Sockets {
@@ -44,8 +46,9 @@ struct Sockets {
     all: Vec<(SocketAddr, UdpSocket)>,
 }
 
-/// Makes one call; people talk for `length`. Blocks its thread until it is over. `seed` makes it differ from others.
-pub(crate) fn play(trestle: SocketAddr, seed: u64, direction: Direction, length: Duration) -> Played {
+/// Makes one call; people talk for `length`. Blocks its thread until it is over. `seed` makes it differ from others,
+/// `hold` is how long WhatsApp does not take part in the handshake.
+pub(crate) fn play(trestle: SocketAddr, seed: u64, direction: Direction, hold: Duration, length: Duration) -> Played {
     let mut sockets = Sockets::open();
     let mut ng = Ng::new(trestle);
     let now = clock::now();
@@ -58,11 +61,13 @@ pub(crate) fn play(trestle: SocketAddr, seed: u64, direction: Direction, length:
         ready_at: None,
         meta_sent: Vec::new(),
         phone_sent: Vec::new(),
+        held_until: now,
     };
     let id = format!("bench-{seed}");
     call.signal(&mut ng, &id, direction);
     let answered_at = clock::now();
-    let mut end = answered_at + CONNECT_MAX;
+    call.held_until = answered_at + hold;
+    let mut end = call.held_until + CONNECT_MAX;
     while clock::now() < end {
         call.turn(&mut sockets);
         if call.ready_at.is_none()
@@ -111,12 +116,12 @@ impl Played {
     /// Waits until something comes or is due, and does it. What came is taken before the next packet is made, and what
     /// is made is sent at once: encoding takes time that is not Trestle's.
     fn turn(&mut self, sockets: &mut Sockets) {
-        let due = [self.meta.poll_timeout(), self.phone.poll_timeout()].into_iter().flatten().min();
+        let due = [self.meta_due(), self.phone.poll_timeout()].into_iter().flatten().min();
         let wait = due.map_or(TURN, |due| due.saturating_duration_since(clock::now())).min(TURN);
         // An interrupted wait is a short one.
         let _: std::io::Result<()> = sockets.poll.poll(&mut sockets.events, Some(wait));
         self.receive(sockets);
-        if is_due(self.meta.poll_timeout()) {
+        if is_due(self.meta_due()) {
             self.meta.handle_timeout(clock::now());
         }
         self.send(sockets);
@@ -127,9 +132,14 @@ impl Played {
         self.send(sockets);
     }
 
+    fn meta_due(&self) -> Option<Instant> {
+        self.meta.poll_timeout().map(|at| at.max(self.held_until))
+    }
+
     fn receive(&mut self, sockets: &Sockets) {
         let mut buffer = [0; 2_048];
-        for (n, (local, socket)) in sockets.all.iter().enumerate() {
+        let held = usize::from(clock::now() < self.held_until);
+        for (n, (local, socket)) in sockets.all.iter().enumerate().skip(held) {
             while let Ok((len, remote)) = socket.recv_from(&mut buffer) {
                 let now = clock::now();
                 match n {

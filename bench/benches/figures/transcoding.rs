@@ -32,7 +32,7 @@ pub(crate) fn run(count: u32, length: Duration) -> Vec<Figure> {
             .map(|n| {
                 scope.spawn(move || {
                     ground::sleep_until(start + STAGGER * n);
-                    calls::play(trestle, 100 + u64::from(n), Direction::UserInitiated, length)
+                    calls::play(trestle, 100 + u64::from(n), Direction::UserInitiated, Duration::ZERO, length)
                 })
             })
             .collect();

@@ -1,5 +1,6 @@
-//! The web-hook recipes of docs/recipes, as their readers start them: against a fake Graph that answers and delivers as Meta's
-//! documents say, a fake PBX, the project's own peers, and a whole Trestle on real sockets.
+//! The recipes of docs/recipes, as their readers start them: those with web hooks against a fake Graph that answers and delivers
+//! as Meta's documents say, Kamailio's between fake SIP neighbours; with the project's own peers, and a whole Trestle on real
+//! sockets.
 //!
 //! Nothing is timed. Whoever waits, waits with a bound, and each test has addresses of its own in 127.0.0.0/8.
 #![allow(
@@ -11,8 +12,10 @@
 mod bridge;
 mod calls;
 mod graph;
+mod kamailio;
 mod message;
 mod pbx;
+mod place;
 mod wire;
 
 use std::time::Duration;

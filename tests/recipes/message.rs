@@ -56,6 +56,11 @@ impl Message {
         found.map_or_else(|| panic!("no {name} in\n{}", self.write()), |(_, value)| value)
     }
 
+    /// All of this name.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a str> {
+        self.headers.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
     /// Of a response.
     pub(crate) fn status(&self) -> Option<u16> {
         self.start.strip_prefix("SIP/2.0 ")?.split(' ').next()?.parse().ok()

@@ -1,7 +1,7 @@
 //! A PBX, as a recipe meets it: one socket, one call at a time, every message looked at by the test.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::IN_VAIN;
 use crate::message::Message;
@@ -29,6 +29,26 @@ impl Pbx {
 
     pub(crate) fn meet(&mut self, bridge: SocketAddr) {
         self.bridge = bridge;
+    }
+
+    /// Asks whether anybody is there until somebody is.
+    pub(crate) fn wait_for_the_other(&mut self) {
+        self.socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let deadline = Instant::now() + IN_VAIN;
+        let mut buffer = [0; 65_536];
+        let target = format!("sip:{}", self.bridge);
+        loop {
+            assert!(Instant::now() < deadline, "nobody answers at {}", self.bridge);
+            let ends = (&*format!("<sip:{}>;tag=1", self.address), &*format!("<{target}>"));
+            let options = self.request("OPTIONS", &target, ends, "are-you-there", 1);
+            self.send(&options);
+            // An answer to an earlier one will do.
+            if self.socket.recv_from(&mut buffer).is_ok() {
+                break;
+            }
+        }
+        while self.socket.recv_from(&mut buffer).is_ok() {}
+        self.socket.set_read_timeout(Some(IN_VAIN)).unwrap();
     }
 
     fn send(&self, message: &Message) {
@@ -78,7 +98,7 @@ impl Pbx {
     pub(crate) fn respond(&self, request: &Message, status: u16, sdp: &str) {
         let to = format!("{};tag=pbx", request.header("To").split(";tag=").next().unwrap());
         let response = Message::new(&format!("SIP/2.0 {status} As Said"))
-            .copying(&["Via", "From", "Call-ID", "CSeq"], request)
+            .copying(&["Via", "From", "Call-ID", "CSeq", "Record-Route"], request)
             .with("To", if status == 100 { request.header("To") } else { &to })
             .with("Contact", &format!("<sip:pbx@{}>", self.address));
         self.send(&response.with_sdp(sdp));
@@ -123,16 +143,40 @@ impl Pbx {
     /// Acknowledges a final response to our INVITE.
     pub(crate) fn acknowledge(&mut self, invite: &Message, response: &Message) {
         let ends = (invite.header("From"), response.header("To"));
-        let ack = self.request("ACK", response.contact(), ends, invite.header("Call-ID"), 1);
+        let cseq = invite.header("CSeq").split(' ').next().unwrap().parse().unwrap();
+        let ack = self.request("ACK", response.contact(), ends, invite.header("Call-ID"), cseq);
+        self.send(&routed(ack, response));
+    }
+
+    /// Acknowledges a failure, in the transaction of the INVITE (RFC 3261 17.1.1.3).
+    pub(crate) fn acknowledge_failure(&mut self, invite: &Message, response: &Message) {
+        let target = invite.start.split(' ').nth(1).unwrap();
+        let ack = Message::new(&format!("ACK {target} SIP/2.0"))
+            .copying(&["Via", "Max-Forwards", "From", "Call-ID"], invite)
+            .with("To", response.header("To"))
+            .with("CSeq", &format!("{} ACK", invite.header("CSeq").split(' ').next().unwrap()));
         self.send(&ack);
+    }
+
+    /// The same call once more, as after a 407.
+    pub(crate) fn invite_again(&mut self, invite: &Message) -> Message {
+        let (target, ends) = (invite.start.split(' ').nth(1).unwrap(), (invite.header("From"), invite.header("To")));
+        let again = self.request("INVITE", target, ends, invite.header("Call-ID"), 2).with_sdp(&invite.body);
+        self.send(&again);
+        again
     }
 
     /// Hangs up a call that it made.
     pub(crate) fn hang_up_own(&mut self, invite: &Message, response: &Message) {
-        let ends = (invite.header("From"), response.header("To"));
-        let bye = self.request("BYE", response.contact(), ends, invite.header("Call-ID"), 2);
-        self.send(&bye);
+        self.send_bye(invite, response);
         self.expect_status(200);
+    }
+
+    /// The same, without waiting.
+    pub(crate) fn send_bye(&mut self, invite: &Message, response: &Message) {
+        let ends = (invite.header("From"), response.header("To"));
+        let bye = self.request("BYE", response.contact(), ends, invite.header("Call-ID"), 3);
+        self.send(&routed(bye, response));
     }
 
     /// Hangs up a call that came to it.
@@ -142,4 +186,9 @@ impl Pbx {
         self.send(&bye);
         self.expect_status(200);
     }
+}
+
+/// The way that the dialogue's requests take, from the caller's end (RFC 3261 12.1.2).
+fn routed(request: Message, response: &Message) -> Message {
+    response.all("Record-Route").rev().fold(request, |request, route| request.with("Route", route))
 }

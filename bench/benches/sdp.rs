@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
@@ -93,14 +93,10 @@ fn negotiate(criterion: &mut Criterion) {
     let session = Session::default();
     let mut rng = ChaCha12Rng::seed_from_u64(1);
     criterion.bench_function("negotiate/offer", |bencher| {
-        bencher.iter_batched(
-            || (),
-            |()| {
-                let step = session.offer(black_box(&signal), &environment, &mut rng).expect("an offer to bridge");
-                let ports: Vec<_> = step.legs.iter().map(|(leg, _)| ports(*leg)).collect();
-                black_box(step.description.write(&ports))
-            },
-            BatchSize::SmallInput,
-        );
+        bencher.iter(|| {
+            let step = session.offer(black_box(&signal), &environment, &mut rng).expect("an offer to bridge");
+            let ports: Vec<_> = step.legs.iter().map(|(leg, _)| ports(*leg)).collect();
+            black_box(step.description.write(&ports))
+        });
     });
 }

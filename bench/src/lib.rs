@@ -1,1 +1,1 @@
-//! placeholder
+//! Nothing: what is measured, and how, stands in `benches/`.

@@ -30,6 +30,7 @@ pub(crate) struct Wanted {
 
 /// One line of the table.
 pub(crate) struct Figure {
+    /// Indented if it explains the figure above.
     pub(crate) name: &'static str,
     /// `None` for what is measured to understand the others.
     pub(crate) wanted: Option<Wanted>,
@@ -100,7 +101,7 @@ pub(crate) fn table(conditions: &Conditions, figures: &[Figure]) -> String {
     }
     text.push('\n');
     for figure in figures.iter().filter(|figure| !figure.note.is_empty()) {
-        let _ = writeln!(text, "{}: {}.", figure.name, figure.note);
+        let _ = writeln!(text, "{}: {}.", figure.name.trim_start(), figure.note);
     }
     text
 }
@@ -111,7 +112,7 @@ pub(crate) fn json(conditions: &Conditions, figures: &[Figure]) -> String {
         let measured: serde_json::Map<String, Value> =
             SHARES.iter().map(|(name, share)| ((*name).to_owned(), figure.values_ms.at(*share).into())).collect();
         json!({
-            "figure": figure.name,
+            "figure": figure.name.trim_start(),
             "wanted": figure.wanted.map(|wanted| json!({"share": wanted.share, "below_ms": wanted.below_ms})),
             "reached": figure.is_met(),
             "n": figure.values_ms.0.len(),

@@ -64,7 +64,7 @@ pub(crate) fn run(calls: usize, length: Duration, bare_length: Duration) -> Vec<
             "plain PCMA, 50 packets a second each way, from send to receive in the load; kernel and load are in it",
             forwarded,
         ),
-        figure("the same load without Trestle", None, "each leg sends straight to the other", bare),
+        figure("  the same load without Trestle", None, "each leg sends straight to the other", bare),
     ]
 }
 

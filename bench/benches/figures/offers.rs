@@ -92,6 +92,17 @@ pub(crate) fn run(calls: u32) -> Vec<Figure> {
     };
     let intended = |event: &Event, _: &Fate, start: Instant| Some(start + event.after);
     let sent = |_: &Event, fate: &Fate, _: Instant| fate.sent.get().copied();
+    let late = events.iter().zip(&fates).filter_map(|(event, fate)| {
+        let sent = fate.sent.get()?;
+        Some(ground::ms_between(start + event.after, *sent))
+    });
+    let late = Figure {
+        name: "  how late the load sends its commands",
+        wanted: None,
+        values_ms: Spread::of(late.collect()),
+        lost: None,
+        note: "a sleeping thread's time until it wakes: what this machine does to everything else here as well",
+    };
     vec![
         of(
             "offer answered, 100 calls/s",
@@ -103,12 +114,13 @@ pub(crate) fn run(calls: u32) -> Vec<Figure> {
         of("answer answered, 100 calls/s", None, "", Kind::Answer, intended),
         of("delete answered, 100 calls/s", None, "", Kind::Delete, intended),
         of(
-            "offer answered, once sent",
+            "  offer answered, once sent",
             None,
             "the same offers, from when the load really sent them: what remains without its own lateness",
             Kind::Offer,
             sent,
         ),
+        late,
     ]
 }
 

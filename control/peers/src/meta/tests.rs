@@ -90,7 +90,7 @@ fn a_business_initiated_call_connects_whatever_setup_meta_answers() {
 }
 
 #[test]
-fn only_a_controlling_agent_gets_media() {
+fn without_a_nomination_there_is_no_dtls() {
     // Both claim to be controlled. Whose tie-breaker is larger decides who gives way (RFC 8445 7.3.1.1), and str0m draws it.
     let mut wire = Wire::new();
     let (mut meta, mut client) = user_initiated(&wire, options(Flavour::WebRtc));
@@ -98,8 +98,8 @@ fn only_a_controlling_agent_gets_media() {
     wire.run(&mut meta, &mut client, 3.0);
     let report = meta.report();
     let ice = report.ice.unwrap();
-    let controlling = ice.controlling == Some(true);
-    assert_eq!((ice.nominated_at.is_some(), report.dtls_connected_at.is_some()), (controlling, controlling), "{ice:?}");
+    assert!(ice.checks > 0);
+    assert_eq!(report.dtls_connected_at.is_some(), ice.nominated_at.is_some(), "{ice:?}");
 }
 
 #[test]

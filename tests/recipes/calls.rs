@@ -188,7 +188,7 @@ fn the_pbx_calls_a_user_who_accepts(recipe: Recipe) {
     bridge.pbx.expect_status(100);
     bridge.pbx.repeat(&invite);
     let connect = bridge.graph.expect("connect").with_session("offer");
-    let answer = bridge.meta_answer(&connect.sdp().to_owned());
+    let answer = bridge.meta_answer(connect.sdp());
     connect.ring(ID);
     for _ in 0..2 {
         bridge.graph.deliver(&graph::answered(ID, &answer));
@@ -213,7 +213,7 @@ fn events_overtake_the_reply_that_names_their_call(recipe: Recipe) {
     let invite = bridge.pbx.invite(USER, &offer);
     bridge.pbx.expect_status(100);
     let connect = bridge.graph.expect("connect").with_session("offer");
-    let answer = bridge.meta_answer(&connect.sdp().to_owned());
+    let answer = bridge.meta_answer(connect.sdp());
     bridge.graph.deliver(&graph::status(ID, "ACCEPTED"));
     bridge.graph.deliver(&graph::answered(ID, &answer));
     connect.ring(ID);

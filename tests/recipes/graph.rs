@@ -83,7 +83,7 @@ impl Graph {
     }
 
     fn post(&self, body: &str, signature: &str) -> u16 {
-        let head = format!("POST / HTTP/1.1\r\nHost: hook\r\nContent-Type: application/json\r\nConnection: close\r\n");
+        let head = "POST / HTTP/1.1\r\nHost: hook\r\nContent-Type: application/json\r\nConnection: close\r\n";
         let length = body.len();
         self.http(&format!("{head}X-Hub-Signature-256: {signature}\r\nContent-Length: {length}\r\n\r\n{body}")).0
     }

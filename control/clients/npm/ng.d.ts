@@ -202,6 +202,24 @@ export interface Connect {
   flags?: (Word | (string & {}))[];
 }
 
+/** An offer of our own for one party; whom it talks to is said later by `connect`. */
+export interface Create extends Options {
+  command: "create";
+  "call-id": string;
+  /** Who gets the SDP. */
+  "from-tag": string;
+}
+
+/** The answer to what `create` gave. */
+export interface CreateAnswer extends Options {
+  command: "create answer";
+  "call-id": string;
+  /** Whose SDP this is. */
+  "from-tag": string;
+  /** A session description (RFC 8866), lines ended by CR LF. */
+  sdp: string;
+}
+
 /** Ends the call at once. */
 export interface Delete {
   command: "delete";

@@ -58,6 +58,8 @@ pub(super) struct Apply {
     pub(super) ticket: Ticket,
     pub(super) step: Step,
     pub(super) is_answer: bool,
+    /// Nobody is told an SDP.
+    pub(super) is_silent: bool,
     /// This is what opens the call; if it fails there is none.
     pub(super) creates: bool,
     pub(super) via_branch: Option<String>,

@@ -202,6 +202,8 @@ impl Controller {
             Op::Ping => self.answer(ticket, Reply::pong()),
             Op::Offer(signal) => self.offer(now, ticket, *signal),
             Op::Answer(signal) => self.answer_signal(ticket, *signal),
+            Op::Create(signal) => self.create(now, ticket, *signal),
+            Op::CreateAnswer(signal) => self.create_answer(ticket, *signal),
             Op::Delete(delete) => self.delete(ticket, &delete),
             Op::Query(query) => self.query(ticket, &query),
             Op::List { limit } => {

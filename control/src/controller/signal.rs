@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use rand_chacha::ChaCha12Rng;
 use trestle_core::limits::LEGS_PER_CALL_MAX;
 use trestle_core::{CallId, Command, CommandError, LegId, Reply as EngineReply};
 
 use super::call::{Apply, Call, Ticket, Work};
 use super::{Controller, EngineResult, Output, UNKNOWN_CALL};
-use crate::negotiate::{NegotiationError, Session, Step};
+use crate::negotiate::{Environment, NegotiationError, Session, Step};
 use crate::ng::{Dict, Reply};
 use crate::op::Signal;
 
@@ -16,27 +17,47 @@ const LIMIT_REACHED: &str = "Parallel session limit reached";
 const NO_PORTS: &str = "Ran out of ports";
 const OVERLOADED: &str = "Load limit exceeded";
 
+/// One of the ways in which a [`Session`] takes a message.
+type Negotiate = fn(&Session, &Signal, &Environment, &mut ChaCha12Rng) -> Result<Step, NegotiationError>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Offer,
+    Answer,
+    /// An answer of which nobody is told.
+    SilentAnswer,
+}
+
 impl Controller {
     pub(super) fn offer(&mut self, now: Instant, ticket: Ticket, signal: Signal) {
         if signal.flags.loop_protect && self.environment.has_written(&signal.sdp) {
             // It came back: nothing more is to be done to it.
             return self.answer(ticket, Reply::ok(Dict::default().with("sdp", signal.sdp)));
         }
+        self.offer_with(now, ticket, &signal, Session::offer);
+    }
+
+    pub(super) fn create(&mut self, now: Instant, ticket: Ticket, signal: Signal) {
+        self.offer_with(now, ticket, &signal, Session::create);
+    }
+
+    /// What opens a call if there is none.
+    fn offer_with(&mut self, now: Instant, ticket: Ticket, signal: &Signal, negotiate: Negotiate) {
         if let Some(call) = self.table.by_name(&signal.call_id).filter(|call| call.is_live()) {
             let id = call.id;
-            let step = call.session.offer(&signal, &self.environment, &mut self.rng);
-            return self.apply(id, ticket, step, &signal, false);
+            let step = negotiate(&call.session, signal, &self.environment, &mut self.rng);
+            return self.apply(id, ticket, step, signal, Kind::Offer);
         }
         if self.config.max_sessions.is_some_and(|max| self.table.live() >= max) {
             self.counters.rejected += 1;
             return self.answer(ticket, limit(LIMIT_REACHED, signal.flags.supports_load_limit));
         }
         let session = Session::default();
-        match session.offer(&signal, &self.environment, &mut self.rng) {
+        match negotiate(&session, signal, &self.environment, &mut self.rng) {
             Ok(step) => {
                 let (id, shard) = self.table.place();
                 self.table.insert(Call::new(id, signal.call_id.clone(), shard, session, now));
-                self.apply(id, ticket, Ok(step), &signal, false);
+                self.apply(id, ticket, Ok(step), signal, Kind::Offer);
             }
             // Nothing was made, nothing is left.
             Err(error) => self.refuse(ticket, &error),
@@ -44,22 +65,23 @@ impl Controller {
     }
 
     pub(super) fn answer_signal(&mut self, ticket: Ticket, signal: Signal) {
+        self.answer_with(ticket, &signal, Session::answer, Kind::Answer);
+    }
+
+    pub(super) fn create_answer(&mut self, ticket: Ticket, signal: Signal) {
+        self.answer_with(ticket, &signal, Session::create_answer, Kind::SilentAnswer);
+    }
+
+    fn answer_with(&mut self, ticket: Ticket, signal: &Signal, negotiate: Negotiate, kind: Kind) {
         let Some(call) = self.table.by_name(&signal.call_id).filter(|call| call.is_live()) else {
             return self.answer(ticket, Reply::error(UNKNOWN_CALL));
         };
         let id = call.id;
-        let step = call.session.answer(&signal, &self.environment, &mut self.rng);
-        self.apply(id, ticket, step, &signal, true);
+        let step = negotiate(&call.session, signal, &self.environment, &mut self.rng);
+        self.apply(id, ticket, step, signal, kind);
     }
 
-    fn apply(
-        &mut self,
-        id: CallId,
-        ticket: Ticket,
-        step: Result<Step, NegotiationError>,
-        signal: &Signal,
-        is_answer: bool,
-    ) {
+    fn apply(&mut self, id: CallId, ticket: Ticket, step: Result<Step, NegotiationError>, signal: &Signal, kind: Kind) {
         let step = match step {
             Ok(step) => step,
             Err(error) => return self.refuse(ticket, &error),
@@ -73,7 +95,8 @@ impl Controller {
         let command = Command::Apply { call: id, legs: step.legs.clone() };
         let via_branch = signal.via_branch.clone();
         let load_limit = signal.flags.supports_load_limit;
-        let apply = Apply { ticket, step, is_answer, creates, via_branch, load_limit };
+        let (is_answer, is_silent) = (kind != Kind::Offer, kind == Kind::SilentAnswer);
+        let apply = Apply { ticket, step, is_answer, is_silent, creates, via_branch, load_limit };
         self.engine(id, command, Work::Apply(Box::new(apply)));
     }
 
@@ -106,7 +129,7 @@ impl Controller {
             return self.apply_failed(now, id, apply, Reply::error("Internal error: no ports"));
         };
         let Some(call) = self.table.get_mut(id) else { return };
-        let Apply { mut ticket, step, is_answer, creates, via_branch, .. } = apply;
+        let Apply { mut ticket, step, is_answer, is_silent, creates, via_branch, .. } = apply;
         call.session = step.session;
         call.receiving.retain(|leg, _| !step.removed.contains(leg));
         call.receiving.extend(step.legs.iter().map(|(leg, plan)| (*leg, plan.receiving)));
@@ -130,7 +153,8 @@ impl Controller {
         }
         self.remove_legs(id, &step.removed);
         ticket.warnings.extend(step.warnings);
-        self.answer(ticket, Reply::ok(Dict::default().with("sdp", sdp)));
+        let keys = if is_silent { Dict::default() } else { Dict::default().with("sdp", sdp) };
+        self.answer(ticket, Reply::ok(keys));
     }
 
     /// The command did not even reach the engine.

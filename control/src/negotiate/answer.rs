@@ -45,23 +45,13 @@ impl Exchange<'_> {
             transport::take_answer(party, &remote)?;
         }
         let choice = codecs::choose(&self.session.parties[offerer], &self.session.parties[answerer], &remote, flags)?;
-        let offered_events = self.session.parties[answerer].told_formats.clone();
-        let event = remote.events().find(|event| event.clock_hz == 8_000).or_else(|| remote.events().next()).cloned();
-
         let party = &mut self.session.parties[answerer];
-        let whatsapp = party.profile == ProfileName::Whatsapp;
-        let event = event.or_else(|| {
-            let offered = offered_events.iter().find(|format| format.event_clock().is_some());
-            offered.filter(|_| whatsapp).cloned()
-        });
-        party.send = Some(codecs::send_format(party, &remote, &choice.to_answerer, event.as_ref(), &flags.codec));
-        (party.receive, party.receive_events) = codecs::receive(&offered_events, &remote.formats, whatsapp);
-        party.answerable = remote.codecs();
+        codecs::settle_answerer(party, &remote, &choice.to_answerer, &flags.codec);
         party.remote = Some(remote.clone());
         party.answered = true;
 
         let description = self.describe_answer(offerer, choice, remote)?;
-        self.finish(answerer, offerer, description)
+        self.finish(&[answerer, offerer], description)
     }
 
     /// The party that answers: by to-tag, else by via-branch, else whoever has not been named, else whoever was offered

@@ -204,12 +204,7 @@ pub(crate) fn choose(
         accepted.retain(|format| !ignored(format));
     }
     let Some(first) = accepted.first() else {
-        let names: Vec<&str> =
-            answerer.told_formats.iter().filter(|f| f.codec().is_some()).map(|f| f.name.as_str()).collect();
-        return Err(unbridgeable(
-            remote.media(),
-            format!("answers with no codec that was offered ({})", names.join(", ")),
-        ));
+        return Err(no_common_codec(&answerer.told_formats, remote));
     };
     // WhatsApp was answered before: what it was told stands, and the other side adapts.
     let told: Vec<Format> = offerer.told_formats.iter().filter(|format| format.codec().is_some()).cloned().collect();
@@ -247,6 +242,31 @@ pub(crate) fn choose(
     }
     answer.extend(event_for_offerer(offerer, answerer, remote, flags));
     Ok(Choice { answer, to_offerer, to_answerer })
+}
+
+/// The answerer's first codec that it was offered.
+pub(crate) fn first_accepted(told: &[Format], remote: &Remote) -> Result<Format, NegotiationError> {
+    let offered = |format: &Format| told.iter().any(|told| told.codec() == format.codec());
+    remote.codecs().into_iter().find(offered).ok_or_else(|| no_common_codec(told, remote))
+}
+
+fn no_common_codec(told: &[Format], remote: &Remote) -> NegotiationError {
+    let names: Vec<&str> = told.iter().filter(|f| f.codec().is_some()).map(|f| f.name.as_str()).collect();
+    unbridgeable(remote.media(), format!("answers with no codec that was offered ({})", names.join(", ")))
+}
+
+/// What we send an answerer, whose answer `remote` is, and what it may send.
+pub(crate) fn settle_answerer(party: &mut Party, remote: &Remote, format: &Format, set: &CodecFlags) {
+    let whatsapp = party.profile == ProfileName::Whatsapp;
+    let event = remote.events().find(|event| event.clock_hz == 8_000).or_else(|| remote.events().next()).cloned();
+    // Meta takes digits even where its answer does not say so.
+    let event = event.or_else(|| {
+        let offered = party.told_formats.iter().find(|format| format.event_clock().is_some());
+        offered.filter(|_| whatsapp).cloned()
+    });
+    party.send = Some(send_format(party, remote, format, event.as_ref(), set));
+    (party.receive, party.receive_events) = receive(&party.told_formats, &remote.formats, whatsapp);
+    party.answerable = remote.codecs();
 }
 
 /// telephone-event in an answer: the offerer's line at 8000 Hz, else its first.

@@ -174,14 +174,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    pub(super) fn finish(
-        self,
-        sender: usize,
-        receiver: usize,
-        description: Description,
-    ) -> Result<Step, NegotiationError> {
+    /// The outcome; plans of the parties at these places, in this order.
+    pub(super) fn finish(self, changed: &[usize], description: Description) -> Result<Step, NegotiationError> {
         let parties = &self.session.parties;
-        let legs = [sender, receiver].map(|index| (parties[index].leg, self.session.plan(&parties[index]))).to_vec();
+        let plan = |index: &usize| (parties[*index].leg, self.session.plan(&parties[*index]));
+        let legs = changed.iter().map(plan).collect();
         let Self { session, removed, warnings, .. } = self;
         Ok(Step { session, legs, removed, description, warnings })
     }

@@ -13,6 +13,7 @@
 
 mod answer;
 mod codecs;
+mod create;
 mod describe;
 mod description;
 mod environment;

@@ -42,9 +42,13 @@ impl Exchange<'_> {
             );
             self.told(receiver)?
         } else {
-            self.describe_offer(sender, receiver)?
+            let from = &self.session.parties[sender];
+            let remote =
+                from.remote.clone().ok_or_else(|| NegotiationError::OutOfPlace("nothing was offered".to_owned()))?;
+            let from_profile = from.profile;
+            self.describe_offer(&remote, from_profile, receiver)?
         };
-        self.finish(sender, receiver, description)
+        self.finish(&[sender, receiver], description)
     }
 
     /// The party that offers; made, or made anew, if need be.
@@ -154,12 +158,17 @@ impl Exchange<'_> {
             // Another try after a refusal, offering something else.
             let leg = party.leg;
             self.remove_leg(leg);
-            return self.new_callee(outgoing, sender_leg, sender_ipv6);
+            return self.new_callee(outgoing, Some(sender_leg), sender_ipv6);
         }
-        self.new_callee(outgoing?, sender_leg, sender_ipv6)
+        self.new_callee(outgoing?, Some(sender_leg), sender_ipv6)
     }
 
-    fn new_callee(&mut self, outgoing: Outgoing, sender: LegId, ipv6: bool) -> Result<usize, NegotiationError> {
+    pub(super) fn new_callee(
+        &mut self,
+        outgoing: Outgoing,
+        sender: Option<LegId>,
+        ipv6: bool,
+    ) -> Result<usize, NegotiationError> {
         let flags = self.flags();
         let interface = self.interface(1)?;
         let (wanted, must) = match flags.address_family {
@@ -174,7 +183,7 @@ impl Exchange<'_> {
         party.via_branch = self.signal.via_branch.clone();
         party.tags.extend(self.signal.to_tag.clone());
         party.we_offered = true;
-        party.offered_by = Some(sender);
+        party.offered_by = sender;
         party.tos = self.environment.default_tos;
         Ok(index)
     }
@@ -196,20 +205,22 @@ impl Exchange<'_> {
         }
     }
 
-    fn describe_offer(&mut self, sender: usize, receiver: usize) -> Result<Description, NegotiationError> {
+    /// An offer to `receiver` on the strength of what `remote` says.
+    pub(super) fn describe_offer(
+        &mut self,
+        remote: &Remote,
+        from_profile: ProfileName,
+        receiver: usize,
+    ) -> Result<Description, NegotiationError> {
         let flags = self.flags();
-        let from = &self.session.parties[sender];
-        let remote =
-            from.remote.clone().ok_or_else(|| NegotiationError::OutOfPlace("nothing was offered".to_owned()))?;
-        let from_profile = from.profile;
         let to = &self.session.parties[receiver];
-        let mut formats = codecs::for_receiver(&remote, from_profile, to.profile, flags, &mut self.warnings)?;
+        let mut formats = codecs::for_receiver(remote, from_profile, to.profile, flags, &mut self.warnings)?;
         if let Some(send) = to.send.filter(|_| flags.reuse_codecs) {
             // telephone-event, being no codec, stays last.
             formats.sort_by_key(|format| format.codec().is_none() || format.codec() != Some(send.codec));
         }
         let suites = match to.security {
-            Security::Sdes if !to.answered => transport::suites_to_offer(to.profile, &remote, &flags.sdes)?,
+            Security::Sdes if !to.answered => transport::suites_to_offer(to.profile, remote, &flags.sdes)?,
             // In use already: nothing else is offered, so that nothing changes.
             Security::Sdes => to.suite_in_use().into_iter().collect(),
             _ => Vec::new(),

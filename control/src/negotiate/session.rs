@@ -74,6 +74,26 @@ impl Session {
         Exchange::new(self, signal, environment, rng).answer()
     }
 
+    /// An offer of our own to the party `signal.from_tag`, which is made for it; `signal.sdp` is not looked at.
+    pub fn create(
+        &self,
+        signal: &Signal,
+        environment: &Environment,
+        rng: &mut ChaCha12Rng,
+    ) -> Result<Step, NegotiationError> {
+        Exchange::new(self, signal, environment, rng).create()
+    }
+
+    /// That party's answer. Nobody is to be told anything; the description is the offer's.
+    pub fn create_answer(
+        &self,
+        signal: &Signal,
+        environment: &Environment,
+        rng: &mut ChaCha12Rng,
+    ) -> Result<Step, NegotiationError> {
+        Exchange::new(self, signal, environment, rng).create_answer()
+    }
+
     pub(super) fn index_of_tag(&self, tag: &str) -> Option<usize> {
         self.parties.iter().position(|party| party.has_tag(tag))
     }

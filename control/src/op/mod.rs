@@ -55,11 +55,15 @@ pub enum Op {
     Block(Block),
     /// `connect`
     Connect(Connect),
+    /// `create`; its `sdp` is empty.
+    Create(Box<Signal>),
+    /// `create answer`
+    CreateAnswer(Box<Signal>),
 }
 
 impl Op {
     /// Every operation's name.
-    pub const NAMES: [&str; 15] = [
+    pub const NAMES: [&str; 17] = [
         "ping",
         "offer",
         "answer",
@@ -75,6 +79,8 @@ impl Op {
         "silence media",
         "unsilence media",
         "connect",
+        "create",
+        "create answer",
     ];
 
     /// Its name in requests.
@@ -97,13 +103,17 @@ impl Op {
                 (Subject::Audio, false) => "unsilence media",
             },
             Self::Connect(_) => "connect",
+            Self::Create(_) => "create",
+            Self::CreateAnswer(_) => "create answer",
         }
     }
 
     /// The call that it is about.
     pub fn call_id(&self) -> Option<&str> {
         match self {
-            Self::Offer(signal) | Self::Answer(signal) => Some(&signal.call_id),
+            Self::Offer(signal) | Self::Answer(signal) | Self::Create(signal) | Self::CreateAnswer(signal) => {
+                Some(&signal.call_id)
+            }
             Self::Delete(delete) => Some(&delete.call_id),
             Self::Query(query) => Some(&query.call_id),
             Self::PlayDigit(play) => Some(&play.call_id),

@@ -76,8 +76,8 @@ impl Request {
         let mut verbose = flags.verbose;
         let op = match command {
             b"ping" => Op::Ping,
-            b"offer" => Op::Offer(Box::new(signal(dict, flags, false)?)),
-            b"answer" => Op::Answer(Box::new(signal(dict, flags, true)?)),
+            b"offer" => Op::Offer(Box::new(signal(dict, flags, Said::Offer)?)),
+            b"answer" => Op::Answer(Box::new(signal(dict, flags, Said::Answer)?)),
             b"delete" => Op::Delete(Delete {
                 call_id: name(dict, "call-id")?.ok_or(OpError::NoCallId)?,
                 from_tag: name(dict, "from-tag")?,
@@ -107,6 +107,8 @@ impl Request {
             b"unblock media" => Op::Block(media::block(dict, &flags, Subject::Media, false)?),
             b"silence media" => Op::Block(media::block(dict, &flags, Subject::Audio, true)?),
             b"unsilence media" => Op::Block(media::block(dict, &flags, Subject::Audio, false)?),
+            b"create" => Op::Create(Box::new(signal(dict, flags, Said::Nothing)?)),
+            b"create answer" => Op::CreateAnswer(Box::new(signal(dict, flags, Said::Offer)?)),
             b"connect" => Op::Connect(media::connect(dict)?),
             _ => return Err(OpError::UnknownCommand),
         };
@@ -114,13 +116,27 @@ impl Request {
     }
 }
 
+/// What a message must have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// No SDP.
+    Nothing,
+    /// An SDP.
+    Offer,
+    /// An SDP and a to-tag.
+    Answer,
+}
+
 /// What lacks is named in the order that rtpengine has: SDP, call-id, from-tag, to-tag.
-fn signal(dict: &Dict, flags: Flags, answer: bool) -> Result<Signal, OpError> {
-    let sdp = dict.get("sdp").and_then(Value::as_bytes).filter(|sdp| !sdp.is_empty()).ok_or(OpError::NoSdp)?;
+fn signal(dict: &Dict, flags: Flags, said: Said) -> Result<Signal, OpError> {
+    let sdp = match said {
+        Said::Nothing => &[],
+        _ => dict.get("sdp").and_then(Value::as_bytes).filter(|sdp| !sdp.is_empty()).ok_or(OpError::NoSdp)?,
+    };
     let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
     let from_tag = name(dict, "from-tag")?.ok_or(OpError::NoFromTag)?;
     let to_tag = name(dict, "to-tag")?;
-    if answer && to_tag.is_none() {
+    if said == Said::Answer && to_tag.is_none() {
         return Err(OpError::NoToTag);
     }
     if sdp.len() > SDP_BYTES_MAX {

@@ -149,6 +149,34 @@ fn what_the_engine_refuses_is_not_remembered() {
 }
 
 #[test]
+fn a_party_is_created_answers_and_is_nobody_elses() {
+    let mut world = World::new();
+    let create = |tag: &str| command("create", "c").with("from-tag", tag);
+    let answer = |tag: &str| command("create answer", "c").with("from-tag", tag).with("sdp", WITH_EVENTS);
+    assert_eq!(world.error(&command("create", "c")), "No from-tag in message");
+    assert_eq!(world.error(&answer("a")), "Unknown call-id");
+    let plain = world.sdp(&create("a"));
+    assert!(plain.contains(" RTP/AVP 111 8 0 101\r\n"), "{plain}");
+    // Another try before the answer takes the place of the first.
+    let sdes = world.sdp(&create("a").with("transport-protocol", "RTP/SAVP"));
+    assert!(sdes.contains(" RTP/SAVP ") && sdes.contains("a=crypto:1 "), "{sdes}");
+    assert_eq!(world.engine.ports_in_use(), 1);
+    world.sdp(&create("a"));
+    assert_eq!(world.error(&command("create answer", "c").with("from-tag", "a")), "No SDP body in message");
+    assert!(world.error(&answer("x")).starts_with("Invalid dialogue association"));
+    let g722 = answer("a").0.into_iter().filter(|(key, _)| key != b"sdp").collect();
+    let g722 = Dict(g722).with("sdp", WITH_EVENTS.replace("AVP 8", "AVP 9"));
+    assert!(world.error(&g722).starts_with("Error rewriting SDP"));
+    assert_eq!(world.done(&answer("a")), Dict::default().with("result", "ok"));
+    assert_eq!(world.done(&answer("a")), Dict::default().with("result", "ok"), "repeated");
+    assert_eq!(world.engine.plans[&LegId(2)].hears, Source::Nothing);
+    assert!(world.error(&create("a")).starts_with("Invalid dialogue association: \"a\" has answered"));
+    world.talk("d");
+    let foreign = command("create answer", "d").with("from-tag", "a").with("sdp", SDP);
+    assert!(world.error(&foreign).contains("was not made by create"));
+}
+
+#[test]
 fn connect_makes_two_parties_hear_each_other_and_nobody_else() {
     let mut world = World::new();
     world.talk("c");

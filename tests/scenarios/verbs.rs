@@ -1,7 +1,7 @@
 //! What is said of a call that stands: digits played, media blocked and silenced, parties connected.
 
 use serde_json::{Value, json};
-use trestle_peers::{Codec, Phone, PhoneOptions, Voice, ear};
+use trestle_peers::{Codec, Meta, Phone, PhoneOptions, Voice, ear};
 use trestle_tests::World;
 use trestle_tests::calls::{self, AGENT_HZ, CALLER_HZ, Call};
 
@@ -160,6 +160,47 @@ fn everybody_is_meant_where_nobody_is_named() {
     done(&mut world, &call, "unsilence media", json!({"flags": ["all"]}));
     world.run_for_ms(2_000);
     world.assert_audio_both_ways(&call);
+}
+
+#[test]
+fn two_parties_that_were_offered_to_one_by_one_are_connected() {
+    for (n, to_meta) in [
+        json!({"profile": "whatsapp", "transport-protocol": "UDP/TLS/RTP/SAVPF"}),
+        json!({"profile": "whatsapp", "transport-protocol": "RTP/SAVP"}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut world = World::new(79);
+        let now = world.now();
+        let meta = if n == 0 { calls::meta() } else { calls::meta_sdes() };
+        let (meta, phone) = (Meta::new(now, meta), Phone::new(now, calls::phone()));
+        let call = Call { id: "made".to_owned(), meta: world.add_meta(meta), phone: world.add_phone(phone) };
+
+        let mut create = to_meta;
+        create["from-tag"] = "meta".into();
+        let offer = calls::sdp_of(&say(&mut world, &call, "create", create.clone()));
+        assert_eq!(calls::sdp_of(&say(&mut world, &call, "create", create)), offer, "said again, it is the same");
+        let answer = world.meta(call.meta).answer(now, &offer).unwrap_or_else(|e| panic!("{e:?} in\n{offer}"));
+        done(&mut world, &call, "create answer", json!({"from-tag": "meta", "sdp": answer}));
+        world.run_for_ms(1_000);
+
+        let offer = calls::sdp_of(&say(&mut world, &call, "create", json!({"from-tag": "phone"})));
+        let now = world.now();
+        let answer = world.phone(call.phone).answer(now, &offer).unwrap_or_else(|e| panic!("{e:?} in\n{offer}"));
+        let connect = json!({"from-tag": "meta", "to-tag": "phone"});
+        let early = say(&mut world, &call, "connect", connect.clone());
+        assert_eq!(early["error-reason"], "a party that has not answered cannot be connected");
+        done(&mut world, &call, "create answer", json!({"from-tag": "phone", "sdp": answer}));
+        done(&mut world, &call, "connect", connect);
+        world.run_for_ms(3_000);
+        world.assert_audio_both_ways(&call);
+        world.whatsapp_presses(&call, "12", 200);
+        world.phone_presses(&call, "3", 200);
+        world.run_for_ms(1_000);
+        assert_eq!(world.phone(call.phone).report().digits_heard(), "12");
+        assert_eq!(world.meta(call.meta).report().stream.digits_heard(), "3");
+    }
 }
 
 #[test]

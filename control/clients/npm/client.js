@@ -70,6 +70,14 @@ export class Client {
     return this.request({ command: "answer", ...keys });
   }
 
+  create(keys) {
+    return this.request({ command: "create", ...keys });
+  }
+
+  async createAnswer(keys) {
+    await this.request({ command: "create answer", ...keys });
+  }
+
   delete(callId, keys = {}) {
     return this.request({ command: "delete", "call-id": callId, ...keys });
   }

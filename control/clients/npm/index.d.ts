@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import type { Answer, Block, CallReply, Connect, Counters, Delete, DeleteReply, Offer, PlayDtmf, Query, SdpReply } from "./ng.js";
+import type { Answer, Block, CallReply, Connect, Counters, Create, CreateAnswer, Delete, DeleteReply, Offer, PlayDtmf, Query, SdpReply } from "./ng.js";
 
 export type * from "./ng.js";
 
@@ -55,6 +55,10 @@ export class Client {
   offer(keys: Omit<Offer, "command">): Promise<SdpReply>;
   /** Hands in the answer of the party `to-tag`; the reply's `sdp` is the answer for `from-tag`, which offered. */
   answer(keys: Omit<Answer, "command">): Promise<SdpReply>;
+  /** Makes an offer for the party `from-tag`; whom it talks to is said later by `connect`. */
+  create(keys: Omit<Create, "command">): Promise<SdpReply>;
+  /** Hands in the answer to what `create` gave. */
+  createAnswer(keys: Omit<CreateAnswer, "command">): Promise<void>;
   /** Ends a call. That there was none is no error, but a `warning` in the reply, unless `flags` has `fatal`. */
   delete(callId: string, keys?: Omit<Delete, "command" | "call-id">): Promise<DeleteReply>;
   /** What is known of a call; with the flag `verbose` everything. */

@@ -92,6 +92,16 @@ test("a call that stands takes digits, blocks and connections", async (t) => {
   await assert.rejects(client.blockMedia("nobody"), UnknownCall);
 });
 
+test("parties are made one by one and connected", async (t) => {
+  const client = await connect(t);
+  for (const [n, tag] of ["a", "b"].entries()) {
+    const created = await client.create({ "call-id": "c1", "from-tag": tag, codec: { strip: ["opus"] } });
+    assert.ok(mediaPort(created.sdp));
+    await client.createAnswer({ "call-id": "c1", "from-tag": tag, sdp: sdp(4000 + 2 * n) });
+  }
+  await client.connect("c1", { "from-tag": "a", "to-tag": "b" });
+});
+
 test("a pressed key comes over the feed", async (t) => {
   const feed = await DigitFeed.listen();
   t.after(() => feed.close());

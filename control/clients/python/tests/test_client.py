@@ -85,6 +85,13 @@ class Requests(WithServer):
         with self.assertRaises(UnknownCall):
             await self.client.block_media("nobody")
 
+    async def test_parties_are_made_one_by_one_and_connected(self):
+        for n, tag in enumerate("ab"):
+            created = await self.client.create(call_id="c1", from_tag=tag, codec={"strip": ["opus"]})
+            self.assertTrue(media_port(created["sdp"]))
+            await self.client.create_answer(sdp(4000 + 2 * n), call_id="c1", from_tag=tag)
+        await self.client.connect("c1", from_tag="a", to_tag="b")
+
 
 class FullServer(WithServer):
     flags = ("--max-sessions=1",)

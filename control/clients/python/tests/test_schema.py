@@ -10,6 +10,8 @@ import unittest
 
 from server import CONTROL, SCHEMA, Server, sdp, udp
 
+from trestle_client import Client
+
 try:
     from jsonschema import Draft202012Validator
 except ModuleNotFoundError:
@@ -40,6 +42,10 @@ def errors(definition, message):
 
 STRICT = strict(DOCUMENT) | {"$defs": {name: strict(part) if name != "options" else part for name, part in DOCUMENT["$defs"].items()}}
 VERBS = [part["$ref"].removeprefix("#/$defs/") for part in DOCUMENT["$defs"]["request"]["anyOf"]]
+COMMANDS = []
+for verb in VERBS:
+    command = DOCUMENT["$defs"][verb]["properties"]["command"]
+    COMMANDS += command.get("enum") or [command["const"]]
 
 
 def normalised(name):
@@ -115,8 +121,16 @@ class Schema(unittest.TestCase):
         reply = self.start().ask({"command": "dance"})
         known = reply["warnings"][0].split("known are ")[1].split(", ")
         self.assertGreater(len(known), 6)
-        commands = [DOCUMENT["$defs"][verb]["properties"]["command"] for verb in VERBS]
-        self.assertEqual(sorted(known), sorted(sum([part.get("enum") or [part["const"]] for part in commands], [])))
+        self.assertEqual(sorted(known), sorted(COMMANDS))
+
+    def test_both_clients_have_a_method_for_every_verb(self):
+        npm = CONTROL / "clients/npm"
+        for command in COMMANDS:
+            first, *rest = command.lower().split(" ")
+            self.assertTrue(hasattr(Client, "_".join([first, *rest])), command)
+            method = re.compile(rf"^  (async )?{first}{''.join(word.capitalize() for word in rest)}\(", re.M)
+            for file in ("client.js", "index.d.ts"):
+                self.assertRegex((npm / file).read_text(), method)
 
     def test_every_key_and_flag_that_trestle_knows_is_in_it(self):
         """Whatever is a key or a flag stands somewhere in the sources as a string; Trestle itself says which of them is."""

@@ -103,6 +103,15 @@ class Client:
         keys = {"call-id": call_id, "from-tag": from_tag, "to-tag": to_tag, "sdp": sdp}
         return cast(SdpReply, await self.request(_request("answer", keys, options)))
 
+    async def create(self, *, call_id: str, from_tag: str, **options: Unpack[Options]) -> SdpReply:
+        """Makes an offer for the party `from_tag`; whom it talks to is said later by `connect`."""
+        return cast(SdpReply, await self.request(_request("create", {"call-id": call_id, "from-tag": from_tag}, options)))
+
+    async def create_answer(self, sdp: str, *, call_id: str, from_tag: str, **options: Unpack[Options]) -> None:
+        """Hands in the answer to what `create` gave."""
+        keys = {"call-id": call_id, "from-tag": from_tag, "sdp": sdp}
+        await self.request(_request("create answer", keys, options))
+
     async def delete(
         self,
         call_id: str,

@@ -34,7 +34,7 @@ enum Junk<'a> {
 
 impl<'a> Junk<'a> {
     fn read(input: &mut Input<'a>) -> Self {
-        let mut spoil = |input: &mut Input<'a>| (input.below(4) != 0).then(|| Input::new(input.take(12)));
+        let spoil = |input: &mut Input<'a>| (input.below(4) != 0).then(|| Input::new(input.take(12)));
         match input.below(3) {
             0 => Self::Bytes(input.bytes()),
             1 => Self::Copy { back: input.below(16), spoil: spoil(input) },

@@ -49,11 +49,14 @@ fn client(n: usize) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 10 + n as u8 % 2], 5_000 + n as u16))
 }
 
+/// When a request was answered, its body, and the reply.
+type Past = (Duration, Vec<u8>, Vec<u8>);
+
 struct Desk {
     rig: Rig,
     cookie: u32,
     /// The body of each request by sender and cookie, with its reply, for a minute of virtual time.
-    past: BTreeMap<(SocketAddr, Vec<u8>), (Duration, Vec<u8>, Vec<u8>)>,
+    past: BTreeMap<(SocketAddr, Vec<u8>), Past>,
     last: Vec<(SocketAddr, Vec<u8>)>,
     replies: usize,
 }

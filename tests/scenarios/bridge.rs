@@ -53,12 +53,9 @@ fn whatsapp_and_a_phone_hear_each_other_in_every_combination_of_direction_keying
 
 #[test]
 fn every_dtls_role_that_whatsapp_may_answer_with_comes_to_a_call() {
-    for setup in [
-        SetupAnswer::Active,
-        SetupAnswer::Passive,
-        SetupAnswer::ActpassThenActive,
-        SetupAnswer::ActpassThenPassive,
-    ] {
+    for setup in
+        [SetupAnswer::Active, SetupAnswer::Passive, SetupAnswer::ActpassThenActive, SetupAnswer::ActpassThenPassive]
+    {
         let mut world = World::new(102);
         let call = calls::business_initiated(&mut world, MetaOptions { setup, ..calls::meta() }, calls::phone());
         assert_good(&mut world, &call, &format!("{setup:?}"));

@@ -17,7 +17,8 @@ fn on_a_clean_path_nothing_is_concealed_and_nothing_waits() {
     world.assert_audio_both_ways(&call);
     assert_eq!(world.totals().concealed_frames, 0);
     // What leaves, leaves at the instant at which what it was made of arrived: 5 ms after the peer's 20 ms grid.
-    let to_phone: Vec<_> = world.captured().iter().filter(|(_, d)| d.to == calls::addr("198.51.100.20:30000")).collect();
+    let to_phone: Vec<_> =
+        world.captured().iter().filter(|(_, d)| d.to == calls::addr("198.51.100.20:30000")).collect();
     let gaps_ms: Vec<u128> = to_phone.windows(2).map(|pair| (pair[1].0 - pair[0].0).as_millis()).collect();
     assert!(gaps_ms.len() > 240 && gaps_ms.iter().all(|gap| *gap == 20), "{gaps_ms:?}");
 }

@@ -13,8 +13,8 @@
 
 pub mod bencode;
 pub mod calls;
-pub mod fuzz;
 pub mod captured;
+pub mod fuzz;
 pub mod net;
 pub mod raw;
 pub mod world;

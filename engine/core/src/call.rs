@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use trestle_wire::telephone_event::Digit;
 
+use crate::dtmf::EventUpdates;
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
-use crate::dtmf::EventUpdates;
 use crate::leg::{Leg, Received};
 use crate::output::Outbox;
 use crate::report::CallReport;

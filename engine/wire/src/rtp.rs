@@ -132,13 +132,7 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        Header {
-            marker: true,
-            pt: Pt::PCMA,
-            seq: Seq(0x1234),
-            time: RtpTime(0xdead_beef),
-            ssrc: Ssrc(0x0102_0304),
-        }
+        Header { marker: true, pt: Pt::PCMA, seq: Seq(0x1234), time: RtpTime(0xdead_beef), ssrc: Ssrc(0x0102_0304) }
     }
 
     #[test]

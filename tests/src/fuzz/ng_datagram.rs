@@ -189,7 +189,8 @@ impl Desk {
 
     fn query(&mut self, call: &str) -> Dict {
         self.cookie += 1;
-        let query = Dict::default().with("command", "query").with("call-id", call).with("flags", vec!["verbose".into()]);
+        let query =
+            Dict::default().with("command", "query").with("call-id", call).with("flags", vec!["verbose".into()]);
         let datagram = [format!("q{} ", self.cookie).as_bytes(), &Encoding::Bencode.write(&query)].concat();
         let replies = self.rig.ng(SocketAddr::from(([127, 0, 0, 1], 9)), &datagram);
         let (_, body) = frame::split(&replies[0].1).expect("a cookie");

@@ -34,7 +34,10 @@ pub fn sdp(data: &[u8]) -> usize {
 fn is_fix_point(text: &str) -> bool {
     let Ok(parsed) = Sdp::parse(text) else { return false };
     let written = parsed.to_string();
-    assert_eq!(written.lines().count(), parsed.session.len() + parsed.media.iter().map(|m| 1 + m.lines.len()).sum::<usize>());
+    assert_eq!(
+        written.lines().count(),
+        parsed.session.len() + parsed.media.iter().map(|m| 1 + m.lines.len()).sum::<usize>()
+    );
     // Each line gets two bytes of line end, which can be one more than it had.
     if written.len() <= SDP_BYTES_MAX {
         let again = Sdp::parse(&written).expect("what we wrote ourselves");
@@ -119,7 +122,8 @@ fn is_event(media: &MediaDescription, format: &str) -> bool {
 /// Our SDP, which must be sound.
 fn described(step: &Step) -> String {
     let ports = |ipv6: bool, n: u16| {
-        let ip: std::net::IpAddr = if ipv6 { [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10].into() } else { [203, 0, 113, 10].into() };
+        let ip: std::net::IpAddr =
+            if ipv6 { [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10].into() } else { [203, 0, 113, 10].into() };
         LegPorts { rtp: (ip, 20_000 + 2 * n).into(), rtcp: (ip, 20_001 + 2 * n).into() }
     };
     let ports: Vec<_> = step.legs.iter().map(|(leg, plan)| (*leg, ports(plan.ipv6, leg.0))).collect();

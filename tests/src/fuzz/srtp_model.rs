@@ -193,11 +193,8 @@ impl World {
         let packet = if input.flag() { self.flying.remove(at) } else { self.flying[at].clone() };
         let expected = self.expected(&packet);
         let mut buf = packet.protected.clone();
-        let outcome = if packet.is_rtcp {
-            self.receiver.unprotect_rtcp(&mut buf)
-        } else {
-            self.receiver.unprotect_rtp(&mut buf)
-        };
+        let outcome =
+            if packet.is_rtcp { self.receiver.unprotect_rtcp(&mut buf) } else { self.receiver.unprotect_rtp(&mut buf) };
         self.decided += 1;
         assert_eq!(outcome, expected.map(|()| packet.plain.len()), "{:?} index {}", packet.ssrc, packet.index);
         if let Ok(len) = outcome {
@@ -258,11 +255,8 @@ impl World {
             }
             buf[bit / 8] ^= 1 << (bit % 8);
         }
-        let outcome = if packet.is_rtcp {
-            self.receiver.unprotect_rtcp(&mut buf)
-        } else {
-            self.receiver.unprotect_rtp(&mut buf)
-        };
+        let outcome =
+            if packet.is_rtcp { self.receiver.unprotect_rtcp(&mut buf) } else { self.receiver.unprotect_rtp(&mut buf) };
         self.decided += 1;
         assert!(outcome.is_err(), "a packet with bit {bit} wrong is accepted");
     }
@@ -364,6 +358,7 @@ fn is_new(seen: &BTreeSet<i128>, floor: Option<i128>, index: i128) -> bool {
 fn nearest(highest: i128, seq: Seq) -> Option<i128> {
     let roc = highest >> 16;
     let of = |roc: i128| roc << 16 | i128::from(seq.0);
-    let nearest = [roc, roc - 1, roc + 1].into_iter().filter(|roc| *roc >= 0).map(of).min_by_key(|index| (index - highest).abs());
+    let nearest =
+        [roc, roc - 1, roc + 1].into_iter().filter(|roc| *roc >= 0).map(of).min_by_key(|index| (index - highest).abs());
     nearest.filter(|index| *index < RTP_INDICES)
 }

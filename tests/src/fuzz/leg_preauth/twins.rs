@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use trestle_core::plan::{
-    Codec, DtlsRole, Fingerprint, IceCredentials, LatchPolicy, OpusSettings, ReceiveFormat, RtpPeer, SendFormat, Source,
-    Transport, WebRtcPlan, WebRtcRemote,
+    Codec, DtlsRole, Fingerprint, IceCredentials, LatchPolicy, OpusSettings, ReceiveFormat, RtpPeer, SendFormat,
+    Source, Transport, WebRtcPlan, WebRtcRemote,
 };
 use trestle_core::{CallId, Command, InterfaceId, LegId, LegPlan, LegPorts};
 use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
@@ -25,13 +25,29 @@ const EVENT_PT: u8 = 101;
 #[derive(Debug, Clone)]
 enum Op<'a> {
     /// The next audio packet of a peer, after some lost ones.
-    Speak { peer: usize, lost: u16, payload: &'a [u8] },
+    Speak {
+        peer: usize,
+        lost: u16,
+        payload: &'a [u8],
+    },
     /// A telephone-event packet of a peer.
-    Press { peer: usize, event: TelephoneEvent },
+    Press {
+        peer: usize,
+        event: TelephoneEvent,
+    },
     /// A receiver report of a peer.
-    Report { peer: usize },
-    Wait { ms: u64 },
-    Hostile { leg: usize, rtcp_port: bool, source: Origin, junk: Junk<'a> },
+    Report {
+        peer: usize,
+    },
+    Wait {
+        ms: u64,
+    },
+    Hostile {
+        leg: usize,
+        rtcp_port: bool,
+        source: Origin,
+        junk: Junk<'a>,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +82,11 @@ pub(super) fn run(input: &mut Input<'_>) -> usize {
         assert_eq!(sent, expected, "datagram {n}");
     }
     assert_eq!(disturbed.sent.len(), quiet.sent.len(), "datagrams sent");
-    assert_eq!(disturbed.discards, quiet.discards + disturbed.hostile, "each hostile datagram is discarded and counted");
+    assert_eq!(
+        disturbed.discards,
+        quiet.discards + disturbed.hostile,
+        "each hostile datagram is discarded and counted"
+    );
     usize::try_from(disturbed.hostile).expect("a small number") + disturbed.spoken
 }
 
@@ -84,7 +104,8 @@ impl<'a> Scene<'a> {
         let early = input.flag();
         let styles = std::array::from_fn(|peer| {
             let suite = input.flag().then(|| input.one_of(&Profile::ALL));
-            let policies = [LatchPolicy::SameIp, LatchPolicy::Exact, LatchPolicy::Ip(said(peer).ip()), LatchPolicy::Any];
+            let policies =
+                [LatchPolicy::SameIp, LatchPolicy::Exact, LatchPolicy::Ip(said(peer).ip()), LatchPolicy::Any];
             let latch = match input.one_of(&policies) {
                 // Any source is asked for, so the first one wins.
                 LatchPolicy::Any if early && suite.is_none() => LatchPolicy::SameIp,
@@ -115,11 +136,7 @@ impl<'a> Scene<'a> {
 
     fn play(&self, with_strangers: bool) -> Outcome {
         let mut rig = Rig::new();
-        let legs = vec![
-            (LegId(0), self.plan(0)),
-            (LegId(1), self.plan(1)),
-            (LegId(2), idle_webrtc_plan()),
-        ];
+        let legs = vec![(LegId(0), self.plan(0)), (LegId(1), self.plan(1)), (LegId(2), idle_webrtc_plan())];
         let ports = rig.apply(Command::Apply { call: CALL, legs });
         let mut peers = [0, 1].map(|n| Peer::new(n, self.styles[n], ports[n]));
         if !self.early {
@@ -166,7 +183,11 @@ impl<'a> Scene<'a> {
         for sent in &rig.sent[warm..] {
             for (n, peer) in peers.iter_mut().enumerate() {
                 if sent.from == peer.ports.rtp && Kind::of(&sent.bytes) == Some(Kind::Rtp) {
-                    assert!([said_by(n, false), said_by(n, self.styles[n].nat)].contains(&sent.to), "sent to {}", sent.to);
+                    assert!(
+                        [said_by(n, false), said_by(n, self.styles[n].nat)].contains(&sent.to),
+                        "sent to {}",
+                        sent.to
+                    );
                     heard[n].extend(peer.unprotect(&sent.bytes));
                 }
             }
@@ -231,7 +252,8 @@ impl<'a> Scene<'a> {
 
 /// A WebRTC leg whose peer never answers; strangers may try.
 fn idle_webrtc_plan() -> LegPlan {
-    let credentials = |name: &str| IceCredentials { ufrag: name.to_owned(), pwd: "fuzzfuzzfuzzfuzzfuzzfuzz".to_owned() };
+    let credentials =
+        |name: &str| IceCredentials { ufrag: name.to_owned(), pwd: "fuzzfuzzfuzzfuzzfuzzfuzz".to_owned() };
     let remote = WebRtcRemote {
         credentials: credentials("them"),
         candidates: vec!["candidate:1 1 udp 2113937151 198.51.100.99 7000 typ host".to_owned()],

@@ -8,7 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Whoever waits longer than this for something waits in vain.
-pub(crate) const IN_VAIN: Duration = Duration::from_secs(30);
+pub(crate) const IN_VAIN: Duration = Duration::from_secs(60);
+
+/// A program without workers that has not ended after this is killed: baresip waits for answers to its BYEs.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How often something is looked at that does not tell by itself.
 const PACE: Duration = Duration::from_millis(10);
@@ -47,10 +50,10 @@ impl Drop for Program {
     fn drop(&mut self) {
         // The standard library can only kill, which would leave Kamailio's workers behind.
         let _ = Command::new("kill").arg(self.child.id().to_string()).stderr(Stdio::null()).status();
-        let deadline = Instant::now() + IN_VAIN;
+        let grace = if self.name == "kamailio" { IN_VAIN } else { GRACE };
+        let deadline = Instant::now() + grace;
         while let Ok(None) = self.child.try_wait() {
             if Instant::now() > deadline {
-                eprintln!("{} did not end by itself", self.name);
                 let _ = self.child.kill();
                 let _ = self.child.wait();
                 return;

@@ -1,6 +1,7 @@
 //! How a call is set up through Trestle, and what everybody has to hear in it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -131,7 +132,24 @@ pub(crate) fn press(phone: &Line, digits: &str, ms: u64) {
 /// Waits until the phone has heard `digits` to their ends, has itself pressed all of its own, and has heard `audio_ms`.
 pub(crate) fn wait_for_digits(phone: &Line, digits: usize, audio_ms: usize) {
     phone.wait_until(&format!("{digits} digits and {audio_ms} ms of sound"), |phone| {
-        let ended = phone.report().digits.iter().filter(|digit| digit.ends > 0).count();
+        let ended = phone.report().digits.iter().filter(|digit| digit.ends >= 3).count();
         ended >= digits && !phone.is_pressing() && phone.heard().len() >= audio_ms * 8
     });
+}
+
+/// Holds a call and judges what was heard in it. A verdict of guilty counts only if the machine kept up: a call that lost
+/// the processor in between is held again, three times at most. With what was heard, `hold` returns the worst stall.
+pub(crate) fn fairly<T>(hold: impl Fn() -> (T, Duration), judge: impl Fn(&T)) {
+    const STALL_MAX: Duration = Duration::from_millis(20);
+    const CALLS_MAX: u32 = 3;
+    for call in 1..=CALLS_MAX {
+        let (heard, stall) = hold();
+        println!("call {call}: the machine stalled for {stall:?} at worst");
+        if stall < STALL_MAX || call == CALLS_MAX {
+            return judge(&heard);
+        }
+        if catch_unwind(AssertUnwindSafe(|| judge(&heard))).is_ok() {
+            return;
+        }
+    }
 }

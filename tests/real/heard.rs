@@ -4,13 +4,16 @@ use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use trestle_audio::listen;
-use trestle_peers::{Arrival, Report, ear};
+use trestle_peers::{Arrival, HeardDigit, Report, ear};
 
 use crate::calls::WEBRTC_HZ;
 use crate::line::Line;
 
 /// A tone has to stand so far above everything else.
 pub(crate) const SNR_DB: f64 = 20.0;
+
+/// Silence around a digit that nobody notices: speech is cut and resumed in packets.
+const MARGIN_MS: u32 = 60;
 
 /// All that a phone heard, up to a moment.
 pub(crate) struct PhoneHeard {
@@ -61,24 +64,35 @@ impl PhoneHeard {
     }
 
     fn silence_beside_digits_ms(&self) -> u32 {
-        const MARGIN_MS: f64 = 60.0;
-        let of_a_digit = |start_ms: f64, end_ms: f64| {
-            self.report.digits.iter().any(|digit| {
-                let at_ms = digit.at.saturating_duration_since(self.since).as_secs_f64() * 1_000.0;
-                start_ms > at_ms - MARGIN_MS && end_ms < at_ms + digit.duration_ms + MARGIN_MS
-            })
-        };
-        let silences = ear::silences(&self.pcm, 8_000, -40.0, 20).into_iter();
-        let silences = silences.filter(|(start_ms, ms)| !of_a_digit((*start_ms).into(), (start_ms + ms).into()));
-        silences.inspect(|(start_ms, ms)| println!("{ms} ms of silence at {start_ms} ms")).map(|(_, ms)| ms).sum()
+        let digits: Vec<(f64, f64)> = self.report.digits.iter().map(|digit| self.span_ms(digit)).collect();
+        let mut silence_ms = 0;
+        for (start_ms, len_ms) in ear::silences(&self.pcm, 8_000, -40.0, 20) {
+            let (start, end) = (f64::from(start_ms), f64::from(start_ms + len_ms));
+            let of_digits: f64 = digits.iter().map(|(from, to)| (end.min(*to) - start.max(*from)).max(0.0)).sum();
+            let beside = len_ms.saturating_sub(of_digits as u32);
+            if beside > MARGIN_MS {
+                println!("{beside} ms of silence beside digits, in {len_ms} ms from {start_ms} ms on");
+                silence_ms += beside;
+            }
+        }
+        silence_ms
+    }
+
+    /// Where in the recording, which is laid out by timestamps, a digit begins and ends.
+    fn span_ms(&self, digit: &HeardDigit) -> (f64, f64) {
+        let arrived_ms = digit.at.saturating_duration_since(self.since).as_secs_f64() * 1_000.0;
+        let from = arrived_ms + digit.off_line_ms;
+        (from, from + digit.duration_ms)
     }
 }
 
 /// In the best half second of `pcm`, at 8 kHz, a tone of `hz` stands out. The best, because the machine may stall a peer.
 pub(crate) fn assert_tone(who: &str, pcm: &[i16], hz: f64) {
-    let halves = pcm.chunks_exact(4_000).map(|half| (ear::power_at(half, 8_000, hz), ear::power(half)));
-    let snr_db = |(tone, all): (f64, f64)| 10.0 * (tone / (all - tone).max(1e-12)).log10();
-    let best = halves.map(snr_db).fold(f64::NEG_INFINITY, f64::max);
+    let snr_db = |half: &[i16]| {
+        let (tone, all) = (ear::power_at(half, 8_000, hz), ear::power(half));
+        10.0 * (tone / (all - tone).max(1e-12)).log10()
+    };
+    let best = pcm.windows(4_000).step_by(400).map(snr_db).fold(f64::NEG_INFINITY, f64::max);
     println!("{who} hears {hz} Hz, SNR {best:.1} dB");
     assert!(best > SNR_DB, "{who} hears {hz} Hz at {best} dB, and {:?}", ear::tone_hz(pcm, 8_000));
 }

@@ -21,6 +21,8 @@ pub(crate) struct Line {
 
 struct Shared {
     phone: Phone,
+    /// How much later than due the phone was served, at worst.
+    worst_stall: Duration,
     hung_up: bool,
 }
 
@@ -28,7 +30,8 @@ impl Line {
     pub(crate) fn open(options: PhoneOptions) -> Self {
         let phone = Phone::new(Instant::now(), options);
         let sockets = phone.locals().into_iter().map(|local| (local, UdpSocket::bind(local).unwrap())).collect();
-        let shared = Arc::new((Mutex::new(Shared { phone, hung_up: false }), Condvar::new()));
+        let shared =
+            Arc::new((Mutex::new(Shared { phone, worst_stall: Duration::ZERO, hung_up: false }), Condvar::new()));
         let carried = Arc::clone(&shared);
         let thread = Some(thread::spawn(move || carry(&carried, sockets)));
         Self { shared, thread }
@@ -37,6 +40,11 @@ impl Line {
     /// Does something with the phone, now.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Phone, Instant) -> T) -> T {
         act(&mut self.shared.0.lock().unwrap().phone, Instant::now())
+    }
+
+    /// How much later than it should the phone was served, at worst: a sign of a machine with too much to do.
+    pub(crate) fn worst_stall(&self) -> Duration {
+        self.shared.0.lock().unwrap().worst_stall
     }
 
     /// Waits until `heard` is true of the phone.
@@ -70,7 +78,8 @@ fn carry((shared, changed): &(Mutex<Shared>, Condvar), sockets: Vec<(SocketAddr,
                 return;
             }
             let now = Instant::now();
-            if shared.phone.poll_timeout().is_some_and(|due| due <= now) {
+            if let Some(due) = shared.phone.poll_timeout().filter(|due| *due <= now) {
+                shared.worst_stall = shared.worst_stall.max(now - due);
                 shared.phone.handle_timeout(now);
             }
             while let Some(transmit) = shared.phone.poll_transmit() {

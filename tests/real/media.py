@@ -198,7 +198,7 @@ class Listener:
                     self.reported_lost = int.from_bytes(block[5:8], "big", signed=True)
 
     def digits_ended(self):
-        return sum(digit["ends"] > 0 for digit in self.digits)
+        return sum(digit["ends"] >= 3 for digit in self.digits)
 
     def audio_ms(self):
         return 20 * len(self.late_ms)

@@ -103,6 +103,7 @@ class Meta:
         self.remote = None
         self.faults = []
         self.talking = None
+        self.stall_s = 0.0  # how late a frame was said, at worst
         self.remote_at = None
 
     def describe(self, setup, mid="audio", extra="", trickle=""):
@@ -179,6 +180,7 @@ class Meta:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
+            self.stall_s = max(self.stall_s, loop.time() - due)
             for packet in self.talker.frame():
                 await self.dtls._send_rtp(packet)
             due += 0.02
@@ -202,6 +204,7 @@ class Meta:
         return {
             "sdp_faults": self.faults,
             "ice": ice.verdict(),
+            "stall_s": self.stall_s,
             "unauthenticated": ice.secured - self.dtls.authenticated,
             "ssrc_signalled": int(attributes(self.remote, "ssrc")[0].split()[0]) if attributes(self.remote, "ssrc") else None,
             "stream": self.dtls.listener.report(),
@@ -224,7 +227,8 @@ async def main(ip, hz):
         try:
             reply = await getattr(meta, verb)(**command)
         except TimeoutError:
-            reply = {"error": f"{verb}: timed out", "ice": meta.ice.verdict(), "dtls": meta.dtls.state}
+            heard = meta.dtls.listener and meta.dtls.listener.report()
+            reply = {"error": f"{verb}: timed out", "ice": meta.ice.verdict(), "dtls": meta.dtls.state, "heard": heard}
         except Exception as error:  # whatever it is, the conductor is to be told
             reply = {"error": f"{verb}: {error!r}", "ice": meta.ice.verdict(), "dtls": meta.dtls.state}
         print(json.dumps(reply), flush=True)

@@ -133,11 +133,11 @@ impl<P: Peer> Line<P> {
         assert_eq!(stream.digits_heard(), digits, "{}", self.who);
         for digit in &stream.digits {
             assert_eq!(digit.markers, 1, "{}: {digit:?}", self.who);
-            assert!((100.0..300.0).contains(&digit.duration_ms), "{}: {digit:?}", self.who);
+            assert!((40.0..400.0).contains(&digit.duration_ms), "{}: {digit:?}", self.who);
         }
     }
 
-    /// Everything that came was right, and came once, on one stream.
+    /// Everything that came was right, and came once, on one stream. Strays may be media that has overtaken the answer.
     pub(crate) fn assert_clean(&self) {
         let stream = self.with(|peer, _| peer.stream());
         println!("{}: {stream:?}", self.who);
@@ -150,7 +150,6 @@ impl<P: Peer> Line<P> {
             ("undecodable", stream.undecodable),
             ("ptime_violations", stream.ptime_violations),
             ("auth_failures", stream.auth_failures),
-            ("strays", stream.strays),
             ("early_packets", stream.early_packets),
         ];
         for (what, count) in wrong {
@@ -163,8 +162,9 @@ impl Line<Meta> {
     /// What WhatsApp's relay demands of the other side's ICE, DTLS and media.
     pub(crate) fn assert_kept_to_the_rules(&self) {
         self.assert_clean();
-        let MetaReport { ice, ssrc_as_signalled, .. } = self.with(|meta, _| meta.report());
+        let MetaReport { stream, ice, ssrc_as_signalled, .. } = self.with(|meta, _| meta.report());
         let ice = ice.expect("ICE");
+        assert_eq!(stream.strays, 0, "{stream:?}");
         assert_eq!(ssrc_as_signalled, Some(true));
         assert_eq!((ice.controlling, ice.regular_nomination), (Some(true), Some(true)), "{ice:?}");
         assert_eq!((ice.media_before_nomination, ice.switches), (0, 0), "{ice:?}");

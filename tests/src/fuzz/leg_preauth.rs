@@ -21,6 +21,9 @@ pub fn leg_preauth(data: &[u8]) -> usize {
     }
 }
 
+/// How far back a stranger remembers what it has seen.
+const BACK_MAX: usize = 16;
+
 /// What a stranger sends.
 #[derive(Debug, Clone)]
 enum Junk<'a> {
@@ -37,8 +40,8 @@ impl<'a> Junk<'a> {
         let spoil = |input: &mut Input<'a>| (input.below(4) != 0).then(|| Input::new(input.take(12)));
         match input.below(3) {
             0 => Self::Bytes(input.bytes()),
-            1 => Self::Copy { back: input.below(16), spoil: spoil(input) },
-            _ => Self::Reflection { back: input.below(16), spoil: spoil(input) },
+            1 => Self::Copy { back: input.below(2 * BACK_MAX), spoil: spoil(input) },
+            _ => Self::Reflection { back: input.below(BACK_MAX), spoil: spoil(input) },
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use trestle_control::ng::frame::{self, Encoding};
 use trestle_control::ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
 use trestle_control::ng::value::{Dict, Value};
+use trestle_control::op::Op;
 
 use super::input::{Input, mutate};
 use super::rig::Rig;
@@ -15,7 +16,6 @@ use super::samples;
 
 const CALLS: [&str; 3] = ["a", "b", "c"];
 const TAGS: [&str; 4] = ["x", "y", "z", ""];
-const COMMANDS: [&str; 9] = ["offer", "answer", "offer", "answer", "delete", "query", "list", "statistics", "ping"];
 
 /// First byte 0: the rest is one datagram. Else operations until the input ends.
 pub fn ng_datagram(data: &[u8]) -> usize {
@@ -78,23 +78,35 @@ impl Desk {
 
     /// A request as proxies and applications send it.
     fn request(&mut self, input: &mut Input<'_>) -> Vec<u8> {
-        let command = input.one_of(&COMMANDS);
+        // Half of all make calls; the rest is every verb there is.
+        let command = if input.flag() { input.one_of(&["offer", "answer"]) } else { input.one_of(&Op::NAMES) };
         let mut dict = Dict::default().with("command", command).with("call-id", input.one_of(&CALLS));
         dict.push("from-tag", input.one_of(&TAGS));
-        let answers = command == "answer";
-        if answers || input.below(4) == 0 {
+        let names_two = matches!(command, "answer" | "connect");
+        if names_two || input.below(4) == 0 {
             dict.push("to-tag", input.one_of(&TAGS));
         }
         if input.below(4) == 0 {
             dict.push("via-branch", input.one_of(&TAGS));
         }
-        if answers || command == "offer" {
+        if matches!(command, "offer" | "answer" | "create answer") {
             let mut sdp = input.one_of(&samples::SDP).as_bytes().to_vec();
             if input.below(4) == 0 {
                 mutate(input, &mut sdp);
             }
             dict.push("sdp", String::from_utf8_lossy(&sdp).into_owned());
-            dict.0.extend(samples::flags(input).0);
+        }
+        match command {
+            "offer" | "answer" | "create" | "create answer" => dict.0.extend(samples::flags(input).0),
+            "play DTMF" => {
+                dict.push("code", Value::Integer(input.below(18) as i64));
+                dict.push("duration", Value::Integer(i64::from(input.u16())));
+            }
+            _ if input.below(4) == 0 => {
+                dict.push("label", input.one_of(&["a b\u{fc}", "nobody"]));
+                dict.push("address", input.one_of(&["198.51.100.7", "31.13.66.1", "nowhere"]));
+            }
+            _ => {}
         }
         if command == "delete" && input.flag() {
             dict.push("delete-delay", Value::Integer(input.below(3) as i64 - 1));

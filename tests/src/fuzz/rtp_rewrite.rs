@@ -1,6 +1,8 @@
 //! Wire formats and the machines that number packets: what is written reads back, lengths add up, and no number is
 //! given out or taken twice.
 
+mod playout;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -20,13 +22,15 @@ use super::rig::instant_zero;
 /// The first byte chooses the machine; the rest is its packet or its operations.
 pub fn rtp_rewrite(data: &[u8]) -> usize {
     let mut input = Input::new(data);
-    match input.below(7) {
+    match input.below(9) {
         0 => wire(input.rest()),
         1 => rtcp_report(&mut input),
         2 => stream_tx(&mut input),
         3 => stream_rx(&mut input),
         4 => event_receiver(&mut input),
         5 => event_sender(&mut input),
+        6 => playout::playout(&mut input),
+        7 => playout::transcoder(&mut input),
         _ => rtp_header(&mut input),
     }
 }

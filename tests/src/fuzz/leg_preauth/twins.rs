@@ -16,7 +16,7 @@ use trestle_wire::{ClockRate, Pt, Ptime, RtpTime, Seq, Ssrc};
 
 use super::super::input::Input;
 use super::super::rig::{Rig, Sent};
-use super::{Junk, assert_no_stranger, stranger};
+use super::{BACK_MAX, Junk, assert_no_stranger, stranger};
 
 const CALL: CallId = CallId(1);
 const OPS_MAX: usize = 300;
@@ -168,8 +168,10 @@ impl<'a> Scene<'a> {
                 Op::Hostile { leg, rtcp_port, source, junk } if with_strangers => {
                     let at = if *rtcp_port { ports[*leg].rtcp } else { ports[*leg].rtp };
                     if let Some(source) = self.source(*leg, *source) {
-                        let seen: Vec<Vec<u8>> = peers.iter().flat_map(|peer| peer.wire.clone()).collect();
-                        let sent: Vec<Vec<u8>> = rig.sent.iter().map(|sent| sent.bytes.clone()).collect();
+                        let seen: Vec<Vec<u8>> =
+                            peers.iter().flat_map(|peer| peer.wire.iter().rev().take(BACK_MAX).cloned()).collect();
+                        let sent: Vec<Vec<u8>> =
+                            rig.sent.iter().rev().take(BACK_MAX).map(|sent| sent.bytes.clone()).collect();
                         rig.receive(at, source, &junk.datagram(&seen, &sent));
                         hostile += 1;
                     }

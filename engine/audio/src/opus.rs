@@ -74,7 +74,7 @@ impl Default for EncoderSettings {
 /// Encoder of one mono stream.
 #[derive(Debug)]
 pub struct Encoder {
-    library: libopus::Encoder,
+    state: libopus::Encoder,
     rate_hz: u32,
 }
 
@@ -82,12 +82,12 @@ impl Encoder {
     /// From PCM at `rate_hz`: 8000, 16000 or 48000. At 8 kHz its look-ahead is 52 samples (6.5 ms).
     pub fn new(rate_hz: u32, settings: EncoderSettings) -> Result<Self, OpusError> {
         let rate_hz = known_rate(rate_hz)?;
-        let library = libopus::Encoder::new(rate_hz, libopus::Channels::Mono, libopus::Application::Voip)?;
-        let mut encoder = Self { library, rate_hz };
+        let state = libopus::Encoder::new(rate_hz, libopus::Channels::Mono, libopus::Application::Voip)?;
+        let mut encoder = Self { state, rate_hz };
         // Telephone speech: stay in SILK, which alone has FEC.
-        encoder.library.set_signal(libopus::Signal::Voice)?;
-        encoder.library.set_inband_fec(settings.inband_fec)?;
-        encoder.library.set_dtx(settings.dtx)?;
+        encoder.state.set_signal(libopus::Signal::Voice)?;
+        encoder.state.set_inband_fec(settings.inband_fec)?;
+        encoder.state.set_dtx(settings.dtx)?;
         encoder.set_bitrate_bps(settings.bitrate_bps)?;
         encoder.set_expected_loss_percent(settings.expected_loss_percent)?;
         encoder.set_complexity(settings.complexity)?;
@@ -100,30 +100,30 @@ impl Encoder {
         if !is_frame(pcm.len(), self.rate_hz) {
             return Err(OpusError::Samples(pcm.len()));
         }
-        Ok(self.library.encode(pcm, out)?)
+        Ok(self.state.encode(pcm, out)?)
     }
 
     /// Packet loss that the peer is seen to suffer; steers FEC.
     pub fn set_expected_loss_percent(&mut self, percent: u8) -> Result<(), OpusError> {
-        Ok(self.library.set_packet_loss_perc(percent.min(100).into())?)
+        Ok(self.state.set_packet_loss_perc(percent.min(100).into())?)
     }
 
     /// 0 to 10.
     pub fn set_complexity(&mut self, complexity: u8) -> Result<(), OpusError> {
-        Ok(self.library.set_complexity(complexity.min(10).into())?)
+        Ok(self.state.set_complexity(complexity.min(10).into())?)
     }
 
     /// Target bit rate.
     pub fn set_bitrate_bps(&mut self, bitrate_bps: u32) -> Result<(), OpusError> {
         let bps = bitrate_bps.clamp(*BITRATE_BPS.start(), *BITRATE_BPS.end());
-        Ok(self.library.set_bitrate(libopus::Bitrate::Bits(bps as i32))?)
+        Ok(self.state.set_bitrate(libopus::Bitrate::Bits(bps as i32))?)
     }
 }
 
 /// Decoder of one stream; its output is mono whatever comes.
 #[derive(Debug)]
 pub struct Decoder {
-    library: libopus::Decoder,
+    state: libopus::Decoder,
     rate_hz: u32,
 }
 
@@ -131,7 +131,7 @@ impl Decoder {
     /// To PCM at `rate_hz`: 8000, 16000 or 48000.
     pub fn new(rate_hz: u32) -> Result<Self, OpusError> {
         let rate_hz = known_rate(rate_hz)?;
-        Ok(Self { library: libopus::Decoder::new(rate_hz, libopus::Channels::Mono)?, rate_hz })
+        Ok(Self { state: libopus::Decoder::new(rate_hz, libopus::Channels::Mono)?, rate_hz })
     }
 
     /// Decodes a packet; returns its samples. A stereo packet is mixed down. A malformed packet, or one longer than
@@ -140,7 +140,7 @@ impl Decoder {
         let samples = packet_duration_samples(packet, self.rate_hz).ok_or(OpusError::Malformed)?;
         let room = pcm.len();
         let pcm = pcm.get_mut(..samples).ok_or(OpusError::Samples(room))?;
-        Ok(self.library.decode(packet, pcm, false)?)
+        Ok(self.state.decode(packet, pcm, false)?)
     }
 
     /// Restores the packet lost before `next_packet` from the copy in it. `pcm` is exactly what was lost, a multiple
@@ -151,14 +151,14 @@ impl Decoder {
         if !self.is_concealable(pcm.len()) {
             return Err(OpusError::Samples(pcm.len()));
         }
-        self.library.decode(next_packet, pcm, true)?;
+        self.state.decode(next_packet, pcm, true)?;
         Ok(())
     }
 
     /// Invents what was lost: it fades out over some frames. `pcm` is exactly what was lost; a length that is no
     /// multiple of 2.5 ms gives silence.
     pub fn conceal(&mut self, pcm: &mut [i16]) {
-        let concealed = self.is_concealable(pcm.len()) && self.library.decode(&[], pcm, false).is_ok();
+        let concealed = self.is_concealable(pcm.len()) && self.state.decode(&[], pcm, false).is_ok();
         if !concealed {
             pcm.fill(0);
         }

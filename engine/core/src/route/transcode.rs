@@ -26,8 +26,6 @@ const DTX_BYTES_MAX: usize = 2;
 const DTX_US_MAX: i64 = 1_000_000;
 /// A frame that follows a dropped one is blended with it over 10 ms.
 const SEAM_SAMPLES: usize = 80;
-/// Loss that the encoder prepares for when the peer reports less. At 0, Opus would send no FEC.
-const LOSS_PERCENT_MIN: u8 = 10;
 
 /// Transcoder from whatever codec the source speaks to the one the listener takes.
 #[derive(Debug)]
@@ -46,6 +44,8 @@ pub struct Transcoder {
     key_down: bool,
     /// Beginning of a dropped frame, to blend the next one with.
     seam: Option<[i16; SEAM_SAMPLES]>,
+    /// Loss that the encoder prepares for.
+    expected_loss_percent: u8,
     concealed_frames: u64,
     recovered_frames: u64,
     undecodable_frames: u64,
@@ -80,6 +80,7 @@ impl Transcoder {
             source_in_dtx: false,
             key_down: false,
             seam: None,
+            expected_loss_percent: 0,
             concealed_frames: 0,
             recovered_frames: 0,
             undecodable_frames: 0,
@@ -176,9 +177,11 @@ impl Transcoder {
 
     /// Tells the encoder what the listener reports to lose, in 1/256.
     pub fn set_remote_loss(&mut self, fraction_lost: u8) {
-        let percent = (u32::from(fraction_lost) * 100 / 256) as u8;
+        let reported = (u32::from(fraction_lost) * 100).div_ceil(256) as u8;
+        // A lossy path has good moments: what was reported before is forgotten by a quarter with each report.
+        self.expected_loss_percent = reported.max(self.expected_loss_percent - self.expected_loss_percent.div_ceil(4));
         // An encoder that refuses the hint goes on as before.
-        let _ = self.encoder.set_expected_loss_percent(percent.max(LOSS_PERCENT_MIN));
+        let _ = self.encoder.set_expected_loss_percent(self.expected_loss_percent);
     }
 
     /// Moves what is due from the playout to the packer. False if nothing is.
@@ -254,7 +257,8 @@ fn encoder_settings(settings: &OpusSettings) -> EncoderSettings {
     EncoderSettings {
         bitrate_bps: settings.bitrate_bps,
         inband_fec: settings.inband_fec,
-        expected_loss_percent: LOSS_PERCENT_MIN,
+        // The copies that in-band FEC sends take their bits from the speech; none until the peer reports a loss.
+        expected_loss_percent: 0,
         dtx: settings.dtx,
         ..EncoderSettings::default()
     }

@@ -3,16 +3,17 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use trestle_wire::rtp::Header;
 use trestle_wire::telephone_event::Digit;
 
 use crate::dtmf::EventUpdates;
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
-use crate::leg::{Leg, Received};
+use crate::leg::{Leg, Media, Received};
 use crate::output::Outbox;
 use crate::report::CallReport;
 use crate::time::soonest;
-use crate::{CallId, CommandError, Event, EventKind, LegId, LegPlan};
+use crate::{CallId, CommandError, Discard, Event, EventKind, LegId, LegPlan};
 
 /// Everything under one call id. A call never leaves its shard.
 #[derive(Debug)]
@@ -88,6 +89,12 @@ impl Call {
     ) {
         let Some(from) = self.position(leg) else { return };
         match self.legs[from].receive(now, flow, source, datagram) {
+            // Our own media came back to us: two parties that name our ports as theirs (RFC 3550 8.2).
+            Ok(Received::Media(Media { header: Header { ssrc, .. }, .. }) | Received::Event { ssrc, .. })
+                if self.legs.iter().any(|leg| leg.ssrc() == ssrc) =>
+            {
+                self.legs[from].discard(Discard::ForeignSsrc);
+            }
             Ok(Received::Media(media)) => {
                 self.heard_something(now);
                 let payload = &datagram[media.payload.clone()];

@@ -49,6 +49,8 @@ pub struct Shard {
     sockets: Vec<Option<Owner>>,
     stock: PortStock,
     timers: Timers,
+    /// Calls whose time has come; empty between turns, kept for its memory.
+    due: Vec<usize>,
     outbox: Outbox,
     /// Counters of calls that are over, and of datagrams that met no call.
     totals: Totals,
@@ -78,6 +80,7 @@ impl Shard {
             sockets: Vec::new(),
             stock: PortStock::new(&config.interfaces),
             timers: Timers::default(),
+            due: Vec::new(),
             outbox: Outbox::default(),
             totals: Totals::default(),
             unroutable: 0,
@@ -127,11 +130,18 @@ impl Shard {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
+        // Each call comes up at most once, even if it wants to be called again at once: a deadline that does not move must
+        // not hold up the other calls.
+        let mut due = std::mem::take(&mut self.due);
         while let Some((at, slot)) = self.timers.pop_due(now) {
             if self.calls.get_mut(slot).is_some_and(|entry| entry.scheduled.take(at)) {
-                self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
+                due.push(slot);
             }
         }
+        for slot in due.drain(..) {
+            self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
+        }
+        self.due = due;
     }
 
     /// The next thing to do.

@@ -246,7 +246,7 @@ impl Pressed {
     /// (RFC 4733 2.5.1.3), in ticks of the event's clock or of an audio clock six times as fast.
     fn continues_with(&self, key: Key) -> bool {
         let ahead = self.key.time.distance_to(key.time);
-        let begins_at = |ticks: u32| (ahead - ticks as i32).unsigned_abs() <= SEGMENT_SLACK_TICKS;
+        let begins_at = |ticks: u32| ahead.wrapping_sub(ticks as i32).unsigned_abs() <= SEGMENT_SLACK_TICKS;
         key.event == self.key.event
             && self.ticks >= SEGMENT_NEARLY_TICKS
             && (begins_at(SEGMENT_TICKS) || begins_at(6 * SEGMENT_TICKS))

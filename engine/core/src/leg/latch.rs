@@ -89,7 +89,13 @@ impl Latch {
             Flow::Rtcp => self.learnt_rtcp,
         };
         if let Some(learnt) = learnt {
-            return learnt == source;
+            // What comes from the very address that was signalled is the peer's own voice: a stray packet that came first,
+            // from another port of the same host, must not shut it out.
+            let signalled = learnt != source && self.signalled(flow) == Some(source);
+            if signalled {
+                self.learn(flow, source);
+            }
+            return signalled || learnt == source;
         }
         let believed = match self.policy {
             LatchPolicy::Exact => self.signalled(flow) == Some(source),
@@ -203,6 +209,16 @@ mod tests {
                 assert_eq!(latch.rtp(), Some(addr(source)));
             }
         }
+    }
+
+    #[test]
+    fn the_signalled_address_takes_its_place_back_from_a_stray_packet() {
+        let mut latch = latch(LatchPolicy::SameIp);
+        let (stray, phone) = (addr("192.0.2.1:9999"), addr("192.0.2.1:4000"));
+        assert!(latch.admit_plain(Instant::now(), Flow::Rtp, stray, stream(1)));
+        assert!(latch.admit_plain(Instant::now(), Flow::Rtp, phone, stream(2)));
+        assert_eq!(latch.rtp(), Some(phone));
+        assert!(!latch.admit_plain(Instant::now(), Flow::Rtp, stray, stream(3)));
     }
 
     #[test]

@@ -165,6 +165,11 @@ impl Leg {
         self.id
     }
 
+    /// SSRC of everything we send on this leg.
+    pub(crate) fn ssrc(&self) -> Ssrc {
+        self.plan.ssrc
+    }
+
     pub(crate) fn ports(&self) -> PortPair {
         self.ports
     }

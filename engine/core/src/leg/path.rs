@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use trestle_srtp::{Context, KeyingMaterial, UnprotectError};
 use trestle_wire::demux::Kind;
+use trestle_wire::rtcp::Compound;
 use trestle_wire::rtp;
 
 use super::latch::{Flow, Latch};
@@ -21,40 +22,65 @@ pub(crate) enum Path {
     WebRtc { webrtc: Box<WebRtc>, srtp: Srtp },
 }
 
-/// The two SRTP contexts of a secured leg, each with the key it was made from: the same key again keeps roll-over
-/// counters and replay windows (RFC 3711 3.3.1), a new key starts afresh (RFC 4568 7.1.4) or goes on counting.
+/// The SRTP contexts of a secured leg. The same key again, be it after others, finds its context as it was left:
+/// roll-over counters and replay windows stay (RFC 3711 3.3.1), and no index is encrypted twice under a key.
 #[derive(Debug, Default)]
 pub(crate) struct Srtp {
-    send: Option<(KeyingMaterial, Box<Context>)>,
-    receive: Option<(KeyingMaterial, Box<Context>)>,
+    send: Keyring,
+    receive: Keyring,
+}
+
+/// A context for each key of one direction; the last one is in use.
+#[derive(Debug, Default)]
+struct Keyring {
+    contexts: Vec<(KeyingMaterial, Box<Context>)>,
+}
+
+/// Keys of one direction that are remembered. We have one per crypto suite, six at most, so that none of ours is ever
+/// forgotten; a peer that takes new ones all the time loses only the replay window of the oldest.
+const KEYS_MAX: usize = 16;
+
+impl Keyring {
+    fn current(&mut self) -> Option<&mut Context> {
+        self.contexts.last_mut().map(|(_, context)| &mut **context)
+    }
+
+    /// Takes `key` into use. A new one gets the context that `make` gives, from the one in use before.
+    fn take_up(&mut self, key: &KeyingMaterial, make: impl FnOnce(Option<&Context>) -> Context) {
+        if let Some(position) = self.contexts.iter().position(|(known, _)| known == key) {
+            self.contexts[position..].rotate_left(1);
+            return;
+        }
+        let context = make(self.contexts.last().map(|(_, context)| &**context));
+        if self.contexts.len() == KEYS_MAX {
+            self.contexts.remove(0);
+        }
+        self.contexts.push((key.clone(), Box::new(context)));
+    }
 }
 
 impl Srtp {
     pub(crate) fn set_send_key(&mut self, key: &KeyingMaterial) {
-        if self.send.as_ref().is_none_or(|(known, _)| known != key) {
-            self.send = Some((key.clone(), Box::new(Context::new(key))));
-        }
+        self.send.take_up(key, |_| Context::new(key));
     }
 
     pub(crate) fn set_receive_key(&mut self, key: &KeyingMaterial, mki_len: u8) {
-        if self.receive.as_ref().is_none_or(|(known, _)| known != key) {
-            let mut context = Context::new(key).with_mki_len(usize::from(mki_len));
-            // Some peers keep their roll-over counter under a new key (RFC 3711 3.3.1): it may be where it was.
-            if let Some((_, old)) = &self.receive
-                && let Some(index) = old.ssrcs().filter_map(|ssrc| old.rtp_index(ssrc)).max()
-            {
-                context = context.with_roc_hint((index >> 16) as u32);
+        self.receive.take_up(key, |before| {
+            let context = Context::new(key).with_mki_len(usize::from(mki_len));
+            // Some peers keep their roll-over counter under a new key: it may be where it was.
+            match before.and_then(|old| old.ssrcs().filter_map(|ssrc| old.rtp_index(ssrc)).max()) {
+                Some(index) => context.with_roc_hint((index >> 16) as u32),
+                None => context,
             }
-            self.receive = Some((key.clone(), Box::new(context)));
-        }
+        });
     }
 
     fn is_ready(&self) -> bool {
-        self.send.is_some()
+        !self.send.contexts.is_empty()
     }
 
     fn unprotect(&mut self, kind: Kind, datagram: &mut [u8]) -> Result<usize, Discard> {
-        let (_, context) = self.receive.as_mut().ok_or(Discard::NotConnected)?;
+        let context = self.receive.current().ok_or(Discard::NotConnected)?;
         let plain = match kind {
             Kind::Rtcp => context.unprotect_rtcp(datagram),
             _ => context.unprotect_rtp(datagram),
@@ -68,7 +94,7 @@ impl Srtp {
     }
 
     fn protect(&mut self, kind: Kind, buf: &mut [u8], len: usize) -> Option<usize> {
-        let (_, context) = self.send.as_mut()?;
+        let context = self.send.current()?;
         let protected = match kind {
             Kind::Rtcp => context.protect_rtcp(buf, len),
             _ => context.protect_rtp(buf, len),
@@ -151,12 +177,16 @@ impl Path {
     ) -> Result<Range<usize>, Discard> {
         match self {
             Self::Plain(latch) => {
+                // Nothing but a whole packet may fix the address.
                 let stream = match kind {
                     Kind::Rtp => {
-                        let header = rtp::read_header(datagram).map_err(|_| Discard::Malformed)?;
+                        let header = rtp::Packet::parse(datagram).map_err(|_| Discard::Malformed)?.header;
                         Some((header.ssrc, header.seq))
                     }
-                    _ => None,
+                    _ => {
+                        Compound::parse_reduced_size(datagram).map_err(|_| Discard::Malformed)?;
+                        None
+                    }
                 };
                 let believed = latch.admit_plain(now, flow, source, stream);
                 believed.then_some(0..datagram.len()).ok_or(Discard::ForeignSource)
@@ -184,5 +214,34 @@ impl Path {
             Self::Plain(_) => Some(len),
             Self::Sdes { srtp, .. } | Self::WebRtc { srtp, .. } => srtp.protect(kind, buf, len),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trestle_srtp::Profile;
+
+    fn key(byte: u8) -> KeyingMaterial {
+        KeyingMaterial::from_key_and_salt(Profile::AesCm128HmacSha1_80, &[byte; 30]).unwrap()
+    }
+
+    #[test]
+    fn a_key_that_comes_back_goes_on_where_it_was_left() {
+        let mut srtp = Srtp::default();
+        let packet = |seq: u16| {
+            let mut buf = [0x80, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1].to_vec();
+            buf[2..4].copy_from_slice(&seq.to_be_bytes());
+            buf.extend_from_slice(&[7; 20 + trestle_srtp::OVERHEAD_MAX]);
+            buf
+        };
+        let mut send = |srtp: &mut Srtp, seq: u16| srtp.protect(Kind::Rtp, &mut packet(seq), 32);
+        srtp.set_send_key(&key(1));
+        assert!(send(&mut srtp, 5).is_some());
+        srtp.set_send_key(&key(2));
+        assert!(send(&mut srtp, 6).is_some());
+        srtp.set_send_key(&key(1));
+        assert!(send(&mut srtp, 5).is_none(), "this index was encrypted under this key before");
+        assert!(send(&mut srtp, 7).is_some());
     }
 }

@@ -77,6 +77,8 @@ pub(super) struct Dtls {
     role_until: Option<Instant>,
     wake_at: Option<Instant>,
     failed: Option<LegFailure>,
+    /// The last attempt has failed. The machine keeps its expired timers armed and must not be asked again.
+    dead: bool,
 }
 
 /// Something the handshake has to say.
@@ -102,6 +104,7 @@ impl Dtls {
             role_until: None,
             wake_at: None,
             failed: None,
+            dead: false,
         }
     }
 
@@ -128,6 +131,9 @@ impl Dtls {
     /// Takes a DTLS datagram from a valid pair. Whatever is wrong with it is not an error of the association: anybody on
     /// the path can forge a plaintext alert.
     pub(super) fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<(), ()> {
+        if self.dead {
+            return Err(());
+        }
         if is_client_hello(bytes) && self.machine.is_active() {
             // Both ends believe to be the client. If the peer answered `actpass` its ClientHello settles it; else it is
             // at fault, or forged, and must not reach a machine that would take it for the end of the handshake.
@@ -147,6 +153,9 @@ impl Dtls {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.dead {
+            return;
+        }
         if self.role_until.is_some_and(|until| until <= now) {
             self.role_until = None;
             self.machine.set_active(true);
@@ -157,6 +166,7 @@ impl Dtls {
                 self.machine = fresh(now, &self.identity, self.role);
             } else {
                 self.failed = Some(LegFailure::DtlsFailed);
+                self.dead = true;
             }
         }
     }
@@ -167,9 +177,10 @@ impl Dtls {
 
     /// The next thing to do; a record is written to the front of `buf`.
     pub(super) fn poll_output(&mut self, buf: &mut [u8]) -> Option<DtlsOutput> {
-        if let Some(failure) = self.failed.take() {
+        if self.dead {
             self.wake_at = None;
-            return Some(DtlsOutput::Failed(failure));
+            self.role_until = None;
+            return self.failed.take().map(DtlsOutput::Failed);
         }
         loop {
             match self.machine.poll_output(buf) {

@@ -323,3 +323,24 @@ fn a_vanished_peer_is_noticed_within_30_seconds() {
     assert!(log.keys.is_some());
     assert_eq!(log.failed, Some(LegFailure::IceDisconnected), "consent lasts 30 s at most (RFC 7675)");
 }
+
+#[test]
+fn a_peer_that_answers_checks_but_never_dtls_is_given_up_and_leaves_no_deadline_behind() {
+    let start = Instant::now();
+    let identity = DtlsIdentity::generate().unwrap();
+    let (mut meta, fingerprint) = lite_peer(start, addr(META), identity.fingerprint(), false);
+    let plan = plan("ours", remote("meta", addr(META), fingerprint, true, true), DtlsRole::Client);
+    let mut leg = ours(start, addr(OURS), &identity, &plan);
+    let minute = Duration::from_secs(60);
+    let (log, _) = run(start, minute, (&mut leg, addr(OURS)), (&mut meta, addr(META)), |_, _, bytes| {
+        Kind::of(bytes) != Some(Kind::Dtls)
+    });
+    assert!(log.keys.is_none());
+    assert_eq!(log.failed, Some(LegFailure::DtlsFailed));
+    let End::Ours(mut ours) = leg else { unreachable!() };
+    let now = start + minute;
+    ours.handle_timeout(now);
+    let mut buf = [0; 2_048];
+    while ours.poll_output(now, &mut buf).is_some() {}
+    assert!(ours.poll_timeout().is_none_or(|at| at > now), "a deadline in the past would be due for ever");
+}

@@ -9,6 +9,9 @@ mod webrtc;
 
 use std::net::SocketAddr;
 
+use trestle_wire::rtp::Header;
+use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
+
 use super::input::{Input, mutate};
 
 /// The first byte chooses the kind of call, one in eight with a WebRTC handshake; then come operations until the input
@@ -29,6 +32,8 @@ const BACK_MAX: usize = 16;
 enum Junk<'a> {
     /// Bytes of its own.
     Bytes(&'a [u8]),
+    /// What somebody makes who knows the protocols and guesses the rest.
+    Forged(Vec<u8>),
     /// A copy of one of the last packets that a peer sent, spoilt as the input says, or not at all.
     Copy { back: usize, spoil: Option<Input<'a>> },
     /// The same with what we sent to a peer.
@@ -38,9 +43,13 @@ enum Junk<'a> {
 impl<'a> Junk<'a> {
     fn read(input: &mut Input<'a>) -> Self {
         let spoil = |input: &mut Input<'a>| (input.below(4) != 0).then(|| Input::new(input.take(12)));
-        match input.below(3) {
-            0 => Self::Bytes(input.bytes()),
-            1 => Self::Copy { back: input.below(2 * BACK_MAX), spoil: spoil(input) },
+        match input.below(4) {
+            0 => {
+                let len = input.below(64);
+                Self::Bytes(input.take(len))
+            }
+            1 => Self::Forged(forged(input)),
+            2 => Self::Copy { back: input.below(2 * BACK_MAX), spoil: spoil(input) },
             _ => Self::Reflection { back: input.below(BACK_MAX), spoil: spoil(input) },
         }
     }
@@ -49,6 +58,7 @@ impl<'a> Junk<'a> {
     fn datagram(&self, seen: &[Vec<u8>], sent: &[Vec<u8>]) -> Vec<u8> {
         let (of, back, spoil) = match self {
             Self::Bytes(bytes) => return bytes.to_vec(),
+            Self::Forged(bytes) => return bytes.clone(),
             Self::Copy { back, spoil } => (seen, *back, spoil),
             Self::Reflection { back, spoil } => (sent, *back, spoil),
         };
@@ -57,6 +67,35 @@ impl<'a> Junk<'a> {
             mutate(&mut spoil, &mut bytes);
         }
         bytes
+    }
+}
+
+fn forged(input: &mut Input<'_>) -> Vec<u8> {
+    let ssrc = input.u32().to_be_bytes();
+    match input.below(6) {
+        0 | 1 => {
+            // Audio or a digit.
+            let pt = Pt::new(input.one_of(&[8, 101, 111, 126])).expect("7 bits");
+            let ssrc = Ssrc(u32::from_be_bytes(ssrc));
+            let header = Header { marker: false, pt, seq: Seq(input.u16()), time: RtpTime(input.u32()), ssrc };
+            [&header.write()[..], input.take(20)].concat()
+        }
+        // A goodbye, behind the report that it needs.
+        2 => [&[0x80, 201, 0, 1], &ssrc[..], &[0x81, 203, 0, 1], &ssrc].concat(),
+        // A fatal alert, as it may come before there are keys.
+        3 => vec![21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, input.byte(), 0, 2, 2, 40],
+        // The head of a ClientHello, and whatever follows.
+        4 => {
+            let body = input.take(40);
+            let len = [0, 12 + body.len() as u8];
+            [&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1][..], &len, &[1, 0, 0, len[1], 0, 0, 0, 0, 0, 0, 0, len[1]], body]
+                .concat()
+        }
+        // A connectivity check that nominates, without MESSAGE-INTEGRITY; or its answer.
+        _ => {
+            let kind = input.one_of(&[0, 1]);
+            [&[kind, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12], &[0, 0x25, 0, 0]].concat()
+        }
     }
 }
 

@@ -1,19 +1,18 @@
 //! Wire formats and the machines that number packets: what is written reads back, lengths add up, and no number is
 //! given out or taken twice.
 
+mod events;
 mod playout;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use trestle_core::Discard;
-use trestle_core::dtmf::{EventReceiver, EventSender, EventUpdate};
-use trestle_core::limits::DIGITS_MAX;
 use trestle_core::stream::{StreamRx, StreamTx};
 use trestle_wire::demux::Kind;
 use trestle_wire::rtcp::{Compound, Packet, REPORT_BLOCKS_MAX, Report, ReportBlock, SenderInfo};
 use trestle_wire::rtp::{self, Header};
-use trestle_wire::telephone_event::{Digit, TelephoneEvent};
+use trestle_wire::telephone_event::TelephoneEvent;
 use trestle_wire::{ClockRate, ExtSeq, NtpTime, Pt, RtpTime, Seq, Ssrc, stun};
 
 use super::input::Input;
@@ -22,15 +21,16 @@ use super::rig::instant_zero;
 /// The first byte chooses the machine; the rest is its packet or its operations.
 pub fn rtp_rewrite(data: &[u8]) -> usize {
     let mut input = Input::new(data);
-    match input.below(9) {
+    match input.below(10) {
         0 => wire(input.rest()),
         1 => rtcp_report(&mut input),
         2 => stream_tx(&mut input),
         3 => stream_rx(&mut input),
-        4 => event_receiver(&mut input),
-        5 => event_sender(&mut input),
+        4 => events::receiver(&mut input),
+        5 => events::sender(&mut input),
         6 => playout::playout(&mut input),
         7 => playout::transcoder(&mut input),
+        8 => events::heard_once(&mut input),
         _ => rtp_header(&mut input),
     }
 }
@@ -163,6 +163,7 @@ fn stream_tx(input: &mut Input<'_>) -> usize {
     let mut tx = StreamTx::new(ssrc, input.u16(), input.u32(), Pt::PCMA, input.one_of(&clocks));
     let mut sent = BTreeSet::new();
     let mut last_audio: Option<RtpTime> = None;
+    let mut source = (0, ClockRate::HZ_8000);
     let (mut seq, mut time) = (ExtSeq(1 << 16 | u64::from(input.u16())), RtpTime(input.u32()));
     while !input.is_empty() {
         now += Duration::from_millis(u64::from(input.byte()) * if input.flag() { 1 } else { 20 });
@@ -178,7 +179,11 @@ fn stream_tx(input: &mut Input<'_>) -> usize {
                 };
                 seq = ExtSeq(seq.0.saturating_add_signed(step).max(1));
                 time = time.plus(ticks);
-                let (source, clock) = (input.below(3) as u64, input.one_of(&clocks));
+                // Mostly one source, for only what is mapped already can repeat itself.
+                if input.below(16) == 0 {
+                    source = (input.below(3) as u64, input.one_of(&clocks));
+                }
+                let (source, clock) = source;
                 (tx.forward(now, source, seq, time, clock, input.flag()), true)
             }
             4 => {
@@ -253,105 +258,4 @@ fn stream_rx(input: &mut Input<'_>) -> usize {
         }
     }
     taken.len()
-}
-
-/// Keys go down and come up in turn, one at a time, for 40 ms to 10 s.
-fn event_receiver(input: &mut Input<'_>) -> usize {
-    let mut now = instant_zero();
-    let mut receiver = EventReceiver::default();
-    let (mut seq, mut time) = (ExtSeq(1 << 16 | u64::from(input.u16())), RtpTime(input.u32()));
-    let mut down: Option<Digit> = None;
-    let mut ended = 0;
-    while !input.is_empty() {
-        now += Duration::from_millis(input.byte().into());
-        let step = if input.below(4) == 0 { i64::from(input.byte() as i8) } else { 1 };
-        seq = ExtSeq(seq.0.saturating_add_signed(step).max(1));
-        let updates = match input.below(8) {
-            0 => receiver.audio_resumed(seq),
-            1 => receiver.handle_timeout(now),
-            choice => {
-                if choice == 2 {
-                    time = time.plus(input.u16().into());
-                }
-                let clock = input.one_of(&[ClockRate::HZ_8000, ClockRate::HZ_48000]);
-                receiver.observe(now, clock, seq, time, input.take(4)).unwrap_or_default()
-            }
-        };
-        for update in updates {
-            match update {
-                EventUpdate::Started { digit, volume } => {
-                    assert_eq!(down.replace(digit), None, "{digit:?} goes down beside another key");
-                    assert!(volume < 64);
-                }
-                EventUpdate::Ended { digit, duration, .. } => {
-                    assert_eq!(down.take(), Some(digit), "a key comes up that was not down");
-                    assert!((40..=10_000).contains(&duration.as_millis()), "{duration:?}");
-                    ended += 1;
-                }
-            }
-        }
-        assert_eq!(receiver.poll_timeout().is_some(), down.is_some(), "{down:?} is released some time");
-    }
-    ended
-}
-
-/// Every digit that begins has one marked first packet, a duration that never shrinks, and three end packets.
-fn event_sender(input: &mut Input<'_>) -> usize {
-    let start = instant_zero();
-    let mut now = start;
-    let mut sender = EventSender::default();
-    let mut queued = 0;
-    let mut sounding: Option<(Digit, Duration, u32)> = None;
-    let mut finished = 0;
-    let mut steps = 0;
-    loop {
-        let is_over = input.is_empty();
-        if !is_over {
-            let digit = Digit::from_event(input.byte() % 16).expect("a key");
-            queued += 1;
-            match input.below(5) {
-                0 => sender.start(now, digit, input.byte() & 0x3f),
-                1 => sender.play(now, digit, Duration::from_millis(u64::from(input.u16()) * 4), 10),
-                choice => {
-                    queued -= 1;
-                    if choice == 2 {
-                        sender.end(now, Duration::from_millis(input.u16().into()));
-                    }
-                }
-            }
-        } else if !sender.is_active() {
-            break;
-        }
-        let clock = if input.flag() { ClockRate::HZ_48000 } else { ClockRate::HZ_8000 };
-        if !is_over && sounding.is_none() {
-            sender.set_clock(clock);
-        }
-        steps += 1;
-        assert!(steps < 1_000_000, "digits never end");
-        let wait = Duration::from_millis(u64::from(input.byte()).max(1));
-        now = if is_over { sender.poll_timeout().map_or(now, |at| at.max(now)) } else { now + wait };
-        while let Some(packet) = sender.poll_packet(now) {
-            let event = TelephoneEvent::parse(&packet.payload).expect("four bytes");
-            let digit = Digit::from_event(event.event).expect("a key");
-            if packet.first {
-                assert_eq!(sounding, None, "{digit:?} begins within another");
-                assert_eq!(packet.offset, Duration::ZERO);
-                sounding = Some((digit, Duration::ZERO, 0));
-            }
-            let (sounds, offset, ends) = sounding.expect("a packet of no digit");
-            assert_eq!(digit, sounds);
-            assert!(packet.offset >= offset, "segments go back");
-            let ends = ends + u32::from(event.end);
-            assert!(ends == 0 || event.end, "an end that is taken back");
-            sounding = Some((digit, packet.offset, ends));
-            if ends == 3 {
-                sounding = None;
-                finished += 1;
-            }
-        }
-    }
-    assert_eq!(sounding, None, "a digit without its three ends");
-    assert_eq!(finished as u64 + sender.dropped(), queued, "digits sent and refused");
-    assert!(sender.dropped() == 0 || queued > DIGITS_MAX as u64);
-    finished
 }

@@ -32,13 +32,11 @@ pub fn srtp_model(data: &[u8]) -> usize {
             12 => world.corrupt(&mut input),
             13 => world.restore(input.flag()),
             14 => world.leap(&mut input),
-            _ => {
-                if input.below(8) == 0 {
-                    world.rekey();
-                } else {
-                    world.send_rtp(&mut input);
-                }
-            }
+            _ => match input.below(8) {
+                0 => world.rekey(),
+                1 => world.crowd(),
+                _ => world.send_rtp(&mut input),
+            },
         }
     }
     world.decided
@@ -81,6 +79,11 @@ struct World {
     decided: usize,
 }
 
+/// Mostly the first stream, so that it gets somewhere.
+fn stream(input: &mut Input<'_>) -> usize {
+    if input.below(4) == 0 { usize::from(input.u16()) % SSRCS } else { 0 }
+}
+
 fn context(profile: Profile, key: u8) -> Context {
     let bytes: Vec<u8> = (0..profile.key_len() + profile.salt_len()).map(|n| key.wrapping_add(n as u8)).collect();
     Context::new(&KeyingMaterial::from_key_and_salt(profile, &bytes).expect("the profile's lengths"))
@@ -105,11 +108,12 @@ impl World {
     }
 
     fn send_rtp(&mut self, input: &mut Input<'_>) {
-        let stream = input.below(SSRCS);
+        let stream = stream(input);
         let ssrc = Ssrc(stream as u32 + 1);
         // The next number mostly; a jump, a step back, or the same again sometimes.
         let step = match input.below(8) {
-            0 => input.u16(),
+            // Half a roll-over is where the guess of the index is decided.
+            0 => [0x7fff, 0x8000, 0x8001, input.u16()][input.below(4)],
             1 => u16::from(input.byte()).wrapping_neg(),
             _ => 1,
         };
@@ -154,7 +158,7 @@ impl World {
     }
 
     fn send_rtcp(&mut self, input: &mut Input<'_>) {
-        let ssrc = Ssrc(input.below(SSRCS) as u32 + 1);
+        let ssrc = Ssrc(stream(input) as u32 + 1);
         let mut plain = vec![0x80, 201, 0, 1];
         plain.extend_from_slice(&ssrc.0.to_be_bytes());
         plain.extend_from_slice(input.bytes());
@@ -288,27 +292,41 @@ impl World {
 
     /// Both sides are brought to any index of one stream, and to any SRTCP index.
     fn leap(&mut self, input: &mut Input<'_>) {
-        let stream = input.below(SSRCS);
+        let stream = stream(input);
         let ssrc = Ssrc(stream as u32 + 1);
         let near_the_end = u64::from(input.u16());
         let index = if input.flag() { (RTP_INDICES as u64 - 1) - near_the_end } else { input.u64() >> 16 };
         let highest = self.sent.get(&ssrc).and_then(Stream::highest);
         // Forward only: to go back would be to encrypt twice by order.
         if highest.is_none_or(|highest| i128::from(index) > highest) {
-            for (side, streams) in [(&mut self.sender, &mut self.sent), (&mut self.receiver, &mut self.received)] {
-                side.set_rtp_index(ssrc, index);
-                if streams.contains_key(&ssrc) || streams.len() < SSRCS_MAX {
-                    let known = streams.entry(ssrc).or_default();
-                    known.rtp.clear();
-                    known.floor = Some(index.into());
-                }
-            }
+            self.set_index(ssrc, index);
             self.next_seq[stream] = index as u16;
         }
         let rtcp = RTCP_INDICES - input.u32() % 8;
         if input.below(8) == 0 && rtcp > self.sent_rtcp {
             self.sender.set_srtcp_index(rtcp);
             self.sent_rtcp = rtcp;
+        }
+    }
+
+    /// All streams but the last few are taken.
+    fn crowd(&mut self) {
+        for n in 1..SSRCS_MAX as u32 {
+            let ssrc = Ssrc(n);
+            if !self.sent.contains_key(&ssrc) && !self.received.contains_key(&ssrc) {
+                self.set_index(ssrc, 5);
+            }
+        }
+    }
+
+    fn set_index(&mut self, ssrc: Ssrc, index: u64) {
+        for (side, streams) in [(&mut self.sender, &mut self.sent), (&mut self.receiver, &mut self.received)] {
+            side.set_rtp_index(ssrc, index);
+            if streams.contains_key(&ssrc) || streams.len() < SSRCS_MAX {
+                let known = streams.entry(ssrc).or_default();
+                known.rtp.clear();
+                known.floor = Some(index.into());
+            }
         }
     }
 

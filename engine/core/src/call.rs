@@ -89,9 +89,10 @@ impl Call {
     ) {
         let Some(from) = self.position(leg) else { return };
         match self.legs[from].receive(now, flow, source, datagram) {
-            // Our own media came back to us: two parties that name our ports as theirs (RFC 3550 8.2).
+            // What we sent on another leg came back on this one: a party that names our port as its own (RFC 3550 8.2). On its
+            // own leg it is an echo service.
             Ok(Received::Media(Media { header: Header { ssrc, .. }, .. }) | Received::Event { ssrc, .. })
-                if self.legs.iter().any(|leg| leg.ssrc() == ssrc) =>
+                if self.legs.iter().any(|other| other.id() != leg && other.ssrc() == ssrc) =>
             {
                 self.legs[from].discard(Discard::ForeignSsrc);
             }

@@ -235,7 +235,7 @@ mod tests {
             buf.extend_from_slice(&[7; 20 + trestle_srtp::OVERHEAD_MAX]);
             buf
         };
-        let mut send = |srtp: &mut Srtp, seq: u16| srtp.protect(Kind::Rtp, &mut packet(seq), 32);
+        let send = |srtp: &mut Srtp, seq: u16| srtp.protect(Kind::Rtp, &mut packet(seq), 32);
         srtp.set_send_key(&key(1));
         assert!(send(&mut srtp, 5).is_some());
         srtp.set_send_key(&key(2));

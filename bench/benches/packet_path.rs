@@ -14,7 +14,7 @@ use trestle_audio::BRIDGE_RATE_HZ;
 use trestle_audio::g711::Law;
 use trestle_audio::opus::{self, EncoderSettings, PACKET_BYTES_MAX};
 use trestle_core::plan::{
-    Codec, LatchPolicy, OpusSettings, ReceiveFormat, RtpPeer, SendFormat, Source, Transport, Withheld,
+    Codec, LatchPolicy, OpusSettings, Presence, ReceiveFormat, RtpPeer, SendFormat, Source, Transport, Withheld,
 };
 use trestle_core::{
     CallId, Command, DtlsIdentity, InterfaceId, LegId, LegPlan, Output, PortPair, Reply, RequestId, Shard, ShardConfig,
@@ -193,6 +193,7 @@ fn plan(leg: usize, Side { codec, suite }: Side) -> LegPlan {
         receive_events: vec![event],
         hears: Source::Leg(LegId(1 - leg as u16)),
         withheld: Withheld::default(),
+        presence: Presence::default(),
         sending: true,
         receiving: true,
         tos: None,

@@ -299,6 +299,10 @@ impl Controller {
                 self.counters.legs_failed += 1;
                 tracing::warn!(call_id = ?call.name, leg = leg.0, %reason, "leg failed");
             }
+            EventKind::AtRisk { leg, risk, lasted, reached } => {
+                tracing::warn!(call_id = ?call.name, leg = leg.0, ?risk, ?lasted, ?reached, "at risk");
+            }
+            EventKind::Recovered { leg, risk } => tracing::info!(call_id = ?call.name, leg = leg.0, ?risk, "recovered"),
             EventKind::CallFailed => self.failed(now, event.call),
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use trestle_core::plan::LegPlan;
-use trestle_core::report::{CallReport, Count, LegReport, Totals};
+use trestle_core::report::{CallReport, Count, LegReport, Preroll, Totals};
 use trestle_core::{
     CallId, Command, CommandError, Epoch, Event, EventKind, LegId, LegPorts, Reply as EngineReply, RequestId,
 };
@@ -122,6 +122,8 @@ impl Engine {
             round_trip: None,
             remote_fraction_lost: None,
             concealed_frames: 0,
+            preroll: Preroll::default(),
+            filled_frames: 0,
             hold: Duration::ZERO,
             digits_in: String::new(),
             digits_out: String::new(),

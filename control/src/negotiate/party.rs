@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use trestle_core::plan::{DtlsRole, LatchPolicy, LegPlan, ReceiveFormat, SendFormat, Source, Withheld};
+use trestle_core::plan::{DtlsRole, LatchPolicy, LegPlan, Presence, ReceiveFormat, SendFormat, Source, Withheld};
 use trestle_core::{InterfaceId, LegId};
 use trestle_srtp::Profile as Suite;
 use trestle_wire::{ClockRate, Pt};
@@ -195,6 +195,7 @@ impl Party {
             receive_events: self.receive_events.clone(),
             hears: self.hears,
             withheld: Withheld::default(),
+            presence: Presence::default(),
             sending: self.remote.as_ref().is_none_or(Remote::listens),
             receiving: self.remote.as_ref().is_none_or(Remote::speaks),
             tos: self.tos,

@@ -147,6 +147,25 @@ pub enum EventKind {
         /// Why.
         reason: LegFailure,
     },
+    /// Something is wrong with a leg that may end the call if it lasts. Told again each time it has lasted for another of
+    /// its steps.
+    AtRisk {
+        /// The leg.
+        leg: LegId,
+        /// What is wrong.
+        risk: Risk,
+        /// For how long.
+        lasted: Duration,
+        /// The last point of the leg's set-up that was reached.
+        reached: Milestone,
+    },
+    /// What was wrong with a leg is not any more.
+    Recovered {
+        /// The leg.
+        leg: LegId,
+        /// What was wrong.
+        risk: Risk,
+    },
     /// A bug ended the call (a panic was caught); its ports are back in the pool.
     CallFailed,
 }
@@ -170,6 +189,25 @@ pub enum Milestone {
     FirstMediaIn,
     /// The first media packet was sent to the peer.
     FirstMediaOut,
+    /// Media was allowed to leave: the leg's gate was opened.
+    GateOpened,
+    /// What had been kept while the gate was shut has been played, and the delay worked off.
+    CaughtUp,
+}
+
+/// What may end a call if it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Risk {
+    /// The gate is open and the peer gets no media from us.
+    NothingSent,
+    /// The path is up and no media has ever come from the peer.
+    NothingReceived,
+    /// Media came from the peer and has stopped.
+    FellSilent,
+    /// The peer's description is known and no connectivity check has succeeded.
+    IceStuck,
+    /// There is a path and the DTLS handshake does not come to an end.
+    DtlsStuck,
 }
 
 /// Why a leg is dead.

@@ -27,7 +27,7 @@ pub mod stream;
 pub mod time;
 mod timers;
 
-pub use command::{Answer, Command, CommandError, Event, EventKind, LegFailure, LegPorts, Milestone, Reply};
+pub use command::{Answer, Command, CommandError, Event, EventKind, LegFailure, LegPorts, Milestone, Reply, Risk};
 pub use discard::Discard;
 pub use id::{CallId, InterfaceId, LegId, RequestId, SocketId};
 pub use leg::webrtc::DtlsIdentity;

@@ -8,6 +8,7 @@
 //! adds what it alone can know, the ports ([`crate::Reply::Applied`]).
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use trestle_srtp::KeyingMaterial;
 use trestle_wire::{ClockRate, Pt, Ptime, Ssrc};
@@ -39,6 +40,8 @@ pub struct LegPlan {
     pub hears: Source,
     /// What it does not get of that.
     pub withheld: Withheld,
+    /// When it gets media from us at all, and what if there is nothing to pass on.
+    pub presence: Presence,
     /// False while the peer has put us on hold (`sendonly`, `inactive`): nothing but RTCP is sent to it.
     pub sending: bool,
     /// False while the peer said it will not send; its packets are then discarded.
@@ -76,6 +79,43 @@ pub enum Mute {
     Silence,
     /// No packets.
     Nothing,
+}
+
+/// When a peer gets media from us, beyond what the leg that it hears says. The default is what a phone wants: pass on
+/// what comes as soon as it can be sent, keep nothing, invent nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Presence {
+    /// Whether media may leave.
+    pub gate: Gate,
+    /// Audio that cannot be sent yet (the gate is shut, there is no path or no key) is kept, the newest so much of it, and
+    /// played first once it can. Zero keeps none.
+    pub preroll_max: Duration,
+    /// What the peer gets when there is nothing to pass on.
+    pub filler: Filler,
+}
+
+/// Whether media and RTCP may leave towards a peer. STUN and DTLS always may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Gate {
+    /// As soon as there is a path.
+    #[default]
+    Open,
+    /// Nothing yet.
+    Shut,
+}
+
+/// What a peer gets, one frame per packet time from the moment that media may leave, when nobody that it hears says anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Filler {
+    /// No packets.
+    #[default]
+    Nothing,
+    /// Digital silence.
+    Silence,
+    /// Faint noise, which tells a listener that the line is alive.
+    ComfortNoise,
+    /// Two soft beeps every few seconds, after a while without a source.
+    HoldTone,
 }
 
 /// How media on a leg is secured, and where it comes from and goes to.

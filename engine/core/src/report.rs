@@ -64,10 +64,25 @@ pub struct LegReport {
     pub concealed_frames: u64,
     /// How long a missing frame on the way to this leg is waited for at present.
     pub hold: Duration,
+    /// What was kept for the peer before it could be sent.
+    pub preroll: Preroll,
+    /// Frames that the peer got because there was nothing to pass on.
+    pub filled_frames: u64,
     /// Digits received from the peer, in order.
     pub digits_in: String,
     /// Digits sent to the peer, in order.
     pub digits_out: String,
+}
+
+/// The story of audio that came before it could be sent to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Preroll {
+    /// Kept when the first of it was played.
+    pub kept: Duration,
+    /// Sound, pauses left aside, that was lost because more came than is kept, or because it was thrown away.
+    pub clipped: Duration,
+    /// From the first packet out until the call was at its normal delay. `None` while it is not, or if nothing was kept.
+    pub caught_up: Option<Duration>,
 }
 
 /// What is known of one call.

@@ -25,7 +25,7 @@ use crate::discard::Discards;
 use crate::dtmf::{EventReceiver, EventSender, EventUpdates};
 use crate::output::Outbox;
 use crate::plan::{Codec, Mute, Source, Transport};
-use crate::report::{Count, LegReport, Totals};
+use crate::report::{Count, LegReport, Preroll, Totals};
 use crate::route::Transcoder;
 use crate::stream::{SsrcGate, StreamRx, StreamTx};
 use crate::time::{Epoch, soonest};
@@ -319,6 +319,8 @@ impl Leg {
             remote_fraction_lost: self.rtcp.remote_fraction_lost(),
             concealed_frames: self.concealed_frames(),
             hold: self.transcoder.as_ref().map_or(Duration::ZERO, |transcoder| transcoder.hold()),
+            preroll: Preroll::default(),
+            filled_frames: 0,
             digits_in: self.counters.digits_in.clone(),
             digits_out: self.counters.digits_out.clone(),
         }

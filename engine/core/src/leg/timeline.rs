@@ -7,7 +7,7 @@ use crate::Milestone;
 /// Milestones in the order they were reached, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
-    reached: arrayvec::ArrayVec<(Milestone, Instant), 8>,
+    reached: arrayvec::ArrayVec<(Milestone, Instant), 10>,
     /// How many have been told to the controller.
     told: usize,
 }
@@ -16,7 +16,7 @@ impl Timeline {
     /// Notes `milestone` unless it was reached before.
     pub(crate) fn reach(&mut self, milestone: Milestone, now: Instant) {
         if !self.has(milestone) {
-            // One entry per variant of `Milestone`; there is room for all eight.
+            // One entry per variant of `Milestone`; there is room for all ten.
             let _ = self.reached.try_push((milestone, now));
         }
     }

@@ -2,7 +2,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::{Events, Poll, Token, Waker};
 use trestle_core::plan::{
-    Codec, LatchPolicy, OpusSettings, ReceiveFormat, RtpPeer, SendFormat, Source, Transport, Withheld,
+    Codec, LatchPolicy, OpusSettings, Presence, ReceiveFormat, RtpPeer, SendFormat, Source, Transport, Withheld,
 };
 use trestle_core::{CallId, CommandError, DtlsIdentity, LegId, LegPlan, Reply};
 use trestle_wire::{Pt, Ptime, Ssrc};
@@ -157,6 +157,7 @@ fn plan(peer: &Phone, hears: u16) -> LegPlan {
         receive_events: Vec::new(),
         hears: Source::Leg(LegId(hears)),
         withheld: Withheld::default(),
+        presence: Presence::default(),
         sending: true,
         receiving: true,
         tos: Some(184),

@@ -279,6 +279,7 @@ fn idle_webrtc_plan() -> LegPlan {
         receive_events: Vec::new(),
         hears: Source::Leg(LegId(0)),
         withheld: trestle_core::plan::Withheld::default(),
+        presence: trestle_core::plan::Presence::default(),
         sending: true,
         receiving: true,
         tos: None,

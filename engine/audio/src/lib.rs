@@ -1,4 +1,4 @@
-//! Sound: PCM, G.711, Opus, concealment, repacking, tones, and an ear for tests.
+//! Sound: PCM, G.711, Opus, concealment, repacking, pauses, shortening, tones, and an ear for tests.
 //!
 //! Shapes and units in this crate: PCM is `i16`, mono; rates are in Hz; lengths are samples (at 8 kHz, 20 ms = 160).
 //! Between two codecs sound always travels at [`BRIDGE_RATE_HZ`]: G.711 lives there, and libopus decodes to it and
@@ -11,8 +11,10 @@ pub mod g711;
 pub mod listen;
 pub mod opus;
 pub mod packer;
+pub mod pause;
 pub mod pcm;
 pub mod plc;
+pub mod shorten;
 #[cfg(test)]
 mod sounds;
 pub mod tone;
@@ -21,6 +23,7 @@ pub use codec::{CodecError, CodecKind, Decoder, Encoder};
 pub use listen::Ear;
 pub use opus::{EncoderSettings, OpusError};
 pub use packer::Packer;
+pub use pause::PauseDetector;
 pub use pcm::Pcm;
 pub use plc::Concealer;
 pub use tone::Tone;

@@ -241,3 +241,65 @@ fn a_caller_is_connected_to_a_second_agent_and_the_first_hears_nothing_more() {
     let stream = world.meta(call.meta).report().stream;
     assert_eq!((stream.ssrcs.len(), stream.lost), (1, 0), "{stream:?}");
 }
+
+#[test]
+fn a_caller_is_connected_to_a_party_of_another_call_and_each_call_ends_by_itself() {
+    for codecs in [vec![Codec::Pcmu], vec![Codec::Opus]] {
+        let (mut world, call) = talking(80, calls::phone());
+        let options = PhoneOptions {
+            voice: Voice::Tone { hz: 700.0, peak: 8_000 },
+            codecs,
+            seed: 9,
+            ..PhoneOptions::new(calls::addr("198.51.100.30:34000"))
+        };
+        let second = Phone::new(world.now(), options);
+        let second = world.add_phone(second);
+        let other = Call { id: "consultation".to_owned(), phone: second, ..call };
+        let offer = calls::sdp_of(&say(&mut world, &other, "create", json!({"from-tag": "second"})));
+        let now = world.now();
+        let answer = world.phone(second).answer(now, &offer).unwrap_or_else(|e| panic!("{e:?} in\n{offer}"));
+        done(&mut world, &other, "create answer", json!({"from-tag": "second", "sdp": answer}));
+        let before = world.ports_in_use();
+
+        let connect = json!({"from-tag": "meta", "to-tag": "second", "to-call-id": "consultation"});
+        done(&mut world, &call, "connect", connect.clone());
+        assert_eq!(world.ports_in_use(), before + 4, "a leg more in each call");
+        done(&mut world, &call, "connect", connect);
+        assert_eq!(world.ports_in_use(), before + 4, "they are connected already");
+        world.run_for_ms(3_000);
+        let heard = world.phone(second).heard().to_vec();
+        calls::assert_hears("the party of the other call", &heard, 8_000, CALLER_HZ);
+        let heard = world.meta(call.meta).heard().to_vec();
+        calls::assert_hears("WhatsApp", &heard, 16_000, 700.0);
+        assert_one_line(&mut world, &call);
+
+        world.whatsapp_presses(&call, "12", 200);
+        world.phone_presses(&other, "3", 200);
+        done(&mut world, &other, "play DTMF", json!({"from-tag": "second", "code": "#", "duration": 200}));
+        world.run_for_ms(1_000);
+        assert_eq!(world.phone(second).report().digits_heard(), "12");
+        assert_eq!(world.meta(call.meta).report().stream.digits_heard(), "3#");
+        let told: Vec<u64> = world.feed.iter().map(|line| line["event"].as_u64().expect("a number")).collect();
+        assert_eq!(told, [1, 2, 3], "each once, from the call it was pressed in");
+
+        done(&mut world, &other, "block media", json!({"from-tag": "second"}));
+        world.run_for_ms(2_000);
+        let level = whatsapp_level(&mut world, &call);
+        assert!(level < -60.0, "WhatsApp hears {level} dBov of a party that is blocked in its own call");
+        done(&mut world, &other, "unblock media", json!({"from-tag": "second"}));
+
+        // Back to the first agent: nothing is left of the way between the calls.
+        done(&mut world, &call, "connect", json!({"from-tag": "phone", "to-tag": "meta"}));
+        assert_eq!(world.ports_in_use(), before);
+        world.run_for_ms(3_000);
+        world.assert_audio_both_ways(&call);
+
+        let connect = json!({"from-tag": "second", "to-tag": "meta", "to-call-id": call.id});
+        done(&mut world, &other, "connect", connect);
+        world.run_for_ms(500);
+        assert_eq!(say(&mut world, &call, "delete", json!({}))["result"], "ok");
+        assert_eq!(world.ports_in_use(), 2, "the second phone's own");
+        assert_eq!(say(&mut world, &other, "delete", json!({}))["result"], "ok");
+        assert_eq!(world.ports_in_use(), 0);
+    }
+}

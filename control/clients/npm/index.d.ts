@@ -79,7 +79,7 @@ export class Client {
   silenceMedia(callId: string, whom?: Whom): Promise<void>;
   unsilenceMedia(callId: string, whom?: Whom): Promise<void>;
   /** Two parties of a call hear each other, and nobody else; without a new SDP. */
-  connect(callId: string, tags: Pick<Connect, "from-tag" | "to-tag">): Promise<void>;
+  connect(callId: string, tags: Pick<Connect, "from-tag" | "to-tag" | "to-call-id">): Promise<void>;
   /** Sends any request, and gives the reply if it is `ok` or `pong`. */
   request(request: { command: string; [key: string]: unknown }): Promise<Record<string, unknown>>;
 }

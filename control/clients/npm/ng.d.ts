@@ -190,13 +190,13 @@ export interface Block {
   flags?: (Word | (string & {}))[];
 }
 
-/** Two parties of a call hear each other, and nobody else. No SDP changes. */
+/** Two parties of a call, or of two calls, hear each other, and nobody else. No SDP changes. */
 export interface Connect {
   command: "connect";
   "call-id": string;
   "from-tag": string;
   "to-tag": string;
-  /** The same call, if said. */
+  /** The call of `to-tag`, if it is another one. */
   "to-call-id"?: string;
   /** Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`. */
   flags?: (Word | (string & {}))[];

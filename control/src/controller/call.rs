@@ -8,6 +8,7 @@ use trestle_core::report::CallReport;
 use trestle_core::{CallId, LegId};
 
 use super::counters::Cause;
+use super::trunk::Tying;
 use crate::negotiate::{Party, Session, Step};
 use crate::ng::{Cookie, Encoding};
 use crate::op::Op;
@@ -46,6 +47,10 @@ pub(super) enum Work {
     Query { ticket: Ticket },
     /// Something about the media of a call that stands. The session is as it will be.
     Media { ticket: Ticket, session: Option<Box<Session>> },
+    /// `connect` with a party of another call; the work of both.
+    Tie(Box<Tying>),
+    /// The other call of that.
+    Tied,
     /// Our own look at whether media still flows.
     Check,
     /// The end.
@@ -105,6 +110,8 @@ pub(super) struct Call {
     pub(super) unsent: bool,
     /// What waits for `work` to be done.
     pub(super) queue: VecDeque<(Ticket, Op)>,
+    /// Ends of trunks to be taken out as soon as `work` is done.
+    pub(super) cuts: Vec<LegId>,
     /// To be ended as soon as `work` is done.
     pub(super) end: Option<Cause>,
     /// When the table wakes us for this call. Kept by the table.
@@ -130,6 +137,7 @@ impl Call {
             work: None,
             unsent: false,
             queue: VecDeque::new(),
+            cuts: Vec::new(),
             end: None,
             due: None,
         }

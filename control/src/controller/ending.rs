@@ -11,13 +11,14 @@ use trestle_core::{CallId, Command, Reply as EngineReply};
 
 use super::call::{Delete, Ticket, Work};
 use super::counters::Cause;
-use super::{Controller, EngineResult, report};
+use super::{Controller, EngineResult, Output, report};
 use crate::ng::{Dict, Reply};
 use crate::op;
 
 /// When to try again what the engine had no room for.
 const RETRY: Duration = Duration::from_secs(1);
 
+const CALL_FAILED: &str = "Internal error: the call has failed";
 const NOT_FOUND: &str = "Call-ID not found or tags didn't match";
 
 impl Controller {
@@ -107,6 +108,7 @@ impl Controller {
             );
         }
         call.report = report;
+        self.cut_trunks(id);
         self.table.mark_ended(id);
         self.table.wake(id, Some(now + keep));
     }
@@ -125,21 +127,34 @@ impl Controller {
         let Some(call) = self.table.get_mut(id).filter(|call| call.is_live()) else { return };
         let (opened, work) = (call.opened, call.work.take());
         self.in_engine.retain(|_, call| *call != id);
+        // A plan that was on its way may open it anew there.
+        self.delete_quietly(id);
         self.ended(now, id, Cause::Failed, None, self.config.delete_delay);
         let ticket = match work {
+            Some(Work::Tie(tying)) => {
+                self.near_lost(now, *tying, Reply::error(CALL_FAILED));
+                None
+            }
             Some(Work::Apply(apply)) => Some(apply.ticket),
             Some(Work::Query { ticket } | Work::Media { ticket, .. }) => Some(ticket),
             Some(Work::Delete(delete)) => delete.ticket,
-            Some(Work::Check) | None => None,
+            Some(Work::Check | Work::Tied) | None => None,
         };
         if let Some(ticket) = ticket {
-            self.answer(ticket, Reply::error("Internal error: the call has failed"));
+            self.answer(ticket, Reply::error(CALL_FAILED));
         }
         if opened {
             self.proceed(now, id);
         } else if let Some(call) = self.table.remove(id) {
             self.dispatch_all(now, call.queue);
         }
+    }
+
+    /// Nobody waits for it, and it may not be there.
+    pub(super) fn delete_quietly(&mut self, id: CallId) {
+        let Some(shard) = self.table.get(id).map(|call| call.shard) else { return };
+        let request = self.next_request_id();
+        self.outputs.push_back(Output::Engine { shard, id: request, command: Command::Delete { call: id } });
     }
 
     /// A call's time has come.

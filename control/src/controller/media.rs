@@ -9,7 +9,7 @@ use crate::ng::{Dict, Reply};
 use crate::op::{Block, Connect, PlayDigit};
 
 /// With a capital D in all requests of this file, as proxies know it.
-const UNKNOWN_CALL: &str = "Unknown call-ID";
+pub(super) const UNKNOWN_CALL: &str = "Unknown call-ID";
 
 impl Controller {
     pub(super) fn play_digit(&mut self, ticket: Ticket, play: &PlayDigit) {
@@ -39,7 +39,10 @@ impl Controller {
     }
 
     pub(super) fn connect(&mut self, ticket: Ticket, connect: &Connect) {
-        self.change(ticket, &connect.call_id, |session| session.connect(connect));
+        match &connect.to_call_id {
+            None => self.change(ticket, &connect.call_id, |session| session.connect(connect)),
+            Some(to_call_id) => self.connect_calls(ticket, connect, to_call_id),
+        }
     }
 
     fn change(

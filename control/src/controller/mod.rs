@@ -21,6 +21,7 @@ mod report;
 mod signal;
 mod statistics;
 mod table;
+mod trunk;
 
 #[cfg(test)]
 mod tests;
@@ -188,11 +189,11 @@ impl Controller {
         }
     }
 
-    /// Runs an operation, or puts it behind the one that its call is busy with.
+    /// Runs an operation, or puts it behind the one that its call, or one of its two, is busy with.
     fn dispatch(&mut self, now: Instant, ticket: Ticket, op: Op) {
-        if let Some(call) = op.call_id().and_then(|name| self.table.by_name_mut(name))
-            && call.is_busy()
-        {
+        let calls = [op.call_id(), op.other_call_id()].into_iter().flatten();
+        let busy = calls.filter_map(|name| self.table.by_name(name)).find(|call| call.is_busy()).map(|call| call.id);
+        if let Some(call) = busy.and_then(|id| self.table.get_mut(id)) {
             if let Err(ticket) = call.enqueue(ticket, op) {
                 self.answer(ticket, Reply::error("Busy: too many requests for this call"));
             }
@@ -228,6 +229,9 @@ impl Controller {
             Work::Apply(apply) => self.applied(now, call_id, *apply, result),
             Work::Query { ticket } => self.queried(call_id, ticket, result),
             Work::Media { ticket, session } => self.media_done(call_id, ticket, session, result),
+            Work::Tie(tying) => self.tied(now, *tying, result),
+            // Nothing of its own is in the engine.
+            Work::Tied => {}
             Work::Check => self.checked(now, call_id, result),
             Work::Delete(delete) => self.deleted(now, call_id, delete, result),
         }
@@ -247,6 +251,8 @@ impl Controller {
             Work::Query { ticket } | Work::Media { ticket, .. } => {
                 self.answer(ticket, Reply::error("Load limit exceeded"));
             }
+            Work::Tie(tying) => self.untie(now, *tying, Reply::error("Load limit exceeded")),
+            Work::Tied => {}
             Work::Check => self.check_later(now, call_id, Duration::from_secs(1)),
             Work::Delete(delete) => self.delete_refused(now, call_id, delete),
         }
@@ -265,6 +271,7 @@ impl Controller {
             return self.end(call_id, cause);
         }
         let waiting = std::mem::take(&mut call.queue);
+        self.cut_idle_trunks(call_id);
         self.dispatch_all(now, waiting);
     }
 
@@ -279,6 +286,8 @@ impl Controller {
     pub fn handle_event(&mut self, now: Instant, event: Event) {
         let Some(call) = self.table.get(event.call) else { return };
         match event.kind {
+            // It was told by the call that the digit came from.
+            EventKind::Digit { leg, .. } if call.session.is_trunk(leg) => {}
             EventKind::Digit { leg, digit, duration, volume, source } => {
                 self.counters.digits += 1;
                 tracing::info!(call_id = ?call.name, %source, digit = %digit.to_char(), ?duration, "digit");

@@ -101,7 +101,7 @@ impl Controller {
     }
 
     /// Nobody waits for these.
-    fn remove_legs(&mut self, id: CallId, legs: &[LegId]) {
+    pub(super) fn remove_legs(&mut self, id: CallId, legs: &[LegId]) {
         let Some(shard) = self.table.get(id).map(|call| call.shard) else { return };
         for leg in legs {
             let command = Command::RemoveLeg { call: id, leg: *leg };

@@ -23,6 +23,7 @@ mod exchange;
 mod flags;
 mod hostile;
 mod media;
+mod trunk;
 
 const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8\r\n";
@@ -56,6 +57,8 @@ struct Engine {
     applied: usize,
     /// Each leg's latest plan, whatever the call.
     plans: BTreeMap<LegId, LegPlan>,
+    /// The same by call.
+    applied_plans: BTreeMap<(CallId, LegId), LegPlan>,
     /// Digits played.
     played: Vec<(LegId, Digit, Duration, u8)>,
 }
@@ -71,6 +74,7 @@ impl Engine {
                 let known = self.calls.entry(call).or_default();
                 let next_port = &mut self.next_port;
                 let ports = legs.into_iter().map(|(leg, plan)| {
+                    self.applied_plans.insert((call, leg), plan.clone());
                     self.plans.insert(leg, plan);
                     let ports = *known.entry(leg).or_insert_with(|| {
                         *next_port += 2;
@@ -158,7 +162,7 @@ impl World {
         let address = Address { local, advertised: local };
         let names = [None, Some("priv".to_owned()), Some("pub".to_owned())];
         let interfaces = names.map(|name| Interface { name, v4: Some(address), v6: None }).to_vec();
-        let environment = Environment { interfaces, fingerprint: [7; 32], default_tos: None };
+        let environment = Environment { interfaces, fingerprint: [7; 32], default_tos: None, presence: PresencePolicy::default() };
         let epoch = Epoch { instant: now, unix: Duration::from_secs(1_795_310_851) };
         let controller = Controller::new(config, environment, epoch, ChaCha12Rng::from_seed([1; 32]));
         let engine = Engine { last_media: Some(Duration::ZERO), ..Engine::default() };

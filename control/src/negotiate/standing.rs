@@ -53,12 +53,24 @@ pub enum StandingError {
     /// Nobody hears the party, or nobody who does takes telephone-events.
     #[error("There is no sink media capable of DTMF playback")]
     NoSink,
+    /// Nobody in the call has a gate.
+    #[error("No gate in this call: neither party is WhatsApp")]
+    NoGate,
+    /// The named party has none.
+    #[error("No gate: that party is not WhatsApp")]
+    NotGated,
+    /// It was closed before.
+    #[error("Gate is closed: nothing will leave on this call any more; use another call-id for another call")]
+    GateClosed,
     /// Both tags are names of one party.
     #[error("from-tag and to-tag name the same party")]
     SameParty,
     /// One of them has not answered yet.
     #[error("a party that has not answered cannot be connected")]
     NotAnswered,
+    /// No room for a leg that reaches into the other call.
+    #[error("the call has too many parties")]
+    TooManyParties,
 }
 
 impl Session {
@@ -78,7 +90,7 @@ impl Session {
         Ok(self.change_to(session))
     }
 
-    /// `connect`: the two hear each other from now on, and nobody else hears or is heard by either.
+    /// `connect` within a call: the two hear each other from now on, and nobody else hears or is heard by either.
     pub fn connect(&self, connect: &Connect) -> Result<Change, StandingError> {
         let from = self.index_of_tag(&connect.from_tag).ok_or(StandingError::UnknownFromTag)?;
         let to = self.index_of_tag(&connect.to_tag).ok_or(StandingError::UnknownToTag)?;
@@ -89,17 +101,20 @@ impl Session {
         if !(session.parties[from].answered && session.parties[to].answered) {
             return Err(StandingError::NotAnswered);
         }
-        let pair = [session.parties[from].leg, session.parties[to].leg];
-        for party in &mut session.parties {
-            if matches!(party.hears, Source::Leg(leg) if pair.contains(&leg)) {
+        session.join(session.parties[from].leg, session.parties[to].leg);
+        Ok(self.change_to(session))
+    }
+
+    /// Two legs hear each other, and nobody else hears or is heard by either.
+    pub(super) fn join(&mut self, one: LegId, other: LegId) {
+        for party in &mut self.parties {
+            if party.leg == one || party.leg == other {
+                let heard = if party.leg == one { other } else { one };
+                (party.hears, party.peer) = (Source::Leg(heard), Some(heard));
+            } else if matches!(party.hears, Source::Leg(leg) if leg == one || leg == other) {
                 party.hears = Source::Nothing;
             }
         }
-        for (index, other) in [(from, pair[1]), (to, pair[0])] {
-            session.parties[index].hears = Source::Leg(other);
-            session.parties[index].peer = Some(other);
-        }
-        Ok(self.change_to(session))
     }
 
     /// The legs whose peers get a digit that is played for a party.
@@ -139,14 +154,14 @@ impl Session {
         Withheld { audio, digits: digits || media }
     }
 
-    fn change_to(&self, session: Self) -> Change {
+    pub(super) fn change_to(&self, session: Self) -> Change {
         let before = |leg: LegId| self.party(leg).map(|party| self.plan(party));
         let plans = session.parties.iter().map(|party| (party.leg, session.plan(party)));
         let legs = plans.filter(|(leg, plan)| before(*leg).as_ref() != Some(plan)).collect();
         Change { session, legs }
     }
 
-    fn find(&self, whom: &Whom) -> Result<Option<usize>, StandingError> {
+    pub(super) fn find(&self, whom: &Whom) -> Result<Option<usize>, StandingError> {
         let position = |is: &dyn Fn(&Party) -> bool| self.parties.iter().position(is);
         match whom {
             Whom::Everybody => return Ok(None),

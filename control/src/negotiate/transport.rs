@@ -41,6 +41,9 @@ pub(crate) fn latch(signal: &Signal) -> (LatchPolicy, Option<IpAddr>) {
 
 /// The leg's transport as it stands.
 pub(crate) fn plan(party: &Party) -> Transport {
+    if let Some(trunk) = &party.trunk {
+        return trunk.transport();
+    }
     match party.security {
         Security::Plain => Transport::Plain(rtp_peer(party)),
         Security::Sdes => {

@@ -7,6 +7,7 @@ use trestle_wire::telephone_event::Digit;
 
 use super::Flags;
 use super::request::{OpError, name};
+use crate::ng::value::normalised;
 use crate::ng::{Dict, Value};
 
 /// How long a played digit sounds if the request does not say; and what it may say.
@@ -76,10 +77,41 @@ pub struct PlayDigit {
 pub struct Connect {
     /// The call.
     pub call_id: String,
+    /// The call of the other party, if it is another one.
+    pub to_call_id: Option<String>,
     /// One party.
     pub from_tag: String,
     /// The other.
     pub to_tag: String,
+}
+
+/// `gate`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoveGate {
+    /// The call.
+    pub call_id: String,
+    /// Whose gate; everybody's who has one, if nobody is named.
+    pub whom: Whom,
+    /// Open it; or else close it for good.
+    pub open: bool,
+    /// Opening, throw away what was kept.
+    pub drop_pre_roll: bool,
+}
+
+pub(super) fn gate(dict: &Dict, flags: &Flags) -> Result<MoveGate, OpError> {
+    let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
+    let word = |key| dict.get(key).map(|value| value.to_text().map(|text| normalised(&text)).unwrap_or_default());
+    let open = match word("op").as_deref() {
+        Some("open") => true,
+        Some("close") => false,
+        _ => return Err(OpError::BadGateOp),
+    };
+    let drop_pre_roll = match word("pre-roll").as_deref() {
+        Some("keep") | None => false,
+        Some("drop") => true,
+        Some(_) => return Err(OpError::BadPreRoll),
+    };
+    Ok(MoveGate { call_id, whom: whom(dict, flags)?, open, drop_pre_roll })
 }
 
 pub(super) fn block(dict: &Dict, flags: &Flags, subject: Subject, on: bool) -> Result<Block, OpError> {
@@ -110,12 +142,10 @@ pub(super) fn play_digit(dict: &Dict, flags: &Flags) -> Result<PlayDigit, OpErro
 
 pub(super) fn connect(dict: &Dict) -> Result<Connect, OpError> {
     let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
-    if name(dict, "to-call-id")?.is_some_and(|other| other != call_id) {
-        return Err(OpError::OtherCall);
-    }
+    let to_call_id = name(dict, "to-call-id")?.filter(|other| *other != call_id);
     let from_tag = name(dict, "from-tag")?.ok_or(OpError::NoFromTag)?;
     let to_tag = name(dict, "to-tag")?.ok_or(OpError::NoToTag)?;
-    Ok(Connect { call_id, from_tag, to_tag })
+    Ok(Connect { call_id, to_call_id, from_tag, to_tag })
 }
 
 /// Proxies send from-tag for these only when they mean that one party.
@@ -245,11 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn connect_names_two_parties_of_one_call() {
+    fn connect_names_two_parties_of_one_call_or_of_two() {
         let both = || request("connect").with("from-tag", "a").with("to-tag", "b");
-        assert!(matches!(Request::read(&both()).unwrap().op, Op::Connect(_)));
-        assert!(matches!(Request::read(&both().with("to-call-id", "c")).unwrap().op, Op::Connect(_)));
-        assert_eq!(Request::read(&both().with("to-call-id", "d")), Err(OpError::OtherCall));
+        let other = |dict: Dict| Request::read(&dict).unwrap().op.other_call_id().map(str::to_owned);
+        assert_eq!(other(both()), None);
+        assert_eq!(other(both().with("to-call-id", "c")), None, "the same call");
+        assert_eq!(other(both().with("to-call-id", "d")).as_deref(), Some("d"));
         assert_eq!(Request::read(&request("connect").with("from-tag", "a")), Err(OpError::NoToTag));
         assert_eq!(Request::read(&request("connect").with("to-tag", "a")), Err(OpError::NoFromTag));
     }

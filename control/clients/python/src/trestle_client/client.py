@@ -189,9 +189,12 @@ class Client:
         """Undoes `silence_media`."""
         await self.request(_request("unsilence media", {"call-id": call_id}, whom))
 
-    async def connect(self, call_id: str, *, from_tag: str, to_tag: str) -> None:
-        """Two parties of a call hear each other, and nobody else; without a new SDP."""
-        await self.request(_request("connect", {"call-id": call_id, "from-tag": from_tag, "to-tag": to_tag}, {}))
+    async def connect(self, call_id: str, *, from_tag: str, to_tag: str, to_call_id: str | None = None) -> None:
+        """Two parties hear each other, and nobody else; without a new SDP. `to_call_id` if `to_tag` is of another call."""
+        keys = {"call-id": call_id, "from-tag": from_tag, "to-tag": to_tag}
+        if to_call_id is not None:
+            keys["to-call-id"] = to_call_id
+        await self.request(_request("connect", keys, {}))
 
     async def request(self, request: Request) -> dict[str, Any]:
         """Sends any request, written with the protocol's own keys, and gives the reply if it is `ok` or `pong`."""

@@ -2,6 +2,7 @@
 
 pub(crate) mod latch;
 mod path;
+mod presence;
 mod receive;
 mod reports;
 mod send;
@@ -18,13 +19,14 @@ use trestle_wire::telephone_event::Digit;
 use trestle_wire::{ClockRate, ExtSeq, Pt, Ssrc};
 
 use self::path::Path;
+use self::presence::Forwarded;
 use self::reports::RtcpSchedule;
 use self::timeline::Timeline;
 use self::webrtc::{DtlsIdentity, WebRtcOutput};
 use crate::discard::Discards;
 use crate::dtmf::{EventReceiver, EventSender, EventUpdates};
 use crate::output::Outbox;
-use crate::plan::{Codec, Mute, Source, Transport};
+use crate::plan::{Codec, Filler, Mute, Source, Transport};
 use crate::report::{Count, LegReport, Preroll, Totals};
 use crate::route::Transcoder;
 use crate::stream::{SsrcGate, StreamRx, StreamTx};
@@ -52,6 +54,8 @@ pub(crate) struct Leg {
     transcoder: Option<Box<Transcoder>>,
     /// Packets in a row that would not have needed the transcoder.
     forwardable_run: u8,
+    /// The last packet that was forwarded.
+    forwarded: Option<Forwarded>,
     tx: StreamTx,
     events_out: EventSender,
     rtcp: RtcpSchedule,
@@ -70,6 +74,8 @@ struct Counters {
     /// Of transcoders that are gone.
     concealed_frames: u64,
     transcoded_frames: u64,
+    filled_frames: u64,
+    preroll: Preroll,
     digits: u64,
     digits_in: String,
     digits_out: String,
@@ -117,6 +123,7 @@ impl Leg {
             events_in: EventReceiver::default(),
             transcoder: None,
             forwardable_run: 0,
+            forwarded: None,
             tx: StreamTx::new(plan.ssrc, random_seq, random_time, pt, clock),
             events_out: EventSender::default(),
             rtcp: RtcpSchedule::new(now, setup.epoch, setup.rng.next_u64()),
@@ -135,11 +142,13 @@ impl Leg {
     /// Brings the leg to `plan`. Port, SSRC and the numbering of the outgoing stream stay what they are.
     pub(crate) fn apply(&mut self, now: Instant, plan: LegPlan, identity: &DtlsIdentity) -> Result<(), CommandError> {
         self.path.apply(now, self.ports.rtp_addr, &plan.transport, identity)?;
-        if self.plan.hears != plan.hears || self.plan.send != plan.send {
+        let unbroken = plan.presence.filler != Filler::Nothing;
+        if self.plan.send != plan.send || self.plan.hears != plan.hears && !unbroken {
             self.stop_transcoder();
         }
-        let LegPlan { interface, ipv6, ssrc, .. } = self.plan;
+        let LegPlan { interface, ipv6, ssrc, presence, .. } = self.plan;
         self.plan = LegPlan { interface, ipv6, ssrc, ..plan };
+        self.change_presence(now, presence);
         let (pt, clock) = audio_of(&self.plan);
         self.tx.set_audio(now, pt, clock);
         self.events_out.set_clock(event_clock_of(&self.plan));
@@ -150,13 +159,11 @@ impl Leg {
 
     /// Makes the transcoder do what the plan says of audio that is withheld.
     fn mute(&mut self, now: Instant) {
-        match (self.plan.withheld.audio, &self.plan.send) {
+        match (self.plan.withheld.audio, self.plan.send) {
             (Mute::Off, _) | (Mute::Silence, None) => {}
             // Without frames of the source it makes silence; those that it holds are faded out.
-            (Mute::Silence, Some(format)) => {
-                let transcoder = self.transcoder.get_or_insert_with(|| Box::new(Transcoder::new(format)));
-                transcoder.start(now);
-            }
+            (Mute::Silence, Some(format)) => self.transcoder(&format).start(now),
+            (Mute::Nothing, _) if self.is_unbroken() => {}
             (Mute::Nothing, _) => self.stop_transcoder(),
         }
     }
@@ -198,6 +205,7 @@ impl Leg {
         if let Some(transcoder) = &mut self.transcoder {
             transcoder.handle_timeout(now);
         }
+        self.fill_gap(now);
         self.rtcp_timeout(now, outbox);
         self.events_in.handle_timeout(now)
     }
@@ -207,8 +215,9 @@ impl Leg {
             Path::WebRtc { webrtc, .. } => webrtc.poll_timeout(),
             Path::Plain(_) | Path::Sdes { .. } => None,
         };
+        let gap = self.gap_at();
         let transcoder = self.transcoder.as_ref().and_then(|transcoder| transcoder.poll_timeout());
-        [transcoder, self.events_in.poll_timeout(), self.events_out.poll_timeout(), self.rtcp.poll_timeout()]
+        [gap, transcoder, self.events_in.poll_timeout(), self.events_out.poll_timeout(), self.rtcp.poll_timeout()]
             .into_iter()
             .fold(handshake, soonest)
     }
@@ -218,6 +227,7 @@ impl Leg {
         if let Some(event) = self.drain_handshake(now, outbox) {
             return Some(event);
         }
+        self.begin_to_speak(now);
         self.send_frames(now, outbox);
         self.send_events(now, outbox);
         let milestone = self.timeline.poll()?;
@@ -269,6 +279,10 @@ impl Leg {
         if let Some(transcoder) = self.transcoder.take() {
             self.counters.concealed_frames += transcoder.concealed_frames();
             self.counters.transcoded_frames += transcoder.transcoded_frames();
+            self.counters.filled_frames += transcoder.filled_frames();
+            if transcoder.preroll() != Preroll::default() {
+                self.counters.preroll = transcoder.preroll();
+            }
         }
     }
 
@@ -319,8 +333,8 @@ impl Leg {
             remote_fraction_lost: self.rtcp.remote_fraction_lost(),
             concealed_frames: self.concealed_frames(),
             hold: self.transcoder.as_ref().map_or(Duration::ZERO, |transcoder| transcoder.hold()),
-            preroll: Preroll::default(),
-            filled_frames: 0,
+            preroll: self.preroll(),
+            filled_frames: self.filled_frames(),
             digits_in: self.counters.digits_in.clone(),
             digits_out: self.counters.digits_out.clone(),
         }

@@ -101,7 +101,11 @@ impl Leg {
         let reception = self.rx.as_mut().and_then(|rx| rx.report(now));
         let packets = self.tx.packets();
         // Nothing heard and nothing said: no report is owed, and none may leave before media does.
-        let Some(remote) = self.path.destination(flow).filter(|_| packets > 0 || reception.is_some()) else { return };
+        let Some(remote) =
+            self.path.destination(flow).filter(|_| self.may_speak() && (packets > 0 || reception.is_some()))
+        else {
+            return;
+        };
         let sender = (packets != self.rtcp.packets_at_last).then(|| SenderInfo {
             ntp: self.rtcp.epoch.ntp_at(now),
             rtp_time: self.tx.time_at(now),

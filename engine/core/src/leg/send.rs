@@ -12,7 +12,7 @@ use super::{Leg, Media, note_digit};
 use crate::dtmf::EventUpdate;
 use crate::output::Outbox;
 use crate::plan::{Mute, SendFormat};
-use crate::route::{self, Transcoder};
+use crate::route;
 use crate::{CommandError, Discard, LegId, Milestone};
 
 /// So many packets in a row that could be forwarded end the work of a transcoder: a second of 20 ms packets.
@@ -20,7 +20,7 @@ const FORWARDABLE_RUN: u8 = 50;
 
 impl Leg {
     /// Takes a packet from the leg that this one hears: forwards it at once if the peer can have it as it is, else gives
-    /// it to the transcoder. False if this leg cannot send yet.
+    /// it to the transcoder, which keeps it until it can be sent. False if this leg has no use for it yet.
     pub(crate) fn hear(
         &mut self,
         now: Instant,
@@ -29,7 +29,8 @@ impl Leg {
         media: &Media,
         payload: &[u8],
     ) -> bool {
-        let Some(format) = self.plan.send.filter(|_| self.can_send()) else { return false };
+        let can_send = self.can_send();
+        let Some(format) = self.plan.send.filter(|_| can_send || self.keeps()) else { return false };
         let source = source_key(from, media.header.ssrc);
         let rtp::Header { time, marker, .. } = media.header;
         if self.plan.withheld.audio != Mute::Off {
@@ -37,8 +38,8 @@ impl Leg {
             self.tx.absorbed(source, media.seq);
             return true;
         }
-        if !self.forwards(&format, media, payload) {
-            let transcoder = self.transcoder.get_or_insert_with(|| Box::new(Transcoder::new(&format)));
+        if !can_send || !self.forwards(&format, media, payload) {
+            let transcoder = self.transcoder(&format);
             if let Err(reason) = transcoder.push(now, source, media.seq, time, media.codec, payload) {
                 self.discard(reason);
             }
@@ -50,7 +51,10 @@ impl Leg {
             return true;
         }
         match self.tx.forward(now, source, media.seq, time, media.codec.clock(), marker) {
-            Some(header) => self.send_rtp(now, outbox, header, payload),
+            Some(header) => {
+                self.note_forwarded(now, media.seq);
+                self.send_rtp(now, outbox, header, payload);
+            }
             None => self.discard(Discard::Late),
         }
         true
@@ -64,8 +68,11 @@ impl Leg {
             return false;
         }
         self.forwardable_run = self.forwardable_run.saturating_add(1);
-        if self.transcoder.is_some() && self.forwardable_run < FORWARDABLE_RUN {
-            return false;
+        if let Some(transcoder) = &self.transcoder {
+            let settled = self.forwardable_run >= FORWARDABLE_RUN && !transcoder.is_behind();
+            if !settled && !transcoder.is_only_filling() {
+                return false;
+            }
         }
         self.stop_transcoder();
         true
@@ -138,9 +145,9 @@ impl Leg {
         self.plan.send.as_ref().is_some_and(|format| format.event.is_some())
     }
 
-    /// True if the peer may be sent media now: it wants some, its address is known, and there are keys.
-    fn can_send(&self) -> bool {
-        self.plan.sending && self.path.destination(Flow::Rtp).is_some()
+    /// True if the peer may be sent media now: the gate is open, it wants some, its address is known, and there are keys.
+    pub(super) fn can_send(&self) -> bool {
+        self.may_speak() && self.plan.sending && self.path.destination(Flow::Rtp).is_some()
     }
 
     fn send_rtp(&mut self, now: Instant, outbox: &mut Outbox, header: Header, payload: &[u8]) {

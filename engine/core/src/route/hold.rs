@@ -61,6 +61,11 @@ impl Hold {
         self.window_began_us = now_us;
     }
 
+    /// True once frames have shown their jitter.
+    pub fn is_learnt(&self) -> bool {
+        self.frames >= LEARNT_FRAMES
+    }
+
     /// Learns from the arrival of a frame.
     pub fn observe(&mut self, now_us: i64, media_us: i64) {
         let transit = now_us - media_us;

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!   same codec        StreamTx::forward, at once
-//!   otherwise         Transcoder: Playout (JitterBuffer: order; Hold: patience) > decode | recover | conceal > pack > encode
+//!   otherwise         Transcoder: Playout (JitterBuffer: order; Hold: patience) > decode | recover | conceal | fill > Backlog > pack > encode
 //! ```
 
+pub mod backlog;
+pub mod filler;
 pub mod hold;
 pub mod jitter;
 pub mod playout;

@@ -34,6 +34,9 @@ const LATE_RUN: u32 = 3;
 const LATE_RUN_US: i64 = 60_000;
 /// Once filling, the listener waits no longer than this for a piece, however the hold grows.
 const FILL_SPACING_MAX_US: i64 = 60_000;
+/// A listener that must never be without a frame gets one this long after the last, unless the path has shown more jitter:
+/// two packet times, so that one that is lost is still waited for.
+const UNBROKEN_US: i64 = 40_000;
 /// A timer that comes late catches up by so little at a time that frames that are here already have their turn first.
 const FILL_SPACING_MIN_US: i64 = 5_000;
 /// Filled for so long, a source is silent: skipping a piece is not heard then.
@@ -61,6 +64,7 @@ pub struct Playout {
     ahead_us: i64,
     /// Transit that the listener's surplus is measured from.
     anchor_transit_us: i64,
+    unbroken: bool,
 }
 
 /// The frame with the highest number, from which the next one's media time is told.
@@ -132,6 +136,11 @@ impl Playout {
         self.newest = None;
         self.ahead_us = 0;
         self.buffer.clear();
+    }
+
+    /// Whether the listener must never be without a frame, even before the path's jitter is known.
+    pub fn set_unbroken(&mut self, unbroken: bool) {
+        self.unbroken = unbroken;
     }
 
     /// Takes a frame. The first one begins the line.
@@ -272,7 +281,11 @@ impl Playout {
 
     fn deadline_us(&self, next_us: i64) -> i64 {
         let due_us = self.hold.expected_us(next_us) + self.patience_us();
-        let latest_us = if self.filled_us == 0 { i64::MAX } else { self.last_due_us + FILL_SPACING_MAX_US };
+        let latest_us = match self.filled_us {
+            0 if self.unbroken && !self.hold.is_learnt() => self.last_due_us + UNBROKEN_US,
+            0 => i64::MAX,
+            _ => self.last_due_us + FILL_SPACING_MAX_US,
+        };
         due_us.clamp(self.last_due_us + FILL_SPACING_MIN_US, latest_us)
     }
 

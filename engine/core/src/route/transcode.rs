@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 use trestle_audio::{BRIDGE_RATE_HZ, CodecKind, Decoder, Encoder, EncoderSettings, Packer, Pcm, opus};
 use trestle_wire::{ExtSeq, Ptime, RtpTime};
 
+use super::backlog::{Backlog, Played};
 use super::codec_kind;
+use super::filler::FillerSound;
 use super::playout::{Arrival, Due, Playout};
 use crate::Discard;
-use crate::plan::{Codec, OpusSettings, SendFormat};
+use crate::plan::{Codec, Filler, OpusSettings, SendFormat};
+use crate::report::Preroll;
+use crate::time::soonest;
 
 /// Bytes that any frame fits in.
 pub const FRAME_BYTES_MAX: usize = opus::PACKET_BYTES_MAX;
@@ -35,6 +39,10 @@ pub struct Transcoder {
     decoder: Option<Decoder>,
     source: Option<u64>,
     pcm: Pcm,
+    /// What waits until it can be sent, and then until its delay is worked off.
+    backlog: Option<Box<Backlog>>,
+    preroll: Preroll,
+    filler: FillerSound,
     packer: Packer,
     encoder: Encoder,
     frame_samples: usize,
@@ -50,6 +58,7 @@ pub struct Transcoder {
     recovered_frames: u64,
     undecodable_frames: u64,
     transcoded_frames: u64,
+    filled_frames: u64,
 }
 
 /// A frame for the listener.
@@ -73,6 +82,9 @@ impl Transcoder {
             decoder: None,
             source: None,
             pcm: Pcm::new(),
+            backlog: None,
+            preroll: Preroll::default(),
+            filler: FillerSound::default(),
             packer: Packer::new(),
             encoder,
             frame_samples: samples(ptime),
@@ -85,7 +97,56 @@ impl Transcoder {
             recovered_frames: 0,
             undecodable_frames: 0,
             transcoded_frames: 0,
+            filled_frames: 0,
         }
+    }
+
+    /// What the listener gets where the source is silent. Anything but [`Filler::Nothing`] means as well that frames are
+    /// not waited for so long that it would notice.
+    pub fn set_filler(&mut self, filler: Filler) {
+        self.filler.set(filler);
+        self.playout.set_unbroken(self.filler.is_unbroken());
+    }
+
+    /// Keeps what comes from the source, the newest `cap` of it, until [`Transcoder::release`].
+    pub fn keep(&mut self, cap: Duration) {
+        self.backlog.get_or_insert_with(|| Box::new(Backlog::new(cap)));
+    }
+
+    /// Throws away what is kept. What comes is no longer kept.
+    pub fn forget(&mut self) {
+        if let Some(mut backlog) = self.backlog.take() {
+            backlog.clear();
+            self.preroll.clipped = backlog.preroll().clipped;
+        }
+    }
+
+    /// The listener can be sent to now: it gets what was kept, then what comes, a frame per packet time.
+    pub fn release(&mut self, now: Instant) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.play(now);
+            self.preroll = backlog.preroll();
+        }
+    }
+
+    /// True while sound is kept that cannot be sent yet.
+    pub fn is_keeping(&self) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| backlog.is_keeping())
+    }
+
+    /// What was kept, and what became of it.
+    pub fn preroll(&self) -> Preroll {
+        self.backlog.as_ref().map_or(self.preroll, |backlog| backlog.preroll())
+    }
+
+    /// True if it has made nothing but filler so far: nobody would notice if it stopped.
+    pub fn is_only_filling(&self) -> bool {
+        self.source.is_none() && self.backlog.is_none()
+    }
+
+    /// True while the listener hears what was said some time ago.
+    pub fn is_behind(&self) -> bool {
+        self.backlog.is_some()
     }
 
     /// Begins to make frames, of silence, before anything has come from a source.
@@ -102,6 +163,7 @@ impl Transcoder {
     pub fn stop(&mut self) {
         self.playout.stop();
         self.packer.clear();
+        self.backlog = None;
         self.seam = None;
     }
 
@@ -128,11 +190,15 @@ impl Transcoder {
     /// Lets time pass: frames that are still missing are replaced.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.playout.handle_timeout(now);
+        if let Some(backlog) = &mut self.backlog {
+            backlog.handle_timeout(now);
+        }
     }
 
     /// When to call [`Transcoder::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.playout.poll_timeout()
+        let backlog = self.backlog.as_ref().and_then(|backlog| backlog.poll_timeout());
+        soonest(self.playout.poll_timeout(), backlog)
     }
 
     /// The next frame, written to `out` ([`FRAME_BYTES_MAX`]). Call until `None` after every push and timeout.
@@ -144,7 +210,7 @@ impl Transcoder {
                     return Some(Frame { len, duration_ticks: self.frame_ticks });
                 }
             }
-            if !self.take_due() {
+            if !self.take_due() && !self.play_kept() {
                 return None;
             }
         }
@@ -173,6 +239,11 @@ impl Transcoder {
     /// Frames made for the listener.
     pub fn transcoded_frames(&self) -> u64 {
         self.transcoded_frames
+    }
+
+    /// Pieces, of 20 ms or less, in which the source was silent.
+    pub fn filled_frames(&self) -> u64 {
+        self.filled_frames
     }
 
     /// Tells the encoder what the listener reports to lose, in 1/256.
@@ -209,7 +280,7 @@ impl Transcoder {
                     if let Some(seam) = self.seam.take() {
                         blend(&seam, pcm);
                     }
-                    self.packer.push(pcm);
+                    deliver(&mut self.backlog, &mut self.packer, pcm);
                 }
             }
             Due::Missing { length_us, filled_us, following } => {
@@ -224,10 +295,24 @@ impl Transcoder {
                     self.conceal_piece(samples, filled_us);
                 }
                 self.seam = None;
-                self.packer.push(self.pcm.as_slice());
+                deliver(&mut self.backlog, &mut self.packer, self.pcm.as_slice());
             }
         }
         true
+    }
+
+    /// Moves what was kept and is due to the packer. False if nothing is.
+    fn play_kept(&mut self) -> bool {
+        let Some(backlog) = &mut self.backlog else { return false };
+        match backlog.poll_frame(self.frame_samples, &mut self.packer) {
+            Played::Nothing => false,
+            Played::Frame => true,
+            Played::CaughtUp(preroll) => {
+                self.preroll = preroll;
+                self.backlog = None;
+                true
+            }
+        }
     }
 
     fn conceal_piece(&mut self, samples: usize, filled_us: i64) {
@@ -241,14 +326,24 @@ impl Transcoder {
             self.concealed_frames += 1;
         }
         if filled_us >= SILENT_US && !noise_goes_on {
-            self.pcm.clear();
-            self.pcm.resize(samples);
+            self.filled_frames += 1;
+            self.filler.fill(samples, filled_us, &mut self.pcm);
             return;
         }
         conceal(self.decoder.as_mut(), samples, &mut self.pcm);
         // The G.711 concealment fades by itself, in the same time.
         if !noise_goes_on && matches!(self.decoder, Some(Decoder::Opus(_))) {
             fade(self.pcm.as_mut_slice(), filled_us);
+        }
+    }
+}
+
+/// What is decoded goes behind what waits, if anything does.
+fn deliver(backlog: &mut Option<Box<Backlog>>, packer: &mut Packer, pcm: &[i16]) {
+    match backlog {
+        Some(backlog) => backlog.push(pcm),
+        None => {
+            packer.push(pcm);
         }
     }
 }

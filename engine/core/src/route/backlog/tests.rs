@@ -1,0 +1,163 @@
+use trestle_audio::Tone;
+use trestle_audio::listen::dominant_tone;
+
+use super::*;
+
+const FRAME: usize = 160;
+
+/// A source, the backlog and a listener, 20 ms at a time.
+struct Line {
+    backlog: Backlog,
+    packer: Packer,
+    now: Instant,
+    began: Instant,
+    heard: Vec<i16>,
+    caught_up: Option<Preroll>,
+}
+
+impl Line {
+    #[expect(clippy::disallowed_methods, reason = "nothing but the clock makes an Instant")]
+    fn new(cap_ms: u64) -> Self {
+        let now = Instant::now();
+        let backlog = Backlog::new(Duration::from_millis(cap_ms));
+        Self { backlog, packer: Packer::new(), now, began: now, heard: Vec::new(), caught_up: None }
+    }
+
+    fn say(&mut self, pcm: &[i16]) {
+        for frame in pcm.chunks(FRAME) {
+            self.backlog.push(frame);
+            self.now += Duration::from_millis(20);
+            self.listen();
+        }
+    }
+
+    fn listen(&mut self) {
+        self.backlog.handle_timeout(self.now);
+        loop {
+            match self.backlog.poll_frame(FRAME, &mut self.packer) {
+                Played::Nothing => break,
+                Played::Frame => {}
+                Played::CaughtUp(preroll) => self.caught_up = Some(preroll),
+            }
+            self.heard.extend(self.packer.pop(FRAME).expect("a frame was promised"));
+            if self.caught_up.is_some() {
+                break;
+            }
+        }
+    }
+
+    /// Says `pcm` over and over until the delay is worked off, but for so long at most.
+    fn say_until_caught_up(&mut self, pcm: &[i16], ms_max: usize) -> Preroll {
+        for n in 0..ms_max / 20 {
+            if let Some(preroll) = self.caught_up {
+                return preroll;
+            }
+            let at = n * FRAME % pcm.len();
+            self.say(&pcm[at..at + FRAME]);
+        }
+        panic!("still {} ms behind after {ms_max} ms", self.backlog.waiting() / SAMPLES_PER_MS);
+    }
+}
+
+fn tone(hz: f64, ms: usize) -> Vec<i16> {
+    let mut pcm = vec![0; ms * SAMPLES_PER_MS];
+    Tone::sine(hz, 6_000).fill(&mut pcm, BRIDGE_RATE_HZ);
+    pcm
+}
+
+/// Words of 300 ms, 200 ms apart.
+fn words(ms: usize) -> Vec<i16> {
+    let word: Vec<i16> = tone(200.0, 300).into_iter().chain([0; 200 * SAMPLES_PER_MS]).collect();
+    word.into_iter().cycle().take(ms * SAMPLES_PER_MS).collect()
+}
+
+#[test]
+fn what_was_said_first_is_heard_first_and_whole() {
+    let mut line = Line::new(3_000);
+    let said = tone(300.0, 500);
+    line.say(&said);
+    line.backlog.play(line.now);
+    line.say(&[0; FRAME]);
+    // The first frame leaves at once; it may be shorter by a period, never by its beginning.
+    assert!(!line.heard.is_empty());
+    assert_eq!(line.heard[..8], said[..8]);
+    assert_eq!(line.backlog.preroll().clipped, Duration::ZERO);
+}
+
+#[test]
+fn a_second_of_speech_is_caught_up_within_eight() {
+    let mut line = Line::new(3_000);
+    line.say(&words(1_000));
+    line.backlog.play(line.now);
+    let preroll = line.say_until_caught_up(&words(500), 8_000);
+    assert!(preroll.kept >= Duration::from_millis(900), "{preroll:?}");
+    assert_eq!(preroll.clipped, Duration::ZERO);
+}
+
+#[test]
+fn sound_without_a_pause_is_played_eight_percent_faster_at_the_same_pitch() {
+    let mut line = Line::new(3_000);
+    line.say(&tone(200.0, 1_000));
+    line.backlog.play(line.now);
+    let preroll = line.say_until_caught_up(&tone(200.0, 1_000), 16_000);
+    let took = preroll.caught_up.unwrap();
+    assert!(took >= Duration::from_secs(12), "1 s at 8 % takes 12.5 s; it took {took:?}");
+    for second in line.heard.chunks_exact(8_000) {
+        let heard = dominant_tone(second, BRIDGE_RATE_HZ).expect("a tone");
+        assert!((heard.hz - 200.0).abs() < 2.5 && heard.share > 0.9, "{heard:?}");
+    }
+}
+
+#[test]
+fn silence_before_the_first_word_is_not_kept() {
+    let mut line = Line::new(3_000);
+    line.say(&[0; 2_000 * SAMPLES_PER_MS]);
+    assert!(line.backlog.waiting() <= LEAD_SAMPLES);
+    line.say(&tone(200.0, 400));
+    assert!(line.backlog.waiting() >= 400 * SAMPLES_PER_MS);
+    assert!(line.backlog.waiting() <= 400 * SAMPLES_PER_MS + LEAD_SAMPLES);
+}
+
+#[test]
+fn a_pause_is_shortened_and_no_word_is() {
+    let mut line = Line::new(3_000);
+    let sounds = |pcm: &[i16]| pcm.iter().filter(|sample| **sample != 0).count();
+    let mut said = 0;
+    for part in [tone(200.0, 300), vec![0; 1_500 * SAMPLES_PER_MS], tone(400.0, 300)] {
+        line.say(&part);
+        said += sounds(&part);
+    }
+    let waiting = &line.backlog.pcm[line.backlog.start..];
+    assert_eq!(sounds(waiting), said);
+    assert!(waiting.len() <= (600 + 220) * SAMPLES_PER_MS, "{} samples", waiting.len());
+}
+
+#[test]
+fn beyond_the_cap_the_oldest_sound_goes_and_is_counted() {
+    let mut line = Line::new(1_000);
+    line.say(&tone(200.0, 1_500));
+    let preroll = line.backlog.preroll();
+    assert_eq!((preroll.kept, preroll.clipped), (Duration::from_millis(1_000), Duration::from_millis(500)));
+}
+
+#[test]
+fn a_thread_that_was_held_up_sends_what_it_missed_and_no_more() {
+    for (stalled_ms, frames) in [(100, 6), (3_600_000, 1)] {
+        let mut line = Line::new(3_000);
+        line.say(&tone(200.0, 2_000));
+        line.backlog.play(line.now);
+        line.now += Duration::from_millis(stalled_ms);
+        line.listen();
+        assert_eq!(line.heard.len() / FRAME, frames, "after {stalled_ms} ms");
+    }
+}
+
+#[test]
+fn the_call_ends_up_at_its_normal_delay() {
+    let mut line = Line::new(3_000);
+    line.say(&words(700));
+    line.backlog.play(line.now);
+    line.say_until_caught_up(&words(500), 8_000);
+    assert!(line.packer.len() <= CAUGHT_UP_SAMPLES, "{} samples stay behind", line.packer.len());
+    assert!(line.now > line.began);
+}

@@ -162,7 +162,7 @@ impl World {
         let address = Address { local, advertised: local };
         let names = [None, Some("priv".to_owned()), Some("pub".to_owned())];
         let interfaces = names.map(|name| Interface { name, v4: Some(address), v6: None }).to_vec();
-        let environment = Environment { interfaces, fingerprint: [7; 32], default_tos: None, presence: PresencePolicy::default() };
+        let environment = Environment { interfaces, fingerprint: [7; 32], default_tos: None };
         let epoch = Epoch { instant: now, unix: Duration::from_secs(1_795_310_851) };
         let controller = Controller::new(config, environment, epoch, ChaCha12Rng::from_seed([1; 32]));
         let engine = Engine { last_media: Some(Duration::ZERO), ..Engine::default() };

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use codec_spec::{CodecList, CodecSpec};
 pub use flags::Flags;
-pub use media::{Block, Connect, MoveGate, PlayDigit, Subject, Whom};
+pub use media::{Block, Connect, PlayDigit, Subject, Whom};
 pub use request::{OpError, Request};
 #[cfg(test)]
 pub(crate) use word_tables::every_word;
@@ -55,8 +55,6 @@ pub enum Op {
     Block(Block),
     /// `connect`
     Connect(Connect),
-    /// `gate`
-    Gate(MoveGate),
     /// `create`; its `sdp` is empty.
     Create(Box<Signal>),
     /// `create answer`
@@ -65,7 +63,7 @@ pub enum Op {
 
 impl Op {
     /// Every operation's name.
-    pub const NAMES: [&str; 18] = [
+    pub const NAMES: [&str; 17] = [
         "ping",
         "offer",
         "answer",
@@ -83,7 +81,6 @@ impl Op {
         "connect",
         "create",
         "create answer",
-        "gate",
     ];
 
     /// Its name in requests.
@@ -106,7 +103,6 @@ impl Op {
                 (Subject::Audio, false) => "unsilence media",
             },
             Self::Connect(_) => "connect",
-            Self::Gate(_) => "gate",
             Self::Create(_) => "create",
             Self::CreateAnswer(_) => "create answer",
         }
@@ -123,7 +119,6 @@ impl Op {
             Self::PlayDigit(play) => Some(&play.call_id),
             Self::Block(block) => Some(&block.call_id),
             Self::Connect(connect) => Some(&connect.call_id),
-            Self::Gate(gate) => Some(&gate.call_id),
             Self::Ping | Self::List { .. } | Self::Statistics => None,
         }
     }

@@ -62,12 +62,6 @@ pub enum OpError {
     /// `address` is no IP address.
     #[error("Failed to parse network address")]
     BadAddress,
-    /// `op` of `gate`.
-    #[error("op of gate must be open or close")]
-    BadGateOp,
-    /// `pre-roll` of `gate`.
-    #[error("pre-roll of gate must be keep or drop")]
-    BadPreRoll,
 }
 
 impl Request {
@@ -112,7 +106,6 @@ impl Request {
             b"unsilence media" => Op::Block(media::block(dict, &flags, Subject::Audio, false)?),
             b"create" => Op::Create(Box::new(signal(dict, flags, Said::Nothing)?)),
             b"create answer" => Op::CreateAnswer(Box::new(signal(dict, flags, Said::Offer)?)),
-            b"gate" => Op::Gate(media::gate(dict, &flags)?),
             b"connect" => Op::Connect(media::connect(dict)?),
             _ => return Err(OpError::UnknownCommand),
         };

@@ -15,9 +15,14 @@ const FLIGHT_RTO: Duration = Duration::from_millis(50);
 /// Flights are repeated this often: 50 ms doubling eight times is 12 s, as long as the handshake may take.
 const FLIGHT_RETRIES: usize = 8;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
-/// A peer that answered `actpass`, against RFC 5763: how long its ClientHello is waited for before we send ours. Ours could
-/// be the end of the handshake for a peer that is about to send its own.
-const ROLE_PATIENCE: Duration = Duration::from_millis(150);
+/// How long after a valid pair the ClientHello of a lite peer that is to send one is waited for before we send ours as well.
+/// Meta says `active` and has been seen to wait for us.
+const HEDGE_AFTER: Duration = Duration::from_millis(300);
+/// A peer sends its ClientHello when it has been nominated, so that it comes along with the answer to the nomination: by that
+/// much later at most, or lost and repeated. Ours could be the end of the handshake for a peer that is about to send its own
+/// (a client that expects a ServerHello), so this is waited for on paths longer than [`HEDGE_AFTER`], and if it is open who
+/// is the client.
+const HELLO_GRACE: Duration = Duration::from_millis(50);
 /// Fresh handshakes after a failed one, on the same pair.
 const RESTARTS_MAX: u8 = 1;
 
@@ -70,11 +75,19 @@ pub(super) struct Dtls {
     identity: DtlsIdentity,
     role: DtlsRole,
     expected: Option<Fingerprint>,
-    verified: bool,
+    /// The certificate that the peer has shown in this handshake, in DER. It is judged when it comes and again when the keys
+    /// do: what is expected of it may have been signalled anew in between.
+    shown: Option<Vec<u8>>,
+    /// The peer has sent a ClientHello: it is the client.
+    heard_hello: bool,
     connected: bool,
     restarts: u8,
-    /// When we stop waiting for the ClientHello of a peer whose role is not settled.
-    role_until: Option<Instant>,
+    /// When the pair became valid.
+    valid_at: Option<Instant>,
+    /// When we stop waiting for the peer's ClientHello and send ours.
+    hello_at: Option<Instant>,
+    /// We have sent our ClientHello although the peer was to send one.
+    hedged: bool,
     wake_at: Option<Instant>,
     failed: Option<LegFailure>,
     /// The last attempt has failed. The machine keeps its expired timers armed and must not be asked again.
@@ -94,14 +107,17 @@ pub(super) enum DtlsOutput {
 impl Dtls {
     pub(super) fn new(now: Instant, identity: &DtlsIdentity, role: DtlsRole) -> Self {
         Self {
-            machine: fresh(now, identity, role),
+            machine: fresh(now, identity, role == DtlsRole::Client),
             identity: identity.clone(),
             role,
             expected: None,
-            verified: false,
+            shown: None,
+            heard_hello: false,
             connected: false,
             restarts: 0,
-            role_until: None,
+            valid_at: None,
+            hello_at: None,
+            hedged: false,
             wake_at: None,
             failed: None,
             dead: false,
@@ -113,19 +129,47 @@ impl Dtls {
         if self.connected {
             return;
         }
-        self.expected = Some(fingerprint.clone());
-        if self.role != role {
+        let known = self.expected.replace(fingerprint.clone());
+        let corrected = self.dead && known.as_ref() != Some(fingerprint);
+        if corrected || self.role != role {
             self.role = role;
-            self.machine = fresh(now, &self.identity, role);
+            self.hedged = false;
+            self.renew(now, role == DtlsRole::Client);
         }
     }
 
-    /// ICE has a pair: the handshake begins.
+    /// A handshake from its beginning. Nothing that the last one has shown counts for it.
+    fn renew(&mut self, now: Instant, client: bool) {
+        self.machine = fresh(now, &self.identity, client);
+        self.shown = None;
+        self.dead = false;
+        self.failed = None;
+        self.wake_at = Some(now);
+    }
+
+    /// ICE has a valid pair: the handshake begins.
     pub(super) fn start(&mut self, now: Instant) {
-        if !self.connected && self.role == DtlsRole::Either && !self.machine.is_active() {
-            self.role_until = Some(now + ROLE_PATIENCE);
-        }
+        self.valid_at.get_or_insert(now);
         self.handle_timeout(now);
+    }
+
+    /// The peer has answered the nomination. From here on a ClientHello of its own is due, if it is to send one.
+    pub(super) fn expect_hello(&mut self, now: Instant, lite: bool) {
+        if self.connected || self.heard_hello || self.machine.is_active() {
+            return;
+        }
+        let soon = now + HELLO_GRACE;
+        self.hello_at = match self.role {
+            DtlsRole::Client => None,
+            DtlsRole::Either => Some(soon),
+            DtlsRole::Server if lite => Some(self.valid_at.map_or(soon, |at| soon.max(at + HEDGE_AFTER))),
+            DtlsRole::Server => None,
+        };
+    }
+
+    /// True once we have sent a ClientHello although the peer was to send one.
+    pub(super) fn is_role_hedged(&self) -> bool {
+        self.hedged
     }
 
     /// Takes a DTLS datagram from a valid pair. Whatever is wrong with it is not an error of the association: anybody on
@@ -135,15 +179,17 @@ impl Dtls {
             return Err(());
         }
         if is_client_hello(bytes) && self.machine.is_active() {
-            // Both ends believe to be the client. If the peer answered `actpass` its ClientHello settles it; else it is
-            // at fault, or forged, and must not reach a machine that would take it for the end of the handshake.
-            if self.connected || self.role != DtlsRole::Either {
+            // Both ends believe to be the client. If the peer answered `actpass`, or was to be the client, its ClientHello
+            // settles it; else it is at fault, or forged, and must not reach a machine that would take it for the end of the
+            // handshake.
+            if self.connected || self.role == DtlsRole::Client {
                 return Err(());
             }
-            self.machine = fresh(now, &self.identity, DtlsRole::Server);
+            self.renew(now, false);
         }
         if is_client_hello(bytes) {
-            self.role_until = None;
+            self.heard_hello = true;
+            self.hello_at = None;
         }
         // The machine's clock must not lag behind the packet it is given.
         self.handle_timeout(now);
@@ -156,14 +202,18 @@ impl Dtls {
         if self.dead {
             return;
         }
-        if self.role_until.is_some_and(|until| until <= now) {
-            self.role_until = None;
+        if self.hello_at.is_some_and(|at| at <= now) {
+            self.hello_at = None;
+            if self.role == DtlsRole::Server {
+                self.hedged = true;
+                tracing::warn!("dtls_role_hedged: the peer is to send a ClientHello and has not; ours is sent");
+            }
             self.machine.set_active(true);
         }
         if self.machine.handle_timeout(now).is_err() && !self.connected && self.failed.is_none() {
             if self.restarts < RESTARTS_MAX {
                 self.restarts += 1;
-                self.machine = fresh(now, &self.identity, self.role);
+                self.renew(now, self.machine.is_active());
             } else {
                 self.failed = Some(LegFailure::DtlsFailed);
                 self.dead = true;
@@ -172,37 +222,36 @@ impl Dtls {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        crate::time::soonest(self.wake_at, self.role_until)
+        crate::time::soonest(self.wake_at, self.hello_at)
     }
 
     /// The next thing to do; a record is written to the front of `buf`.
     pub(super) fn poll_output(&mut self, buf: &mut [u8]) -> Option<DtlsOutput> {
         if self.dead {
             self.wake_at = None;
-            self.role_until = None;
+            self.hello_at = None;
             return self.failed.take().map(DtlsOutput::Failed);
         }
         loop {
             match self.machine.poll_output(buf) {
                 Output::Packet(record) => return Some(DtlsOutput::Transmit(record.len())),
                 Output::PeerCert(certificate) => {
-                    self.verified = self.expected.as_ref().is_some_and(|expected| matches(expected, certificate));
-                    if !self.verified {
-                        return Some(DtlsOutput::Failed(LegFailure::FingerprintMismatch));
+                    self.shown = Some(certificate.to_vec());
+                    if !self.is_expected() {
+                        return self.die(LegFailure::FingerprintMismatch);
                     }
                 }
                 Output::KeyingMaterial(exported, profile) => {
-                    if !self.verified {
-                        return Some(DtlsOutput::Failed(LegFailure::FingerprintMismatch));
+                    if !self.is_expected() {
+                        return self.die(LegFailure::FingerprintMismatch);
                     }
+                    let exported = exported.as_ref();
+                    let keys = srtp_profile(profile)
+                        .and_then(|profile| KeyingMaterial::from_dtls(profile, exported, self.machine.is_active()));
+                    let Some(keys) = keys else { return self.die(LegFailure::DtlsFailed) };
                     self.connected = true;
-                    let keys = srtp_profile(profile).and_then(|profile| {
-                        KeyingMaterial::from_dtls(profile, exported.as_ref(), self.machine.is_active())
-                    });
-                    return Some(match keys {
-                        Some(keys) => DtlsOutput::Keys(Box::new(keys)),
-                        None => DtlsOutput::Failed(LegFailure::DtlsFailed),
-                    });
+                    self.shown = None;
+                    return Some(DtlsOutput::Keys(Box::new(keys)));
                 }
                 Output::CloseNotify => return Some(DtlsOutput::Failed(LegFailure::DtlsClosed)),
                 // Keys were verified above; there is no application data in DTLS-SRTP.
@@ -212,9 +261,20 @@ impl Dtls {
                     return None;
                 }
                 // A record larger than the largest datagram we send cannot be one of ours.
-                _ => return Some(DtlsOutput::Failed(LegFailure::DtlsFailed)),
+                _ => return self.die(LegFailure::DtlsFailed),
             }
         }
+    }
+
+    fn is_expected(&self) -> bool {
+        let both = self.expected.as_ref().zip(self.shown.as_deref());
+        both.is_some_and(|(expected, shown)| matches(expected, shown))
+    }
+
+    /// Ends the handshake for good: the machine would go on, and say the same again.
+    fn die(&mut self, reason: LegFailure) -> Option<DtlsOutput> {
+        self.dead = true;
+        Some(DtlsOutput::Failed(reason))
     }
 }
 
@@ -224,9 +284,9 @@ impl std::fmt::Debug for Dtls {
     }
 }
 
-fn fresh(now: Instant, identity: &DtlsIdentity, role: DtlsRole) -> Machine {
+fn fresh(now: Instant, identity: &DtlsIdentity, client: bool) -> Machine {
     let mut machine = Machine::new_12(identity.config.clone(), identity.certificate.clone(), now);
-    machine.set_active(role == DtlsRole::Client);
+    machine.set_active(client);
     machine
 }
 

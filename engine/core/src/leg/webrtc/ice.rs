@@ -26,14 +26,17 @@ const PATIENT_RTO: Duration = Duration::from_secs(1);
 /// [`EAGER_RTO`] for each check in 128 bits of milliseconds before it caps it, and panics when they overflow.
 const CONNECTING_CHECKS: usize = 120;
 
-/// Checks with USE-CANDIDATE that may be under way at once: at [`EAGER_RTO`] apart, enough for a round trip of 1.6 s.
-const NOMINATIONS_MAX: usize = 32;
+/// Checks that may be under way at once: at [`EAGER_RTO`] apart, enough for a round trip of 1.6 s.
+const CHECKS_MAX: usize = 32;
 
 /// Once connected a check goes out every 3 s as proof of consent (RFC 7675 asks for at most 5 s on average) and
 /// unanswered ones follow faster; consent is lost after about 23 s without an answer (RFC 7675 allows 30 s).
 const CONSENT_RTO_INITIAL: Duration = Duration::from_millis(250);
 const CONSENT_RTO: Duration = Duration::from_secs(3);
 const CONSENT_CHECKS: usize = 9;
+/// After this long without an answer nothing but checks may be sent (RFC 7675 5.1). The agent sees to it on an established
+/// pair; this is for a pair that is in use while its nomination, or the pair that shall follow it, is still unanswered.
+const CONSENT_EXPIRES: Duration = Duration::from_secs(30);
 
 /// The ICE agent of a leg.
 #[derive(Debug)]
@@ -42,20 +45,32 @@ pub(super) struct Ice {
     local: SocketAddr,
     credentials: IceCredentials,
     remote: Option<WebRtcRemote>,
-    /// Where we send media and DTLS. Set by the first nomination and kept while that pair lives: Meta's relay must not
-    /// see the candidate switched in mid-call.
+    /// Where we send media and DTLS. Set as soon as the first pair is valid and its nomination is on the way, and kept while
+    /// that pair lives: Meta's relay must not see the candidate switched in mid-call.
     selected: Option<SocketAddr>,
-    /// Our latest checks with USE-CANDIDATE. Over a long path several are under way before the first is answered.
-    nominating: ArrayVec<stun::TransactionId, NOMINATIONS_MAX>,
+    /// When a check was last answered.
+    answered_at: Option<Instant>,
+    /// Our latest checks. Over a long path several are under way before the first is answered.
+    checks: ArrayVec<Check, CHECKS_MAX>,
     established: bool,
-    /// Consent has expired: nothing but checks may be sent until a pair is established anew (RFC 7675 5.1).
+    /// Consent has expired: nothing but checks may be sent, and the pair is not taken up again before the peer has new
+    /// credentials (RFC 7675 5.1).
     consent_lost: bool,
-    /// [`IceOutput::Established`] is still to be said.
-    announce: bool,
+    /// What is still to be said: a pair was selected, it is established, consent is lost.
+    announce: ArrayVec<IceOutput, 3>,
     checked: bool,
     /// The agent has run out of checks before there was an answer; it is made anew.
     gave_up: bool,
     patient_at: Option<Instant>,
+}
+
+/// A check that we have sent.
+#[derive(Debug)]
+struct Check {
+    transaction: stun::TransactionId,
+    to: SocketAddr,
+    /// It carried USE-CANDIDATE, and the pair was not established yet.
+    nominates: bool,
 }
 
 /// Something the ICE agent has to say.
@@ -63,7 +78,9 @@ pub(super) struct Ice {
 pub(super) enum IceOutput {
     /// Send this message.
     Transmit { to: SocketAddr, len: usize },
-    /// The pair is nominated and the nomination is answered: DTLS may start.
+    /// A pair is valid, and the check that nominates it goes out before anything else: DTLS may start (RFC 8445 12.1).
+    Selected,
+    /// The nomination is answered.
     Established,
     /// Consent is lost, or never came back.
     Disconnected,
@@ -78,10 +95,11 @@ impl Ice {
             credentials: credentials.clone(),
             remote: None,
             selected: None,
-            nominating: ArrayVec::new(),
+            answered_at: None,
+            checks: ArrayVec::new(),
             established: false,
             consent_lost: false,
-            announce: false,
+            announce: ArrayVec::new(),
             checked: false,
             gave_up: false,
             patient_at: None,
@@ -118,9 +136,12 @@ impl Ice {
         usable_candidates(self.local, remote)
             .into_iter()
             .for_each(|candidate| self.agent.add_remote_candidate(candidate));
-        self.nominating.clear();
+        self.checks.clear();
         self.established = false;
         self.gave_up = false;
+        if std::mem::take(&mut self.consent_lost) {
+            self.selected = None;
+        }
     }
 
     fn be_eager(&mut self, now: Instant) {
@@ -136,12 +157,27 @@ impl Ice {
     pub(super) fn handle_stun(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) -> Result<(), Discard> {
         let head = stun::Head::parse(bytes).map_err(|_| Discard::Malformed)?;
         let message = StunMessage::parse(bytes).map_err(|_| Discard::Malformed)?;
+        let answered = match head.class {
+            stun::Class::Success | stun::Class::Error => {
+                self.checks.iter().find(|check| check.transaction == head.transaction)
+            }
+            stun::Class::Request | stun::Class::Indication => None,
+        };
+        // An answer must come from where the check went (RFC 8445 7.2.5.2.1). A host with several addresses may answer from
+        // another one, and would send its media from there: its other candidate is the pair that works.
+        if answered.is_some_and(|check| (check.to.ip(), check.to.port()) != (source.ip(), source.port())) {
+            return Err(Discard::ForeignSource);
+        }
+        let nominated = head.class == stun::Class::Success && answered.is_some_and(|check| check.nominates);
         let packet = StunPacket { proto: Protocol::Udp, source, destination: self.local, message };
         if !self.agent.handle_packet(now, packet) {
             return Err(Discard::HandshakeRefused);
         }
-        if head.class == stun::Class::Success && self.nominating.contains(&head.transaction) {
-            self.nominating.clear();
+        if head.class == stun::Class::Success {
+            self.answered_at = Some(now);
+        }
+        if nominated {
+            self.checks.clear();
             self.establish();
         }
         self.agent.handle_timeout(now);
@@ -154,6 +190,9 @@ impl Ice {
             if !self.established {
                 self.agent.set_max_stun_rto(PATIENT_RTO);
             }
+        }
+        if self.consent_until().is_some_and(|until| until <= now) {
+            self.lose_consent();
         }
         if self.gave_up
             && let Some(remote) = self.remote.clone()
@@ -168,7 +207,27 @@ impl Ice {
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
-        crate::time::soonest(self.agent.poll_timeout(), self.patient_at)
+        let own = crate::time::soonest(self.patient_at, self.consent_until());
+        crate::time::soonest(self.agent.poll_timeout(), own)
+    }
+
+    /// When consent ends unless a check is answered; `None` while the agent looks after it, or there is none.
+    fn consent_until(&self) -> Option<Instant> {
+        if self.established || self.selected().is_none() {
+            return None;
+        }
+        self.answered_at.map(|at| at + CONSENT_EXPIRES)
+    }
+
+    fn lose_consent(&mut self) {
+        self.established = false;
+        self.consent_lost = true;
+        self.say(IceOutput::Disconnected);
+    }
+
+    fn say(&mut self, output: IceOutput) {
+        // Only what was said twice between two polls does not fit, and once is enough.
+        let _ = self.announce.try_push(output);
     }
 
     /// The next thing to do; a message is written to the front of `buf`.
@@ -178,32 +237,31 @@ impl Ice {
                 IceAgentEvent::NominatedSend { destination, .. } => self.nominated(destination),
                 IceAgentEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                     if self.established {
-                        self.established = false;
-                        self.consent_lost = true;
-                        return Some(IceOutput::Disconnected);
+                        self.lose_consent();
+                    } else {
+                        // What has lost consent is not checked with the same credentials again.
+                        self.gave_up = !self.consent_lost;
                     }
-                    self.gave_up = true;
                 }
                 IceAgentEvent::IceConnectionStateChange(_)
                 | IceAgentEvent::IceRestart(_)
                 | IceAgentEvent::DiscoveredRecv { .. } => {}
             }
         }
-        if std::mem::take(&mut self.announce) {
-            return Some(IceOutput::Established);
-        }
-        let transmit = self.agent.poll_transmit()?;
+        let Some(transmit) = self.agent.poll_transmit() else { return self.announce.pop_at(0) };
         let bytes: &[u8] = &transmit.contents;
         if let Ok(head) = stun::Head::parse(bytes)
             && head.class == stun::Class::Request
         {
             self.checked = true;
-            if head.use_candidate && !self.established {
-                if self.nominating.is_full() {
-                    self.nominating.remove(0);
-                }
-                self.nominating.push(head.transaction);
+            if self.checks.is_full() {
+                self.checks.remove(0);
             }
+            self.checks.push(Check {
+                transaction: head.transaction,
+                to: transmit.destination,
+                nominates: head.use_candidate && !self.established,
+            });
         }
         let len = bytes.len().min(buf.len());
         buf[..len].copy_from_slice(&bytes[..len]);
@@ -220,9 +278,9 @@ impl Ice {
         self.selected.filter(|_| !self.consent_lost)
     }
 
-    /// True if the pair is nominated and the nomination is answered.
-    pub(super) fn is_established(&self) -> bool {
-        self.established
+    /// The peer never makes checks of its own.
+    pub(super) fn peer_is_lite(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.lite)
     }
 
     /// DTLS and media are taken only from a tuple that has passed a check: the selected one, or another valid pair, as
@@ -233,10 +291,14 @@ impl Ice {
 
     fn nominated(&mut self, destination: SocketAddr) {
         let lives = self.selected.is_some_and(|selected| self.agent.has_viable_remote_candidate(selected));
-        if self.selected == Some(destination) || lives && self.established {
+        if self.consent_lost || self.established && (self.selected == Some(destination) || lives) {
             return;
         }
         self.selected = Some(destination);
+        self.say(IceOutput::Selected);
+        // The peer is awake. A nomination that gets lost must not wait for the pace of one that is not.
+        self.agent.set_max_stun_rto(EAGER_RTO);
+        self.patient_at = None;
         if self.agent.controlling() {
             // One pair from here on: the others must neither be checked nor nominated later.
             let others: Vec<Candidate> =
@@ -251,10 +313,9 @@ impl Ice {
     }
 
     fn establish(&mut self) {
-        if !self.established {
+        if !self.established && !self.consent_lost {
             self.established = true;
-            self.consent_lost = false;
-            self.announce = true;
+            self.say(IceOutput::Established);
             self.patient_at = None;
             self.agent.set_initial_stun_rto(CONSENT_RTO_INITIAL);
             self.agent.set_max_stun_rto(CONSENT_RTO);

@@ -106,29 +106,33 @@ impl WebRtc {
         if self.ice.poll_timeout().is_some_and(|at| at <= now) {
             self.ice.handle_timeout(now);
         }
-        if self.ice.is_established() && self.dtls.poll_timeout().is_some_and(|at| at <= now) {
+        if self.ice.selected().is_some() && self.dtls.poll_timeout().is_some_and(|at| at <= now) {
             self.dtls.handle_timeout(now);
         }
     }
 
     /// When [`WebRtc::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        let dtls = self.ice.is_established().then(|| self.dtls.poll_timeout()).flatten();
+        let dtls = self.ice.selected().and_then(|_| self.dtls.poll_timeout());
         soonest(self.ice.poll_timeout(), dtls)
     }
 
     /// The next thing to do; datagrams are written to the front of `buf`.
     pub(crate) fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Option<WebRtcOutput> {
-        match self.ice.poll_output(buf) {
-            Some(IceOutput::Transmit { to, len }) => return Some(WebRtcOutput::Transmit { to, len }),
-            Some(IceOutput::Established) => {
-                self.dtls.start(now);
-                return Some(WebRtcOutput::Milestone(Milestone::IceConnected));
+        while let Some(output) = self.ice.poll_output(buf) {
+            match output {
+                IceOutput::Transmit { to, len } => return Some(WebRtcOutput::Transmit { to, len }),
+                // The nomination has left, so the ClientHello comes right behind it; to wait for its answer would cost a
+                // round trip.
+                IceOutput::Selected => self.dtls.start(now),
+                IceOutput::Established => {
+                    self.dtls.expect_hello(now, self.ice.peer_is_lite());
+                    return Some(WebRtcOutput::Milestone(Milestone::IceConnected));
+                }
+                IceOutput::Disconnected => return Some(WebRtcOutput::Failed(LegFailure::IceDisconnected)),
             }
-            Some(IceOutput::Disconnected) => return Some(WebRtcOutput::Failed(LegFailure::IceDisconnected)),
-            None => {}
         }
-        let to = self.ice.selected().filter(|_| self.ice.is_established())?;
+        let to = self.ice.selected()?;
         match self.dtls.poll_output(buf)? {
             DtlsOutput::Transmit(len) => Some(WebRtcOutput::Transmit { to, len }),
             DtlsOutput::Keys(keys) => Some(WebRtcOutput::Keys(keys)),
@@ -144,6 +148,11 @@ impl WebRtc {
     /// Where media goes.
     pub(crate) fn selected(&self) -> Option<SocketAddr> {
         self.ice.selected()
+    }
+
+    /// True once we have sent a ClientHello although the peer was to send one.
+    pub(crate) fn is_role_hedged(&self) -> bool {
+        self.dtls.is_role_hedged()
     }
 
     /// True if media from `source` may be looked at.

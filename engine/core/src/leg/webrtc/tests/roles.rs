@@ -1,0 +1,196 @@
+//! Who is the DTLS client, what is sent again, and whose datagrams count.
+
+use super::*;
+
+const BOB: &str = "198.51.100.7:2000";
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Two of ours. Bob calls himself ICE-lite towards Alice, which is all that she goes by.
+struct Pair {
+    start: Instant,
+    alice: End,
+    bob: End,
+}
+
+fn pair(alice_role: DtlsRole, bob_role: DtlsRole) -> Pair {
+    let start = Instant::now();
+    let (id_a, id_b) = (DtlsIdentity::generate().unwrap(), DtlsIdentity::generate().unwrap());
+    let plan_a = plan("alice", remote("bob", addr(BOB), id_b.fingerprint(), true, true), alice_role);
+    let plan_b = plan("bob", remote("alice", addr(OURS), id_a.fingerprint(), false, false), bob_role);
+    Pair { start, alice: ours(start, addr(OURS), &id_a, &plan_a), bob: ours(start, addr(BOB), &id_b, &plan_b) }
+}
+
+impl Pair {
+    /// Both ends for two seconds.
+    fn run(&mut self, carry: impl FnMut(Duration, bool, &[u8]) -> bool) -> (Log, Log) {
+        run(self.start, 2 * SECOND, (&mut self.alice, addr(OURS)), (&mut self.bob, addr(BOB)), carry)
+    }
+}
+
+fn is_hedged(end: &End) -> bool {
+    let End::Ours(ours) = end else { return false };
+    ours.is_role_hedged()
+}
+
+/// ChangeCipherSpec: a side's last flight and no other has one.
+fn ends_a_handshake(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&20)
+}
+
+fn hello_at(log: &Log) -> Option<Duration> {
+    log.sent.iter().find(|(_, bytes)| dtls::is_client_hello(bytes)).map(|(at, _)| *at)
+}
+
+fn milestone_at(log: &Log, wanted: Milestone) -> Duration {
+    log.milestones.iter().find(|(milestone, _)| *milestone == wanted).unwrap().1
+}
+
+fn assert_mirrored(a: &Log, b: &Log, what: &str) {
+    let (send_a, receive_a) = a.keys.as_ref().unwrap_or_else(|| panic!("{what}: {:?}", a.failed));
+    let (send_b, receive_b) = b.keys.as_ref().unwrap_or_else(|| panic!("{what}: {:?}", b.failed));
+    assert!(send_a == receive_b && receive_a == send_b, "{what}");
+}
+
+#[test]
+fn a_last_flight_that_is_lost_twice_is_sent_again_whoever_sent_it() {
+    for (alice, bob, from_alice) in [
+        (DtlsRole::Server, DtlsRole::Client, true),
+        (DtlsRole::Client, DtlsRole::Server, true),
+        (DtlsRole::Server, DtlsRole::Client, false),
+        (DtlsRole::Client, DtlsRole::Server, false),
+    ] {
+        let what = format!("{alice:?}, lost from {}", if from_alice { "her" } else { "him" });
+        let mut lost = 0;
+        let (a, b) = pair(alice, bob).run(|_, to_bob, bytes| {
+            let loses = lost < 2 && to_bob == from_alice && bytes.windows(3).any(|at| at == [20, 0xfe, 0xfd]);
+            lost += u32::from(loses);
+            !loses
+        });
+        assert_eq!(lost, 2, "{what}");
+        assert_mirrored(&a, &b, &what);
+    }
+}
+
+#[test]
+fn a_flight_without_an_answer_is_repeated_after_50_100_200_and_400_ms() {
+    let (log, _) = pair(DtlsRole::Client, DtlsRole::Server)
+        .run(|_, to_bob, bytes| !(to_bob && Kind::of(bytes) == Some(Kind::Dtls)));
+    let hellos: Vec<Duration> =
+        log.sent.iter().filter(|(_, bytes)| dtls::is_client_hello(bytes)).map(|(at, _)| *at).collect();
+    for (pair, wanted_ms) in hellos.windows(2).zip([50, 100, 200, 400]) {
+        let gap_ms = (pair[1] - pair[0]).as_millis() as i64;
+        // The machine spreads its repetitions by a quarter either way.
+        assert!((gap_ms - wanted_ms).abs() <= wanted_ms / 4 + 1, "{gap_ms} ms for {wanted_ms}");
+    }
+    assert!(hellos.len() >= 5, "{hellos:?}");
+}
+
+#[test]
+fn a_lite_peer_that_says_active_and_waits_gets_our_client_hello_300_ms_after_the_valid_pair() {
+    let start = Instant::now();
+    let identity = DtlsIdentity::generate().unwrap();
+    let (mut meta, fingerprint) = lite_peer(start, addr(META), identity.fingerprint(), false);
+    let plan = plan("ours", remote("meta", addr(META), fingerprint, true, true), DtlsRole::Server);
+    let mut leg = ours(start, addr(OURS), &identity, &plan);
+    let (log, _) = run(start, 2 * SECOND, (&mut leg, addr(OURS)), (&mut meta, addr(META)), everything);
+    assert!(log.keys.is_some(), "{:?}", log.failed);
+    let valid_at = 2 * ONE_WAY;
+    assert_eq!(hello_at(&log), Some(valid_at + Duration::from_millis(300)));
+    assert!(is_hedged(&leg));
+}
+
+#[test]
+fn a_peer_that_says_active_and_is_gets_no_client_hello_of_ours() {
+    let mut pair = pair(DtlsRole::Server, DtlsRole::Client);
+    let (a, b) = pair.run(everything);
+    assert_mirrored(&a, &b, "as agreed");
+    assert_eq!((hello_at(&a), is_hedged(&pair.alice)), (None, false));
+}
+
+#[test]
+fn on_a_path_longer_than_the_patience_the_peer_is_still_given_its_turn() {
+    // Everything before 450 ms is lost, and so is the first ClientHello of the peer's that could come in time.
+    let mut pair = pair(DtlsRole::Server, DtlsRole::Client);
+    let (a, b) = pair.run(|at, to_bob, bytes| {
+        let nomination = stun::Head::parse(bytes).is_ok_and(|head| head.use_candidate);
+        !(to_bob && nomination && at < Duration::from_millis(450))
+    });
+    assert_mirrored(&a, &b, "the nomination is answered late");
+    assert_eq!((hello_at(&a), is_hedged(&pair.alice)), (None, false));
+}
+
+#[test]
+fn our_client_hello_gives_way_to_the_peers_when_that_comes_after_all() {
+    let mut pair = pair(DtlsRole::Server, DtlsRole::Client);
+    let late = Duration::from_millis(700);
+    let (a, b) = pair.run(|at, to_bob, bytes| to_bob || Kind::of(bytes) != Some(Kind::Dtls) || at > late);
+    assert!(hello_at(&a).is_some_and(|at| at < late) && is_hedged(&pair.alice));
+    assert_mirrored(&a, &b, "both took themselves for the client");
+}
+
+#[test]
+fn without_a_settled_role_ours_goes_50_ms_after_the_answer_to_the_nomination() {
+    let mut pair = pair(DtlsRole::Either, DtlsRole::Server);
+    let (a, b) = pair.run(everything);
+    assert_mirrored(&a, &b, "open role");
+    let due = milestone_at(&a, Milestone::IceConnected) + Duration::from_millis(50);
+    assert_eq!(hello_at(&a), Some(due));
+    assert!(!is_hedged(&pair.alice), "nobody had said who the client is");
+}
+
+#[test]
+fn dtls_from_anywhere_but_a_valid_pair_is_refused_before_during_and_after_the_handshake() {
+    let alert: &[u8] = &[21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40];
+    let hello: &[u8] = &[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 14, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 7, 7];
+    // Another host; the peer's address with another port.
+    for stranger in ["192.0.2.66:2000", "198.51.100.7:2001"] {
+        for role in [DtlsRole::Client, DtlsRole::Server, DtlsRole::Either] {
+            let mut pair = pair(role, if role == DtlsRole::Client { DtlsRole::Server } else { DtlsRole::Client });
+            let mut alice_keys = None;
+            for ms in [0, 45, 90, 130, 2_000] {
+                let End::Ours(alice) = &mut pair.alice else { unreachable!() };
+                for bytes in [alert, hello] {
+                    let taken = alice.handle_datagram(pair.start, addr(stranger), Kind::Dtls, bytes);
+                    assert_eq!(taken, Err(Discard::ForeignSource), "{stranger} {role:?}");
+                }
+                let span = Duration::from_millis(ms);
+                let (alice, bob) = ((&mut pair.alice, addr(OURS)), (&mut pair.bob, addr(BOB)));
+                let (a, _) = run(pair.start, span, alice, bob, everything);
+                assert_eq!(a.failed, None, "{stranger} {role:?}");
+                alice_keys = alice_keys.or(a.keys);
+                pair.start += span;
+            }
+            assert!(alice_keys.is_some(), "{stranger} {role:?}");
+        }
+    }
+}
+
+#[test]
+fn a_certificate_is_judged_again_when_the_announced_fingerprint_changes_in_mid_handshake() {
+    let mut pair = pair(DtlsRole::Client, DtlsRole::Server);
+    let (a, _) = pair.run(|_, to_bob, bytes| to_bob || !ends_a_handshake(bytes));
+    assert!(a.keys.is_none() && a.failed.is_none(), "the certificate is known, the handshake is not over");
+    let End::Ours(alice) = &mut pair.alice else { unreachable!() };
+    let other = plan("alice", remote("bob", addr(BOB), [7; 32], true, true), DtlsRole::Client);
+    pair.start += 2 * SECOND;
+    alice.apply(pair.start, &other).unwrap();
+    let (a, _) = pair.run(everything);
+    assert!(a.keys.is_none());
+    assert_eq!((a.failed, a.failures), (Some(LegFailure::FingerprintMismatch), 1));
+}
+
+#[test]
+fn a_pair_whose_nomination_is_never_answered_is_given_up_after_30_s() {
+    let mut pair = pair(DtlsRole::Client, DtlsRole::Server);
+    let mut answers = 0;
+    let (alice, bob) = ((&mut pair.alice, addr(OURS)), (&mut pair.bob, addr(BOB)));
+    let (a, _) = run(pair.start, 31 * SECOND, alice, bob, |_, to_bob, bytes| {
+        let answer = !to_bob && stun::Head::parse(bytes).is_ok_and(|head| head.class == stun::Class::Success);
+        answers += u32::from(answer);
+        !answer || answers == 1
+    });
+    assert!(a.keys.is_some(), "DTLS does not wait for it");
+    assert_eq!((a.failed, a.failures), (Some(LegFailure::IceDisconnected), 1));
+    let End::Ours(alice) = &pair.alice else { unreachable!() };
+    assert_eq!(alice.selected(), None, "consent has expired (RFC 7675 5.1)");
+}

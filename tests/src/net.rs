@@ -16,6 +16,8 @@ pub struct Link {
     pub jitter: Duration,
     /// Lost, of 1,000.
     pub loss_permille: u32,
+    /// With a datagram that is lost, so many more of the same direction go; 0 for losses that come alone.
+    pub burst: u32,
     /// Delivered twice, of 1,000.
     pub repeat_permille: u32,
     /// Held back behind later ones, of 1,000.
@@ -28,6 +30,7 @@ impl Link {
         delay: Duration::from_millis(5),
         jitter: Duration::ZERO,
         loss_permille: 0,
+        burst: 0,
         repeat_permille: 0,
         reorder_permille: 0,
     };
@@ -35,6 +38,11 @@ impl Link {
     /// The same link losing `permille` of 1,000 datagrams.
     pub const fn losing(self, permille: u32) -> Self {
         Self { loss_permille: permille, ..self }
+    }
+
+    /// The same link losing datagrams in bursts of `burst` more, each direction for itself.
+    pub const fn bursty(self, burst: u32) -> Self {
+        Self { burst, ..self }
     }
 
     /// The same link with up to `ms` of jitter.
@@ -75,6 +83,8 @@ pub struct Net {
     links: BTreeMap<IpAddr, Link>,
     flying: BTreeMap<(Instant, u64), Datagram>,
     last_arrival: BTreeMap<(SocketAddr, SocketAddr), Instant>,
+    /// What is left of a burst of losses.
+    bursts: BTreeMap<(SocketAddr, SocketAddr), u32>,
     count: u64,
     rng: ChaCha8Rng,
 }
@@ -86,6 +96,7 @@ impl Net {
             links: BTreeMap::new(),
             flying: BTreeMap::new(),
             last_arrival: BTreeMap::new(),
+            bursts: BTreeMap::new(),
             count: 0,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
@@ -100,7 +111,13 @@ impl Net {
     pub fn send(&mut self, now: Instant, datagram: Datagram) {
         let link = [datagram.to.ip(), datagram.from.ip()].iter().find_map(|ip| self.links.get(ip)).copied();
         let link = link.unwrap_or(Link::CLEAN);
+        let way = (datagram.from, datagram.to);
+        if let Some(left) = self.bursts.get_mut(&way).filter(|left| **left > 0) {
+            *left -= 1;
+            return;
+        }
         if self.happens(link.loss_permille) {
+            self.bursts.insert(way, link.burst);
             return;
         }
         let jitter_ns = link.jitter.as_nanos() as u64;

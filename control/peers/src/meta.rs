@@ -335,6 +335,11 @@ impl Meta {
         }
     }
 
+    /// Leaves so much time between two presses; 100 ms if not told.
+    pub fn set_digit_pause(&mut self, pause: Duration) {
+        self.talker().pause = pause;
+    }
+
     /// True while a key is down or waiting.
     pub fn is_pressing(&self) -> bool {
         match &self.side {

@@ -290,6 +290,11 @@ impl Phone {
         }
     }
 
+    /// Leaves so much time between two presses; 100 ms if not told.
+    pub fn set_digit_pause(&mut self, pause: Duration) {
+        self.session.talker.pause = pause;
+    }
+
     /// True while a key is down or waiting.
     pub fn is_pressing(&self) -> bool {
         self.session.talker.is_pressing()

@@ -92,13 +92,15 @@ pub(crate) struct Talker {
     waiting: VecDeque<(Digit, Duration)>,
     /// No next press before.
     pause_until: Option<Instant>,
+    /// Least time between two presses.
+    pub(crate) pause: Duration,
     spurt_begins: bool,
     outbox: VecDeque<Packet>,
     pub(crate) packets: u32,
     pub(crate) bytes: u32,
 }
 
-/// Between two presses.
+/// Between two presses, as WhatsApp makes it.
 const PAUSE: Duration = Duration::from_millis(100);
 /// RFC 4733 2.5.1.4: the end of an event is said three times.
 const END_COPIES: u32 = 3;
@@ -122,6 +124,7 @@ impl Talker {
             pressing: None,
             waiting: VecDeque::new(),
             pause_until: None,
+            pause: PAUSE,
             spurt_begins: true,
             outbox: VecDeque::new(),
             packets: 0,
@@ -224,7 +227,7 @@ impl Talker {
             if !self.event_frame(&mut press, format, event_pt) {
                 self.pressing = Some(press);
             } else {
-                self.pause_until = Some(due + Duration::from_millis(u64::from(format.ptime_ms)) + PAUSE);
+                self.pause_until = Some(due + Duration::from_millis(u64::from(format.ptime_ms)) + self.pause);
             }
             return;
         }
@@ -248,6 +251,11 @@ impl Talker {
         // libwebrtc compares ticks of two clocks here; elsewhere both sides count 8 kHz.
         let wanted = (press.length.as_millis() as u32) * 8;
         let over = press.frames > 1 && duration >= wanted;
+        let duration = match format.style {
+            EventStyle::LibWebRtc => duration,
+            // The end says what the press really took, between two frames as well.
+            EventStyle::AudioLine | EventStyle::OwnLine => duration.min(wanted.max(1)),
+        };
         let event = TelephoneEvent {
             event: press.digit.event(),
             end: over,

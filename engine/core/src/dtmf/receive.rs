@@ -18,6 +18,10 @@ use super::{DIGIT_MAX, DIGIT_MIN};
 const END_TIMEOUT: Duration = Duration::from_millis(200);
 /// So many audio packets in a row, with no event packet between, mean that the key is up.
 const AUDIO_RUN: u8 = 3;
+/// The end of an event is sent so often (RFC 4733 2.5.1.4).
+const END_PACKETS: u64 = 3;
+/// Updates whose loss is made up for by counting.
+const MISSED_MAX: u64 = 10;
 /// Packets that one can be overtaken by.
 const DISORDER_MAX: u64 = 128;
 /// Ended events whose late packets are still known.
@@ -35,7 +39,8 @@ const AUDIO_TICKS_PER_MS: u64 = 48;
 const FAST_TICKS_PER_MS: u64 = 16;
 /// ...and its growth per packet. Peers send every 20 to 60 ms: at most 480 ticks at 8 kHz, at least 960 at 48 kHz.
 const FAST_TICKS_PER_PACKET: u64 = 700;
-/// Growth per millisecond that no 48 kHz clock makes: proof of the opposite, once it was seen for long enough.
+/// Growth per millisecond that no 48 kHz clock makes: proof of the opposite, once it was seen for long enough. Here too
+/// the growth per packet must agree: to a machine that was held up, everybody looks slow.
 const SLOW_TICKS_PER_MS: u64 = 12;
 const SLOW_PROOF: Duration = Duration::from_millis(100);
 
@@ -74,6 +79,10 @@ struct Pressed {
     /// Longest duration seen in the present segment.
     ticks: u32,
     first: Sight,
+    /// Its newest packet.
+    last: ExtSeq,
+    /// The first audio packet behind that.
+    audio_from: Option<ExtSeq>,
     /// Audio packets that were sent between its packets.
     audio_packets: u64,
     last_at: Instant,
@@ -138,7 +147,7 @@ impl EventReceiver {
                 if is_newest && (1..AUDIO_RUN).contains(&self.audio_run) {
                     self.audio_beside_events = true;
                 }
-                let full_segment = pressed.grow(now, key, packet.duration_ticks.into());
+                let full_segment = pressed.grow(now, seq, key, packet.duration_ticks.into());
                 if let Some(key) = full_segment {
                     self.remember(key);
                 }
@@ -146,7 +155,7 @@ impl EventReceiver {
             // A stray packet of an event that is long over.
             _ if is_stray(seq, self.newest_began) => return Ok(updates),
             _ => {
-                updates.extend(self.release());
+                updates.extend(self.release_unended());
                 self.newest_began = seq;
                 let ticks = packet.duration_ticks.into();
                 self.pressed = Some(Pressed {
@@ -157,6 +166,8 @@ impl EventReceiver {
                     ticks_before: 0,
                     ticks,
                     first: Sight { at: now, seq, ticks },
+                    last: seq,
+                    audio_from: None,
                     audio_packets: 0,
                     last_at: now,
                 });
@@ -181,9 +192,10 @@ impl EventReceiver {
             return updates;
         };
         pressed.audio_packets += 1;
+        pressed.audio_from = Some(pressed.audio_from.map_or(seq, |first| first.min(seq)));
         self.audio_run = self.audio_run.saturating_add(1);
         if self.audio_run >= AUDIO_RUN && !self.audio_beside_events {
-            updates.extend(self.release());
+            updates.extend(self.release_unended());
         }
         updates
     }
@@ -196,7 +208,15 @@ impl EventReceiver {
     /// Releases a key whose end was lost.
     pub fn handle_timeout(&mut self, now: Instant) -> EventUpdates {
         let is_due = self.poll_timeout().is_some_and(|at| at <= now);
-        if is_due { self.release().into_iter().collect() } else { EventUpdates::new() }
+        if is_due { self.release_unended().into_iter().collect() } else { EventUpdates::new() }
+    }
+
+    /// The key is up, though no packet said so.
+    fn release_unended(&mut self) -> Option<EventUpdate> {
+        if let Some(pressed) = self.pressed.as_mut().filter(|_| !self.audio_beside_events) {
+            pressed.ticks = (pressed.ticks + pressed.missed_ticks()).min(SEGMENT_TICKS);
+        }
+        self.release()
     }
 
     fn release(&mut self) -> Option<EventUpdate> {
@@ -235,7 +255,11 @@ impl EventReceiver {
         let growth = u64::from(ticks.saturating_sub(first.ticks));
         if growth >= FAST_TICKS_PER_MS * millis && growth >= FAST_TICKS_PER_PACKET * packets {
             self.counts_audio_ticks = true;
-        } else if elapsed >= SLOW_PROOF && growth > 0 && growth <= SLOW_TICKS_PER_MS * millis {
+        } else if elapsed >= SLOW_PROOF
+            && growth > 0
+            && growth <= SLOW_TICKS_PER_MS * millis
+            && growth < FAST_TICKS_PER_PACKET * packets
+        {
             self.counts_audio_ticks = false;
         }
     }
@@ -252,9 +276,26 @@ impl Pressed {
             && (begins_at(SEGMENT_TICKS) || begins_at(6 * SEGMENT_TICKS))
     }
 
+    /// What the event grew by in the packets lost between its newest and the audio behind it. The first of the ends is as
+    /// long an update as any other.
+    fn missed_ticks(&self) -> u32 {
+        let Some(audio_from) = self.audio_from else { return 0 };
+        let lost = audio_from.0.saturating_sub(self.last.0 + 1);
+        let updates = lost.saturating_sub(END_PACKETS - 1).min(MISSED_MAX) as u32;
+        let packets = self.last.0.saturating_sub(self.first.seq.0) as u32;
+        let step = match packets {
+            0 => self.ticks,
+            _ => self.ticks.saturating_sub(self.first.ticks) / packets,
+        };
+        updates * step
+    }
+
     /// Takes a packet's duration; gives the segment before if the packet begins a new one.
-    fn grow(&mut self, now: Instant, key: Key, ticks: u32) -> Option<Key> {
+    fn grow(&mut self, now: Instant, seq: ExtSeq, key: Key, ticks: u32) -> Option<Key> {
         self.last_at = self.last_at.max(now);
+        if seq > self.last {
+            (self.last, self.audio_from) = (seq, None);
+        }
         if key == self.key {
             self.ticks = self.ticks.max(ticks);
             return None;

@@ -173,12 +173,16 @@ impl Sounding {
     fn packet(&mut self, now: Instant) -> EventPacket {
         let clock = self.clock;
         let first = self.stated_ticks == 0;
-        let elapsed = now.saturating_duration_since(self.since);
-        if self.press.duration.is_none() && elapsed >= LIVE_MAX {
+        if self.press.duration.is_none() && clock.duration(self.stated_ticks) >= LIVE_MAX {
             self.press.duration = Some(LIVE_MAX);
         }
-        // A packet speaks for the interval that it opens.
-        let passed = clock.ticks(elapsed + INTERVAL);
+        let passed = match self.press.duration {
+            // A packet speaks for the interval that it opens.
+            Some(_) => clock.ticks(now.saturating_duration_since(self.since) + INTERVAL),
+            // No more than one interval for each packet, however late they are: if this machine was held up, the key may have
+            // come up long ago, and the packet that says so waits to be read.
+            None => self.stated_ticks + clock.ticks(INTERVAL),
+        };
         let wanted = self.press.duration.map(|duration| clock.ticks(duration));
         // The duration never shrinks: packets that say more are already out.
         let total = passed.min(wanted.unwrap_or(u32::MAX)).max(self.stated_ticks);

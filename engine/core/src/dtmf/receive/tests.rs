@@ -211,6 +211,23 @@ fn a_peer_taken_for_a_fast_one_by_mistake_is_taken_back() {
 }
 
 #[test]
+fn a_machine_that_was_held_up_does_not_make_a_48_khz_peer_look_slow() {
+    // An update of 960 ticks every 20 ms, all but the first read together 500 ms later.
+    let at_ms = |n: u64| if n == 0 { 0 } else { 500 };
+    let packets: Vec<Sent> =
+        (0..7).map(|n| sent(at_ms(n), n, 48_000, '4', n >= 4, 960 * (n.min(4) + 1) as u16)).collect();
+    let (mut receiver, start) = (EventReceiver::default(), start());
+    receiver.counts_audio_ticks = true;
+    let mut log = String::new();
+    for Sent { at_ms, seq, time, end, ticks: duration_ticks, .. } in packets {
+        let payload = TelephoneEvent { event: 4, end, volume: 10, duration_ticks }.write();
+        let updates = receiver.observe(start + ms(at_ms), RATE, ExtSeq(seq), RtpTime(time), &payload).unwrap();
+        write(&mut log, &updates);
+    }
+    assert_eq!(log, "4v10 4=100 ");
+}
+
+#[test]
 fn an_announced_48_khz_clock_is_taken_at_its_word() {
     let packets = [sent(0, 0, 0, '6', false, 960), sent(100, 1, 0, '6', true, 4_800)];
     assert_eq!(run_at(ClockRate::HZ_48000, &packets), "6v10 6=100 ");
@@ -243,6 +260,24 @@ fn audio_again_ends_a_key_whose_end_was_lost() {
     assert_eq!(receiver.audio_resumed(ExtSeq(103)).len(), 1);
     assert!(receiver.audio_resumed(ExtSeq(104)).is_empty(), "once");
     assert!(receiver.observe(now, RATE, ExtSeq(105), RtpTime(0), &payload).unwrap().is_empty(), "late");
+}
+
+#[test]
+fn what_was_lost_with_the_ends_is_counted() {
+    // A key of 140 ms is seven updates, the last of them said three times; audio goes on behind.
+    for arriving in [6, 5, 3, 1] {
+        let (mut receiver, start) = (EventReceiver::default(), start());
+        let mut log = String::new();
+        for n in 0..arriving {
+            let payload = TelephoneEvent { event: 2, end: false, volume: 10, duration_ticks: 160 * (n + 1) }.write();
+            let (now, seq) = (start + ms(20 * u64::from(n)), ExtSeq(70_000 + u64::from(n)));
+            write(&mut log, &receiver.observe(now, RATE, seq, RtpTime(0), &payload).unwrap());
+        }
+        for audio in 0..3 {
+            write(&mut log, &receiver.audio_resumed(ExtSeq(70_009 + audio)));
+        }
+        assert_eq!(log, "2v10 2=140 ", "{arriving} updates arrive");
+    }
 }
 
 #[test]

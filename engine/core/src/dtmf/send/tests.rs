@@ -161,6 +161,19 @@ fn a_late_timer_costs_packets_and_not_truth() {
 }
 
 #[test]
+fn a_machine_that_was_held_up_does_not_lengthen_a_live_digit() {
+    let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
+    sender.start(start, digit('5'), 7);
+    drain(&mut sender, start, start, &mut log);
+    // 400 ms later all that has come meanwhile is read, the end of the key last.
+    drain(&mut sender, start, start + ms(400), &mut log);
+    sender.end(start + ms(400), ms(100));
+    drain(&mut sender, start, start + ms(400), &mut log);
+    run(&mut sender, start, forever(start), &mut log);
+    assert_eq!(log, ["0 M5 160", "400 5 320", "400 5E 800", "420 5E 800", "440 5E 800"]);
+}
+
+#[test]
 fn the_event_clock_is_the_announced_one() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
     sender.set_clock(ClockRate::HZ_48000);

@@ -3,6 +3,7 @@
 
 mod bridge;
 mod control;
+mod digits;
 mod dtmf;
 mod hostile;
 mod latch;

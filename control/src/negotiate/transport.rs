@@ -29,8 +29,8 @@ pub(crate) fn latch(signal: &Signal) -> (LatchPolicy, Option<IpAddr>) {
     let source = if flags.sip_source_address { signal.received_from } else { None };
     let address = flags.media_address.or(source);
     let policy = match (address, flags.endpoint_learning) {
-        _ if flags.asymmetric => LatchPolicy::Exact,
         (_, EndpointLearning::Off) => LatchPolicy::Exact,
+        _ if flags.asymmetric => LatchPolicy::Asymmetric,
         (Some(address), _) => LatchPolicy::Ip(address),
         (None, EndpointLearning::Immediate) => LatchPolicy::Any,
         // The engine's SameIp fixes the port with the first valid packet and drops the rest: what `strict-source` asks for.

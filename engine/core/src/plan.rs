@@ -158,8 +158,11 @@ pub enum LatchPolicy {
     /// The signalled IP address, any port (symmetric NAT, lying ports); the first valid packet fixes the port.
     #[default]
     SameIp,
-    /// The signalled address and port, never anything else (`asymmetric`).
+    /// The signalled address and port, never anything else (`endpoint-learning=off`).
     Exact,
+    /// As `SameIp`, but what we send goes to the signalled address all the same: a peer that receives on one port and sends
+    /// from another (`asymmetric`).
+    Asymmetric,
     /// As `SameIp`, but against this address: where the signalling came from (`SIP-source-address`, `media-address`).
     Ip(IpAddr),
     /// The first packets from anywhere fix the address (`endpoint-learning=immediate`); for peers behind NAT without security.

@@ -25,7 +25,7 @@ fn addresses_are_latched_as_the_flags_say() {
     let plain = Flags::default;
     let table = [
         ("nothing", plain(), LatchPolicy::SameIp, "198.51.100.7:4000"),
-        ("asymmetric", Flags { asymmetric: true, ..plain() }, LatchPolicy::Exact, "198.51.100.7:4000"),
+        ("asymmetric", Flags { asymmetric: true, ..plain() }, LatchPolicy::Asymmetric, "198.51.100.7:4000"),
         ("strict-source", plain(), LatchPolicy::SameIp, "198.51.100.7:4000"),
         (
             "learning off",

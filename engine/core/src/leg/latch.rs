@@ -62,12 +62,17 @@ impl Latch {
 
     /// Where RTP goes.
     pub(crate) fn rtp(&self) -> Option<SocketAddr> {
-        self.learnt_rtp.or(self.signalled_rtp)
+        self.followed(self.learnt_rtp).or(self.signalled_rtp)
     }
 
     /// Where RTCP goes if it has its own port.
     pub(crate) fn rtcp(&self) -> Option<SocketAddr> {
-        self.learnt_rtcp.or(self.signalled_rtcp)
+        self.followed(self.learnt_rtcp).or(self.signalled_rtcp)
+    }
+
+    /// What was learnt from packets, if it says where to send to as well.
+    fn followed(&self, learnt: Option<SocketAddr>) -> Option<SocketAddr> {
+        learnt.filter(|_| self.policy != LatchPolicy::Asymmetric)
     }
 
     /// True once the peer's RTP address was learnt from its packets.
@@ -99,7 +104,9 @@ impl Latch {
         }
         let believed = match self.policy {
             LatchPolicy::Exact => self.signalled(flow) == Some(source),
-            LatchPolicy::SameIp => self.signalled(flow).map(|signalled| signalled.ip()) == Some(source.ip()),
+            LatchPolicy::SameIp | LatchPolicy::Asymmetric => {
+                self.signalled(flow).map(|signalled| signalled.ip()) == Some(source.ip())
+            }
             LatchPolicy::Ip(ip) => ip == source.ip(),
             LatchPolicy::Any => self.prove(now, flow, source, stream),
         };
@@ -219,6 +226,25 @@ mod tests {
         assert!(latch.admit_plain(Instant::now(), Flow::Rtp, phone, stream(2)));
         assert_eq!(latch.rtp(), Some(phone));
         assert!(!latch.admit_plain(Instant::now(), Flow::Rtp, stray, stream(3)));
+    }
+
+    #[test]
+    fn an_asymmetric_peer_is_heard_from_its_other_port_and_sent_to_where_it_listens() {
+        let start = Instant::now();
+        let (listens, speaks) = (addr("192.0.2.1:4000"), addr("192.0.2.1:9999"));
+        let mut plain = latch(LatchPolicy::Asymmetric);
+        assert!(!plain.admit_plain(start, Flow::Rtp, addr("192.0.2.66:4000"), stream(1)), "another host");
+        assert!(plain.admit_plain(start, Flow::Rtp, speaks, stream(1)));
+        assert!(plain.admit_plain(start, Flow::Rtcp, addr("192.0.2.1:10000"), None));
+        assert!(!plain.admit_plain(start, Flow::Rtp, addr("192.0.2.1:5555"), stream(2)), "one source, then no other");
+        let mut secured = latch(LatchPolicy::Asymmetric);
+        assert!(secured.may_authenticate(Flow::Rtp, addr("203.0.113.9:7000")));
+        secured.observe_authenticated(start, Flow::Rtp, addr("203.0.113.9:7000"));
+        secured.observe_authenticated(start, Flow::Rtcp, addr("203.0.113.9:7001"));
+        for latch in [plain, secured] {
+            assert!(latch.is_latched());
+            assert_eq!((latch.rtp(), latch.rtcp()), (Some(listens), Some(addr("192.0.2.1:4001"))));
+        }
     }
 
     #[test]

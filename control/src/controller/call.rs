@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use trestle_core::report::CallReport;
-use trestle_core::{CallId, LegId};
+use trestle_core::{CallId, LegId, LegPorts};
 
 use super::counters::Cause;
 use super::trunk::Tying;
@@ -101,6 +101,8 @@ pub(super) struct Call {
     pub(super) report: Option<Box<CallReport>>,
     /// Which legs' peers have not said that they will not send.
     pub(super) receiving: BTreeMap<LegId, bool>,
+    /// Where legs are bound.
+    pub(super) ports: BTreeMap<LegId, LegPorts>,
     /// Branches that have not been deleted, oldest first.
     pub(super) branches: Vec<String>,
     /// The branch that answered.
@@ -132,6 +134,7 @@ impl Call {
             ended: false,
             report: None,
             receiving: BTreeMap::new(),
+            ports: BTreeMap::new(),
             branches: Vec::new(),
             answered_branch: None,
             work: None,

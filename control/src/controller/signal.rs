@@ -1,9 +1,11 @@
 //! Offers and answers: negotiate, apply, write.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand_chacha::ChaCha12Rng;
 use trestle_core::limits::LEGS_PER_CALL_MAX;
+use trestle_core::plan::Transport;
 use trestle_core::{CallId, Command, CommandError, LegId, Reply as EngineReply};
 
 use super::call::{Apply, Call, Ticket, Work};
@@ -86,6 +88,9 @@ impl Controller {
             Ok(step) => step,
             Err(error) => return self.refuse(ticket, &error),
         };
+        if let Some(said) = self.own_address(id, &step) {
+            return self.refuse(ticket, &NegotiationError::OwnAddress(said));
+        }
         let creates = self.table.get(id).is_some_and(|call| !call.opened);
         // Legs that are no more go after the step is done, so that a refused step changes nothing; but they go first
         // if there is no room for the new ones beside them.
@@ -98,6 +103,17 @@ impl Controller {
         let (is_answer, is_silent) = (kind != Kind::Offer, kind == Kind::SilentAnswer);
         let apply = Apply { ticket, step, is_answer, is_silent, creates, via_branch, load_limit };
         self.engine(id, command, Work::Apply(Box::new(apply)));
+    }
+
+    /// A party that gives our own address as its own: somebody has sent our SDP back instead of its own, and the leg would
+    /// hear nothing but itself. The address of another leg or call is sound; a request may pass through here twice.
+    fn own_address(&self, id: CallId, step: &Step) -> Option<SocketAddr> {
+        let call = self.table.get(id)?;
+        step.legs.iter().find_map(|(leg, plan)| {
+            let local = call.ports.get(leg)?.rtp;
+            let (Transport::Plain(peer) | Transport::Sdes { peer, .. }) = &plan.transport else { return None };
+            peer.rtp.filter(|said| self.environment.is_at(local, *said))
+        })
     }
 
     /// Nobody waits for these.
@@ -132,6 +148,8 @@ impl Controller {
         let Apply { mut ticket, step, is_answer, is_silent, creates, via_branch, .. } = apply;
         call.session = step.session;
         call.receiving.retain(|leg, _| !step.removed.contains(leg));
+        call.ports.retain(|leg, _| !step.removed.contains(leg));
+        call.ports.extend(ports.iter().copied());
         call.receiving.extend(step.legs.iter().map(|(leg, plan)| (*leg, plan.receiving)));
         call.last_signal = now;
         call.opened = true;

@@ -1,6 +1,6 @@
 //! What negotiation must know of the machine it runs on.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use trestle_core::InterfaceId;
 
@@ -106,6 +106,13 @@ impl Environment {
                 Err(format!("no interface \"{name}\" is configured; there is {}", known.join(", ")))
             }
         }
+    }
+
+    /// True if a peer that sends to `peer` sends to what is bound at `local`: by that address, or by the one that peers are told.
+    pub(crate) fn is_at(&self, local: SocketAddr, peer: SocketAddr) -> bool {
+        let addresses = self.interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten();
+        let mut names = addresses.filter(|address| address.local == local.ip()).map(|address| address.advertised);
+        peer.port() == local.port() && (peer.ip() == local.ip() || names.any(|name| name == peer.ip()))
     }
 
     /// What peers are told for this interface and family.

@@ -1,5 +1,7 @@
 //! Why an SDP was not negotiated.
 
+use std::net::SocketAddr;
+
 use crate::sdp::SdpError;
 
 /// A refused offer or answer. The session is as it was before.
@@ -26,6 +28,8 @@ pub enum NegotiationError {
     OutOfPlace(String),
     /// Somebody wants to change what was agreed with WhatsApp, which cannot be changed.
     WhatsappIsFixed(String),
+    /// A party names the very address and port that it is to send to.
+    OwnAddress(SocketAddr),
     /// The call has as many legs as a call may have.
     TooManyLegs,
 }
@@ -36,7 +40,9 @@ impl NegotiationError {
         match self {
             Self::Malformed(_) => "Failed to parse SDP",
             Self::Incomplete(_) => "Incomplete SDP specification",
-            Self::Unbridgeable(_) | Self::Flags(_) | Self::WhatsappIsFixed(_) => "Error rewriting SDP",
+            Self::Unbridgeable(_) | Self::Flags(_) | Self::WhatsappIsFixed(_) | Self::OwnAddress(_) => {
+                "Error rewriting SDP"
+            }
             Self::UnknownTag { .. } | Self::OutOfPlace(_) | Self::TooManyLegs => "Invalid dialogue association",
         }
     }
@@ -51,6 +57,9 @@ impl std::fmt::Display for NegotiationError {
             Self::UnknownTag { tag, known } => {
                 write!(f, "the call has no tag \"{}\"; it has", tag.escape_debug())?;
                 known.iter().try_for_each(|tag| write!(f, " \"{}\"", tag.escape_debug()))
+            }
+            Self::OwnAddress(said) => {
+                write!(f, "{said} is our own port for this party; its own SDP is needed, not the one that it was told")
             }
             Self::TooManyLegs => f.write_str("the call has as many legs as a call may have"),
         }

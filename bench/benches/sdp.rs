@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
-use trestle_control::negotiate::{Environment, Session};
+use trestle_control::negotiate::{Environment, PresencePolicy, Session};
 use trestle_control::ng::{Encoding, bencode, frame};
 use trestle_control::op::{Op, Request, Signal};
 use trestle_control::sdp::Sdp;
@@ -84,6 +84,7 @@ fn negotiate(criterion: &mut Criterion) {
         interfaces: Environment::read_interfaces(&["192.0.2.1"]).expect("an address"),
         fingerprint: [7; 32],
         default_tos: None,
+        presence: PresencePolicy::default(),
     };
     let signal = signal();
     let ports = |leg: LegId| {

@@ -10,7 +10,11 @@ use serde::Deserialize;
 use tracing::level_filters::LevelFilter;
 use trestle_io::PortRange;
 
-use crate::negotiate::{Environment, Interface};
+use crate::negotiate::{Environment, Interface, PresencePolicy};
+
+mod events;
+
+pub use events::{Secret, Webhook};
 
 /// The options of `trestle serve`, as written on the command line or in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Deserialize)]
@@ -76,6 +80,42 @@ pub struct Settings {
     #[arg(long, value_name = "IP:PORT")]
     pub dtmf_log_dest: Option<String>,
 
+    /// How the gate towards WhatsApp stands if a message does not say: `open` or `shut` [default: open].
+    /// With `shut`, WhatsApp gets nothing until the verb `gate` opens it.
+    #[arg(long, value_name = "open|shut")]
+    pub gate: Option<String>,
+
+    /// How long a gate may stay shut once offer and answer are done [default: 60].
+    #[arg(long, value_name = "SECONDS")]
+    pub gate_timeout: Option<u32>,
+
+    /// How a gate stands that nobody has opened in time [default: shut].
+    #[arg(long, value_name = "open|shut")]
+    pub gate_on_timeout: Option<String>,
+
+    /// How much audio is kept for WhatsApp before it can be sent, at most 10000; 0 keeps none [default: 3000].
+    #[arg(long, value_name = "MS")]
+    pub pre_roll: Option<u32>,
+
+    /// What WhatsApp gets when there is nothing to pass on: `comfort-noise`, `silence`, `hold-tone`
+    /// or `none` [default: comfort-noise].
+    #[arg(long, value_name = "WHAT")]
+    pub filler: Option<String>,
+
+    /// Where every event is written, one JSON line each, to whoever connects (TCP) [default: nowhere].
+    /// There is no password, and digits are among them.
+    #[arg(long, value_name = "[IP:]PORT")]
+    #[serde(deserialize_with = "number_or_text")]
+    pub listen_events: Option<String>,
+
+    /// Where every event is posted [default: nowhere].
+    #[arg(long, value_name = "URL")]
+    pub event_webhook: Option<String>,
+
+    /// What the posts are signed with (HMAC-SHA-256). Better in the file: other users of this machine see flags.
+    #[arg(long, value_name = "SECRET")]
+    pub event_webhook_secret: Option<Secret>,
+
     /// Media threads [default: one per processor].
     #[arg(long, value_name = "N")]
     pub num_threads: Option<usize>,
@@ -124,6 +164,12 @@ pub struct Config {
     pub log_level: LevelFilter,
     /// Where digits are reported.
     pub dtmf_log_dest: Option<SocketAddr>,
+    /// What holds for WhatsApp parties if a message does not say.
+    pub presence: PresencePolicy,
+    /// Where events are written to whoever connects.
+    pub listen_events: Option<SocketAddr>,
+    /// Where events are posted.
+    pub event_webhook: Option<Webhook>,
     /// Media threads.
     pub num_threads: usize,
     /// Calls at which an offer for a new one is refused.
@@ -203,6 +249,14 @@ impl Settings {
             tos: self.tos.or(below.tos),
             log_level: self.log_level.or(below.log_level),
             dtmf_log_dest: self.dtmf_log_dest.or(below.dtmf_log_dest),
+            gate: self.gate.or(below.gate),
+            gate_timeout: self.gate_timeout.or(below.gate_timeout),
+            gate_on_timeout: self.gate_on_timeout.or(below.gate_on_timeout),
+            pre_roll: self.pre_roll.or(below.pre_roll),
+            filler: self.filler.or(below.filler),
+            listen_events: self.listen_events.or(below.listen_events),
+            event_webhook: self.event_webhook.or(below.event_webhook),
+            event_webhook_secret: self.event_webhook_secret.or(below.event_webhook_secret),
             num_threads: self.num_threads.or(below.num_threads),
             max_sessions: self.max_sessions.or(below.max_sessions),
         }
@@ -241,6 +295,9 @@ impl Config {
             tos: settings.tos,
             log_level: log_level(settings.log_level.as_deref().unwrap_or("info"))?,
             dtmf_log_dest: settings.dtmf_log_dest.as_deref().map(dtmf_log_dest).transpose()?,
+            presence: events::presence(&settings)?,
+            listen_events: settings.listen_events.as_deref().map(|text| listen("listen-events", text)).transpose()?,
+            event_webhook: events::webhook(&settings)?,
             num_threads,
             max_sessions: settings.max_sessions,
         })

@@ -9,6 +9,7 @@
 pub mod ask;
 pub mod config;
 pub mod controller;
+pub mod events;
 pub mod http;
 pub mod metrics;
 pub mod negotiate;

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::{Value, json};
 use trestle_control::controller::{self, Controller, ControllerConfig};
-use trestle_control::negotiate::{Address, Environment, Interface};
+use trestle_control::negotiate::{Address, Environment, Interface, PresencePolicy};
 use trestle_core::report::Totals;
 use trestle_core::{
     Command, DtlsIdentity, Epoch, Event, EventKind, InterfaceId, Output, PortPair, Reply, RequestId, Shard,
@@ -65,6 +65,8 @@ pub struct World {
     pub events: Vec<(Duration, Event)>,
     /// Digits of the JSON feed.
     pub feed: Vec<Value>,
+    /// Events for applications.
+    pub published: Vec<Value>,
     /// Every SDP that Trestle has written in answer to [`World::ng`].
     pub written: Vec<String>,
     /// The last SDP that [`World::ng`] has shown Trestle, by call-id and the tag of who says it.
@@ -92,6 +94,7 @@ impl World {
             interfaces: vec![Interface { name: None, v4: address(TRESTLE_V4), v6: address(TRESTLE_V6) }],
             fingerprint: identity.fingerprint(),
             default_tos: None,
+            presence: PresencePolicy::default(),
         };
         let config = ControllerConfig {
             shards: 1,
@@ -101,6 +104,7 @@ impl World {
             offer_timeout: Duration::from_secs(180),
             delete_delay: Duration::from_secs(30),
             dtmf_log_dest: Some("192.0.2.251:9000".parse().expect("an address")),
+            publish_events: true,
         };
         let shard = Shard::new(ShardConfig {
             seed: [seed as u8; 32],
@@ -128,6 +132,7 @@ impl World {
             wire: None,
             events: Vec::new(),
             feed: Vec::new(),
+            published: Vec::new(),
             written: Vec::new(),
             said: BTreeMap::new(),
         };
@@ -367,6 +372,9 @@ impl World {
                     }
                     controller::Output::DigitFeed { bytes, .. } => {
                         self.feed.push(serde_json::from_slice(&bytes).expect("JSON"));
+                    }
+                    controller::Output::Publish(event) => {
+                        self.published.push(serde_json::from_str(&event).expect("JSON"));
                     }
                     controller::Output::Timeout(_) => break,
                 }

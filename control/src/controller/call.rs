@@ -8,6 +8,8 @@ use trestle_core::report::CallReport;
 use trestle_core::{CallId, LegId, LegPorts};
 
 use super::counters::Cause;
+use super::gate::Moving;
+use super::risks::Watch;
 use super::trunk::Tying;
 use crate::negotiate::{Party, Session, Step};
 use crate::ng::{Cookie, Encoding};
@@ -51,6 +53,8 @@ pub(super) enum Work {
     Tie(Box<Tying>),
     /// The other call of that.
     Tied,
+    /// The gates.
+    Gate(Box<Moving>),
     /// Our own look at whether media still flows.
     Check,
     /// The end.
@@ -116,6 +120,10 @@ pub(super) struct Call {
     pub(super) cuts: Vec<LegId>,
     /// To be ended as soon as `work` is done.
     pub(super) end: Option<Cause>,
+    /// Until when a shut gate may stay so.
+    pub(super) gate_due: Option<Instant>,
+    /// Which legs' peers are heard.
+    pub(super) watch: Watch,
     /// When the table wakes us for this call. Kept by the table.
     pub(super) due: Option<Instant>,
 }
@@ -142,6 +150,8 @@ impl Call {
             queue: VecDeque::new(),
             cuts: Vec::new(),
             end: None,
+            gate_due: None,
+            watch: Watch::new(),
             due: None,
         }
     }

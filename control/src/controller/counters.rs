@@ -79,6 +79,8 @@ pub struct Counters {
     pub refused: u64,
     /// Digits reported.
     pub digits: u64,
+    /// Events for applications, by name, whether or not anybody listened.
+    pub events: Tally<&'static str>,
     /// Legs whose transport was lost.
     pub legs_failed: u64,
 }

@@ -109,6 +109,7 @@ impl Controller {
         }
         call.report = report;
         self.cut_trunks(id);
+        self.tell_end(now, id, cause);
         self.table.mark_ended(id);
         self.table.wake(id, Some(now + keep));
     }
@@ -138,6 +139,7 @@ impl Controller {
             Some(Work::Apply(apply)) => Some(apply.ticket),
             Some(Work::Query { ticket } | Work::Media { ticket, .. }) => Some(ticket),
             Some(Work::Delete(delete)) => delete.ticket,
+            Some(Work::Gate(moving)) => moving.ticket,
             Some(Work::Check | Work::Tied) | None => None,
         };
         if let Some(ticket) = ticket {

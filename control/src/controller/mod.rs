@@ -16,18 +16,23 @@ mod call;
 mod counters;
 mod ending;
 mod feed;
+mod gate;
 mod media;
 mod report;
+mod risks;
 mod signal;
 mod statistics;
+mod subscribers;
 mod table;
+mod telling;
 mod trunk;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trestle_core::{CallId, Command, CommandError, Epoch, Event, EventKind, Reply as EngineReply, RequestId};
@@ -41,6 +46,7 @@ use crate::op::{Op, OpError, Query, Request};
 use call::{Ticket, Work};
 pub use counters::{Cause, Counters};
 use statistics::Collection;
+use subscribers::Subscribers;
 use table::Table;
 
 /// What the operator says about calls.
@@ -60,7 +66,12 @@ pub struct ControllerConfig {
     pub delete_delay: Duration,
     /// Where each digit is reported.
     pub dtmf_log_dest: Option<SocketAddr>,
+    /// Somebody reads what [`Output::Publish`] says.
+    pub publish_events: bool,
 }
+
+/// The listener of requests that came over a stream: only their answers go back there.
+pub const NOT_A_SOCKET: usize = usize::MAX;
 
 /// What the controller wants done.
 #[derive(Debug)]
@@ -90,6 +101,8 @@ pub enum Output {
         /// The whole datagram.
         bytes: Vec<u8>,
     },
+    /// Give one event's JSON, a line without its end, to whoever listens.
+    Publish(Arc<str>),
     /// Nothing more to do until this instant, or until something arrives.
     Timeout(Option<Instant>),
 }
@@ -108,6 +121,10 @@ pub struct Controller {
     /// `statistics` requests that wait for shards.
     collections: Vec<Collection>,
     next_request: u64,
+    /// When shut gates have been so for too long.
+    gates_due: BTreeSet<(Instant, CallId)>,
+    subscribers: Subscribers,
+    last_event: u64,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -127,6 +144,10 @@ impl Controller {
             in_engine: BTreeMap::new(),
             collections: Vec::new(),
             next_request: 0,
+            gates_due: BTreeSet::new(),
+            subscribers: Subscribers::default(),
+            // Numbers go on rising after a restart, unless there were more than a million events a second.
+            last_event: u64::try_from(epoch.unix.as_micros()).unwrap_or_default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -215,6 +236,8 @@ impl Controller {
             Op::PlayDigit(play) => self.play_digit(ticket, &play),
             Op::Block(block) => self.block(ticket, &block),
             Op::Connect(connect) => self.connect(ticket, &connect),
+            Op::Gate(gate) => self.gate(now, ticket, &gate),
+            Op::Subscribe(subscribe) => self.subscribe(now, ticket, subscribe),
         }
     }
 
@@ -230,6 +253,7 @@ impl Controller {
             Work::Query { ticket } => self.queried(call_id, ticket, result),
             Work::Media { ticket, session } => self.media_done(call_id, ticket, session, result),
             Work::Tie(tying) => self.tied(now, *tying, result),
+            Work::Gate(moving) => self.gates_moved(now, call_id, *moving, result),
             // Nothing of its own is in the engine.
             Work::Tied => {}
             Work::Check => self.checked(now, call_id, result),
@@ -252,6 +276,7 @@ impl Controller {
                 self.answer(ticket, Reply::error("Load limit exceeded"));
             }
             Work::Tie(tying) => self.untie(now, *tying, Reply::error("Load limit exceeded")),
+            Work::Gate(moving) => self.gates_refused(now, call_id, *moving),
             Work::Tied => {}
             Work::Check => self.check_later(now, call_id, Duration::from_secs(1)),
             Work::Delete(delete) => self.delete_refused(now, call_id, delete),
@@ -284,6 +309,7 @@ impl Controller {
 
     /// Something happened in the engine.
     pub fn handle_event(&mut self, now: Instant, event: Event) {
+        self.tell_event(now, &event);
         let Some(call) = self.table.get(event.call) else { return };
         match event.kind {
             // It was told by the call that the digit came from.
@@ -319,6 +345,7 @@ impl Controller {
     /// The instant of the last [`Output::Timeout`] has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.replay.expire(now);
+        self.time_out_gates(now);
         while let Some(call_id) = self.table.next_due(now) {
             self.due(now, call_id);
         }
@@ -331,7 +358,11 @@ impl Controller {
 
     /// When [`Controller::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        trestle_core::time::soonest(self.table.poll_timeout(), self.replay.poll_timeout())
+        let gates = self.gates_due.first().map(|(at, _)| *at);
+        trestle_core::time::soonest(
+            gates,
+            trestle_core::time::soonest(self.table.poll_timeout(), self.replay.poll_timeout()),
+        )
     }
 
     /// Gives a command for a call to its shard. The call must not be busy.

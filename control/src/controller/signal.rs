@@ -10,6 +10,7 @@ use trestle_core::{CallId, Command, CommandError, LegId, Reply as EngineReply};
 
 use super::call::{Apply, Call, Ticket, Work};
 use super::{Controller, EngineResult, Output, UNKNOWN_CALL};
+use crate::events::Kind as Told;
 use crate::negotiate::{Environment, NegotiationError, Session, Step};
 use crate::ng::{Dict, Reply};
 use crate::op::Signal;
@@ -146,8 +147,8 @@ impl Controller {
         };
         let Some(call) = self.table.get_mut(id) else { return };
         let Apply { mut ticket, step, is_answer, is_silent, creates, via_branch, .. } = apply;
-        call.session = step.session;
         call.receiving.retain(|leg, _| !step.removed.contains(leg));
+        call.watch.retain(|leg, _| !step.removed.contains(leg));
         call.ports.retain(|leg, _| !step.removed.contains(leg));
         call.ports.extend(ports.iter().copied());
         call.receiving.extend(step.legs.iter().map(|(leg, plan)| (*leg, plan.receiving)));
@@ -168,6 +169,13 @@ impl Controller {
             self.table.wake(id, Some(now + self.config.timeout));
         } else if !answered {
             self.table.wake(id, Some(now + self.config.offer_timeout));
+        }
+        self.keep(now, id, step.session, false);
+        if creates {
+            self.tell(now, id, None, Told::Opened);
+        }
+        if first_answer {
+            self.tell(now, id, None, Told::Answered);
         }
         self.remove_legs(id, &step.removed);
         ticket.warnings.extend(step.warnings);

@@ -15,12 +15,13 @@ use trestle_wire::Ssrc;
 use trestle_wire::telephone_event::Digit;
 
 use super::*;
-use crate::negotiate::{Address, Interface};
+use crate::negotiate::{Address, Interface, PresencePolicy};
 use crate::ng::bencode;
 
 mod ending;
 mod exchange;
 mod flags;
+mod gate;
 mod hostile;
 mod media;
 mod trunk;
@@ -37,6 +38,8 @@ struct World {
     /// Replies since last asked.
     replies: Vec<(SocketAddr, Vec<u8>)>,
     digits: Vec<Vec<u8>>,
+    /// Events for applications.
+    published: Vec<serde_json::Value>,
     next_cookie: u32,
 }
 
@@ -156,17 +159,19 @@ impl World {
             offer_timeout: Duration::from_secs(180),
             delete_delay: Duration::from_secs(30),
             dtmf_log_dest: Some(SocketAddr::from(([127, 0, 0, 1], 9_999))),
+            publish_events: true,
         };
         change(&mut config);
         let local = IpAddr::from([127, 0, 0, 1]);
         let address = Address { local, advertised: local };
         let names = [None, Some("priv".to_owned()), Some("pub".to_owned())];
         let interfaces = names.map(|name| Interface { name, v4: Some(address), v6: None }).to_vec();
-        let environment = Environment { interfaces, fingerprint: [7; 32], default_tos: None };
+        let environment =
+            Environment { interfaces, fingerprint: [7; 32], default_tos: None, presence: PresencePolicy::default() };
         let epoch = Epoch { instant: now, unix: Duration::from_secs(1_795_310_851) };
         let controller = Controller::new(config, environment, epoch, ChaCha12Rng::from_seed([1; 32]));
         let engine = Engine { last_media: Some(Duration::ZERO), ..Engine::default() };
-        Self { now, controller, engine, replies: Vec::new(), digits: Vec::new(), next_cookie: 0 }
+        Self { now, controller, engine, replies: Vec::new(), digits: Vec::new(), published: Vec::new(), next_cookie: 0 }
     }
 
     fn peer() -> SocketAddr {
@@ -221,6 +226,7 @@ impl World {
             match self.controller.poll_output() {
                 Output::Transmit { peer, bytes, .. } => self.replies.push((peer, bytes)),
                 Output::DigitFeed { bytes, .. } => self.digits.push(bytes),
+                Output::Publish(event) => self.published.push(serde_json::from_str(&event).expect("JSON")),
                 Output::Engine { id, .. } if self.engine.full => {
                     self.controller.handle_refused(self.now, id);
                 }

@@ -41,6 +41,8 @@ impl Exchange<'_> {
             // Offered to as a browser, answers as Meta: from now on Meta's rules.
             party.profile = ProfileName::Whatsapp;
         }
+        self.take_presence(&[offerer, answerer]);
+        let party = &mut self.session.parties[answerer];
         if !party.is_fixed() {
             transport::take_answer(party, &remote)?;
         }

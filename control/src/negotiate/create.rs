@@ -40,6 +40,7 @@ impl Exchange<'_> {
             party.tags.insert(0, self.signal.from_tag.clone());
         }
         self.take_flags(index);
+        self.take_presence(&[index]);
         // In our own name.
         let party = &self.session.parties[index];
         let address = self.environment.advertised(party.interface, party.ipv6).unwrap_or(Ipv4Addr::LOCALHOST.into());
@@ -73,6 +74,8 @@ impl Exchange<'_> {
         if profile::of_sender(&remote) == ProfileName::Whatsapp {
             party.profile = ProfileName::Whatsapp;
         }
+        self.take_presence(&[index]);
+        let party = &mut self.session.parties[index];
         if !party.is_fixed() {
             transport::take_answer(party, &remote)?;
         }

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use trestle_core::InterfaceId;
 
+use super::PresencePolicy;
+
 /// The machine, as far as it shows in an SDP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
@@ -13,6 +15,8 @@ pub struct Environment {
     pub fingerprint: [u8; 32],
     /// DSCP byte of outgoing packets if the message names none.
     pub default_tos: Option<u8>,
+    /// What holds for WhatsApp parties if the message does not say.
+    pub presence: PresencePolicy,
 }
 
 /// A logical interface: one name, an address per family.

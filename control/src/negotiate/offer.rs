@@ -30,6 +30,7 @@ impl Exchange<'_> {
         let sender = self.offering_party(&remote)?;
         self.take_offer(sender, remote)?;
         let receiver = self.offered_party(sender)?;
+        self.take_presence(&[sender, receiver]);
         self.pair(sender, receiver, false);
         self.label_receiver(receiver);
         self.session.parties[receiver].offered_by = Some(self.session.parties[sender].leg);

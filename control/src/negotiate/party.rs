@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use trestle_core::plan::{DtlsRole, LatchPolicy, LegPlan, Presence, ReceiveFormat, SendFormat, Source, Withheld};
+use trestle_core::plan::{DtlsRole, LatchPolicy, LegPlan, ReceiveFormat, SendFormat, Source, Withheld};
 use trestle_core::{InterfaceId, LegId};
 use trestle_srtp::Profile as Suite;
 use trestle_wire::{ClockRate, Pt};
 
 use super::description::Description;
+use super::gate::Gateway;
 use super::remote::{Remote, Security};
 use super::secrets::Secrets;
 use super::standing::Blocked;
@@ -69,6 +70,8 @@ pub struct Party {
     pub(crate) hears: Source,
     /// What of its media the others do not get.
     pub(crate) blocked: Blocked,
+    /// When it gets media; WhatsApp only.
+    pub(crate) gateway: Option<Gateway>,
     pub(crate) tos: Option<u8>,
     /// It stands for a party of another call.
     pub(crate) trunk: Option<Trunk>,
@@ -115,6 +118,7 @@ impl Party {
             receive_events: Vec::new(),
             hears: Source::Nothing,
             blocked: Blocked::default(),
+            gateway: None,
             tos: None,
             trunk: None,
         }
@@ -199,7 +203,7 @@ impl Party {
             receive_events: self.receive_events.clone(),
             hears: self.hears,
             withheld: Withheld::default(),
-            presence: Presence::default(),
+            presence: self.gateway.as_ref().map(Gateway::presence).unwrap_or_default(),
             sending: self.remote.as_ref().is_none_or(Remote::listens),
             receiving: self.remote.as_ref().is_none_or(Remote::speaks),
             tos: self.tos,

@@ -53,6 +53,15 @@ pub enum StandingError {
     /// Nobody hears the party, or nobody who does takes telephone-events.
     #[error("There is no sink media capable of DTMF playback")]
     NoSink,
+    /// Nobody in the call has a gate.
+    #[error("No gate in this call: neither party is WhatsApp")]
+    NoGate,
+    /// The named party has none.
+    #[error("No gate: that party is not WhatsApp")]
+    NotGated,
+    /// It was closed before.
+    #[error("Gate is closed: nothing will leave on this call any more; use another call-id for another call")]
+    GateClosed,
     /// Both tags are names of one party.
     #[error("from-tag and to-tag name the same party")]
     SameParty,

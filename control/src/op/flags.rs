@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::CodecList;
+pub use super::words::presence::PresenceFlags;
 
 /// Everything said in one message, whatever spelling it came in. Defaults are what an untouched
 /// `rtpengine_offer()` means.
@@ -80,6 +81,8 @@ pub struct Flags {
     pub inject_dtmf: bool,
     /// Digits of the sender are not passed on, as after `block DTMF`.
     pub block_dtmf: bool,
+    /// When WhatsApp gets media.
+    pub presence: PresenceFlags,
     /// `drop-traffic`: keep all media of the call from everybody, or let it through again.
     pub drop_traffic: Option<bool>,
     /// Media verbs: the whole call, whoever is named.

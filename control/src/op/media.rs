@@ -7,6 +7,7 @@ use trestle_wire::telephone_event::Digit;
 
 use super::Flags;
 use super::request::{OpError, name};
+use crate::ng::value::normalised;
 use crate::ng::{Dict, Value};
 
 /// How long a played digit sounds if the request does not say; and what it may say.
@@ -82,6 +83,35 @@ pub struct Connect {
     pub from_tag: String,
     /// The other.
     pub to_tag: String,
+}
+
+/// `gate`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoveGate {
+    /// The call.
+    pub call_id: String,
+    /// Whose gate; everybody's who has one, if nobody is named.
+    pub whom: Whom,
+    /// Open it; or else close it for good.
+    pub open: bool,
+    /// Opening, throw away what was kept.
+    pub drop_pre_roll: bool,
+}
+
+pub(super) fn gate(dict: &Dict, flags: &Flags) -> Result<MoveGate, OpError> {
+    let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
+    let word = |key| dict.get(key).map(|value| value.to_text().map(|text| normalised(&text)).unwrap_or_default());
+    let open = match word("op").as_deref() {
+        Some("open") => true,
+        Some("close") => false,
+        _ => return Err(OpError::BadGateOp),
+    };
+    let drop_pre_roll = match word("pre-roll").as_deref() {
+        Some("keep") | None => false,
+        Some("drop") => true,
+        Some(_) => return Err(OpError::BadPreRoll),
+    };
+    Ok(MoveGate { call_id, whom: whom(dict, flags)?, open, drop_pre_roll })
 }
 
 pub(super) fn block(dict: &Dict, flags: &Flags, subject: Subject, on: bool) -> Result<Block, OpError> {

@@ -5,6 +5,7 @@ mod flag_string;
 pub mod flags;
 pub mod media;
 pub mod request;
+mod subscribe;
 mod word_tables;
 pub mod words;
 
@@ -18,8 +19,9 @@ use std::time::Duration;
 
 pub use codec_spec::{CodecList, CodecSpec};
 pub use flags::Flags;
-pub use media::{Block, Connect, PlayDigit, Subject, Whom};
+pub use media::{Block, Connect, MoveGate, PlayDigit, Subject, Whom};
 pub use request::{OpError, Request};
+pub use subscribe::Subscribe;
 #[cfg(test)]
 pub(crate) use word_tables::every_word;
 
@@ -55,6 +57,10 @@ pub enum Op {
     Block(Block),
     /// `connect`
     Connect(Connect),
+    /// `gate`
+    Gate(MoveGate),
+    /// `subscribe events`
+    Subscribe(Subscribe),
     /// `create`; its `sdp` is empty.
     Create(Box<Signal>),
     /// `create answer`
@@ -63,7 +69,7 @@ pub enum Op {
 
 impl Op {
     /// Every operation's name.
-    pub const NAMES: [&str; 17] = [
+    pub const NAMES: [&str; 19] = [
         "ping",
         "offer",
         "answer",
@@ -81,6 +87,8 @@ impl Op {
         "connect",
         "create",
         "create answer",
+        "gate",
+        "subscribe events",
     ];
 
     /// Its name in requests.
@@ -103,6 +111,8 @@ impl Op {
                 (Subject::Audio, false) => "unsilence media",
             },
             Self::Connect(_) => "connect",
+            Self::Gate(_) => "gate",
+            Self::Subscribe(_) => "subscribe events",
             Self::Create(_) => "create",
             Self::CreateAnswer(_) => "create answer",
         }
@@ -119,7 +129,9 @@ impl Op {
             Self::PlayDigit(play) => Some(&play.call_id),
             Self::Block(block) => Some(&block.call_id),
             Self::Connect(connect) => Some(&connect.call_id),
-            Self::Ping | Self::List { .. } | Self::Statistics => None,
+            Self::Gate(gate) => Some(&gate.call_id),
+            // A subscription is not about a call: it waits for none, and none need be there.
+            Self::Ping | Self::List { .. } | Self::Statistics | Self::Subscribe(_) => None,
         }
     }
 

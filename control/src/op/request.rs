@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::media::{self, Subject};
-use super::{Delete, Flags, NAME_BYTES_MAX, Op, Query, SDP_BYTES_MAX, Signal, words};
+use super::{Delete, Flags, NAME_BYTES_MAX, Op, Query, SDP_BYTES_MAX, Signal, subscribe, words};
 use crate::ng::{Dict, Value};
 
 /// Call-ids that `list` returns if not told how many.
@@ -62,6 +62,15 @@ pub enum OpError {
     /// `address` is no IP address.
     #[error("Failed to parse network address")]
     BadAddress,
+    /// `op` of `gate`.
+    #[error("op of gate must be open or close")]
+    BadGateOp,
+    /// `pre-roll` of `gate`.
+    #[error("pre-roll of gate must be keep or drop")]
+    BadPreRoll,
+    /// `expires` of `subscribe events`.
+    #[error("expires must be a number of seconds")]
+    BadExpires,
 }
 
 impl Request {
@@ -106,6 +115,8 @@ impl Request {
             b"unsilence media" => Op::Block(media::block(dict, &flags, Subject::Audio, false)?),
             b"create" => Op::Create(Box::new(signal(dict, flags, Said::Nothing)?)),
             b"create answer" => Op::CreateAnswer(Box::new(signal(dict, flags, Said::Offer)?)),
+            b"gate" => Op::Gate(media::gate(dict, &flags)?),
+            b"subscribe events" => Op::Subscribe(subscribe::subscribe(dict)?),
             b"connect" => Op::Connect(media::connect(dict)?),
             _ => return Err(OpError::UnknownCommand),
         };

@@ -16,6 +16,8 @@ pub(super) const IDENTITY_KEYS: &[&str] = &[
     "duration",
     "volume",
     "address",
+    "op",
+    "expires",
 ];
 
 /// Keys that every proxy sends and nobody misses.
@@ -120,9 +122,14 @@ pub(super) const PREFIXES: &[&str] = &[
     "delete-delay",
     "dtls",
     "endpoint-learning",
+    "filler",
     "from-tags",
+    "gate-on-timeout",
+    "gate-timeout",
+    "gate",
     "ice",
     "osrtp",
+    "pre-roll",
     "profile",
     "replace",
     "rtcp-mux",

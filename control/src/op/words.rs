@@ -1,6 +1,8 @@
 //! Reads flags in each of their three spellings: keys of their own (Kamailio), words in the list `flags` (OpenSIPS),
 //! and one string (`rtpp-flags`). All end in the same two functions, `FlagReader::key` and `FlagReader::word`.
 
+pub mod presence;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -125,6 +127,9 @@ impl FlagReader {
     }
 
     fn other_key(&mut self, key: &str, name: &str, value: &Value) {
+        if self.presence(name, key, value) {
+            return;
+        }
         if word_tables::IDENTITY_KEYS.contains(&name) || word_tables::SILENT_KEYS.contains(&name) {
             return;
         }

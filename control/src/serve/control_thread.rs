@@ -20,7 +20,7 @@ use trestle_io::{FromShard, ShardMessage, Worker, clock, entropy, socket};
 use super::ServeError;
 use crate::ask::Ask;
 use crate::config::Config;
-use crate::controller::{Controller, ControllerConfig, Output};
+use crate::controller::{Controller, ControllerConfig, NOT_A_SOCKET, Output};
 use crate::http::Scrape;
 use crate::metrics::Snapshot;
 use crate::negotiate::Environment;
@@ -38,7 +38,7 @@ const MESSAGE_BATCH: usize = 1_024;
 const REQUEST_BYTES_MAX: usize = 65_535;
 
 /// Number of the listener that stands for HTTP and TCP.
-const ASKED: usize = usize::MAX;
+const ASKED: usize = NOT_A_SOCKET;
 
 /// Requests of our own have this bit in their ids; the controller counts from zero.
 const OWN_REQUESTS: u64 = 1 << 63;
@@ -265,6 +265,7 @@ impl ControlThread {
                         tracing::debug!(%error, %addr, "a digit could not be reported to dtmf-log-dest");
                     }
                 }
+                Output::Publish(_) => {}
                 Output::Timeout(deadline) => {
                     self.deadline = deadline;
                     // Told only now: after a `handle_*` everything must be drained before the next.
@@ -303,7 +304,7 @@ impl ControlThread {
 }
 
 fn controller(config: &Config, epoch: Epoch, fingerprint: [u8; 32], shards: usize) -> io::Result<Controller> {
-    let environment = Environment { interfaces: config.interfaces.clone(), fingerprint, default_tos: config.tos };
+    let environment = Environment { interfaces: config.interfaces.clone(), fingerprint, default_tos: config.tos, presence: config.presence };
     let config = ControllerConfig {
         shards,
         max_sessions: config.max_sessions,
@@ -312,6 +313,7 @@ fn controller(config: &Config, epoch: Epoch, fingerprint: [u8; 32], shards: usiz
         offer_timeout: config.offer_timeout,
         delete_delay: config.delete_delay,
         dtmf_log_dest: config.dtmf_log_dest,
+        publish_events: config.listen_events.is_some() || config.event_webhook.is_some(),
     };
     Ok(Controller::new(config, environment, epoch, ChaCha12Rng::from_seed(entropy::seed()?)))
 }

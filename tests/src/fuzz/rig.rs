@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use trestle_control::controller::{self, Controller, ControllerConfig};
-use trestle_control::negotiate::{Address, Environment, Interface};
+use trestle_control::negotiate::{Address, Environment, Interface, PresencePolicy};
 use trestle_core::report::Totals;
 use trestle_core::{
     Command, CommandError, DtlsIdentity, Epoch, InterfaceId, LegPorts, Output, PortPair, Reply, RequestId, Shard,
@@ -58,6 +58,7 @@ impl Rig {
             interfaces: vec![Interface { name: None, v4, v6 }],
             fingerprint: identity.fingerprint(),
             default_tos: None,
+            presence: PresencePolicy::default(),
         };
         let config = ControllerConfig {
             shards: 1,
@@ -67,6 +68,7 @@ impl Rig {
             offer_timeout: Duration::from_secs(180),
             delete_delay: Duration::from_secs(30),
             dtmf_log_dest: None,
+            publish_events: true,
         };
         let shard = Shard::new(ShardConfig {
             seed: [7; 32],
@@ -183,6 +185,9 @@ impl Rig {
                     controller::Output::Engine { id, command, .. } => {
                         idle = false;
                         self.shard.handle_command(self.now, id, command);
+                    }
+                    controller::Output::Publish(event) => {
+                        assert!(event.starts_with('{') && !event.contains('\n'), "one line: {event}");
                     }
                     controller::Output::DigitFeed { .. } => panic!("a feed that nobody has configured"),
                     controller::Output::Timeout(_) => break,

@@ -3,7 +3,7 @@
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
-use trestle_control::negotiate::{Address, Environment, Interface, Session, Step};
+use trestle_control::negotiate::{Address, Environment, Interface, PresencePolicy, Session, Step};
 use trestle_control::op::{Flags, Signal, words};
 use trestle_control::sdp::limits::SDP_BYTES_MAX;
 use trestle_control::sdp::{MediaDescription, Sdp};
@@ -196,5 +196,10 @@ fn environment() -> Environment {
     let address = |ip: std::net::IpAddr| Some(Address { local: ip, advertised: ip });
     let v4 = address([203, 0, 113, 10].into());
     let v6 = address([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10].into());
-    Environment { interfaces: vec![Interface { name: None, v4, v6 }], fingerprint: [9; 32], default_tos: None }
+    Environment {
+        interfaces: vec![Interface { name: None, v4, v6 }],
+        fingerprint: [9; 32],
+        default_tos: None,
+        presence: PresencePolicy::default(),
+    }
 }

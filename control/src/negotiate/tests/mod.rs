@@ -12,7 +12,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use trestle_core::plan::LegPlan;
 use trestle_core::{LegId, LegPorts};
 
-use super::{Environment, NegotiationError, Session, Step};
+use super::{Environment, NegotiationError, PresencePolicy, Session, Step};
 use crate::op::flags::{DtlsFlag, IceFlag, ProfileName, Protocol};
 use crate::op::{CodecList, Flags, Signal};
 use crate::sdp::tests::meta_sample;
@@ -61,6 +61,7 @@ pub(crate) fn environment() -> Environment {
         interfaces: Environment::read_interfaces(&interfaces).unwrap(),
         fingerprint: std::array::from_fn(|n| n as u8),
         default_tos: None,
+        presence: PresencePolicy::default(),
     }
 }
 

@@ -204,7 +204,8 @@ pub enum Risk {
     NothingReceived,
     /// Media came from the peer and has stopped.
     FellSilent,
-    /// The peer's description is known and no connectivity check has succeeded.
+    /// The peer's description is known and no connectivity check has succeeded. That it has recovered is also told when
+    /// consent was lost ([`LegFailure::IceDisconnected`]) and has come back with an ICE restart.
     IceStuck,
     /// There is a path and the DTLS handshake does not come to an end.
     DtlsStuck,

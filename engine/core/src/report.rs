@@ -123,6 +123,8 @@ pub struct Totals {
     pub transcoded_frames: u64,
     /// Calls ended by a caught panic.
     pub calls_failed: u64,
+    /// Legs on which we sent a ClientHello although the peer was to send one and did not.
+    pub dtls_roles_hedged: u64,
 }
 
 /// A bound pair of sockets that the edge hands to a shard, RTP on the even port and RTCP on the next.

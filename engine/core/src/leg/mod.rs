@@ -7,6 +7,7 @@ mod receive;
 mod reports;
 mod send;
 mod timeline;
+mod watch;
 pub mod webrtc;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use self::path::Path;
 use self::presence::Forwarded;
 use self::reports::RtcpSchedule;
 use self::timeline::Timeline;
+use self::watch::Watch;
 use self::webrtc::{DtlsIdentity, WebRtcOutput};
 use crate::discard::Discards;
 use crate::dtmf::{EventReceiver, EventSender, EventUpdates};
@@ -31,7 +33,7 @@ use crate::report::{Count, LegReport, Preroll, Totals};
 use crate::route::Transcoder;
 use crate::stream::{SsrcGate, StreamRx, StreamTx};
 use crate::time::{Epoch, soonest};
-use crate::{CommandError, Discard, EventKind, LegFailure, LegId, LegPlan, LegPorts, Milestone, PortPair, limits};
+use crate::{CommandError, Discard, EventKind, LegFailure, LegId, LegPlan, LegPorts, Milestone, PortPair, Risk, limits};
 
 /// What a leg needs from its shard to begin.
 pub(crate) struct LegSetup<'a> {
@@ -60,6 +62,7 @@ pub(crate) struct Leg {
     events_out: EventSender,
     rtcp: RtcpSchedule,
     timeline: Timeline,
+    watch: Watch,
     counters: Counters,
     failed: Option<LegFailure>,
 }
@@ -128,6 +131,7 @@ impl Leg {
             events_out: EventSender::default(),
             rtcp: RtcpSchedule::new(now, setup.epoch, setup.rng.next_u64()),
             timeline: Timeline::default(),
+            watch: Watch::default(),
             counters: Counters::default(),
             failed: None,
             plan,
@@ -136,6 +140,7 @@ impl Leg {
         leg.timeline.reach(Milestone::Opened, now);
         leg.note_remote(now);
         leg.mute(now);
+        leg.watch.disturb(now);
         Ok(leg)
     }
 
@@ -154,6 +159,7 @@ impl Leg {
         self.events_out.set_clock(event_clock_of(&self.plan));
         self.note_remote(now);
         self.mute(now);
+        self.watch.disturb(now);
         Ok(())
     }
 
@@ -206,6 +212,7 @@ impl Leg {
             transcoder.handle_timeout(now);
         }
         self.fill_gap(now);
+        self.look_out(now);
         self.rtcp_timeout(now, outbox);
         self.events_in.handle_timeout(now)
     }
@@ -219,7 +226,7 @@ impl Leg {
         let transcoder = self.transcoder.as_ref().and_then(|transcoder| transcoder.poll_timeout());
         [gap, transcoder, self.events_in.poll_timeout(), self.events_out.poll_timeout(), self.rtcp.poll_timeout()]
             .into_iter()
-            .fold(handshake, soonest)
+            .fold(soonest(handshake, self.watch.poll_timeout()), soonest)
     }
 
     /// Sends what is ready. Gives what the controller should know, one thing at a time; call again until `None`.
@@ -230,8 +237,10 @@ impl Leg {
         self.begin_to_speak(now);
         self.send_frames(now, outbox);
         self.send_events(now, outbox);
-        let milestone = self.timeline.poll()?;
-        Some(EventKind::Milestone { leg: self.id, milestone })
+        if let Some(milestone) = self.timeline.poll() {
+            return Some(EventKind::Milestone { leg: self.id, milestone });
+        }
+        self.poll_alarm()
     }
 
     fn drain_handshake(&mut self, now: Instant, outbox: &mut Outbox) -> Option<EventKind> {
@@ -249,8 +258,16 @@ impl Leg {
                         self.timeline.reach(Milestone::FirstCheck, now);
                     }
                 }
-                WebRtcOutput::Milestone(milestone) => self.timeline.reach(milestone, now),
+                WebRtcOutput::Milestone(milestone) => {
+                    self.timeline.reach(milestone, now);
+                    self.watch.disturb(now);
+                    if self.failed.take_if(|failed| *failed == LegFailure::IceDisconnected).is_some() {
+                        return Some(EventKind::Recovered { leg: self.id, risk: Risk::IceStuck });
+                    }
+                }
                 WebRtcOutput::Keys(keys) => {
+                    self.failed = None;
+                    self.watch.disturb(now);
                     srtp.set_send_key(&keys.0);
                     srtp.set_receive_key(&keys.1, 0);
                     self.timeline.reach(Milestone::DtlsConnected, now);
@@ -309,6 +326,7 @@ impl Leg {
         }
         totals.discards.merge(discards);
         totals.digits += digits;
+        totals.dtls_roles_hedged += u64::from(self.path.is_role_hedged());
         totals.concealed_frames += self.concealed_frames();
         totals.transcoded_frames += self.transcoded_frames();
     }

@@ -165,6 +165,11 @@ impl Path {
         }
     }
 
+    /// True once we have sent a ClientHello although the peer was to send one.
+    pub(crate) fn is_role_hedged(&self) -> bool {
+        matches!(self, Self::WebRtc { webrtc, .. } if webrtc.is_role_hedged())
+    }
+
     /// Takes an RTP or RTCP datagram: authenticate, then believe its source. Gives the octets of `datagram` that are the
     /// plain packet.
     pub(crate) fn receive(

@@ -79,6 +79,7 @@ impl Leg {
 
     fn count_media(&mut self, now: Instant, source: SocketAddr, len: usize) {
         self.counters.rtp_in.add(len);
+        self.watch.heard(now);
         self.counters.media_source = Some(source);
         self.timeline.reach(Milestone::FirstMediaIn, now);
     }

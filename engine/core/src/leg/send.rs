@@ -161,6 +161,7 @@ impl Leg {
         });
         if let Some(len) = sent {
             self.counters.rtp_out.add(len);
+            self.watch.said(now);
             self.tx.count(payload.len());
             self.timeline.reach(Milestone::FirstMediaOut, now);
         }

@@ -25,6 +25,11 @@ impl Timeline {
         self.reached.iter().any(|(reached, _)| *reached == milestone)
     }
 
+    /// The latest.
+    pub(crate) fn last(&self) -> Option<Milestone> {
+        self.reached.last().map(|(milestone, _)| *milestone)
+    }
+
     /// The next milestone that has not been told yet.
     pub(crate) fn poll(&mut self) -> Option<Milestone> {
         let (milestone, _) = self.reached.get(self.told)?;

@@ -33,7 +33,9 @@ use crate::report::{Count, LegReport, Preroll, Totals};
 use crate::route::Transcoder;
 use crate::stream::{SsrcGate, StreamRx, StreamTx};
 use crate::time::{Epoch, soonest};
-use crate::{CommandError, Discard, EventKind, LegFailure, LegId, LegPlan, LegPorts, Milestone, PortPair, Risk, limits};
+use crate::{
+    CommandError, Discard, EventKind, LegFailure, LegId, LegPlan, LegPorts, Milestone, PortPair, Risk, limits,
+};
 
 /// What a leg needs from its shard to begin.
 pub(crate) struct LegSetup<'a> {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use trestle_control::config::{Config, ServeArgs};
-use trestle_control::serve::Server;
+use trestle_control::serve::{Server, make_room};
 
 /// Joins WhatsApp calls to SIP: WebRTC or SDES on one side, RTP on the other.
 #[derive(Debug, Parser)]
@@ -42,6 +42,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(config.log_level)
         .init();
+    make_room(&config);
     // Signals are caught before anything is announced, so that whoever waits for the announcement may stop us at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _inside = runtime.enter();

@@ -1,6 +1,7 @@
 //! A running Trestle: the control thread, the media threads and, if wanted, the HTTP thread.
 
 mod control_thread;
+mod files;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::http::HttpServer;
 use crate::negotiate::Interface;
 use crate::tcp::TcpServer;
 use control_thread::ControlThread;
+pub use files::make_room;
 
 /// Messages from shards that may wait for the control thread: a second of milestones at 500 calls a second.
 const FROM_SHARDS_MAX: usize = 8_192;

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod entropy;
+pub mod files;
 pub mod mailbox;
 mod poller;
 pub mod ports;

@@ -1,0 +1,73 @@
+//! Room for open files, made before there are threads.
+
+use std::collections::BTreeSet;
+
+use trestle_io::files::{self, FILES_PER_CALL, FileLimit};
+
+use crate::config::Config;
+
+/// What is open beside media ports: the program, listeners and pollers, connections over TCP and HTTP.
+const OTHER_FILES: u64 = 640;
+
+/// What is worth knowing of the room for open files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Room {
+    /// Files that are open when every port is.
+    wanted: u64,
+    /// Calls of two legs that the ports carry.
+    by_ports: u64,
+    /// The same by the limit of open files.
+    by_files: u64,
+}
+
+impl Room {
+    fn of(config: &Config, limit: u64) -> Self {
+        let interfaces = config.interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten();
+        // Interfaces may share an address, and an address has each port once.
+        let addresses = interfaces.map(|address| address.local).collect::<BTreeSet<_>>().len();
+        let ports = 2 * (config.ports.pairs() * addresses) as u64;
+        let by_files = limit.saturating_sub(OTHER_FILES) / FILES_PER_CALL;
+        Self { wanted: ports + OTHER_FILES, by_ports: ports / FILES_PER_CALL, by_files }
+    }
+}
+
+/// Raises the limit of open files, makes the table of them as long as it may become, and logs how many calls that carries.
+/// To be called while there is one thread.
+pub fn make_room(config: &Config) {
+    let FileLimit { before, now } = files::raise_limit();
+    let Room { wanted, by_ports, by_files } = Room::of(config, now);
+    if by_files < by_ports {
+        tracing::warn!(
+            limit = now,
+            wanted,
+            "the limit of open files is reached at about {by_files} calls, the ports would carry {by_ports}; raise the hard \
+             limit (LimitNOFILE= in a systemd unit, ulimit -Hn)"
+        );
+    } else {
+        tracing::info!(limit = now, before, "open files and ports are enough for about {by_ports} calls");
+    }
+    if let Err(error) = files::grow_table(wanted.min(now)) {
+        tracing::warn!(%error, "cannot make room for open files ahead; media may stumble when more of them are opened");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn a_call_takes_two_pairs_and_four_files() {
+        let room = |interfaces: &[&str], limit| {
+            let interface = interfaces.iter().map(|spec| (*spec).to_owned()).collect();
+            let settings =
+                Settings { interface, port_min: Some(20_000), port_max: Some(20_999), ..Settings::default() };
+            Room::of(&Config::new(settings).unwrap(), limit)
+        };
+        let one = room(&["127.0.0.1"], 1_040);
+        assert_eq!(one, Room { wanted: 1_640, by_ports: 250, by_files: 100 });
+        assert_eq!(room(&["wa/127.0.0.1!192.0.2.1", "sip/127.0.0.1"], 1_040), one, "one address under two names");
+        assert_eq!(room(&["wa/127.0.0.1", "sip/127.0.0.2"], 640), Room { wanted: 2_640, by_ports: 500, by_files: 0 });
+        assert_eq!(room(&["127.0.0.1"], 100).by_files, 0);
+    }
+}

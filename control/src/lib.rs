@@ -11,6 +11,7 @@ pub mod config;
 pub mod controller;
 pub mod events;
 pub mod http;
+pub mod lint;
 pub mod metrics;
 pub mod negotiate;
 pub mod ng;

@@ -2,6 +2,7 @@
 
 mod ctl;
 mod demo;
+mod doctor;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ enum Program {
     Ctl(ctl::CtlArgs),
     /// Makes calls between a fake WhatsApp and a fake phone, and says whether the bridge is good.
     Demo(demo::DemoArgs),
+    /// Says what is wrong with a session description: `trestle sdp lint FILE`.
+    Sdp(doctor::SdpArgs),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         Program::Serve(args) => serve(args).map(|()| ExitCode::SUCCESS),
         Program::Ctl(args) => ctl::run(args),
         Program::Demo(args) => demo::run(&args),
+        Program::Sdp(args) => doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("trestle: {error:#}");

@@ -13,6 +13,7 @@ use trestle_core::plan::LegPlan;
 use trestle_core::{LegId, LegPorts};
 
 use super::{Environment, NegotiationError, PresencePolicy, Session, Step};
+use crate::lint;
 use crate::op::flags::{DtlsFlag, IceFlag, ProfileName, Protocol};
 use crate::op::{CodecList, Flags, Signal};
 use crate::sdp::tests::meta_sample;
@@ -98,7 +99,26 @@ impl Desk {
         let legs: [(LegId, LegPlan); 2] = step.legs.try_into().unwrap();
         let [sender, receiver] = legs;
         self.session = step.session;
+        self.lint(step.description.leg(), &sdp, &step.warnings);
         Told { sdp, sender, receiver, removed: step.removed, warnings: step.warnings }
+    }
+}
+
+impl Desk {
+    /// Whatever a test here makes us say to WhatsApp, the SDP doctor has nothing to say against it.
+    fn lint(&self, leg: LegId, sdp: &str, warnings: &[String]) {
+        let party = self.session.party(leg).unwrap();
+        if party.profile() != ProfileName::Whatsapp {
+            return;
+        }
+        // What we have of a party that we offer to is its answer to an earlier offer.
+        let offer = party.remote().map(|remote| remote.text.as_str()).filter(|_| !sdp.contains("a=setup:actpass"));
+        let context = lint::Context { writer: Some(lint::Writer::Us), role: None, offer };
+        let verdict = lint::lint(sdp, &context);
+        // Tests may be on a private network; that is warned of.
+        let private = warnings.iter().any(|warning| warning.starts_with("WhatsApp cannot reach"));
+        let expected = |finding: &lint::Finding| private && finding.rule == lint::Rule::PublicAddress;
+        assert!(verdict.findings.iter().all(expected), "{}\n{sdp}", verdict.text("to WhatsApp"));
     }
 }
 

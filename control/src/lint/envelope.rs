@@ -1,0 +1,80 @@
+//! The description taken out of what it came in: Graph's web hooks and requests, ng replies, a browser's session
+//! description, a string.
+
+use serde_json::Value;
+
+use super::{Finding, Role, Rule, Writer};
+
+/// A description without its envelope, and what was written on that.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    pub(super) sdp: String,
+    /// What `sdp_type` says.
+    pub(super) role_said: Option<Role>,
+    /// There is a `session` without a readable `sdp_type`.
+    pub(super) role_unsaid: bool,
+    /// What the action or event around it needs it to be.
+    pub(super) role: Option<Role>,
+    pub(super) writer: Option<Writer>,
+}
+
+/// Takes the description out of `text`, which may be one itself.
+pub(super) fn open(text: &str, findings: &mut Vec<Finding>) -> Opened {
+    let trimmed = text.trim_start_matches('\u{feff}').trim();
+    let looks_like_json = trimmed.starts_with(['{', '[', '"']);
+    let parsed: Option<Value> = looks_like_json.then(|| serde_json::from_str(trimmed).ok()).flatten();
+    let mut opened = match &parsed {
+        Some(Value::String(sdp)) => Opened { sdp: sdp.clone(), ..Opened::default() },
+        Some(value) => find(value, findings).unwrap_or_default(),
+        None => Opened { sdp: text.to_owned(), ..Opened::default() },
+    };
+    if opened.sdp.contains("\\n") {
+        findings.push(Finding {
+            rule: Rule::Escaped,
+            line: None,
+            text: String::new(),
+            what: "has \"\\r\\n\" as four characters where lines should end".to_owned(),
+        });
+        opened.sdp = opened.sdp.replace("\\r\\n", "\r\n").replace("\\n", "\r\n");
+    }
+    opened
+}
+
+/// The first object with a description in it, whatever is around it.
+fn find(value: &Value, findings: &mut Vec<Finding>) -> Option<Opened> {
+    match value {
+        Value::Array(items) => items.iter().find_map(|item| find(item, findings)),
+        Value::Object(object) => {
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            if let Some(sdp) = value["session"].get("sdp").and_then(text) {
+                return Some(read(value, &value["session"], sdp));
+            }
+            if let Some(sdp) = value.get("sdp").and_then(text) {
+                return Some(Opened { role_unsaid: false, ..read(value, value, sdp) });
+            }
+            if let Some(sdp) = value["connection"]["webrtc"].get("sdp").and_then(text) {
+                let what = "only `connection.webrtc.sdp` is there".to_owned();
+                findings.push(Finding { rule: Rule::SessionSdp, line: None, text: String::new(), what });
+                return Some(Opened { role_unsaid: false, ..read(value, &value["connection"]["webrtc"], sdp) });
+            }
+            object.values().find_map(|item| find(item, findings))
+        }
+        _ => None,
+    }
+}
+
+fn read(around: &Value, session: &Value, sdp: String) -> Opened {
+    let word = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let said = [word(session, "sdp_type"), word(session, "type")];
+    let role_said = said.iter().find_map(|word| Role::parse(word));
+    let (role, writer) =
+        match (word(around, "action").as_str(), word(around, "event").as_str(), word(around, "direction").as_str()) {
+            ("pre_accept" | "accept", _, _) => (Some(Role::Answer), Some(Writer::Us)),
+            ("connect", _, _) => (Some(Role::Offer), Some(Writer::Us)),
+            (_, "connect", "USER_INITIATED") => (Some(Role::Offer), Some(Writer::Meta)),
+            (_, "connect", "BUSINESS_INITIATED") => (Some(Role::Answer), Some(Writer::Meta)),
+            (_, "connect", _) => (role_said, Some(Writer::Meta)),
+            _ => (role_said, None),
+        };
+    Opened { sdp, role_said, role_unsaid: role_said.is_none(), role, writer }
+}

@@ -142,6 +142,7 @@ impl Meta {
             SetupAnswer::Passive => ("passive", false),
             SetupAnswer::ActpassThenActive => ("actpass", true),
             SetupAnswer::ActpassThenPassive => ("actpass", false),
+            SetupAnswer::ActiveThenPassive => ("active", false),
         };
         self.prepare(now)?;
         self.settle(now, &theirs, (pt, codec), client)?;

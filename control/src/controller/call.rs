@@ -10,6 +10,7 @@ use trestle_core::{CallId, LegId, LegPorts};
 use super::counters::Cause;
 use super::gate::Moving;
 use super::risks::Watch;
+use super::setup::Setup;
 use super::trunk::Tying;
 use crate::negotiate::{Party, Session, Step};
 use crate::ng::{Cookie, Encoding};
@@ -124,6 +125,8 @@ pub(super) struct Call {
     pub(super) gate_due: Option<Instant>,
     /// Which legs' peers are heard.
     pub(super) watch: Watch,
+    /// How far its legs have come.
+    pub(super) setup: Setup,
     /// When the table wakes us for this call. Kept by the table.
     pub(super) due: Option<Instant>,
 }
@@ -152,6 +155,7 @@ impl Call {
             end: None,
             gate_due: None,
             watch: Watch::new(),
+            setup: Setup::default(),
             due: None,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::setup::SetupTimes;
+
 /// Why a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
@@ -83,4 +85,6 @@ pub struct Counters {
     pub events: Tally<&'static str>,
     /// Legs whose transport was lost.
     pub legs_failed: u64,
+    /// How long the stages of legs' set-up took.
+    pub setup: SetupTimes,
 }

@@ -20,6 +20,7 @@ mod gate;
 mod media;
 mod report;
 mod risks;
+mod setup;
 mod signal;
 mod statistics;
 mod subscribers;
@@ -45,6 +46,7 @@ use crate::ng::{Encoding, FrameError, Replay, Reply, Seen, frame};
 use crate::op::{Op, OpError, Query, Request};
 use call::{Ticket, Work};
 pub use counters::{Cause, Counters};
+pub use setup::{BOUNDS_MS, Histogram, SetupTimes, Stage};
 use statistics::Collection;
 use subscribers::Subscribers;
 use table::Table;
@@ -326,6 +328,7 @@ impl Controller {
             EventKind::Milestone { leg, milestone } => {
                 let after = now.saturating_duration_since(call.created);
                 tracing::info!(call_id = ?call.name, leg = leg.0, ?milestone, ?after, "milestone");
+                self.count_setup(now, event.call, leg, milestone);
             }
             // A call that rings or is held on every side has no media by right; our own clock looks after it.
             EventKind::MediaTimeout if call.answered && !call.is_held() => self.end(event.call, Cause::MediaTimeout),

@@ -21,6 +21,8 @@ pub enum SetupAnswer {
     Active,
     /// `passive`: it waits for one.
     Passive,
+    /// `active`, and then it waits for a ClientHello all the same.
+    ActiveThenPassive,
     /// `actpass`, against RFC 5763, and then it sends the ClientHello.
     ActpassThenActive,
     /// `actpass`, against RFC 5763, and then it waits for one.

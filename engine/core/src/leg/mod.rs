@@ -28,7 +28,7 @@ use self::webrtc::{DtlsIdentity, WebRtcOutput};
 use crate::discard::Discards;
 use crate::dtmf::{EventReceiver, EventSender, EventUpdates};
 use crate::output::Outbox;
-use crate::plan::{Codec, Filler, Mute, Source, Transport};
+use crate::plan::{Codec, Filler, Mute, ReceiveFormat, Source, Transport};
 use crate::report::{Count, LegReport, Preroll, Totals};
 use crate::route::Transcoder;
 use crate::stream::{SsrcGate, StreamRx, StreamTx};
@@ -49,6 +49,8 @@ pub(crate) struct LegSetup<'a> {
 pub(crate) struct Leg {
     id: LegId,
     plan: LegPlan,
+    /// What the peer might send before the last change of that.
+    receive_before: Vec<ReceiveFormat>,
     ports: PortPair,
     path: Path,
     gate: SsrcGate,
@@ -136,6 +138,7 @@ impl Leg {
             watch: Watch::default(),
             counters: Counters::default(),
             failed: None,
+            receive_before: Vec::new(),
             plan,
         };
         leg.events_out.set_clock(event_clock_of(&leg.plan));
@@ -154,7 +157,10 @@ impl Leg {
             self.stop_transcoder();
         }
         let LegPlan { interface, ipv6, ssrc, presence, .. } = self.plan;
-        self.plan = LegPlan { interface, ipv6, ssrc, ..plan };
+        let before = std::mem::replace(&mut self.plan, LegPlan { interface, ipv6, ssrc, ..plan });
+        if before.receive != self.plan.receive {
+            self.receive_before = before.receive;
+        }
         self.change_presence(now, presence);
         let (pt, clock) = audio_of(&self.plan);
         self.tx.set_audio(now, pt, clock);

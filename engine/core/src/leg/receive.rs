@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use trestle_wire::demux::Kind;
-use trestle_wire::{ExtSeq, rtp};
+use trestle_wire::{ExtSeq, Pt, rtp};
 
 use super::latch::Flow;
 use super::path::Path;
 use super::{Leg, Media, Received, note_digit};
 use crate::dtmf::{EventUpdate, EventUpdates};
+use crate::plan::Codec;
 use crate::stream::{Admit, StreamRx};
 use crate::{Discard, EventKind, Milestone};
 
@@ -53,8 +54,8 @@ impl Leg {
         if !self.plan.receiving {
             return Err(Discard::NotReceiving);
         }
-        let codec = self.plan.receive.iter().find(|format| format.pt == header.pt).map(|format| format.codec);
         let event_clock = self.plan.receive_events.iter().find(|(pt, _)| *pt == header.pt).map(|(_, clock)| *clock);
+        let codec = self.codec_of(header.pt).filter(|_| event_clock.is_none());
         if codec.is_none() && event_clock.is_none() {
             return Err(Discard::UnknownPt);
         }
@@ -75,6 +76,12 @@ impl Leg {
             self.events_in.observe(now, clock, seq, header.time, &packet[payload]).map_err(|_| Discard::Malformed)?;
         self.count_media(now, source, datagram.len());
         Ok(Received::Event { ssrc: header.ssrc, seq, updates })
+    }
+
+    /// The codec that the peer uses `pt` for. Packets of what was agreed before may still be on their way (RFC 3264 8.3.2).
+    fn codec_of(&self, pt: Pt) -> Option<Codec> {
+        let known = self.plan.receive.iter().chain(&self.receive_before).find(|format| format.pt == pt);
+        known.map(|format| format.codec)
     }
 
     fn count_media(&mut self, now: Instant, source: SocketAddr, len: usize) {

@@ -37,6 +37,8 @@ const FILL_SPACING_MAX_US: i64 = 60_000;
 /// A listener that must never be without a frame gets one this long after the last, unless the path has shown more jitter:
 /// two packet times, so that one that is lost is still waited for.
 const UNBROKEN_US: i64 = 40_000;
+/// A source that has lost a packet is called lossy for so long: only then is a copy worth more than an even stream.
+const LOSSY_FOR_US: i64 = 10_000_000;
 /// A timer that comes late catches up by so little at a time that frames that are here already have their turn first.
 const FILL_SPACING_MIN_US: i64 = 5_000;
 /// Filled for so long, a source is silent: skipping a piece is not heard then.
@@ -65,6 +67,7 @@ pub struct Playout {
     /// Transit that the listener's surplus is measured from.
     anchor_transit_us: i64,
     unbroken: bool,
+    lossy_until_us: i64,
 }
 
 /// The frame with the highest number, from which the next one's media time is told.
@@ -168,6 +171,9 @@ impl Playout {
         }
         self.hold.observe(self.now_us, stamp.media_us);
         if in_order {
+            if arrival.seq.0 > newest.stamp.seq.0 + 1 {
+                self.lossy_until_us = self.now_us + LOSSY_FOR_US;
+            }
             self.newest = Some(Newest { time: arrival.time, stamp, ..newest });
         }
         if stamp.end_us() <= next_us + TOLERANCE_US {
@@ -293,7 +299,9 @@ impl Playout {
         match self.newest {
             // Nobody to wait for.
             None => 0,
-            Some(Newest { stamp: Stamp { codec: Codec::Opus, duration_us, .. }, .. }) => {
+            Some(Newest { stamp: Stamp { codec: Codec::Opus, duration_us, .. }, .. })
+                if !self.unbroken || self.now_us < self.lossy_until_us =>
+            {
                 self.hold.hold_us().max(duration_us + COPY_MARGIN_US).min(HOLD_MAX_US)
             }
             Some(_) => self.hold.hold_us(),

@@ -1,0 +1,236 @@
+//! The gate of a WhatsApp leg: nothing leaves before it opens, nothing that was said meanwhile is lost, and the delay goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde_json::{Value, json};
+use trestle_audio::Tone;
+use trestle_core::{EventKind, Milestone};
+use trestle_peers::{Meta, MetaOptions, Phone, PhoneOptions, Voice, ear};
+use trestle_tests::calls::{self, Call};
+use trestle_tests::{Link, World};
+use trestle_wire::demux::Kind;
+
+/// The first word is a tone that nobody sings later.
+const FIRST_WORD_HZ: f64 = 850.0;
+const FIRST_WORD_MS: usize = 300;
+
+/// A call whose gate is shut; `early` is when the phone begins to talk.
+fn gated(world: &mut World, business: bool, meta: MetaOptions, phone: PhoneOptions) -> Call {
+    let to_phone = json!({
+        "ICE": "remove", "DTLS": "off", "transport-protocol": "RTP/AVP", "rtcp-mux": ["demux"], "gate": "shut",
+    });
+    let secured = if meta.flavour == trestle_peers::Flavour::WebRtc { "UDP/TLS/RTP/SAVPF" } else { "RTP/SAVP" };
+    let to_meta = json!({"profile": "whatsapp", "transport-protocol": secured, "gate": "shut"});
+    let (meta, phone) = (Meta::new(world.now(), meta), Phone::new(world.now(), phone));
+    let (meta, phone) = (world.add_meta(meta), world.add_phone(phone));
+    let call = Call { id: format!("gated-{}", world.elapsed_ms()), meta, phone };
+    let now = world.now();
+    world.meta(meta).ring();
+    if business {
+        let offer = world.phone(phone).offer();
+        let told = calls::offer_sdp(world, &call.id, "phone", &offer, to_meta);
+        let answer = world.meta(meta).answer(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+        let told = calls::answer_sdp(world, &call.id, "phone", "meta", &answer);
+        world.phone(phone).accept(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+    } else {
+        let offer = world.meta(meta).offer(now).expect("Meta's offer");
+        let told = calls::offer_sdp(world, &call.id, "meta", &offer, to_phone);
+        let answer = world.phone(phone).answer(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+        let told = calls::answer_sdp(world, &call.id, "meta", "phone", &answer);
+        world.meta(meta).accept(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+    }
+    call
+}
+
+fn move_gate(world: &mut World, call: &Call, op: &str) -> Value {
+    let reply = world.ng(&json!({"command": "gate", "call-id": call.id, "op": op}));
+    assert_eq!(reply["result"], "ok", "{reply}");
+    let meta = call.meta;
+    if op == "open" {
+        world.meta(meta).accepted();
+    }
+    reply
+}
+
+/// What is told of WhatsApp's leg.
+fn leg(world: &mut World, call: &Call) -> Value {
+    let reply = world.ng(&json!({"command": "query", "call-id": call.id, "flags": ["verbose"]}));
+    reply["tags"]["meta"]["leg"].clone()
+}
+
+/// `word_ms` of tone and `pause_ms` of silence, over and over, behind the first word.
+fn speech(word_ms: usize, pause_ms: usize) -> Voice {
+    let tone = |hz: f64, ms: usize| {
+        let mut pcm = vec![0; ms * 8];
+        Tone::sine(hz, 8_000).fill(&mut pcm, 8_000);
+        pcm
+    };
+    let mut said = tone(FIRST_WORD_HZ, FIRST_WORD_MS);
+    while said.len() < 20_000 * 8 {
+        said.extend(std::iter::repeat_n(0, pause_ms * 8));
+        said.extend(tone(calls::AGENT_HZ, word_ms));
+    }
+    Voice::Clip(Arc::from(said))
+}
+
+/// How much of the first word somebody heard, in 20 ms pieces.
+fn first_word_ms(heard: &[i16], sample_hz: u32) -> usize {
+    let piece = sample_hz as usize / 50;
+    let is_it = |pcm: &&[i16]| {
+        let tone = ear::dominant_tone(pcm, sample_hz).filter(|_| ear::level_dbov(pcm) > -30.0);
+        tone.is_some_and(|tone| (tone.hz - FIRST_WORD_HZ).abs() < 60.0)
+    };
+    heard.chunks_exact(piece).filter(is_it).count() * 20
+}
+
+#[test]
+fn nothing_but_stun_and_dtls_leaves_towards_whatsapp_before_the_gate_opens() {
+    for (business, meta) in
+        [(false, calls::meta()), (true, calls::meta()), (false, calls::meta_sdes()), (true, calls::meta_sdes())]
+    {
+        println!("business-initiated: {business}, {:?}", meta.flavour);
+        let mut world = World::new(901);
+        let whatsapp = meta.locals[0];
+        world.capture();
+        let call = gated(&mut world, business, meta, calls::phone());
+        world.run_for_ms(8_000);
+        let early = |world: &World| {
+            let kinds = world.captured().iter().filter(|(_, datagram)| datagram.to.ip() == whatsapp.ip());
+            kinds.filter(|(_, datagram)| !matches!(Kind::of(&datagram.bytes), Some(Kind::Stun | Kind::Dtls))).count()
+        };
+        assert_eq!(early(&world), 0);
+        assert_eq!(world.meta(call.meta).report().stream.early_packets, 0);
+        move_gate(&mut world, &call, "open");
+        world.run_for_ms(6_000);
+        assert!(early(&world) > 250, "{}", early(&world));
+        world.assert_audio_both_ways(&call);
+    }
+}
+
+#[test]
+fn the_first_packet_leaves_at_the_instant_the_gate_opens() {
+    for talks in [true, false] {
+        let mut world = World::new(902);
+        let call = gated(&mut world, false, calls::meta(), PhoneOptions { silent: !talks, ..calls::phone() });
+        world.run_for_ms(1_500);
+        world.capture();
+        let opened = world.now();
+        move_gate(&mut world, &call, "open");
+        world.run_for_ms(100);
+        let is_rtp = |bytes: &[u8]| Kind::of(bytes) == Some(Kind::Rtp);
+        let to_meta =
+            world.captured().iter().find(|(_, d)| d.to.ip() == calls::meta().locals[0].ip() && is_rtp(&d.bytes));
+        let after = to_meta.expect("a packet").0 - opened;
+        assert!(after < Duration::from_millis(1), "phone talks: {talks}, after {after:?}");
+    }
+}
+
+/// One call in which the phone talks `early_ms` before the gate opens. Gives what WhatsApp's leg has to tell.
+fn early_talker(seed: u64, early_ms: u64, business: bool) -> Value {
+    let mut world = World::new(seed);
+    for ip in ["31.13.65.60", "198.51.100.20"] {
+        world.set_link(ip.parse().unwrap(), Link::CLEAN.delayed(50));
+    }
+    let phone = PhoneOptions { voice: speech(260, 140), ..calls::phone() };
+    let meta = MetaOptions { voice: Voice::Silence, silent: true, ..calls::meta() };
+    let call = gated(&mut world, business, meta, phone);
+    world.run_for_ms(early_ms);
+    move_gate(&mut world, &call, "open");
+    world.run_for_ms(1_000);
+    let heard = world.meta(call.meta).heard().to_vec();
+    let heard_ms = first_word_ms(&heard, 16_000);
+    // Played up to 8 % faster, and blurred at its ends by the codec.
+    assert!(
+        heard_ms + 40 >= FIRST_WORD_MS * 92 / 100,
+        "seed {seed}, {early_ms} ms early: {heard_ms} ms of the first word"
+    );
+    assert_eq!(world.meta(call.meta).report().stream.early_packets, 0, "seed {seed}");
+    leg(&mut world, &call)
+}
+
+/// 1,000 calls, in pieces that run side by side.
+fn no_first_word_is_clipped(seed: u64, calls: u64) {
+    println!("seed {seed}");
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    for n in 0..calls {
+        let early_ms = u64::from(dice.next_u32()) * 3_001 >> 32;
+        let leg = early_talker(seed * 1_000 + n, early_ms, n % 2 == 1);
+        assert_eq!(leg["clipped ms"], 0, "call {n} of seed {seed}, {early_ms} ms early: {leg}");
+    }
+}
+
+#[test]
+fn of_calls_1_to_250_whose_agent_talks_up_to_3_s_early_none_loses_a_word() {
+    no_first_word_is_clipped(91, 250);
+}
+
+#[test]
+fn of_calls_251_to_500_whose_agent_talks_up_to_3_s_early_none_loses_a_word() {
+    no_first_word_is_clipped(92, 250);
+}
+
+#[test]
+fn of_calls_501_to_750_whose_agent_talks_up_to_3_s_early_none_loses_a_word() {
+    no_first_word_is_clipped(93, 250);
+}
+
+#[test]
+fn of_calls_751_to_1000_whose_agent_talks_up_to_3_s_early_none_loses_a_word() {
+    no_first_word_is_clipped(94, 250);
+}
+
+#[test]
+fn a_second_of_backlog_is_caught_up_within_eight_seconds_and_the_call_is_at_its_normal_delay() {
+    let mut world = World::new(903);
+    let phone = PhoneOptions { voice: speech(300, 200), ..calls::phone() };
+    let call = gated(&mut world, false, calls::meta(), phone);
+    world.run_for_ms(1_000);
+    move_gate(&mut world, &call, "open");
+    let caught_up = world.run_until(8_000, |world| {
+        let is_it = |kind: &EventKind| matches!(kind, EventKind::Milestone { milestone: Milestone::CaughtUp, .. });
+        world.events.iter().any(|(_, event)| is_it(&event.kind))
+    });
+    let told = leg(&mut world, &call);
+    assert!(caught_up, "{told}");
+    assert!(told["pre-roll ms"].as_u64() >= Some(700), "{told}");
+    println!("{} ms of pre-roll caught up after {} ms", told["pre-roll ms"], told["caught up ms"]);
+    // From here on each packet leaves as what it is made of arrives.
+    world.capture();
+    world.run_for_ms(3_000);
+    let report = world.meta(call.meta).report().stream;
+    assert_eq!((report.ssrcs.len(), report.lost, report.duplicates), (1, 0, 0), "{report:?}");
+    assert!(report.longest_gap <= Duration::from_millis(40), "{report:?}");
+    assert!(report.max_drift_ms.abs() <= 41.0, "{report:?}");
+}
+
+#[test]
+fn a_gate_that_is_closed_lets_nothing_out_and_keeps_nothing() {
+    let mut world = World::new(904);
+    let call = gated(&mut world, false, calls::meta(), calls::phone());
+    world.run_for_ms(2_000);
+    move_gate(&mut world, &call, "close");
+    let reply = world.ng(&json!({"command": "gate", "call-id": call.id, "op": "open"}));
+    assert_eq!(reply["result"], "error", "{reply}");
+    world.run_for_ms(3_000);
+    assert_eq!(world.meta(call.meta).report().stream.packets, 0);
+    let told = leg(&mut world, &call);
+    assert!(told["clipped ms"].as_u64() > Some(1_500), "{told}");
+}
+
+#[test]
+fn what_waits_can_be_dropped_when_the_gate_opens() {
+    let mut world = World::new(905);
+    let phone = PhoneOptions { voice: speech(260, 140), ..calls::phone() };
+    let call = gated(&mut world, false, calls::meta(), phone);
+    world.run_for_ms(2_000);
+    let reply = world.ng(&json!({"command": "gate", "call-id": call.id, "op": "open", "pre-roll": "drop"}));
+    assert_eq!(reply["result"], "ok", "{reply}");
+    world.meta(call.meta).accepted();
+    world.run_for_ms(2_000);
+    let heard = world.meta(call.meta).heard().to_vec();
+    assert_eq!(first_word_ms(&heard, 16_000), 0);
+    assert!(ear::level_dbov(&heard) > -40.0, "and what comes is heard");
+}

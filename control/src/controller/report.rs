@@ -103,9 +103,15 @@ fn everything(leg: &LegReport) -> Dict {
         .with("jitter us", u64::try_from(leg.jitter.as_micros()).unwrap_or(u64::MAX))
         .with("hold ms", ms(leg.hold))
         .with("concealed frames", leg.concealed_frames)
+        .with("filled frames", leg.filled_frames)
+        .with("pre-roll ms", ms(leg.preroll.kept))
+        .with("clipped ms", ms(leg.preroll.clipped))
         .with("digits in", leg.digits_in.as_str())
         .with("digits out", leg.digits_out.as_str())
         .with("discards", discards);
+    if let Some(caught_up) = leg.preroll.caught_up {
+        dict.push("caught up ms", ms(caught_up));
+    }
     if let Some(round_trip) = leg.round_trip {
         dict.push("round-trip time us", u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX));
     }

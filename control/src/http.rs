@@ -13,14 +13,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::{IncomingStream, Listener};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use trestle_io::mailbox::Sender;
 
 use crate::ask::{Ask, NoAnswer, ask};
+use crate::connections::{Connections, Patience, Patient};
 use crate::metrics::{self, Snapshot};
 use crate::ng::frame::{COOKIE_BYTES_MAX, DATAGRAM_BYTES_MAX};
 use crate::ng::{Encoding, frame};
@@ -28,6 +32,9 @@ use crate::ng::{Encoding, frame};
 /// rtpengine's name for ng in a body; right for both encodings.
 const NG: &str = "application/x-rtpengine-ng";
 const JSON: &str = "application/json";
+
+/// Scrapers keep their connection from one scrape to the next.
+pub const PATIENCE: Patience = Patience { idle: Duration::from_secs(300), message: Duration::from_secs(10) };
 
 /// How long the control thread may take to collect the counters; it needs a millisecond.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(2);
@@ -40,6 +47,8 @@ pub type Scrape = oneshot::Sender<Snapshot>;
 struct Doors {
     scrapes: Sender<Scrape>,
     asks: Sender<Ask>,
+    /// Of all listeners.
+    connections: Vec<Connections>,
     /// Cookies of our own, for requests without one.
     cookies: Arc<AtomicU64>,
 }
@@ -53,23 +62,32 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Binds and starts the thread. Scrapes and ng requests go to the control thread.
+    /// Binds and starts the thread. Scrapes and ng requests go to the control thread. `others` are the connections of
+    /// other listeners, for the metrics.
     ///
     /// # Errors
     /// The address cannot be bound, or the system gives no thread.
-    pub fn start(address: SocketAddr, scrapes: Sender<Scrape>, asks: Sender<Ask>) -> io::Result<Self> {
+    pub fn start(
+        address: SocketAddr,
+        connections: Connections,
+        others: &[Connections],
+        scrapes: Sender<Scrape>,
+        asks: Sender<Ask>,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = runtime.block_on(tokio::net::TcpListener::bind(address))?;
+        let listener = runtime.block_on(TcpListener::bind(address))?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
+        let counted = others.iter().chain([&connections]).cloned().collect();
         let routes = Router::new()
             .route("/ping", get(|| async { "pong" }))
             .route("/metrics", get(scrape))
             .route("/ng", post(ng))
             .route("/ng-plain", post(ng_plain))
             .layer(DefaultBodyLimit::max(COOKIE_BYTES_MAX + 1 + DATAGRAM_BYTES_MAX))
-            .with_state(Doors { scrapes, asks, cookies: Arc::default() })
-            .into_make_service_with_connect_info::<SocketAddr>();
+            .with_state(Doors { scrapes, asks, connections: counted, cookies: Arc::default() })
+            .into_make_service_with_connect_info::<Peer>();
+        let listener = Limited { listener, connections };
         let thread = thread::Builder::new().name("http".to_owned()).spawn(move || {
             runtime.spawn(async move { axum::serve(listener, routes).await });
             // Sent or dropped, both mean the end; the runtime goes with its open connections.
@@ -81,6 +99,41 @@ impl HttpServer {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+}
+
+/// Takes so many connections and no more, and only patient ones.
+struct Limited {
+    listener: TcpListener,
+    connections: Connections,
+}
+
+impl Listener for Limited {
+    type Io = Patient;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Patient, SocketAddr) {
+        loop {
+            // Waits and tries again on errors.
+            let (stream, peer) = Listener::accept(&mut self.listener).await;
+            if let Some(place) = self.connections.place(peer) {
+                return (Patient::new(stream, self.connections.clone(), place), peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// Who has connected.
+#[derive(Debug, Clone, Copy)]
+struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, Limited>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Limited>) -> Self {
+        Self(*stream.remote_addr())
     }
 }
 
@@ -97,7 +150,7 @@ impl Drop for HttpServer {
 
 async fn ng(
     State(doors): State<Doors>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -116,7 +169,7 @@ async fn ng(
 
 async fn ng_plain(
     State(doors): State<Doors>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -156,7 +209,8 @@ async fn scrape(State(doors): State<Doors>) -> Response {
     }
     match tokio::time::timeout(SNAPSHOT_WAIT, snapshot).await {
         Ok(Ok(snapshot)) => {
-            ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&snapshot)).into_response()
+            ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&snapshot, &doors.connections))
+                .into_response()
         }
         Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the control thread did not answer\n").into_response(),
     }

@@ -8,6 +8,7 @@
 
 pub mod ask;
 pub mod config;
+pub mod connections;
 pub mod controller;
 pub mod events;
 pub mod http;

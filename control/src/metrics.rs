@@ -17,6 +17,7 @@
 //! | `trestle_control_requests_total{command}` | counter | ng requests understood, retransmits not among them |
 //! | `trestle_control_errors_total{command}` | counter | error replies; `command="none"`: to what was no request |
 //! | `trestle_control_retransmits_total` | counter | requests that came again and were not done again |
+//! | `trestle_control_connections_closed_total{listener,reason}` | counter | connections closed by us: `refused` there were too many, `late` the peer took too long |
 //! | `trestle_build_info{version}` | info | always 1 |
 //!
 //! `trestle_calls_opened_total` and not `trestle_calls_total`: OpenMetrics takes a counter's family name without `_total`,
@@ -32,6 +33,7 @@ use trestle_core::Discard;
 use trestle_core::report::Totals;
 use trestle_io::IoCounts;
 
+use crate::connections::Connections;
 use crate::controller::Counters;
 
 /// The content type of [`render`]'s text.
@@ -49,7 +51,7 @@ pub struct Snapshot {
 type Labelled<const N: usize> = Family<[(&'static str, &'static str); N], Counter>;
 
 /// The text of one scrape.
-pub fn render(snapshot: &Snapshot) -> String {
+pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     let mut registry = Registry::with_prefix("trestle");
     let totals = |field: fn(&Totals) -> u64| snapshot.shards.iter().map(|(totals, _)| field(totals)).sum::<u64>();
     let io = |field: fn(&IoCounts) -> u64| snapshot.shards.iter().map(|(_, io)| field(io)).sum::<u64>();
@@ -103,6 +105,11 @@ pub fn render(snapshot: &Snapshot) -> String {
     registry.register("control_errors", "Error replies", labelled(refused));
     let retransmits = ConstCounter::new(control.retransmits);
     registry.register("control_retransmits", "Requests that came again", retransmits);
+    let closed = connections.iter().flat_map(|of| {
+        let (listener, closed) = (("listener", of.listener()), of.closed());
+        [([listener, ("reason", "refused")], closed.refused), ([listener, ("reason", "late")], closed.late)]
+    });
+    registry.register("control_connections_closed", "Connections closed by us", labelled(closed));
     registry.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
 
     let mut out = String::new();
@@ -141,7 +148,10 @@ mod tests {
         };
         let io = IoCounts { send_blocked: 5, quarantined: 6, ..IoCounts::default() };
         let control = Counters { retransmits: 9, ..Counters::default() };
-        let text = render(&Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control });
+        let snapshot = Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control };
+        let full = Connections::new("listen-http", 0, crate::http::PATIENCE);
+        assert!(full.place(([192, 0, 2, 1], 4_000).into()).is_none());
+        let text = render(&snapshot, &[full]);
         for line in [
             "trestle_calls 2",
             "trestle_legs 4",
@@ -155,6 +165,7 @@ mod tests {
             "trestle_digits_total 8",
             "trestle_io_errors_total{kind=\"send_blocked\"} 10",
             "trestle_control_retransmits_total 9",
+            "trestle_control_connections_closed_total{listener=\"listen-http\",reason=\"refused\"} 1",
             concat!("trestle_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",
         ] {
@@ -164,7 +175,7 @@ mod tests {
 
     #[test]
     fn no_family_is_named_twice() {
-        let text = render(&Snapshot::default());
+        let text = render(&Snapshot::default(), &[]);
         let mut families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         families.sort_unstable();
         families.iter().zip(&families[1..]).for_each(|(a, b)| assert_ne!(a.split(' ').next(), b.split(' ').next()));

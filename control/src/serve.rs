@@ -15,9 +15,10 @@ use trestle_io::{InterfacePorts, Worker, WorkerConfig, clock, mailbox};
 
 use crate::ask::Ask;
 use crate::config::Config;
-use crate::http::HttpServer;
+use crate::connections::{CONNECTIONS_MAX, Connections};
+use crate::http::{self, HttpServer};
 use crate::negotiate::Interface;
-use crate::tcp::TcpServer;
+use crate::tcp::{self, TcpServer};
 use control_thread::ControlThread;
 pub use files::make_room;
 
@@ -120,11 +121,13 @@ impl Server {
         addresses("listen-ng", &ng);
         addresses("listen-tcp-ng", &config.listen_tcp_ng);
         addresses("listen-http", config.listen_http.as_slice());
-        let tcp = if config.listen_tcp_ng.is_empty() { None } else { Some(listen_tcp(config, &asks_in)?) };
+        let by_tcp = Connections::new("listen-tcp-ng", CONNECTIONS_MAX, tcp::PATIENCE);
+        let by_http = Connections::new("listen-http", CONNECTIONS_MAX, http::PATIENCE);
+        let tcp = if config.listen_tcp_ng.is_empty() { None } else { Some(listen_tcp(config, &by_tcp, &asks_in)?) };
         let http = match config.listen_http {
             Some(address) => {
                 let failed = |source| ServeError::Listen { key: "listen-http", address, source };
-                Some(HttpServer::start(address, scrapes_in, asks_in).map_err(failed)?)
+                Some(HttpServer::start(address, by_http, &[by_tcp], scrapes_in, asks_in).map_err(failed)?)
             }
             None => None,
         };
@@ -177,9 +180,13 @@ impl Drop for Server {
     }
 }
 
-fn listen_tcp(config: &Config, asks: &mailbox::Sender<Ask>) -> Result<TcpServer, ServeError> {
+fn listen_tcp(
+    config: &Config,
+    connections: &Connections,
+    asks: &mailbox::Sender<Ask>,
+) -> Result<TcpServer, ServeError> {
     let failed = |(address, source)| ServeError::Listen { key: "listen-tcp-ng", address, source };
-    TcpServer::start(&config.listen_tcp_ng, asks).map_err(failed)
+    TcpServer::start(&config.listen_tcp_ng, connections, asks).map_err(failed)
 }
 
 fn interface_ports(config: &Config) -> Vec<InterfacePorts> {

@@ -3,18 +3,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
 use trestle_io::mailbox::Sender;
 
 use crate::ask::{Ask, NoAnswer, ask};
+use crate::connections::{Connections, Patience};
 use crate::ng::{Encoding, Framer, Reply, frame};
 
-/// Connections at a time; what comes beyond is closed. A proxy's workers have one each.
-const CONNECTIONS_MAX: usize = 256;
+/// A proxy may have nothing to say all night, and connects again if it is closed; a message of its comes in one piece.
+pub const PATIENCE: Patience = Patience { idle: Duration::from_secs(3_600), message: Duration::from_secs(10) };
 
 /// The running TCP server.
 #[derive(Debug)]
@@ -25,11 +27,15 @@ pub struct TcpServer {
 }
 
 impl TcpServer {
-    /// Binds all of `addresses` and starts the thread. Requests go to `control`.
+    /// Binds all of `addresses` and starts the thread. Requests go to `control`; all addresses share `connections`.
     ///
     /// # Errors
     /// An address cannot be bound (it is named), or the system gives no thread.
-    pub fn start(addresses: &[SocketAddr], control: &Sender<Ask>) -> Result<Self, (SocketAddr, io::Error)> {
+    pub fn start(
+        addresses: &[SocketAddr],
+        connections: &Connections,
+        control: &Sender<Ask>,
+    ) -> Result<Self, (SocketAddr, io::Error)> {
         let any = addresses.first().copied().unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| (any, error))?;
@@ -41,11 +47,10 @@ impl TcpServer {
         let bound =
             listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>().map_err(|error| (any, error))?;
         let (stop, stopped) = oneshot::channel();
-        let control = control.clone();
+        let (connections, control) = (connections.clone(), control.clone());
         let serve = move || {
-            let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
             for listener in listeners {
-                runtime.spawn(accept(listener, control.clone(), Arc::clone(&room)));
+                runtime.spawn(accept(listener, connections.clone(), control.clone()));
             }
             // Sent or dropped, both mean the end; the runtime goes with its open connections.
             let _: Result<(), _> = runtime.block_on(stopped);
@@ -71,17 +76,14 @@ impl Drop for TcpServer {
     }
 }
 
-async fn accept(listener: TcpListener, control: Sender<Ask>, room: Arc<Semaphore>) {
+async fn accept(listener: TcpListener, connections: Connections, control: Sender<Ask>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                    tracing::warn!(%peer, "too many connections to listen-tcp-ng; closed");
-                    continue;
-                };
-                let control = control.clone();
+                let Some(place) = connections.place(peer) else { continue };
+                let (connections, control) = (connections.clone(), control.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = serve(&stream, peer, &control).await {
+                    if let Err(error) = serve(&stream, peer, &connections, &control).await {
                         tracing::debug!(%error, %peer, "an ng connection has ended");
                     }
                     drop(place);
@@ -96,14 +98,27 @@ async fn accept(listener: TcpListener, control: Sender<Ask>, room: Arc<Semaphore
     }
 }
 
-async fn serve(stream: &TcpStream, peer: SocketAddr, control: &Sender<Ask>) -> io::Result<()> {
+async fn serve(
+    stream: &TcpStream,
+    peer: SocketAddr,
+    connections: &Connections,
+    control: &Sender<Ask>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let Patience { idle, message: patience } = connections.patience();
+    let late = |_| connections.late();
+    let write = async |bytes: Vec<u8>| timeout(patience, write(stream, &bytes)).await.map_err(late)?;
     let mut framer = Framer::default();
     let mut buffer = vec![0; 16 * 1024];
+    let mut deadline = Instant::now() + idle;
     loop {
-        let len = read(stream, &mut buffer).await?;
+        let between = framer.is_between();
+        let len = timeout_at(deadline, read(stream, &mut buffer)).await.map_err(late)??;
         if len == 0 {
             return Ok(());
+        }
+        if between {
+            deadline = Instant::now() + patience;
         }
         let mut segment = &buffer[..len];
         loop {
@@ -111,17 +126,21 @@ async fn serve(stream: &TcpStream, peer: SocketAddr, control: &Sender<Ask>) -> i
                 Ok(None) => break,
                 Ok(Some((message, taken))) => {
                     segment = &segment[taken..];
-                    write(stream, &answer(control, peer, message).await).await?;
+                    write(answer(control, peer, message).await).await?;
+                    deadline = Instant::now() + patience;
                 }
                 Err(error) => {
                     // Where the next message begins is anybody's guess.
                     let message = framer.into_rest();
                     if frame::split(&message).is_some() {
-                        write(stream, &answer(control, peer, message).await).await?;
+                        write(answer(control, peer, message).await).await?;
                     }
                     return Err(io::Error::new(io::ErrorKind::InvalidData, error));
                 }
             }
+        }
+        if framer.is_between() {
+            deadline = Instant::now() + idle;
         }
     }
 }

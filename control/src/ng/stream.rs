@@ -74,6 +74,11 @@ impl Framer {
         Ok(None)
     }
 
+    /// True if no message has begun since the last one.
+    pub fn is_between(&self) -> bool {
+        matches!(self.state, State::Between)
+    }
+
     /// What has come of a message that was given up; its cookie is in it, unless the error says otherwise.
     pub fn into_rest(self) -> Vec<u8> {
         self.message

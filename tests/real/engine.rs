@@ -25,6 +25,8 @@ pub(crate) struct Engine {
     encoding: Encoding,
     net: [u8; 3],
     requests: u32,
+    /// What every offer and answer says besides.
+    pub(crate) always: Value,
 }
 
 impl Engine {
@@ -45,7 +47,7 @@ impl Engine {
         let ng = UdpSocket::bind("127.0.0.1:0").unwrap();
         ng.set_read_timeout(Some(IN_VAIN)).unwrap();
         ng.connect(server.ng_addr()).unwrap();
-        Self { server, ng, encoding, net, requests: 0 }
+        Self { server, ng, encoding, net, requests: 0, always: Value::Null }
     }
 
     /// An address for a peer of this call, `n` from 2 on.
@@ -59,7 +61,7 @@ impl Engine {
         if command == "answer" {
             request["to-tag"] = json!("callee");
         }
-        for (key, value) in flags.as_object().into_iter().flatten() {
+        for (key, value) in [&flags, &self.always].into_iter().filter_map(Value::as_object).flatten() {
             request[key] = value.clone();
         }
         let reply = self.request(&request);
@@ -73,7 +75,8 @@ impl Engine {
         self.server.stop();
     }
 
-    fn request(&mut self, request: &Value) -> Value {
+    /// Sends any request; the reply must be good.
+    pub(crate) fn request(&mut self, request: &Value) -> Value {
         self.requests += 1;
         let cookie = format!("c{} ", self.requests);
         let mut datagram = cookie.clone().into_bytes();

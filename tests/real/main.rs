@@ -11,6 +11,7 @@ mod calls;
 mod chromium;
 mod chromium_calls;
 mod engine;
+mod gate_calls;
 mod heard;
 mod line;
 mod meta;

@@ -115,8 +115,11 @@ class Meta:
         )
         return text.replace("\n", "\r\n")
 
+    offered = None
+
     async def offer(self):
-        return {"sdp": self.describe("actpass")}
+        self.offered = self.offered or self.describe("actpass")
+        return {"sdp": self.offered}
 
     async def accept(self, sdp):
         self.understand(sdp, {"setup": "active", "mid": "audio", "group": "BUNDLE audio"})
@@ -205,6 +208,7 @@ class Meta:
             "sdp_faults": self.faults,
             "ice": ice.verdict(),
             "stall_s": self.stall_s,
+            "secured": ice.secured,
             "unauthenticated": ice.secured - self.dtls.authenticated,
             "ssrc_signalled": int(attributes(self.remote, "ssrc")[0].split()[0]) if attributes(self.remote, "ssrc") else None,
             "stream": self.dtls.listener.report(),

@@ -16,6 +16,7 @@ mod kamailio;
 mod message;
 mod pbx;
 mod place;
+mod trial;
 mod wire;
 
 use std::time::Duration;

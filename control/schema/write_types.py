@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the types of both clients from ng.schema.json. `--check` writes nothing and fails if they would change."""
+"""Writes the types of both clients from ng.schema.json and events.schema.json. `--check` writes nothing and fails if they would change."""
 
 import json
 import sys
@@ -8,8 +8,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SCHEMA = json.loads((HERE / "ng.schema.json").read_text())
+SCHEMA["$defs"] |= json.loads((HERE / "events.schema.json").read_text())["$defs"]
 CLIENTS = HERE.parent / "clients"
-SOURCE = "from control/schema/ng.schema.json by control/schema/write_types.py; do not edit"
+SOURCE = "from control/schema/*.json by control/schema/write_types.py; do not edit"
 
 
 def resolve(schema):
@@ -83,7 +84,7 @@ class TypeScript(Language):
 
     def document(self):
         yield f"// Written {SOURCE}.\n"
-        for title in ("word", "protocol"):
+        for title in ("word", "protocol", "event-name"):
             schema = SCHEMA["$defs"][title]
             if "description" in schema:
                 yield f"/** {schema['description']} */"
@@ -122,7 +123,7 @@ class Python(Language):
         yield "from __future__ import annotations\n"
         yield "from collections.abc import Mapping, Sequence"
         yield "from typing import Literal, NotRequired, TypedDict\n"
-        for title in ("word", "protocol"):
+        for title in ("word", "protocol", "event-name"):
             schema = SCHEMA["$defs"][title]
             yield f"{schema['title']} = Literal["
             values = ", ".join(json.dumps(value) for value in schema["enum"])

@@ -17,6 +17,8 @@ pub mod metrics;
 pub mod negotiate;
 pub mod ng;
 pub mod op;
+pub mod publish;
 pub mod sdp;
 pub mod serve;
 pub mod tcp;
+pub mod verdict;

@@ -17,7 +17,7 @@ use trestle_control::serve::{Server, make_room};
 #[command(version)]
 enum Program {
     /// Runs the media server in the foreground until SIGTERM or SIGINT.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Sends a command to a running server.
     Ctl(ctl::CtlArgs),
     /// Makes calls between a fake WhatsApp and a fake phone, and says whether the bridge is good.
@@ -28,7 +28,7 @@ enum Program {
 
 fn main() -> ExitCode {
     let outcome = match Program::parse() {
-        Program::Serve(args) => serve(args).map(|()| ExitCode::SUCCESS),
+        Program::Serve(args) => serve(*args).map(|()| ExitCode::SUCCESS),
         Program::Ctl(args) => ctl::run(args),
         Program::Demo(args) => demo::run(&args),
         Program::Sdp(args) => doctor::run(&args),
@@ -70,12 +70,13 @@ fn announce(server: &Server, config: &Config) -> std::io::Result<()> {
     let ng: Vec<_> = server.ng_addrs().iter().map(ToString::to_string).collect();
     let tcp: String = server.tcp_addrs().iter().map(|address| format!(", tcp-ng {address}")).collect();
     let http = server.http_addr().map_or("off".to_owned(), |address| address.to_string());
+    let events = server.events_addr().map(|address| format!(", events {address}")).unwrap_or_default();
     let media: Vec<_> = config.interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten().collect();
     let media: Vec<_> = media.iter().map(|address| address.local.to_string()).collect();
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "ready: ng {}, http {http}{tcp}, media {} on ports {}, {} threads",
+        "ready: ng {}, http {http}{tcp}{events}, media {} on ports {}, {} threads",
         ng.join(" "),
         media.join(" "),
         config.ports,

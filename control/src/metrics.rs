@@ -16,12 +16,20 @@
 //! | `trestle_calls_ended_total{cause}` | counter | calls that are over, by why |
 //! | `trestle_control_requests_total{command}` | counter | ng requests understood, retransmits not among them |
 //! | `trestle_control_errors_total{command}` | counter | error replies; `command="none"`: to what was no request |
+//! | `trestle_setup_seconds{stage}` | histogram | stages of the set-up of legs of WhatsApp and browsers: `ice`, `dtls`, `gate`, `first_audio` |
+//! | `trestle_dtls_roles_hedged_total` | counter | legs on which we sent a ClientHello although the peer was to send one |
 //! | `trestle_control_retransmits_total` | counter | requests that came again and were not done again |
+//! | `trestle_events_total{event}` | counter | what applications could be told, whether or not anybody listened |
+//! | `trestle_event_webhook_events_total{outcome}` | counter | events that the web hook has taken (`delivered`) or not (`dropped`) |
+//! | `trestle_event_webhook_retries_total` | counter | POSTs that were made again |
+//! | `trestle_event_readers_dropped_total` | counter | connections to `listen-events` closed for being too slow |
 //! | `trestle_control_connections_closed_total{listener,reason}` | counter | connections closed by us: `refused` there were too many, `late` the peer took too long |
 //! | `trestle_build_info{version}` | info | always 1 |
 //!
 //! `trestle_calls_opened_total` and not `trestle_calls_total`: OpenMetrics takes a counter's family name without `_total`,
 //! and `trestle_calls` is the gauge.
+
+mod setup;
 
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -35,6 +43,7 @@ use trestle_io::IoCounts;
 
 use crate::connections::Connections;
 use crate::controller::Counters;
+use crate::publish::PublishCounts;
 
 /// The content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -46,6 +55,8 @@ pub struct Snapshot {
     pub shards: Vec<(Totals, IoCounts)>,
     /// The control thread's.
     pub control: Counters,
+    /// Of events on their way to applications.
+    pub publish: PublishCounts,
 }
 
 type Labelled<const N: usize> = Family<[(&'static str, &'static str); N], Counter>;
@@ -65,6 +76,7 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     let mut counter = |name, help, value: u64| registry.register(name, help, ConstCounter::new(value));
     counter("calls_opened", "Calls there have ever been", totals(|t| t.calls_total));
     counter("calls_failed", "Calls ended by a bug", totals(|t| t.calls_failed));
+    counter("dtls_roles_hedged", "Legs on which the peer's ClientHello did not come", totals(|t| t.dtls_roles_hedged));
     counter("digits", "Digits taken from peers", totals(|t| t.digits));
     counter("concealed_frames", "Frames made up for lost ones", totals(|t| t.concealed_frames));
     counter("transcoded_frames", "Frames decoded and encoded again", totals(|t| t.transcoded_frames));
@@ -103,6 +115,15 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
         ([("command", command)], n)
     });
     registry.register("control_errors", "Error replies", labelled(refused));
+    let events = control.events.iter().map(|(event, n)| ([("event", event)], n));
+    registry.register("events", "What applications could be told", labelled(events));
+    let publish = &snapshot.publish;
+    let hook = [([("outcome", "delivered")], publish.delivered), ([("outcome", "dropped")], publish.dropped)];
+    registry.register("event_webhook_events", "Events for the web hook", labelled(hook));
+    let mut counter = |name, help, value: u64| registry.register(name, help, ConstCounter::new(value));
+    counter("event_webhook_retries", "POSTs to the web hook made again", publish.retries);
+    counter("event_readers_dropped", "Readers of events that were too slow", publish.slow_readers);
+    registry.register_collector(Box::new(setup::SetupSeconds(control.setup)));
     let retransmits = ConstCounter::new(control.retransmits);
     registry.register("control_retransmits", "Requests that came again", retransmits);
     let closed = connections.iter().flat_map(|of| {
@@ -147,8 +168,9 @@ mod tests {
             ..Totals::default()
         };
         let io = IoCounts { send_blocked: 5, quarantined: 6, ..IoCounts::default() };
+        let publish = PublishCounts { slow_readers: 3, ..PublishCounts::default() };
         let control = Counters { retransmits: 9, ..Counters::default() };
-        let snapshot = Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control };
+        let snapshot = Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control, publish };
         let full = Connections::new("listen-http", 0, crate::http::PATIENCE);
         assert!(full.place(([192, 0, 2, 1], 4_000).into()).is_none());
         let text = render(&snapshot, &[full]);
@@ -166,6 +188,9 @@ mod tests {
             "trestle_io_errors_total{kind=\"send_blocked\"} 10",
             "trestle_control_retransmits_total 9",
             "trestle_control_connections_closed_total{listener=\"listen-http\",reason=\"refused\"} 1",
+            "trestle_setup_seconds_bucket{le=\"0.35\",stage=\"dtls\"} 0",
+            "trestle_setup_seconds_count{stage=\"first_audio\"} 0",
+            "trestle_event_readers_dropped_total 3",
             concat!("trestle_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",
         ] {
@@ -179,6 +204,6 @@ mod tests {
         let mut families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         families.sort_unstable();
         families.iter().zip(&families[1..]).for_each(|(a, b)| assert_ne!(a.split(' ').next(), b.split(' ').next()));
-        assert_eq!(families.len(), 14, "{families:#?}");
+        assert_eq!(families.len(), 19, "{families:#?}");
     }
 }

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::connections::{CONNECTIONS_MAX, Connections};
 use crate::http::{self, HttpServer};
 use crate::negotiate::Interface;
+use crate::publish::{PublishServer, Publisher};
 use crate::tcp::{self, TcpServer};
 use control_thread::ControlThread;
 pub use files::make_room;
@@ -61,6 +62,7 @@ pub struct Server {
     ng: Vec<SocketAddr>,
     http: Option<HttpServer>,
     tcp: Option<TcpServer>,
+    events: Option<PublishServer>,
     stop: Arc<AtomicBool>,
     waker: Arc<Waker>,
     control: Option<JoinHandle<()>>,
@@ -94,6 +96,7 @@ impl Server {
 
         let (scrapes_in, scrapes) = mailbox::channel(SCRAPES_MAX, Arc::clone(&waker));
         let (asks_in, asks) = mailbox::channel(ASKS_MAX, Arc::clone(&waker));
+        let (events, publisher) = publish(config)?;
         let stop = Arc::new(AtomicBool::new(false));
         let thread = ControlThread::new(control_thread::Parts {
             config,
@@ -104,6 +107,7 @@ impl Server {
             from_shards,
             scrapes,
             asks,
+            publisher,
             stop: Arc::clone(&stop),
         })?;
         let ng = thread.listening();
@@ -132,7 +136,7 @@ impl Server {
             None => None,
         };
         let control = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { ng, http, tcp, stop, waker, control: Some(control) })
+        Ok(Self { ng, http, tcp, events, stop, waker, control: Some(control) })
     }
 
     /// Where ng commands are taken; the first of the addresses.
@@ -148,6 +152,11 @@ impl Server {
     /// Where ng is taken over TCP.
     pub fn tcp_addrs(&self) -> &[SocketAddr] {
         self.tcp.as_ref().map_or(&[], TcpServer::addresses)
+    }
+
+    /// Where events can be read.
+    pub fn events_addr(&self) -> Option<SocketAddr> {
+        self.events.as_ref().and_then(PublishServer::address)
     }
 
     /// Where HTTP is served.
@@ -171,6 +180,7 @@ impl Server {
         {
             tracing::error!("the control thread had died of a panic");
         }
+        self.events = None;
     }
 }
 
@@ -187,6 +197,25 @@ fn listen_tcp(
 ) -> Result<TcpServer, ServeError> {
     let failed = |(address, source)| ServeError::Listen { key: "listen-tcp-ng", address, source };
     TcpServer::start(&config.listen_tcp_ng, connections, asks).map_err(failed)
+}
+
+fn publish(config: &Config) -> Result<(Option<PublishServer>, Publisher), ServeError> {
+    let (listen, webhook) = (config.listen_events, config.event_webhook.as_ref());
+    if listen.is_none() && webhook.is_none() {
+        return Ok((None, Publisher::default()));
+    }
+    if let Some(address) = listen.filter(|address| !address.ip().is_loopback()) {
+        tracing::warn!(
+            %address,
+            "listen-events is open to other machines and has NO PASSWORD: whoever reaches this port sees every call and \
+             every digit"
+        );
+    }
+    let (server, publisher) = PublishServer::start(listen, webhook).map_err(|source| match listen {
+        Some(address) => ServeError::Listen { key: "listen-events", address, source },
+        None => ServeError::System(source),
+    })?;
+    Ok((Some(server), publisher))
 }
 
 fn interface_ports(config: &Config) -> Vec<InterfacePorts> {

@@ -5,6 +5,7 @@ import { createSocket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 
 import { NoReply, TrestleError, refusal } from "./errors.js";
+import { EXPIRES_S, EventFeed, readEvent } from "./events.js";
 
 function logWarning(request, warning) {
   console.warn(`trestle: ${request.command} ${request["call-id"] ?? ""}: ${warning}`);
@@ -15,6 +16,7 @@ export class Client {
   #prefix = randomBytes(6).toString("hex");
   #requests = 0;
   #pending = new Map();
+  #feeds = new Set();
   #socket;
   #timeoutMs;
   #tries;
@@ -56,6 +58,8 @@ export class Client {
     this.#closed = true;
     this.#socket.close();
     for (const { fail } of this.#pending.values()) fail(new NoReply("the client was closed"));
+    for (const feed of this.#feeds) feed.stop();
+    this.#feeds.clear();
   }
 
   async ping() {
@@ -126,6 +130,20 @@ export class Client {
     await this.request({ command: "connect", "call-id": callId, ...tags });
   }
 
+  gate(callId, op, keys = {}) {
+    return this.request({ command: "gate", "call-id": callId, op, ...keys });
+  }
+
+  async subscribeEvents({ callId } = {}) {
+    const subscribe = (expires) => this.request({ command: "subscribe events", "call-id": callId, expires });
+    const leave = (feed) =>
+      this.#feeds.delete(feed) && [...this.#feeds].every((other) => other.callId !== feed.callId);
+    await subscribe(EXPIRES_S);
+    const feed = new EventFeed(callId, subscribe, leave);
+    this.#feeds.add(feed);
+    return feed;
+  }
+
   async request(request) {
     const reply = await this.#exchange(JSON.stringify(request));
     for (const warning of reply.warnings ?? []) this.#onWarning(request, warning);
@@ -157,6 +175,11 @@ export class Client {
   }
 
   #received(datagram) {
+    if (datagram[0] === 0x7b) {
+      const event = readEvent(datagram);
+      if (event) for (const feed of this.#feeds) feed.take(event);
+      return;
+    }
     const space = datagram.indexOf(0x20);
     // A second reply, to a request that was sent again, has no taker.
     const waiting = this.#pending.get(datagram.subarray(0, space).toString());

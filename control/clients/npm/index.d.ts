@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import type { Answer, Block, CallReply, Connect, Counters, Create, CreateAnswer, Delete, DeleteReply, Offer, PlayDtmf, Query, SdpReply } from "./ng.js";
+import type { Answer, Block, CallEvent, CallReply, Connect, Counters, Create, CreateAnswer, Delete, DeleteReply, Gate, GateReply, Offer, PlayDtmf, Query, SdpReply } from "./ng.js";
 
 export type * from "./ng.js";
 
@@ -80,8 +80,24 @@ export class Client {
   unsilenceMedia(callId: string, whom?: Whom): Promise<void>;
   /** Two parties of a call hear each other, and nobody else; without a new SDP. */
   connect(callId: string, tags: Pick<Connect, "from-tag" | "to-tag" | "to-call-id">): Promise<void>;
+  /** Lets media leave towards WhatsApp (once the call is accepted), or nothing any more (once it is over). */
+  gate(callId: string, op: Gate["op"], keys?: Omit<Gate, "command" | "call-id" | "op">): Promise<GateReply>;
+  /** The events of all calls, or of one, from now on; renewed until the feed is closed. */
+  subscribeEvents(options?: { callId?: string }): Promise<EventFeed>;
   /** Sends any request, and gives the reply if it is `ok` or `pong`. */
   request(request: { command: string; [key: string]: unknown }): Promise<Record<string, unknown>>;
+}
+
+/**
+ * The events of all calls, or of one, as they come: as the event `event`, or by `for await`. Datagrams may get lost;
+ * `event-webhook` is for those who must not miss any.
+ */
+export class EventFeed extends EventEmitter {
+  private constructor();
+  /** Ends the subscription and the iteration. */
+  close(): Promise<void>;
+  on(event: "event", listener: (event: CallEvent) => void): this;
+  [Symbol.asyncIterator](): AsyncIterator<CallEvent>;
 }
 
 /** A key that somebody pressed and released. */

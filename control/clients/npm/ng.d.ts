@@ -1,4 +1,4 @@
-// Written from control/schema/ng.schema.json by control/schema/write_types.py; do not edit.
+// Written from control/schema/*.json by control/schema/write_types.py; do not edit.
 
 /** A member of `flags` that is acted on. Which message it belongs in, and what it does: docs/FLAGS.md. */
 export type Word =
@@ -34,6 +34,24 @@ export type Protocol =
   | "RTP/SAVPF"
   | "UDP/TLS/RTP/SAVP"
   | "UDP/TLS/RTP/SAVPF"
+
+export type EventName =
+  | "call.opened"
+  | "call.answered"
+  | "call.ice.connected"
+  | "call.dtls.connected"
+  | "call.gate.opened"
+  | "call.gate.closed"
+  | "call.gate.timed-out"
+  | "call.media.first-in"
+  | "call.media.first-out"
+  | "call.caught-up"
+  | "call.dtmf"
+  | "call.at-risk"
+  | "call.recovered"
+  | "call.leg.failed"
+  | "call.media.timeout"
+  | "call.ended"
 
 export interface Ping {
   command: "ping";
@@ -94,6 +112,16 @@ export interface Options {
   "to-label"?: string;
   /** DSCP byte of the call; negative: as it is. */
   TOS?: number;
+  /** Whether media may leave towards WhatsApp; shut until the exchange is complete, or not at all. */
+  gate?: "shut" | "open";
+  /** How long the gate may stay shut once the exchange is complete, s. */
+  "gate-timeout"?: number;
+  /** How it stands after that. */
+  "gate-on-timeout"?: "shut" | "open";
+  /** How much audio is kept for WhatsApp before it can be sent, ms. */
+  "pre-roll"?: number;
+  /** What WhatsApp gets when there is nothing to pass on. */
+  filler?: "comfort-noise" | "silence" | "hold-tone" | "none";
   /** Keep all media of the call from everybody, or let it through again. */
   "drop-traffic"?: "start" | "stop";
   /** Tells forks and retries of one request apart. */
@@ -218,6 +246,31 @@ export interface CreateAnswer extends Options {
   "from-tag": string;
   /** A session description (RFC 8866), lines ended by CR LF. */
   sdp: string;
+}
+
+/** Lets media leave towards WhatsApp, or nothing any more. Without a party: every WhatsApp party of the call. */
+export interface Gate {
+  command: "gate";
+  "call-id": string;
+  /** `close` is for ever. */
+  op: "open" | "close";
+  /** With `open`: what becomes of the audio that was kept; `keep` if not said. */
+  "pre-roll"?: "keep" | "drop";
+  "from-tag"?: string;
+  label?: string;
+  /** The media address in the party's SDP. */
+  address?: string;
+  /** Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`. */
+  flags?: (Word | (string & {}))[];
+}
+
+/** Events (events.schema.json) come as datagrams to where this request came from. Again renews. */
+export interface SubscribeEvents {
+  command: "subscribe events";
+  /** Only those of this call. */
+  "call-id"?: string;
+  /** For so many seconds, 300 if not said; 0 ends it. */
+  expires?: number;
 }
 
 /** Ends the call at once. */
@@ -367,6 +420,22 @@ export interface DoneReply {
   result: "ok";
 }
 
+export interface GateReply {
+  /** How it stands. */
+  gate: "open" | "closed";
+  /** What was not understood, or not done. JSON callers only. */
+  warnings?: string[];
+  result: "ok";
+}
+
+export interface SubscribeEventsReply {
+  /** s */
+  expires: number;
+  /** What was not understood, or not done. JSON callers only. */
+  warnings?: string[];
+  result: "ok";
+}
+
 /** The report is missing with the flag `fast`, and where there was no such call. */
 export interface DeleteReply {
   /** There was no such call. */
@@ -408,4 +477,60 @@ export interface DigitLine {
   duration: number;
   /** -dBm0 */
   volume: number;
+}
+
+export interface EndedLeg {
+  tag?: string;
+  label?: string;
+  /** Media taken from the party. */
+  "packets-in": number;
+  /** Media sent to it. */
+  "packets-out": number;
+  /** Of its stream; negative if some came twice. */
+  "packets-lost": number;
+  /** Made up for lost ones on the way to it. */
+  "concealed-frames": number;
+  /** That it got because there was nothing to pass on. */
+  "filled-frames": number;
+  /** Audio kept when the first of it was played. */
+  "pre-roll-ms": number;
+  /** Sound that was lost before it could be sent. */
+  "clipped-ms": number;
+  /** Until the call was at its normal delay. */
+  "caught-up-ms"?: number;
+}
+
+export interface CallEvent {
+  event: EventName;
+  /** Rises with every event of this Trestle, restarts included; the same in every copy. */
+  "event-id": number;
+  /** Unix time. */
+  "time-ms": number;
+  "call-id": string;
+  /** The party, if it is about one that has a name. */
+  tag?: string;
+  /** Its label, if it was given one. */
+  label?: string;
+  /** Since the call was opened. */
+  "after-ms": number;
+  /** `call.gate.timed-out`: how it stands from now on. */
+  gate?: "shut" | "open";
+  /** `call.dtmf`: the key. */
+  digit?: "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "*" | "#" | "A" | "B" | "C" | "D";
+  /** `call.dtmf`: how long it was pressed. */
+  "duration-ms"?: number;
+  /** `call.dtmf`: -dBm0. */
+  volume?: number;
+  /** `call.at-risk`, `call.recovered`: what is, or was, wrong. */
+  risk?: "nothing-sent" | "nothing-received" | "fell-silent" | "ice-stuck" | "dtls-stuck" | "sip-gone" | "one-way";
+  /** `call.at-risk`: the last point that the party's leg has reached. */
+  stage?: "opened" | "remote-known" | "first-check" | "ice-connected" | "dtls-connected" | "latched" | "first-media-in" | "first-media-out" | "gate-opened" | "caught-up";
+  /** `call.at-risk`: for how long. */
+  "lasted-ms"?: number;
+  /** `call.at-risk`, `call.leg.failed`: for people. */
+  reason?: string;
+  /** `call.ended`: what ended it. */
+  cause?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "failed";
+  /** `call.ended`: its parties. */
+  legs?: EndedLeg[];
 }

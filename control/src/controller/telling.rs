@@ -17,11 +17,13 @@ use crate::op::Subscribe;
 impl Controller {
     /// Tells of what has happened to a call, or to the party of one of its legs.
     pub(super) fn tell(&mut self, now: Instant, id: CallId, leg: Option<LegId>, kind: Kind) {
-        let Some(call) = self.table.get(id) else { return };
+        let Some(call) = self.table.get_mut(id) else { return };
         // What a leg into another call goes through is told by that call.
         if leg.is_some_and(|leg| call.session.is_trunk(leg)) {
             return;
         }
+        let after = now.saturating_duration_since(call.created);
+        call.notes.take(after, leg, &kind);
         self.counters.events.add(kind.name());
         self.subscribers.forget(now);
         if !self.config.publish_events && self.subscribers.is_empty() {
@@ -31,7 +33,7 @@ impl Controller {
         let event = CallEvent {
             id: self.last_event,
             unix: self.epoch.unix_at(now),
-            after: now.saturating_duration_since(call.created),
+            after,
             call_id: call.name.clone(),
             party: leg.map(|leg| party_name(call.party(leg))),
             kind,
@@ -51,8 +53,11 @@ impl Controller {
         let id = event.call;
         let told = match event.kind {
             EventKind::Milestone { leg, milestone } => {
+                if let Some(kind) = Kind::of_milestone(milestone) {
+                    self.tell(now, id, Some(leg), kind);
+                }
                 self.watch(now, id, leg, |watch| watch.reached(milestone));
-                Kind::of_milestone(milestone).map(|kind| (leg, kind))
+                None
             }
             EventKind::Digit { leg, digit, duration, volume, .. } => {
                 Some((leg, Kind::Digit { digit, duration, volume }))
@@ -81,7 +86,8 @@ impl Controller {
         }
         self.close_gates(now, id);
         let Some(call) = self.table.get(id).filter(|call| call.opened) else { return };
-        let ended = Ended { cause, legs: ended_legs(call, call.report.as_deref()) };
+        let legs = ended_legs(call, call.report.as_deref());
+        let ended = Ended { cause, legs, verdict: call.verdict.clone() };
         self.tell(now, id, None, Kind::Ended(ended));
     }
 

@@ -24,6 +24,7 @@ mod flags;
 mod gate;
 mod hostile;
 mod media;
+mod telling;
 mod trunk;
 
 const SDP: &str =
@@ -217,8 +218,11 @@ impl World {
     }
 
     fn reply(&mut self) -> Option<String> {
-        assert!(self.replies.len() <= 1, "one request has one reply");
-        self.replies.pop().map(|(_, bytes)| String::from_utf8(bytes).expect("text"))
+        // Events for subscribers begin with a brace, replies with a cookie.
+        let mut replies = self.replies.extract_if(.., |(_, bytes)| bytes.first() != Some(&b'{'));
+        let reply = replies.next().map(|(_, bytes)| String::from_utf8(bytes).expect("text"));
+        assert_eq!(replies.count(), 0, "one request has one reply");
+        reply
     }
 
     fn drain(&mut self) {

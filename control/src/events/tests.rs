@@ -26,7 +26,7 @@ fn every_kind() -> Vec<(Kind, &'static str)> {
         preroll,
     };
     let nobody = EndedLeg { party: PartyName::default(), preroll: Preroll::default(), ..leg.clone() };
-    let ended = Kind::Ended(Ended { cause: Cause::Deleted, legs: vec![leg, nobody] });
+    let ended = Kind::Ended(Ended { cause: Cause::Deleted, legs: vec![leg, nobody], verdict: None });
     vec![
         (Kind::Opened, ""),
         (Kind::Answered, ""),
@@ -79,6 +79,33 @@ fn every_event_is_one_line_that_says_which_call_and_who() {
             )
         );
     }
+}
+
+#[test]
+fn the_schema_knows_every_name() {
+    let schema: serde_json::Value = serde_json::from_str(include_str!("../../schema/events.schema.json")).unwrap();
+    let listed = |schema: &serde_json::Value| -> Vec<String> {
+        let names = schema["enum"].as_array().unwrap().iter();
+        names.map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+    let properties = &schema["$defs"]["event"]["properties"];
+    assert_eq!(listed(&schema["$defs"]["event-name"]), Kind::NAMES);
+    assert_eq!(listed(&properties["risk"]), RiskName::ALL.map(RiskName::name));
+    let stages = [
+        Milestone::Opened,
+        Milestone::RemoteKnown,
+        Milestone::FirstCheck,
+        Milestone::IceConnected,
+        Milestone::DtlsConnected,
+        Milestone::Latched,
+        Milestone::FirstMediaIn,
+        Milestone::FirstMediaOut,
+        Milestone::GateOpened,
+        Milestone::CaughtUp,
+    ];
+    assert_eq!(listed(&properties["stage"]), stages.map(stage));
+    let causes = [Cause::Deleted, Cause::OfferTimeout, Cause::MediaTimeout, Cause::SilentTimeout, Cause::Failed];
+    assert_eq!(listed(&properties["cause"]), causes.map(Cause::name));
 }
 
 #[test]

@@ -25,6 +25,7 @@ use crate::http::Scrape;
 use crate::metrics::Snapshot;
 use crate::negotiate::Environment;
 use crate::ng::frame;
+use crate::publish::Publisher;
 
 pub(super) const WAKER: Token = Token(usize::MAX);
 
@@ -53,6 +54,7 @@ pub(super) struct Parts<'a> {
     pub(super) from_shards: Receiver<FromShard>,
     pub(super) scrapes: Receiver<Scrape>,
     pub(super) asks: Receiver<Ask>,
+    pub(super) publisher: Publisher,
     pub(super) stop: Arc<AtomicBool>,
 }
 
@@ -73,6 +75,7 @@ pub(super) struct ControlThread {
     next_own: u64,
     listeners: Vec<Listener>,
     digit_feed: Option<UdpSocket>,
+    publisher: Publisher,
     stop: Arc<AtomicBool>,
 }
 
@@ -91,7 +94,7 @@ struct Collecting {
 
 impl ControlThread {
     pub(super) fn new(parts: Parts<'_>) -> Result<Self, ServeError> {
-        let Parts { config, epoch, fingerprint, poll, workers, from_shards, scrapes, asks, stop } = parts;
+        let Parts { config, epoch, fingerprint, poll, workers, from_shards, scrapes, asks, publisher, stop } = parts;
         let mut listeners = Vec::with_capacity(config.listen_ng.len());
         for (index, &address) in config.listen_ng.iter().enumerate() {
             let listen = || {
@@ -119,6 +122,7 @@ impl ControlThread {
             next_own: OWN_REQUESTS,
             listeners,
             digit_feed,
+            publisher,
             stop,
         })
     }
@@ -265,7 +269,7 @@ impl ControlThread {
                         tracing::debug!(%error, %addr, "a digit could not be reported to dtmf-log-dest");
                     }
                 }
-                Output::Publish(_) => {}
+                Output::Publish(line) => self.publisher.publish(line),
                 Output::Timeout(deadline) => {
                     self.deadline = deadline;
                     // Told only now: after a `handle_*` everything must be drained before the next.
@@ -297,14 +301,19 @@ impl ControlThread {
         }
         let Some(Collecting { reply, totals }) = self.collecting.remove(&id) else { return };
         let shards = totals.into_iter().flatten().zip(self.workers.iter().map(Worker::counts)).collect();
-        let snapshot = Snapshot { shards, control: self.controller.counters() };
+        let snapshot = Snapshot { shards, control: self.controller.counters(), publish: self.publisher.counts() };
         // A scraper that has left in the meantime misses nothing.
         let _: Result<(), Snapshot> = reply.send(snapshot);
     }
 }
 
 fn controller(config: &Config, epoch: Epoch, fingerprint: [u8; 32], shards: usize) -> io::Result<Controller> {
-    let environment = Environment { interfaces: config.interfaces.clone(), fingerprint, default_tos: config.tos, presence: config.presence };
+    let environment = Environment {
+        interfaces: config.interfaces.clone(),
+        fingerprint,
+        default_tos: config.tos,
+        presence: config.presence,
+    };
     let config = ControllerConfig {
         shards,
         max_sessions: config.max_sessions,

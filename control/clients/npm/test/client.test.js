@@ -102,6 +102,26 @@ test("parties are made one by one and connected", async (t) => {
   await client.connect("c1", { "from-tag": "a", "to-tag": "b" });
 });
 
+test("a gate is opened, and whoever has subscribed hears of it", async (t) => {
+  const client = await connect(t);
+  const events = await client.subscribeEvents({ callId: "c1" });
+  const others = await client.subscribeEvents({ callId: "c2" });
+  await client.offer({ "call-id": "c1", "from-tag": "a", sdp: sdp(4000), profile: "whatsapp", gate: "shut", filler: "silence" });
+  assert.equal((await client.gate("c1", "open", { "pre-roll": "drop" })).gate, "open");
+  assert.equal((await client.gate("c1", "close")).gate, "closed");
+  await assert.rejects(client.gate("c1", "open"), (error) => error instanceof Refused && /^Gate is closed: /.test(error.reason));
+  await client.delete("c1", { flags: ["fast"] });
+  const names = [];
+  for await (const event of events) {
+    names.push(event.event);
+    assert.equal(event["call-id"], "c1");
+    if (event.event === "call.ended") break;
+  }
+  assert.deepEqual(names, ["call.opened", "call.gate.opened", "call.gate.closed", "call.ended"]);
+  await events.close();
+  await others.close();
+});
+
 test("a pressed key comes over the feed", async (t) => {
   const feed = await DigitFeed.listen();
   t.after(() => feed.close());

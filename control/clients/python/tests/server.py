@@ -10,6 +10,7 @@ CONTROL = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(CONTROL / "clients/python/src"))
 
 SCHEMA = CONTROL / "schema/ng.schema.json"
+EVENTS = CONTROL / "schema/events.schema.json"
 
 
 class Server:

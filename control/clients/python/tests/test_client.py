@@ -48,6 +48,25 @@ class Requests(WithServer):
         await asyncio.gather(*(self.make_call(f"c{n}") for n in range(20)))
         self.assertEqual(sorted(await self.client.list(limit=50)), sorted(f"c{n}" for n in range(20)))
 
+    async def test_a_gate_is_opened_and_whoever_has_subscribed_hears_of_it(self):
+        others = await self.client.subscribe_events(call_id="c2")
+        async with await self.client.subscribe_events(call_id="c1") as events:
+            await self.client.offer(sdp(4000), call_id="c1", from_tag="a", profile="whatsapp", gate="shut", pre_roll=1000)
+            self.assertEqual((await self.client.gate("c1", "open", pre_roll="drop"))["gate"], "open")
+            self.assertEqual((await self.client.gate("c1", "close"))["gate"], "closed")
+            with self.assertRaisesRegex(Refused, "Gate is closed: "):
+                await self.client.gate("c1", "open")
+            await self.client.delete("c1", flags=["fast"])
+            names = []
+            async for event in events:
+                names.append(event["event"])
+                self.assertEqual(event["call-id"], "c1")
+                if event["event"] == "call.ended":
+                    break
+        self.assertEqual(names, ["call.opened", "call.gate.opened", "call.gate.closed", "call.ended"])
+        await others.close()
+        self.assertEqual([event async for event in others], [])
+
     async def test_refusals_are_typed_and_carry_the_reason(self):
         with self.assertRaises(UnknownCall) as refused:
             await self.client.query("nobody")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import unittest
 
-from server import CONTROL, SCHEMA, Server, sdp, udp
+from server import CONTROL, EVENTS, SCHEMA, Server, sdp, udp
 
 from trestle_client import Client
 
@@ -86,6 +86,26 @@ class Schema(unittest.TestCase):
                 self.assertEqual(errors(name, example), [], name)
         for verb in VERBS:
             self.assertTrue(DOCUMENT["$defs"][verb].get("examples"), f"{verb} has no example")
+
+    def test_events_are_described_to_the_last_key(self):
+        document = json.loads(EVENTS.read_text())
+        Draft202012Validator.check_schema(document)
+        described = Draft202012Validator(strict(document))
+        for example in document["$defs"]["event"]["examples"]:
+            self.assertEqual([error.message for error in described.iter_errors(example)], [])
+        ng = self.start("--gate=shut")
+        listener = Ng(ng.socket.getpeername())
+        self.addCleanup(listener.socket.close)
+        listener.ask({"command": "subscribe events"})
+        offer = {"command": "offer", "call-id": "c1", "from-tag": "a", "label": "x", "profile": "whatsapp", "sdp": sdp(4000)}
+        for request in (offer, {"command": "gate", "call-id": "c1", "op": "close"}, {"command": "delete", "call-id": "c1"}):
+            self.assertEqual(ng.ask(request)["result"], "ok")
+        events = []
+        while not events or events[-1]["event"] != "call.ended":
+            events.append(json.loads(listener.socket.recv(65_536)))
+            self.assertEqual([error.message for error in described.iter_errors(events[-1])], [], events[-1])
+        self.assertEqual([event["event"] for event in events], ["call.opened", "call.gate.closed", "call.ended"])
+        self.assertEqual(len(events[-1]["legs"]), 2)
 
     def test_a_misspelt_key_is_found(self):
         for misspelt in ("transport-protocoll", "fromtag"):

@@ -73,7 +73,8 @@ fn a_caller_that_says_nothing_of_gates_has_an_open_one() {
 #[test]
 fn a_gate_is_shut_in_either_direction_of_call_by_offer_or_answer() {
     let shut = |dict: Dict| dict.with("gate", "shut");
-    let table: [(fn() -> Dict, fn() -> Dict, LegId); 2] =
+    type Message = fn() -> Dict;
+    let table: [(Message, Message, LegId); 2] =
         [(meta_offer, phone_answer, WHATSAPP_CALLS), (business_offer, meta_answer, BUSINESS_CALLS)];
     for (offer, answer, whatsapp) in table {
         for (offer, answer) in [(shut(offer()), answer()), (offer(), shut(answer())), (shut(offer()), shut(answer()))] {

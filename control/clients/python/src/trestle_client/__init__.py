@@ -3,15 +3,19 @@
 from .client import Client
 from .digits import Digit, DigitFeed
 from .errors import NoCapacity, NoReply, Refused, TrestleError, UnknownCall
-from .ng import CallReply, Counters, DeleteReply, Options, SdpReply
+from .events import EventFeed
+from .ng import CallEvent, CallReply, Counters, DeleteReply, GateReply, Options, SdpReply
 
 __all__ = [
+    "CallEvent",
     "CallReply",
     "Client",
     "Counters",
     "DeleteReply",
     "Digit",
     "DigitFeed",
+    "EventFeed",
+    "GateReply",
     "NoCapacity",
     "NoReply",
     "Options",

@@ -8,10 +8,11 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack, cast
+from typing import Any, Literal, Self, TypedDict, Unpack, cast
 
 from .errors import NoReply, TrestleError, refusal
-from .ng import CallReply, Counters, DeleteReply, Options, SdpReply, Word
+from .events import EXPIRES_S, EventFeed, read_event
+from .ng import CallReply, Counters, DeleteReply, GateReply, Options, SdpReply, Word
 
 log = logging.getLogger("trestle_client")
 
@@ -52,6 +53,7 @@ class Client:
         self._prefix = secrets.token_hex(6)
         self._requests = 0
         self._pending: dict[bytes, asyncio.Future[bytes]] = {}
+        self._feeds: list[EventFeed] = []
         self._transport: asyncio.DatagramTransport | None = None
 
     @classmethod
@@ -78,6 +80,9 @@ class Client:
         for reply in self._pending.values():
             if not reply.done():
                 reply.set_exception(NoReply("the client was closed"))
+        for feed in self._feeds:
+            feed.stop()
+        self._feeds.clear()
 
     async def __aenter__(self) -> Self:
         return self
@@ -196,6 +201,35 @@ class Client:
             keys["to-call-id"] = to_call_id
         await self.request(_request("connect", keys, {}))
 
+    async def gate(
+        self,
+        call_id: str,
+        op: Literal["open", "close"],
+        *,
+        pre_roll: Literal["keep", "drop"] | None = None,
+        **whom: Unpack[Whom],
+    ) -> GateReply:
+        """Lets media leave towards WhatsApp (once the call is accepted), or nothing any more (once it is over)."""
+        request = _request("gate", {"call-id": call_id, "op": op, "pre-roll": pre_roll}, whom)
+        return cast(GateReply, await self.request(request))
+
+    async def subscribe_events(self, *, call_id: str | None = None) -> EventFeed:
+        """The events of all calls, or of one, from now on; renewed until the feed is closed."""
+
+        async def subscribe(expires: int) -> None:
+            await self.request(_request("subscribe events", {"call-id": call_id, "expires": expires}, {}))
+
+        def leave(feed: EventFeed) -> bool:
+            if feed not in self._feeds:
+                return False
+            self._feeds.remove(feed)
+            return all(other.call_id != feed.call_id for other in self._feeds)
+
+        await subscribe(EXPIRES_S)
+        feed = EventFeed(call_id, subscribe, leave)
+        self._feeds.append(feed)
+        return feed
+
     async def request(self, request: Request) -> dict[str, Any]:
         """Sends any request, written with the protocol's own keys, and gives the reply if it is `ok` or `pong`."""
         reply = await self._exchange(json.dumps(request, ensure_ascii=False).encode())
@@ -226,6 +260,11 @@ class Client:
         raise NoReply(f"no reply to {self._tries} tries in {self._tries * self._timeout_s:g} s")
 
     def _received(self, datagram: bytes) -> None:
+        if datagram.startswith(b"{"):
+            if event := read_event(datagram):
+                for feed in self._feeds:
+                    feed.take(event)
+            return
         cookie, _, body = datagram.partition(b" ")
         reply = self._pending.get(cookie)
         # A second reply, to a request that was sent again, has no taker.

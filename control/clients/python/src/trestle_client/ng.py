@@ -1,4 +1,4 @@
-"""The messages' types. Written from control/schema/ng.schema.json by control/schema/write_types.py; do not edit."""
+"""The messages' types. Written from control/schema/*.json by control/schema/write_types.py; do not edit."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ Word = Literal[
 
 Protocol = Literal[
     "RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"
+]
+
+EventName = Literal[
+    "call.opened", "call.answered", "call.ice.connected", "call.dtls.connected", "call.gate.opened",
+    "call.gate.closed", "call.gate.timed-out", "call.media.first-in", "call.media.first-out", "call.caught-up",
+    "call.dtmf", "call.at-risk", "call.recovered", "call.leg.failed", "call.media.timeout", "call.ended"
 ]
 
 
@@ -78,6 +84,16 @@ class Options(TypedDict, total=False):
     """A name for the receiver."""
     TOS: int
     """DSCP byte of the call; negative: as it is."""
+    gate: Literal["shut", "open"]
+    """Whether media may leave towards WhatsApp; shut until the exchange is complete, or not at all."""
+    gate_timeout: int
+    """How long the gate may stay shut once the exchange is complete, s."""
+    gate_on_timeout: Literal["shut", "open"]
+    """How it stands after that."""
+    pre_roll: int
+    """How much audio is kept for WhatsApp before it can be sent, ms."""
+    filler: Literal["comfort-noise", "silence", "hold-tone", "none"]
+    """What WhatsApp gets when there is nothing to pass on."""
     drop_traffic: Literal["start", "stop"]
     """Keep all media of the call from everybody, or let it through again."""
     via_branch: str
@@ -247,6 +263,26 @@ DoneReply = TypedDict(
 )
 
 
+GateReply = TypedDict(
+    "GateReply",
+    {
+        "gate": 'Literal["open", "closed"]',
+        "warnings": 'NotRequired[Sequence[str]]',
+        "result": 'Literal["ok"]',
+    },
+)
+
+
+SubscribeEventsReply = TypedDict(
+    "SubscribeEventsReply",
+    {
+        "expires": 'int',
+        "warnings": 'NotRequired[Sequence[str]]',
+        "result": 'Literal["ok"]',
+    },
+)
+
+
 DeleteReply = TypedDict(
     "DeleteReply",
     {
@@ -289,3 +325,44 @@ DigitLine = TypedDict(
     },
 )
 """One datagram of the digit feed (`dtmf-log-dest`): a key was pressed and released."""
+
+
+EndedLeg = TypedDict(
+    "EndedLeg",
+    {
+        "tag": 'NotRequired[str]',
+        "label": 'NotRequired[str]',
+        "packets-in": 'int',
+        "packets-out": 'int',
+        "packets-lost": 'int',
+        "concealed-frames": 'int',
+        "filled-frames": 'int',
+        "pre-roll-ms": 'int',
+        "clipped-ms": 'int',
+        "caught-up-ms": 'NotRequired[int]',
+    },
+)
+
+
+CallEvent = TypedDict(
+    "CallEvent",
+    {
+        "event": 'EventName',
+        "event-id": 'int',
+        "time-ms": 'int',
+        "call-id": 'str',
+        "tag": 'NotRequired[str]',
+        "label": 'NotRequired[str]',
+        "after-ms": 'int',
+        "gate": 'NotRequired[Literal["shut", "open"]]',
+        "digit": 'NotRequired[Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", "A", "B", "C", "D"]]',
+        "duration-ms": 'NotRequired[int]',
+        "volume": 'NotRequired[int]',
+        "risk": 'NotRequired[Literal["nothing-sent", "nothing-received", "fell-silent", "ice-stuck", "dtls-stuck", "sip-gone", "one-way"]]',
+        "stage": 'NotRequired[Literal["opened", "remote-known", "first-check", "ice-connected", "dtls-connected", "latched", "first-media-in", "first-media-out", "gate-opened", "caught-up"]]',
+        "lasted-ms": 'NotRequired[int]',
+        "reason": 'NotRequired[str]',
+        "cause": 'NotRequired[Literal["deleted", "offer_timeout", "media_timeout", "silent_timeout", "failed"]]',
+        "legs": 'NotRequired[Sequence[EndedLeg]]',
+    },
+)

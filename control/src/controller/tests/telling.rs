@@ -1,0 +1,205 @@
+//! What applications are told, and who is.
+
+use std::net::Ipv4Addr;
+
+use trestle_core::{LegFailure, Milestone, Risk};
+
+use super::*;
+
+fn at(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+impl World {
+    /// Names of the events so far, with their risks.
+    fn told(&mut self) -> Vec<String> {
+        let named = |event: serde_json::Value| {
+            let risk = event["risk"].as_str().map(|risk| format!(" {risk}")).unwrap_or_default();
+            let tag = event["tag"].as_str().map(|tag| format!(" {tag}")).unwrap_or_default();
+            format!("{}{risk}{tag}", event["event"].as_str().expect("a name"))
+        };
+        self.published.drain(..).map(named).collect()
+    }
+
+    fn milestone(&mut self, leg: u16, milestone: Milestone) {
+        self.event(1, EventKind::Milestone { leg: LegId(leg), milestone });
+    }
+
+    fn risk(&mut self, leg: u16, risk: Risk) {
+        let (lasted, reached) = (Duration::from_secs(10), Milestone::DtlsConnected);
+        self.event(1, EventKind::AtRisk { leg: LegId(leg), risk, lasted, reached });
+    }
+
+    fn recovered(&mut self, leg: u16, risk: Risk) {
+        self.event(1, EventKind::Recovered { leg: LegId(leg), risk });
+    }
+
+    /// What has come for whom since last asked.
+    fn datagrams(&mut self) -> Vec<(u16, String)> {
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        self.replies.drain(..).map(|(peer, bytes)| (peer.port(), text(bytes))).collect()
+    }
+
+    fn subscribe(&mut self, port: u16, keys: &str) -> String {
+        self.next_cookie += 1;
+        let cookie = format!("s{}", self.next_cookie);
+        let request = format!("{cookie} {{\"command\":\"subscribe events\"{keys}}}");
+        let reply = self.send_from(at(port), request).expect("a reply");
+        reply.strip_prefix(&format!("{cookie} ")).expect("the cookie").to_owned()
+    }
+}
+
+#[test]
+fn the_story_of_a_call_is_told_in_order_with_rising_ids() {
+    let mut world = World::new();
+    let meta = command("offer", "c").with("sdp", META).with("from-tag", "wa").with("label", "caller");
+    world.sdp(&meta.with("transport-protocol", "RTP/AVP"));
+    world.sdp(&command("answer", "c").with("sdp", SDP).with("from-tag", "wa").with("to-tag", "agent"));
+    world.pass(Duration::from_millis(250));
+    for milestone in
+        [Milestone::FirstCheck, Milestone::IceConnected, Milestone::DtlsConnected, Milestone::FirstMediaOut]
+    {
+        world.milestone(0, milestone);
+    }
+    world.milestone(1, Milestone::FirstMediaIn);
+    let digit = Digit::from_char('7').unwrap();
+    let duration = Duration::from_millis(500);
+    world.event(1, EventKind::Digit { leg: LegId(0), digit, duration, volume: 10, source: at(1) });
+    world.event(1, EventKind::LegFailed { leg: LegId(0), reason: LegFailure::IceDisconnected });
+    world.done(&command("delete", "c"));
+    let events = world.published.clone();
+    let ids: Vec<u64> = events.iter().map(|event| event["event-id"].as_u64().unwrap()).collect();
+    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
+    assert_eq!(ids[0], 1_795_310_851_000_001, "where the clock was at the start");
+    assert!(events.iter().all(|event| event["call-id"] == "c"));
+    let ice = &events[2];
+    assert_eq!(
+        (&ice["label"], &ice["after-ms"], &ice["time-ms"]),
+        (&"caller".into(), &250.into(), &1_795_310_851_250_u64.into())
+    );
+    assert_eq!(events.last().unwrap()["legs"][1]["packets-in"], 500);
+    assert_eq!(
+        world.told(),
+        [
+            "call.opened",
+            "call.answered",
+            "call.ice.connected wa",
+            "call.dtls.connected wa",
+            "call.media.first-out wa",
+            "call.media.first-in agent",
+            "call.dtmf wa",
+            "call.leg.failed wa",
+            "call.ended",
+        ]
+    );
+}
+
+#[test]
+fn one_way_audio_is_told_once_and_so_is_its_end() {
+    let mut world = World::new();
+    world.talk("c");
+    world.told();
+    world.risk(1, Risk::NothingReceived);
+    assert_eq!(world.told(), ["call.at-risk nothing-received b"], "nobody is heard yet: not one-way, but dead");
+    world.milestone(0, Milestone::FirstMediaIn);
+    assert_eq!(world.told(), ["call.media.first-in a", "call.at-risk one-way b"]);
+    world.risk(1, Risk::NothingReceived);
+    assert_eq!(world.told(), ["call.at-risk nothing-received b"], "told again as it lasts, but one-way only once");
+    world.recovered(1, Risk::NothingReceived);
+    assert_eq!(world.told(), ["call.recovered nothing-received b", "call.recovered one-way b"]);
+    world.risk(0, Risk::NothingSent);
+    assert_eq!(world.told(), ["call.at-risk nothing-sent a"], "what is not sent to one says nothing of who is heard");
+}
+
+#[test]
+fn a_sip_side_that_falls_silent_may_be_gone() {
+    let mut world = World::new();
+    world.talk("c");
+    world.milestone(0, Milestone::FirstMediaIn);
+    world.milestone(1, Milestone::FirstMediaIn);
+    world.told();
+    world.risk(1, Risk::FellSilent);
+    let reason = world.published[0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("the phone or its network is gone"), "{reason}");
+    assert_eq!(
+        (&world.published[0]["stage"], &world.published[0]["lasted-ms"]),
+        (&"dtls-connected".into(), &10_000.into())
+    );
+    assert_eq!(world.told(), ["call.at-risk sip-gone b", "call.at-risk one-way b"]);
+    // The other goes too: nobody is heard, which is something else.
+    world.risk(0, Risk::FellSilent);
+    assert_eq!(world.told(), ["call.at-risk sip-gone a", "call.recovered one-way b"]);
+}
+
+#[test]
+fn a_call_without_media_is_told_to_be_ended_for_it() {
+    let mut world = World::new();
+    world.talk("c");
+    world.told();
+    world.event(1, EventKind::MediaTimeout);
+    assert_eq!(world.published[1]["cause"], "media_timeout");
+    assert_eq!(world.told(), ["call.media.timeout", "call.ended"]);
+}
+
+#[test]
+fn an_offer_that_comes_to_nothing_is_no_call_to_tell_of() {
+    let mut world = World::new();
+    world.engine.refuse = Some(CommandError::NoPorts);
+    world.error(&offer("c"));
+    assert_eq!(world.told(), [""; 0]);
+}
+
+#[test]
+fn subscribers_get_every_event_as_a_datagram_until_they_expire() {
+    let mut world = World::with(|config| config.publish_events = false);
+    assert_eq!(world.subscribe(7_001, ",\"expires\":60"), "{\"expires\":60,\"result\":\"ok\"}");
+    world.subscribe(7_002, ",\"call-id\":\"other\"");
+    world.talk("c");
+    assert_eq!(world.published.len(), 0, "nobody else listens");
+    world.event(1, EventKind::MediaTimeout);
+    let told = world.datagrams();
+    assert!(told.iter().all(|(port, event)| *port == 7_001 && event.starts_with("{\"event\":\"call.")), "{told:?}");
+    world.talk("other");
+    assert_eq!(world.datagrams().iter().filter(|(port, _)| *port == 7_002).count(), 2);
+    world.pass(Duration::from_secs(59));
+    world.subscribe(7_001, ",\"expires\":60");
+    world.pass(Duration::from_secs(59));
+    world.datagrams();
+    world.talk("renewed");
+    assert_eq!(world.datagrams().iter().filter(|(port, _)| *port == 7_001).count(), 2);
+    world.subscribe(7_001, ",\"expires\":0");
+    world.talk("unheard");
+    assert_eq!(world.datagrams(), []);
+    world.subscribe(7_001, ",\"expires\":60");
+    world.pass(Duration::from_secs(60));
+    world.datagrams();
+    world.talk("late");
+    assert_eq!(world.datagrams(), []);
+}
+
+#[test]
+fn an_address_that_subscribes_to_all_and_to_one_call_gets_each_event_once() {
+    let mut world = World::new();
+    world.subscribe(7_001, "");
+    world.subscribe(7_001, ",\"call-id\":\"c\"");
+    world.talk("c");
+    let opened = world.datagrams().into_iter().filter(|(_, event)| event.contains("call.opened")).count();
+    assert_eq!(opened, 1);
+}
+
+#[test]
+fn there_is_room_for_so_many_subscribers_and_a_stream_is_none() {
+    let mut world = World::new();
+    for port in 7_000..7_064 {
+        assert!(world.subscribe(port, "").contains("\"ok\""));
+    }
+    assert_eq!(world.subscribe(8_000, ""), "{\"result\":\"error\",\"error-reason\":\"Too many subscribers\"}");
+    assert!(world.subscribe(7_000, "").contains("\"ok\""), "renewed");
+    world.pass(Duration::from_secs(300));
+    assert!(world.subscribe(8_000, "").contains("\"ok\""), "the others have expired");
+    let request = b"1 {\"command\":\"subscribe events\"}";
+    world.controller.handle_datagram(world.now, NOT_A_SOCKET, at(9_000), request);
+    world.drain();
+    let reply = world.reply().unwrap();
+    assert!(reply.contains("ask over UDP, or use listen-events or event-webhook"), "{reply}");
+}

@@ -1,0 +1,162 @@
+//! `event-webhook`: events by POST, in order, each until it is taken or given up.
+//!
+//! A POST carries what has come up since the last one began, so that a slow hook gets fewer and longer ones.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use axum::body::Bytes;
+use axum::http::{Request, StatusCode, Uri, header};
+use http_body_util::Full;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::Receiver;
+
+use super::Counters;
+use crate::config::{Secret, Webhook};
+
+/// Events in one POST.
+const BATCH_MAX: usize = 64;
+
+/// How long a POST may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// POSTs of one batch, about two minutes in all.
+const TRIES_MAX: u32 = 10;
+
+/// Pause after the first failure; it doubles with each.
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Carries `sha256=` and the HMAC of the body in hexadecimal, as Meta's own web hooks do.
+pub(super) const SIGNATURE: &str = "x-trestle-signature-256";
+
+/// Starts delivering.
+pub(super) fn start(
+    runtime: &Runtime,
+    webhook: Webhook,
+    events: Receiver<Arc<str>>,
+    counters: Arc<Counters>,
+) -> io::Result<()> {
+    let Webhook { url, secret } = webhook;
+    let client = Client::builder(TokioExecutor::new());
+    if url.scheme_str() == Some("https") {
+        let https = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
+        let hook = Hook { client: client.build(https), url, secret, counters };
+        runtime.spawn(hook.deliver(events));
+    } else {
+        let hook = Hook { client: client.build(HttpConnector::new()), url, secret, counters };
+        runtime.spawn(hook.deliver(events));
+    }
+    Ok(())
+}
+
+struct Hook<C> {
+    client: Client<C, Full<Bytes>>,
+    url: Uri,
+    secret: Option<Secret>,
+    counters: Arc<Counters>,
+}
+
+/// What came of one POST.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Taken,
+    /// Another time, perhaps.
+    Failed,
+    /// It will never be taken.
+    Refused,
+}
+
+impl<C: Connect + Clone + Send + Sync + 'static> Hook<C> {
+    async fn deliver(self, mut events: Receiver<Arc<str>>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while events.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            let counter = if self.post(body(&batch)).await { &self.counters.delivered } else { &self.counters.dropped };
+            counter.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            batch.clear();
+        }
+    }
+
+    /// Tries until it is taken; false if it is given up.
+    async fn post(&self, body: Bytes) -> bool {
+        for tried in 1..=TRIES_MAX {
+            match self.post_once(body.clone()).await {
+                Outcome::Taken => return true,
+                Outcome::Refused => return false,
+                Outcome::Failed if tried == TRIES_MAX => {}
+                Outcome::Failed => {
+                    self.counters.retries.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(pause(tried)).await;
+                }
+            }
+        }
+        tracing::warn!(tries = TRIES_MAX, "event-webhook takes nothing; events are given up");
+        false
+    }
+
+    async fn post_once(&self, body: Bytes) -> Outcome {
+        let mut request = Request::post(self.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("trestle/", env!("CARGO_PKG_VERSION")));
+        if let Some(secret) = &self.secret {
+            request = request.header(SIGNATURE, signature(secret, &body));
+        }
+        let request = match request.body(Full::new(body)) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::warn!(%error, "event-webhook: no request can be made");
+                return Outcome::Refused;
+            }
+        };
+        match tokio::time::timeout(ANSWER_WAIT, self.client.request(request)).await {
+            Ok(Ok(response)) => {
+                let outcome = outcome(response.status());
+                if outcome != Outcome::Taken {
+                    tracing::warn!(status = response.status().as_u16(), ?outcome, "event-webhook");
+                }
+                outcome
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "event-webhook cannot be reached");
+                Outcome::Failed
+            }
+            Err(_) => {
+                tracing::warn!("event-webhook does not answer");
+                Outcome::Failed
+            }
+        }
+    }
+}
+
+/// What a status means: 5xx, 408 and 429 may change, other refusals will not.
+pub(super) fn outcome(status: StatusCode) -> Outcome {
+    match status {
+        _ if status.is_success() => Outcome::Taken,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Outcome::Failed,
+        _ if status.is_server_error() => Outcome::Failed,
+        _ => Outcome::Refused,
+    }
+}
+
+/// How long to wait after so many failures.
+pub(super) fn pause(failures: u32) -> Duration {
+    PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(PAUSE_MAX)
+}
+
+fn body(batch: &[Arc<str>]) -> Bytes {
+    format!("{{\"events\":[{}]}}", batch.join(",")).into()
+}
+
+/// The value of [`SIGNATURE`].
+pub(super) fn signature(secret: &Secret, body: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, body);
+    tag.as_ref().iter().fold("sha256=".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}

@@ -25,9 +25,9 @@ impl Timeline {
         self.reached.iter().any(|(reached, _)| *reached == milestone)
     }
 
-    /// The latest.
+    /// The last point of the set-up that was reached. To have caught up comes after it.
     pub(crate) fn last(&self) -> Option<Milestone> {
-        self.reached.last().map(|(milestone, _)| *milestone)
+        self.reached.iter().map(|(milestone, _)| *milestone).rfind(|milestone| *milestone != Milestone::CaughtUp)
     }
 
     /// The next milestone that has not been told yet.

@@ -122,18 +122,20 @@ impl Watch {
     /// Looks at every risk in the light of `facts`.
     pub(super) fn look(&mut self, now: Instant, facts: Facts) {
         let ever = self.heard_at.is_some();
+        let hears = facts.settled && facts.has_keys && facts.receives;
         self.look_at = None;
         for (state, risk) in self.risks.iter_mut().zip(RISKS) {
-            let (applies, passed_at) = match risk {
-                Risk::IceStuck => (facts.settled && !facts.has_pair, None),
-                Risk::DtlsStuck => (facts.settled && facts.has_pair && !facts.has_keys, None),
-                Risk::NothingSent => (facts.settled && facts.sends, self.said_at),
-                Risk::NothingReceived => (facts.settled && facts.has_keys && facts.receives && !ever, None),
-                Risk::FellSilent => (facts.settled && facts.has_keys && facts.receives && ever, self.heard_at),
+            // Whether it could be at risk, whether it is this risk that it would be at, and what would have proved it wrong.
+            let (could, applies, passed_at) = match risk {
+                Risk::IceStuck => (facts.settled && !facts.has_pair, true, None),
+                Risk::DtlsStuck => (facts.settled && facts.has_pair && !facts.has_keys, true, None),
+                Risk::NothingSent => (facts.settled && facts.sends, true, self.said_at),
+                Risk::NothingReceived => (hears, !ever, None),
+                Risk::FellSilent => (hears, ever, self.heard_at),
             };
-            let since = *state.since.get_or_insert(now);
-            let begun = passed_at.map_or(since, |at| at.max(since));
-            let lasted = if applies { now.saturating_duration_since(begun) } else { Duration::ZERO };
+            state.since = could.then(|| state.since.unwrap_or(now));
+            let begun = state.since.filter(|_| applies).map(|since| passed_at.map_or(since, |at| at.max(since)));
+            let lasted = begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun));
             let reached = steps(risk).iter().filter(|step| lasted >= **step).count();
             // There is room for one alarm of each risk, and a look is due only when the last one's have been taken.
             if reached > state.told {
@@ -142,10 +144,7 @@ impl Watch {
                 let _ = self.alarms.try_push(Alarm::Recovered(risk));
             }
             state.told = if reached == 0 { 0 } else { state.told.max(reached) };
-            if !applies {
-                state.since = None;
-                continue;
-            }
+            let Some(begun) = begun else { continue };
             let next = steps(risk).get(reached).map(|step| begun + *step);
             let recheck = (state.told > 0).then(|| now + RECHECK);
             self.look_at = soonest(self.look_at, soonest(next, recheck));

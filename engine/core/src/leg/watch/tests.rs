@@ -106,6 +106,11 @@ fn each_risk_is_told_at_its_steps_and_when_it_is_over() {
             vec![at_risk(15, FellSilent, 10), at_risk(25, FellSilent, 20), recovered(30, FellSilent)],
         ),
         (
+            "the peer speaks late and not for long",
+            vec![(0..1, Facts(UP)), (0..60, Says), (3..6, Hears)],
+            vec![at_risk(15, FellSilent, 10), at_risk(25, FellSilent, 20), at_risk(35, FellSilent, 30)],
+        ),
+        (
             "the peer falls silent for good",
             vec![(0..1, Facts(UP)), (0..60, Says), (0..6, Hears)],
             vec![at_risk(15, FellSilent, 10), at_risk(25, FellSilent, 20), at_risk(35, FellSilent, 30)],

@@ -1,0 +1,173 @@
+//! What may end a call is told in time, with how far the leg had come; and told once.
+
+use trestle_core::{EventKind, LegFailure, LegId, Milestone, Risk};
+use trestle_peers::{Codec, MetaOptions, PhoneOptions};
+use trestle_tests::calls::{self, Call};
+use trestle_tests::net::Datagram;
+use trestle_tests::raw::{self, RawPhone};
+use trestle_tests::{Link, World};
+use trestle_wire::demux::Kind;
+
+/// WhatsApp's leg, and the phone's.
+const META: LegId = LegId(0);
+const PHONE: LegId = LegId(1);
+
+/// What was told of a leg since the start: the second, what, for how many seconds and what was reached by then. A risk
+/// without these is over.
+fn told(world: &World, leg: LegId) -> Vec<(u64, Risk, Option<(u64, Milestone)>)> {
+    let of_leg = |(at, event): &(std::time::Duration, trestle_core::Event)| {
+        // A look comes some milliseconds after the second that it is due at.
+        let second = (at.as_millis() as u64 + 500) / 1_000;
+        match event.kind {
+            EventKind::AtRisk { leg: of, risk, lasted, reached } if of == leg => {
+                Some((second, risk, Some((lasted.as_secs(), reached))))
+            }
+            EventKind::Recovered { leg: of, risk } if of == leg => Some((second, risk, None)),
+            _ => None,
+        }
+    };
+    world.events.iter().filter_map(of_leg).collect()
+}
+
+fn failures(world: &World) -> Vec<LegFailure> {
+    let failed = |kind: &EventKind| match kind {
+        EventKind::LegFailed { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    world.events.iter().filter_map(|(_, event)| failed(&event.kind)).collect()
+}
+
+/// A user calls while `lost` says what of WhatsApp's datagrams gets lost.
+fn call_losing(seed: u64, lost: fn(Kind) -> bool) -> (World, Call) {
+    let mut world = World::new(seed);
+    let from_meta = calls::meta().locals[0];
+    world.set_wire(move |datagram: &mut Datagram| {
+        datagram.from != from_meta || !Kind::of(&datagram.bytes).is_some_and(lost)
+    });
+    let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
+    (world, call)
+}
+
+#[test]
+fn a_good_call_on_a_bad_path_is_never_at_risk() {
+    let mut world = World::new(901);
+    let meta_ip = calls::meta().locals[0].ip();
+    world.set_link(meta_ip, Link::CLEAN.delayed(100).jittery(30).losing(100));
+    calls::user_initiated(&mut world, calls::meta(), calls::phone());
+    world.run_for_ms(40_000);
+    assert_eq!((told(&world, META), told(&world, PHONE)), (vec![], vec![]));
+}
+
+#[test]
+fn checks_without_an_answer_are_told_and_so_is_that_whatsapp_gets_nothing() {
+    let (mut world, _) = call_losing(902, |_| true);
+    world.run_for_ms(25_000);
+    let at = |second, risk| (second, risk, Some((second, Milestone::FirstCheck)));
+    let wanted = [
+        at(5, Risk::IceStuck),
+        at(10, Risk::IceStuck),
+        at(10, Risk::NothingSent),
+        at(15, Risk::NothingSent),
+        at(20, Risk::IceStuck),
+    ];
+    assert_eq!(told(&world, META), wanted);
+}
+
+#[test]
+fn a_handshake_that_does_not_end_is_told_and_so_is_that_it_has_ended_after_all() {
+    let (mut world, call) = call_losing(903, |kind| kind == Kind::Dtls);
+    world.run_for_ms(6_000);
+    let at = |second, risk| (second, risk, Some((second, Milestone::IceConnected)));
+    assert_eq!(told(&world, META), [at(2, Risk::DtlsStuck), at(5, Risk::DtlsStuck)]);
+    world.set_wire(|_| true);
+    world.run_for_ms(14_000);
+    let last = told(&world, META).pop().expect("what was told above");
+    assert!(matches!(last, (_, Risk::DtlsStuck, None)), "{last:?}");
+    world.assert_audio_both_ways(&call);
+    assert_eq!(failures(&world), []);
+}
+
+#[test]
+fn a_handshake_that_never_ends_fails_the_leg_once() {
+    let (mut world, _) = call_losing(904, |kind| kind == Kind::Dtls);
+    world.run_for_ms(60_000);
+    let failures = failures(&world);
+    // The peer gives up in the end as well, and answers no more checks.
+    assert_eq!(failures.iter().filter(|failure| **failure == LegFailure::DtlsFailed).count(), 1, "{failures:?}");
+}
+
+#[test]
+fn whatsapp_that_never_says_anything_is_told_at_10_and_20_s_and_so_is_that_the_phone_gets_nothing() {
+    let mut world = World::new(905);
+    calls::user_initiated(&mut world, MetaOptions { silent: true, ..calls::meta() }, calls::phone());
+    world.run_for_ms(25_000);
+    let at = |second, risk, reached| (second, risk, Some((second, reached)));
+    let nothing = Risk::NothingReceived;
+    let wanted = [at(10, nothing, Milestone::FirstMediaOut), at(20, nothing, Milestone::FirstMediaOut)];
+    assert_eq!(told(&world, META), wanted);
+    let wanted = [10, 15].map(|second| (second, Risk::NothingSent));
+    let of_phone: Vec<(u64, Risk)> = told(&world, PHONE).iter().map(|(second, risk, _)| (*second, *risk)).collect();
+    assert_eq!(of_phone, wanted);
+}
+
+#[test]
+fn silence_of_whatsapp_in_mid_call_is_told_three_times_and_when_it_ends() {
+    let mut world = World::new(906);
+    let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
+    world.run_for_ms(5_000);
+    world.meta(call.meta).set_silent(true);
+    world.run_for_ms(35_000);
+    world.meta(call.meta).set_silent(false);
+    world.run_for_ms(3_000);
+    let silent = |second, lasted| (second, Risk::FellSilent, Some((lasted, Milestone::FirstMediaIn)));
+    let story = told(&world, META);
+    assert_eq!(story[..3], [silent(15, 10), silent(25, 20), silent(35, 30)], "{story:?}");
+    assert!(matches!(story[3..], [(40..=42, Risk::FellSilent, None)]), "within a second: {story:?}");
+}
+
+#[test]
+fn a_phone_that_is_gone_is_told_while_whatsapp_is_not_left_without_media() {
+    let mut world = World::new(907);
+    let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
+    world.run_for_ms(5_000);
+    world.phone(call.phone).set_silent(true);
+    world.run_for_ms(32_000);
+    let seconds: Vec<u64> = told(&world, PHONE)
+        .iter()
+        .filter(|(_, risk, lasts)| *risk == Risk::FellSilent && lasts.is_some())
+        .map(|(second, ..)| *second)
+        .collect();
+    assert_eq!(seconds, [15, 25, 35]);
+    assert_eq!(told(&world, META), [], "the line is kept alive");
+}
+
+#[test]
+fn a_call_on_hold_is_not_at_risk_whoever_is_silent() {
+    let mut world = World::new(908);
+    let mut first = RawPhone::new(&mut world, "198.51.100.10:20000", None);
+    let mut second = RawPhone::new(&mut world, "198.51.100.20:30000", None);
+    raw::call(&mut world, "held", &mut first, &mut second);
+    first.talk(&mut world, 10);
+    second.talk(&mut world, 10);
+    for phone in [&mut first, &mut second] {
+        phone.extra_lines = "a=inactive\r\n".to_owned();
+    }
+    raw::re_offer(&mut world, "held", (&mut first, "a"), (&mut second, "b"));
+    world.run_for_ms(50_000);
+    assert_eq!((told(&world, META), told(&world, PHONE)), (vec![], vec![]));
+}
+
+#[test]
+fn lost_consent_is_one_failure_and_the_silence_that_goes_with_it_is_told_beside_it() {
+    let mut world = World::new(909);
+    let phone = PhoneOptions { codecs: vec![Codec::Opus], ..calls::phone() };
+    calls::user_initiated(&mut world, calls::meta(), phone);
+    world.run_for_ms(5_000);
+    let meta = calls::meta().locals[0];
+    world.set_wire(move |datagram: &mut Datagram| datagram.from != meta);
+    world.run_for_ms(60_000);
+    assert_eq!(failures(&world), [LegFailure::IceDisconnected]);
+    let risks: Vec<Risk> = told(&world, META).iter().map(|(_, risk, _)| *risk).collect();
+    let wanted = [Risk::FellSilent, Risk::FellSilent, Risk::FellSilent, Risk::NothingSent, Risk::NothingSent];
+    assert_eq!(risks, wanted, "consent ends after 23 s, and from then on nothing may be sent");
+}

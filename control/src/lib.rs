@@ -21,4 +21,3 @@ pub mod publish;
 pub mod sdp;
 pub mod serve;
 pub mod tcp;
-pub mod verdict;

@@ -34,9 +34,20 @@ fn main() -> ExitCode {
         Program::Sdp(args) => doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("trestle: {error:#}");
+        eprintln!("trestle: {}", explain(&error));
         ExitCode::FAILURE
     })
+}
+
+/// The error and its causes, each once: some errors name their cause themselves.
+fn explain(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
 }
 
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
@@ -83,4 +94,23 @@ fn announce(server: &Server, config: &Config) -> std::io::Result<()> {
         config.num_threads
     )?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use trestle_control::serve::ServeError;
+
+    use super::explain;
+
+    #[test]
+    fn an_error_names_each_cause_once() {
+        let source = io::Error::from_raw_os_error(99);
+        let address = "10.0.0.5".parse().unwrap();
+        let error = anyhow::Error::new(ServeError::Media(trestle_io::StartError::Bind { address, source }));
+        let wanted = "interface, port-min, port-max: cannot bind a media port on 10.0.0.5: Cannot assign requested address (os error 99)";
+        assert_eq!(explain(&error), wanted);
+        assert_eq!(explain(&error.context("cannot start")), format!("cannot start: {wanted}"));
+    }
 }

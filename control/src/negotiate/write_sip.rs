@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use trestle_core::plan::Codec;
+
 use super::description::{Description, RTCP_PORT, RTP_PORT};
 use super::party::Party;
 use super::remote::{Remote, Security};
@@ -195,7 +197,13 @@ impl Draft<'_> {
             }
             out.line(&format!("a=fingerprint:sha-256 {}", sha256_text(self.fingerprint)));
         }
-        if let Some(ptime) = self.ptime_ms {
+        if web && self.formats.iter().any(|format| format.codec() == Some(Codec::Opus)) {
+            // Whom nobody has called WhatsApp may be it all the same, and WhatsApp wants both lines and no longer packets,
+            // whatever the other side's phone prefers. To a browser it says no more than what it does anyway.
+            let ptime = party.ptime_ms.unwrap_or(20);
+            out.line(&format!("a=ptime:{ptime}"));
+            out.line(&format!("a=maxptime:{ptime}"));
+        } else if let Some(ptime) = self.ptime_ms {
             out.line(&format!("a=ptime:{ptime}"));
         }
         if party.security == Security::Dtls {

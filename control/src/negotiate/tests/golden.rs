@@ -163,6 +163,7 @@ a=rtcp-mux
 a=setup:actpass
 a=fingerprint:sha-256 DIGEST
 a=ptime:20
+a=maxptime:20
 a=ice-ufrag:UFRAG
 a=ice-pwd:PWD
 a=candidate:1 1 udp 2130706431 203.0.113.9 30002 typ host
@@ -171,6 +172,10 @@ a=msid:CNAME audio
 a=ssrc:SSRC cname:CNAME
 "
     );
+    let slow = SIP_OFFER.replace("a=ptime:20", "a=ptime:40");
+    let (offer, _) = sip_to_whatsapp(false);
+    let told = Desk::new().offer(&signal(&slow, "a", None, offer)).unwrap();
+    assert!(masked(&told).contains("a=ptime:20\na=maxptime:20\n"), "the phone's packet time is the phone's");
     // The answer shows that it is Meta: from here on the leg is WhatsApp's.
     desk.answer(&signal(&meta_answer("active"), "a", Some("b"), Flags::default())).unwrap();
     assert_eq!(desk.session.party_by_tag("b").unwrap().profile(), ProfileName::Whatsapp);

@@ -1,16 +1,18 @@
 //! Reads flags in each of their three spellings: keys of their own (Kamailio), words in the list `flags` (OpenSIPS),
 //! and one string (`rtpp-flags`). All end in the same two functions, `FlagReader::key` and `FlagReader::word`.
 
+mod choices;
 pub mod presence;
+mod values;
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use super::flag_string::{Token, tokens};
-use super::flags::{AddressFamily, DtlsFlag, EndpointLearning, Flags, IceFlag, ProfileName, Protocol, Tos};
+use super::flags::{Flags, IceFlag, Protocol, Tos};
 use super::{NAME_BYTES_MAX, word_tables};
 use crate::ng::value::normalised;
 use crate::ng::{Dict, Value};
+use values::for_each;
 
 /// Longest time for which a deleted call can be kept.
 const DELETE_DELAY_MAX: Duration = Duration::from_secs(3_600);
@@ -270,125 +272,6 @@ impl FlagReader {
         self.flags.transport_protocol = Some(Protocol::of(bits.0, bits.1, bits.2));
     }
 
-    fn transport_protocol(&mut self, key: &str, value: &Value) {
-        let Some(text) = self.text(key, value) else { return };
-        match Protocol::parse(text.trim()) {
-            Some(protocol) => self.flags.transport_protocol = Some(protocol),
-            None => self.unknown_value(key, &text),
-        }
-    }
-
-    fn ice(&mut self, word: &str) {
-        match normalised(word).as_str() {
-            "remove" => self.flags.ice = IceFlag::Remove,
-            "force" | "force-relay" => self.flags.ice = IceFlag::Force,
-            "default" => self.flags.ice = IceFlag::Default,
-            "optional" => self.flags.ice = IceFlag::Optional,
-            // All our candidates are in every SDP, and peers that trickle are found by their checks.
-            "trickle" => {}
-            _ => self.unknown_value("ICE", word),
-        }
-    }
-
-    fn dtls(&mut self, word: &str) {
-        self.flags.dtls = match normalised(word).as_str() {
-            "off" | "no" | "disable" => DtlsFlag::Off,
-            "passive" => DtlsFlag::Passive,
-            "active" => DtlsFlag::Active,
-            _ => return self.unknown_value("DTLS", word),
-        };
-    }
-
-    fn sdes(&mut self, word: &str) {
-        let name = normalised(word);
-        let sdes = &mut self.flags.sdes;
-        // Suites are written with `_`, which normalising takes away; the word's own tail keeps it.
-        let tail = |prefix: usize| word[prefix..].to_ascii_uppercase();
-        let suites = |prefix: usize| {
-            tail(prefix).split(';').map(str::trim).filter(|suite| !suite.is_empty()).map(str::to_owned).collect()
-        };
-        match name.as_str() {
-            "off" | "no" | "disable" | "disabled" => sdes.off = true,
-            "prefer" => sdes.prefer = true,
-            "nonew" => sdes.nonew = true,
-            "pad" => sdes.pad = true,
-            "lifetime" => sdes.lifetime = true,
-            // A suite that is in use stays in use.
-            "static" => {}
-            _ if name.starts_with("no-") => sdes.no.push(tail("no-".len())),
-            _ if name.starts_with("only-") => sdes.only.push(tail("only-".len())),
-            _ if name.starts_with("order:") => sdes.order = suites("order:".len()),
-            _ if name.starts_with("offerer-pref:") => sdes.offerer_pref = suites("offerer_pref:".len()),
-            _ => self.unknown_value("SDES", word),
-        }
-    }
-
-    fn rtcp_mux(&mut self, word: &str) {
-        let mux = &mut self.flags.rtcp_mux;
-        match normalised(word).as_str() {
-            "offer" => mux.offer = true,
-            "require" => mux.require = true,
-            "demux" => mux.demux = true,
-            "accept" => mux.accept = true,
-            "reject" => mux.reject = true,
-            _ => self.unknown_value("rtcp-mux", word),
-        }
-    }
-
-    fn bundle(&mut self, word: &str) {
-        let bundle = &mut self.flags.bundle;
-        match normalised(word).as_str() {
-            // What we do anyway: a group is answered, and one audio stream breaks no rule.
-            "accept" | "strict" => {}
-            "offer" => bundle.offer = true,
-            "require" => bundle.require = true,
-            "reject" => bundle.reject = true,
-            _ => self.unknown_value("bundle", word),
-        }
-    }
-
-    fn replace(&mut self, word: &str) {
-        let replace = &mut self.flags.replace;
-        match normalised(word).as_str() {
-            "origin" => replace.origin = true,
-            "origin-full" => replace.origin_full = true,
-            "session-name" => replace.session_name = true,
-            "username" => replace.username = true,
-            "sdp-version" => replace.sdp_version = true,
-            "force-increment-sdp-ver" => replace.force_increment_sdp_version = true,
-            // `c=` is always rewritten, whatever it said.
-            "session-connection" | "zero-address" => {}
-            _ => self.unknown_value("replace", word),
-        }
-    }
-
-    fn profile(&mut self, word: &str) {
-        self.flags.profile = match normalised(word).as_str() {
-            "whatsapp" => Some(ProfileName::Whatsapp),
-            "sip" => Some(ProfileName::Sip),
-            "webrtc" => Some(ProfileName::Webrtc),
-            _ => return self.unknown_value("profile", word),
-        };
-    }
-
-    fn address_family(&mut self, word: &str) {
-        self.flags.address_family = match normalised(word).as_str() {
-            "ip4" | "ipv4" => Some(AddressFamily::Ip4),
-            "ip6" | "ipv6" => Some(AddressFamily::Ip6),
-            _ => return self.unknown_value("address family", word),
-        };
-    }
-
-    fn endpoint_learning(&mut self, word: &str) {
-        self.flags.endpoint_learning = match normalised(word).as_str() {
-            "delayed" => EndpointLearning::Delayed,
-            "immediate" => EndpointLearning::Immediate,
-            "heuristic" => EndpointLearning::Heuristic,
-            "off" | "no" => EndpointLearning::Off,
-            _ => return self.unknown_value("endpoint-learning", word),
-        };
-    }
-
     /// `codec: {mask: [opus], transcode: [PCMA]}`.
     fn codecs(&mut self, key: &str, value: &Value) {
         let Value::Dict(lists) = value else { return self.unreadable(key) };
@@ -417,47 +300,6 @@ impl FlagReader {
         })
     }
 
-    /// Calls `take` with every member of a list, or of a string split at its commas.
-    fn each(&mut self, key: &str, value: &Value, mut take: impl FnMut(&mut Self, &str)) {
-        if !for_each(value, |member| take(self, member)) {
-            self.unreadable(key);
-        }
-    }
-
-    fn text<'a>(&mut self, key: &str, value: &'a Value) -> Option<Cow<'a, str>> {
-        let text = value.to_text();
-        if text.is_none() {
-            self.unreadable(key);
-        }
-        text
-    }
-
-    /// A name that will be kept: not empty, not longer than names may be.
-    fn name(&mut self, key: &str, value: &Value) -> Option<String> {
-        let text = self.text(key, value)?;
-        if text.len() > NAME_BYTES_MAX {
-            self.unreadable(key);
-            return None;
-        }
-        Some(text.into_owned()).filter(|name| !name.is_empty())
-    }
-
-    fn number(&mut self, key: &str, value: &Value) -> Option<u32> {
-        let number = value.to_integer().and_then(|number| u32::try_from(number).ok());
-        if number.is_none() {
-            self.unreadable(key);
-        }
-        number
-    }
-
-    fn unknown_value(&mut self, key: &str, value: &str) {
-        self.flags.warn(format!("unknown value `{value}` of `{key}` ignored"));
-    }
-
-    fn unreadable(&mut self, key: &str) {
-        self.flags.warn(format!("value of `{key}` is not of the expected kind; ignored"));
-    }
-
     pub(super) fn finish(mut self) -> Flags {
         let mut direction = self.direction.into_iter();
         self.flags.direction = match (direction.next(), direction.next()) {
@@ -472,22 +314,5 @@ impl FlagReader {
             self.flags.direction = Some([from, to]);
         }
         self.flags
-    }
-}
-
-/// False if the value, or a member of it, is no text.
-fn for_each(value: &Value, mut take: impl FnMut(&str)) -> bool {
-    match value {
-        Value::List(members) => members.iter().fold(true, |good, member| match member.to_text() {
-            Some(text) => {
-                take(&text);
-                good
-            }
-            None => false,
-        }),
-        _ => value.to_text().is_some_and(|text| {
-            text.split(',').map(str::trim).filter(|member| !member.is_empty()).for_each(take);
-            true
-        }),
     }
 }

@@ -32,11 +32,11 @@ const SCRAPES_MAX: usize = 8;
 /// Requests over HTTP and TCP that may wait for the control thread.
 const ASKS_MAX: usize = 1_024;
 
-/// Why Trestle cannot start.
+/// Why Trestle cannot start. What the system says is the source, not repeated in the text.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A listening address cannot be had.
-    #[error("{key}: cannot listen on {address}: {source}")]
+    #[error("{key}: cannot listen on {address}")]
     Listen {
         /// The configuration key.
         key: &'static str,
@@ -46,13 +46,13 @@ pub enum ServeError {
         source: io::Error,
     },
     /// A media thread cannot start.
-    #[error("interface, port-min, port-max: {0}")]
+    #[error("interface, port-min, port-max")]
     Media(#[from] trestle_io::StartError),
     /// No certificate can be made.
     #[error("cannot make a DTLS certificate: {0}")]
     Certificate(String),
     /// No entropy, poller or thread.
-    #[error("cannot start: {0}")]
+    #[error("cannot start")]
     System(#[from] io::Error),
 }
 

@@ -95,7 +95,7 @@ fn an_address_that_is_taken_is_named_with_its_key() {
     let mut settings = Settings { interface: vec!["127.0.0.1".to_owned()], ..Settings::default() };
     settings.listen_ng = vec![first.ng_addr().to_string()];
     let error = Server::start(&Config::new(settings.clone()).unwrap()).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("listen-ng: cannot listen on {}: ", first.ng_addr())), "{error}");
+    assert!(error.starts_with(&format!("listen-ng: cannot listen on {}", first.ng_addr())), "{error}");
 
     // 192.0.2.0/24 is for documentation (RFC 5737); no machine has it.
     settings = Settings { interface: vec!["192.0.2.1".to_owned()], listen_ng: vec!["0".to_owned()], ..settings };

@@ -80,11 +80,11 @@ pub enum ShardMessage {
     Event(Event),
 }
 
-/// Why a worker cannot start.
+/// Why a worker cannot start. What the system says is the source, not repeated in the text.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// No port of the range can be bound on a configured address.
-    #[error("cannot bind a media port on {address}: {source}")]
+    #[error("cannot bind a media port on {address}")]
     Bind {
         /// The address.
         address: IpAddr,
@@ -92,7 +92,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// No poller or no thread can be had.
-    #[error("cannot start a media thread: {0}")]
+    #[error("cannot start a media thread")]
     Thread(#[from] io::Error),
 }
 

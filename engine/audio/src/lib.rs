@@ -7,6 +7,7 @@
 //! Nothing here allocates after construction, reads a clock or draws a random number.
 
 pub mod codec;
+pub mod dtmf;
 pub mod g711;
 pub mod listen;
 pub mod opus;
@@ -20,6 +21,7 @@ mod sounds;
 pub mod tone;
 
 pub use codec::{CodecError, CodecKind, Decoder, Encoder};
+pub use dtmf::{DigitDetector, DigitHeard};
 pub use listen::Ear;
 pub use opus::{EncoderSettings, OpusError};
 pub use packer::Packer;

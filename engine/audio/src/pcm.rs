@@ -41,6 +41,12 @@ impl Pcm {
         self.len = 0;
     }
 
+    /// Makes it these samples, the first [`Self::CAPACITY`] of them.
+    pub fn clone_from_slice(&mut self, samples: &[i16]) {
+        self.len = samples.len().min(Self::CAPACITY);
+        self.samples[..self.len].copy_from_slice(&samples[..self.len]);
+    }
+
     /// Makes it `len` samples long, [`Self::CAPACITY`] at most. Samples that were not there before are silence.
     pub fn resize(&mut self, len: usize) {
         let len = len.min(Self::CAPACITY);

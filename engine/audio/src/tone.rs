@@ -5,6 +5,10 @@ use std::f64::consts::TAU;
 /// Peak of each of a digit's two sines: -14.3 dBov each, as a phone sends them.
 pub const DTMF_AMPLITUDE: i16 = 9_000;
 
+/// Level of a sine that fills the scale, in dBm0 (G.711, A-law).
+#[expect(clippy::approx_constant, reason = "G.711 has nothing to do with circles")]
+pub const FULL_SCALE_DBM0: f64 = 3.14;
+
 const DTMF_LOW_HZ: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
 const DTMF_HIGH_HZ: [f64; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
 
@@ -55,8 +59,17 @@ impl Tone {
 
     /// A digit by its event code, 0 to 15.
     pub fn dtmf(event: u8) -> Option<Self> {
+        Self::digit(event, DTMF_AMPLITUDE.into())
+    }
+
+    /// A digit by its event code, 0 to 15, with each of its two sines at `dbm0`.
+    pub fn dtmf_at(event: u8, dbm0: f64) -> Option<Self> {
+        Self::digit(event, 32_768.0 * 10f64.powf((dbm0 - FULL_SCALE_DBM0) / 20.0))
+    }
+
+    fn digit(event: u8, amplitude: f64) -> Option<Self> {
         let (low, high) = dtmf_frequencies_hz(event)?;
-        Some(Self { sines: [low, high].map(|hz| Sine { hz, amplitude: DTMF_AMPLITUDE.into(), phase: 0.0 }) })
+        Some(Self { sines: [low, high].map(|hz| Sine { hz, amplitude, phase: 0.0 }) })
     }
 
     /// Overwrites `pcm` with the next stretch of the tone.

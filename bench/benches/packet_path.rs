@@ -191,6 +191,7 @@ fn plan(leg: usize, Side { codec, suite }: Side) -> LegPlan {
         }),
         receive: vec![ReceiveFormat { pt: pt(codec), codec }],
         receive_events: vec![event],
+        hear_tones: false,
         hears: Source::Leg(LegId(1 - leg as u16)),
         withheld: Withheld::default(),
         presence: Presence::default(),

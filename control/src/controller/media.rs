@@ -84,7 +84,7 @@ impl Controller {
                 }
                 Reply::ok(Dict::default())
             }
-            Err(CommandError::NoEvents) => Reply::error(StandingError::NoSink.to_string()),
+            Err(CommandError::NoFormat) => Reply::error(StandingError::NoSink.to_string()),
             Err(CommandError::UnknownCall) => Reply::error(UNKNOWN_CALL),
             Ok(_) => Reply::error("Internal error: an unexpected reply of the engine"),
             Err(error) => Reply::error(format!("Internal error: {error}")),

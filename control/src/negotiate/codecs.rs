@@ -240,7 +240,7 @@ pub(crate) fn choose(
             };
         }
     }
-    answer.extend(event_for_offerer(offerer, answerer, remote, flags));
+    answer.extend(event_for_offerer(offerer, &to_offerer));
     Ok(Choice { answer, to_offerer, to_answerer })
 }
 
@@ -269,17 +269,17 @@ pub(crate) fn settle_answerer(party: &mut Party, remote: &Remote, format: &Forma
     party.answerable = remote.codecs();
 }
 
-/// telephone-event in an answer: the offerer's line at 8000 Hz, else its first.
+/// telephone-event in an answer: the offerer's line at 8000 Hz, else its first. Whether the other side takes events does not
+/// matter: else it gets tones.
 ///
-/// A phone is told of events only if the other side takes them too: without the line it sends tones, which pass.
-/// WebRTC peers send no tones, so they are always told.
-fn event_for_offerer(offerer: &Party, answerer: &Party, answer: &Remote, flags: &Flags) -> Option<Format> {
+/// Beside Opus a browser counts the durations of its events at 48000 Hz whatever their line says, so that it is held to
+/// the line that says so (RFC 4733 2.1 wants the audio's clock anyway).
+fn event_for_offerer(offerer: &Party, to_offerer: &Format) -> Option<Format> {
     let remote = offerer.remote.as_ref()?;
-    let eight = remote.events().find(|event| event.event_clock() == Some(ClockRate::HZ_8000));
-    let event = eight.or_else(|| remote.events().next())?;
-    let deliverable = answer.events().next().is_some() || answerer.profile == ProfileName::Whatsapp;
-    let wanted = offerer.profile != ProfileName::Sip || deliverable || flags.inject_dtmf;
-    wanted.then(|| event.clone())
+    let at = |clock: ClockRate| remote.events().find(|event| event.event_clock() == Some(clock));
+    let in_opus_clock = offerer.profile == ProfileName::Webrtc && to_offerer.codec() == Some(Codec::Opus);
+    let exact = at(ClockRate::HZ_48000).filter(|_| in_opus_clock);
+    exact.or_else(|| at(ClockRate::HZ_8000)).or_else(|| remote.events().next()).cloned()
 }
 
 /// What we send a peer whose format `format` is, and whose events `events` are.

@@ -102,6 +102,7 @@ impl<'a> Exchange<'a> {
         let (latch, media_address) = transport::latch(self.signal);
         let party = &mut self.session.parties[index];
         (party.latch, party.media_address) = (latch, media_address);
+        party.detect_tones |= flags.detect_dtmf;
         party.blocked.digits |= flags.block_dtmf;
         if flags.label.is_some() {
             party.label.clone_from(&flags.label);

@@ -67,6 +67,8 @@ pub struct Party {
     pub(crate) send: Option<SendFormat>,
     pub(crate) receive: Vec<ReceiveFormat>,
     pub(crate) receive_events: Vec<(Pt, ClockRate)>,
+    /// Digits are looked for in its audio whatever it announces.
+    pub(crate) detect_tones: bool,
     pub(crate) hears: Source,
     /// What of its media the others do not get.
     pub(crate) blocked: Blocked,
@@ -116,6 +118,7 @@ impl Party {
             send: None,
             receive: Vec::new(),
             receive_events: Vec::new(),
+            detect_tones: false,
             hears: Source::Nothing,
             blocked: Blocked::default(),
             gateway: None,
@@ -189,6 +192,12 @@ impl Party {
         self.tags.iter().any(|known| known == tag)
     }
 
+    /// Who announces no telephone-events may press tones. WhatsApp presses none, whatever it announces.
+    fn hear_tones(&self) -> bool {
+        let announces_none = self.remote.as_ref().is_some_and(|remote| remote.events().next().is_none());
+        self.detect_tones || announces_none && self.profile != ProfileName::Whatsapp
+    }
+
     /// The plan for its leg, but for what is withheld from it: see [`super::Session`].
     pub(crate) fn plan(&self) -> LegPlan {
         LegPlan {
@@ -201,6 +210,7 @@ impl Party {
             send: self.send,
             receive: self.receive.clone(),
             receive_events: self.receive_events.clone(),
+            hear_tones: self.hear_tones(),
             hears: self.hears,
             withheld: Withheld::default(),
             presence: self.gateway.as_ref().map(Gateway::presence).unwrap_or_default(),

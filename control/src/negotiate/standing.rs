@@ -50,7 +50,7 @@ pub enum StandingError {
     /// `to-tag`
     #[error("To-tag not found")]
     UnknownToTag,
-    /// Nobody hears the party, or nobody who does takes telephone-events.
+    /// Nobody hears the party, or nobody's format is known yet.
     #[error("There is no sink media capable of DTMF playback")]
     NoSink,
     /// Nobody in the call has a gate.
@@ -126,8 +126,7 @@ impl Session {
             None => None,
         };
         let takes_it = |index: usize, party: &Party| {
-            let events = party.send.is_some_and(|send| send.event.is_some());
-            party.hears == Source::Leg(leg) && events && to.is_none_or(|to| to == index)
+            party.hears == Source::Leg(leg) && party.send.is_some() && to.is_none_or(|to| to == index)
         };
         let parties = self.parties.iter().enumerate();
         let sinks: Vec<LegId> = parties.filter(|(i, party)| takes_it(*i, party)).map(|(_, party)| party.leg).collect();

@@ -79,6 +79,8 @@ pub struct Flags {
     pub reuse_codecs: bool,
     /// Digits will be played to a party: a telephone-event PT is wanted on both sides.
     pub inject_dtmf: bool,
+    /// Digits of the sender are looked for in its audio even if it announces telephone-events.
+    pub detect_dtmf: bool,
     /// Digits of the sender are not passed on, as after `block DTMF`.
     pub block_dtmf: bool,
     /// When WhatsApp gets media.

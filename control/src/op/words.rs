@@ -209,6 +209,7 @@ impl FlagReader {
             "single-codec" => flags.single_codec = true,
             "reuse-codecs" | "no-codec-renegotiation" => flags.reuse_codecs = true,
             "inject-dtmf" => flags.inject_dtmf = true,
+            "detect-dtmf" => flags.detect_dtmf = true,
             "block-dtmf" => flags.block_dtmf = true,
             "all" => flags.all = true,
             "new-branch" => flags.new_branch = true,

@@ -9,7 +9,7 @@ use trestle_wire::telephone_event::Digit;
 use crate::dtmf::EventUpdates;
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
-use crate::leg::{Leg, Media, Received};
+use crate::leg::{Leg, Media, Pressed, Received};
 use crate::output::Outbox;
 use crate::report::CallReport;
 use crate::time::soonest;
@@ -98,6 +98,8 @@ impl Call {
             }
             Ok(Received::Media(media)) => {
                 self.heard_something(now);
+                // First, so that as little of a tone as can be is heard by those who get an event instead.
+                self.pass_on(outbox, now, from, &media.tones, Pressed::AsTone);
                 let payload = &datagram[media.payload.clone()];
                 let mut listeners = 0;
                 for listener in self.legs.iter_mut().filter(|other| other.hears(leg)) {
@@ -108,14 +110,14 @@ impl Call {
                 }
                 // Audio after an event ends the event, whether or not its end packets arrived.
                 let updates = self.legs[from].audio_resumed(media.seq);
-                self.pass_on(outbox, now, from, &updates);
+                self.pass_on(outbox, now, from, &updates, Pressed::AsEvent);
             }
             Ok(Received::Event { ssrc, seq, updates }) => {
                 self.heard_something(now);
                 for listener in self.legs.iter_mut().filter(|other| other.hears(leg)) {
                     listener.hear_event_packet(leg, ssrc, seq);
                 }
-                self.pass_on(outbox, now, from, &updates);
+                self.pass_on(outbox, now, from, &updates, Pressed::AsEvent);
             }
             Ok(Received::Nothing) => {}
             Err(reason) => self.legs[from].discard(reason),
@@ -129,8 +131,9 @@ impl Call {
             outbox.event(Event { call: self.id, kind: EventKind::MediaTimeout });
         }
         for from in 0..self.legs.len() {
-            let updates = self.legs[from].handle_timeout(now, outbox);
-            self.pass_on(outbox, now, from, &updates);
+            let (updates, tones) = self.legs[from].handle_timeout(now, outbox);
+            self.pass_on(outbox, now, from, &updates, Pressed::AsEvent);
+            self.pass_on(outbox, now, from, &tones, Pressed::AsTone);
         }
         self.drain(now, outbox);
     }
@@ -157,10 +160,13 @@ impl Call {
     }
 
     /// Tells the controller of a finished digit and starts or ends it on every leg that hears `from`.
-    fn pass_on(&mut self, outbox: &mut Outbox, now: Instant, from: usize, updates: &EventUpdates) {
+    fn pass_on(&mut self, outbox: &mut Outbox, now: Instant, from: usize, updates: &EventUpdates, pressed: Pressed) {
         let leg = self.legs[from].id();
         for update in updates {
-            self.legs.iter_mut().filter(|other| other.hears(leg)).for_each(|other| other.hear_digit(now, update));
+            self.legs
+                .iter_mut()
+                .filter(|other| other.hears(leg))
+                .for_each(|other| other.hear_digit(now, update, pressed));
             if let Some(kind) = self.legs[from].digit_event(update) {
                 outbox.event(Event { call: self.id, kind });
             }

@@ -95,9 +95,9 @@ pub enum CommandError {
     /// The call has [`crate::limits::LEGS_PER_CALL_MAX`] legs.
     #[error("too many legs")]
     TooManyLegs,
-    /// The leg's peer takes no telephone-events, or its format is not known yet.
-    #[error("leg takes no digits")]
-    NoEvents,
+    /// What the leg's peer takes is not known yet, so no digit can be sent to it.
+    #[error("leg takes no digits yet")]
+    NoFormat,
     /// A bug: what the command asked for panicked. The call, if there was one, is gone.
     #[error("internal error")]
     Failed,

@@ -36,6 +36,9 @@ pub struct LegPlan {
     pub receive: Vec<ReceiveFormat>,
     /// The peer's telephone-event payload types and their clock rates.
     pub receive_events: Vec<(Pt, ClockRate)>,
+    /// Digits are looked for in the peer's audio too, until it has sent its first telephone-event: it has announced none, or
+    /// may say one thing and do another.
+    pub hear_tones: bool,
     /// Who this leg listens to.
     pub hears: Source,
     /// What it does not get of that.

@@ -169,12 +169,45 @@ fn a_codec_that_both_have_is_forwarded_and_else_there_is_transcoding() {
 }
 
 #[test]
-fn a_phone_is_told_of_events_only_if_they_can_be_delivered() {
+fn a_phone_is_told_of_events_though_the_other_side_takes_none_and_that_side_may_press_tones() {
     let mut desk = Desk::new();
     desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
     let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), Flags::default())).unwrap();
-    assert!(!told.sdp.contains("telephone-event"), "{}", told.sdp);
-    assert_eq!((told.sender.1.send.unwrap().event, told.receiver.1.send.unwrap().event), (None, None));
+    assert!(told.sdp.contains("a=rtpmap:101 telephone-event/8000"), "{}", told.sdp);
+    let (a, b) = if told.sender.1.send.unwrap().event.is_some() {
+        (told.sender.1, told.receiver.1)
+    } else {
+        (told.receiver.1, told.sender.1)
+    };
+    assert!(a.send.unwrap().event.is_some() && !a.hear_tones);
+    assert!(b.send.unwrap().event.is_none() && b.hear_tones);
+}
+
+#[test]
+fn tones_are_listened_for_where_no_events_are_announced_or_it_is_asked_for() {
+    for (formats, detect_dtmf, expected) in [("8", false, true), ("8 101", false, false), ("8 101", true, true)] {
+        let flags = Flags { detect_dtmf, ..Flags::default() };
+        let mut desk = Desk::new();
+        desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
+        let told = desk.answer(&signal(&sip_answer("RTP/AVP", formats), "a", Some("b"), flags)).unwrap();
+        assert_eq!(told.sender.1.hear_tones, expected, "{formats}, {detect_dtmf}");
+        assert!(!told.receiver.1.hear_tones);
+    }
+}
+
+#[test]
+fn a_browser_is_held_to_events_in_the_clock_of_opus_if_it_has_them() {
+    let browser = meta_sample("business_initiated.graph_webrtc.browser_offer");
+    for (codec, expected) in
+        [("opus", "a=rtpmap:110 telephone-event/48000"), ("PCMA", "a=rtpmap:126 telephone-event/8000")]
+    {
+        let (offer, answer) = whatsapp_to_sip(Protocol::RtpAvp, codec);
+        let mut desk = Desk::new();
+        desk.offer(&signal(browser, "a", None, offer)).unwrap();
+        let answered = if codec == "opus" { "111 101" } else { "8 101" };
+        let told = desk.answer(&signal(&sip_answer("RTP/AVP", answered), "a", Some("b"), answer)).unwrap();
+        assert!(told.sdp.contains(expected), "{codec}: {}", told.sdp);
+    }
 }
 
 #[test]

@@ -1,13 +1,17 @@
-//! DTMF digits: out of one leg's telephone-events (RFC 4733), into another's.
+//! DTMF digits: out of one leg's telephone-events (RFC 4733) or its tones, into another's events or tones.
 //!
 //! Between two legs a digit is a key that goes down and comes up again, with a real duration. Payload types,
 //! timestamps, clocks, segments and retransmissions belong to each leg alone.
 
+pub mod hear;
 pub mod receive;
 pub mod send;
+pub mod sound;
 
+pub use hear::ToneReceiver;
 pub use receive::{EventReceiver, EventUpdate, EventUpdates};
 pub use send::{EventPacket, EventSender};
+pub use sound::ToneSender;
 
 use std::time::Duration;
 

@@ -117,8 +117,9 @@ pub enum EventUpdate {
     },
 }
 
-/// What one packet can bring about: one key up, another one down and up.
-pub type EventUpdates = ArrayVec<EventUpdate, 4>;
+/// What one packet can bring about: one key up, another one down and up; or four keys within the 120 ms of the longest
+/// audio packet, and what sounded before it.
+pub type EventUpdates = ArrayVec<EventUpdate, 12>;
 
 impl EventReceiver {
     /// Takes a telephone-event packet. `clock` is the announced one of its payload type, `seq` and `time` are its
@@ -198,6 +199,11 @@ impl EventReceiver {
             updates.extend(self.release_unended());
         }
         updates
+    }
+
+    /// True once an event packet has come.
+    pub fn has_received(&self) -> bool {
+        self.newest.is_some()
     }
 
     /// When a key counts as released though its end has not come.

@@ -7,6 +7,7 @@ mod receive;
 mod reports;
 mod send;
 mod timeline;
+mod tones;
 mod watch;
 pub mod webrtc;
 
@@ -26,7 +27,7 @@ use self::timeline::Timeline;
 use self::watch::Watch;
 use self::webrtc::{DtlsIdentity, WebRtcOutput};
 use crate::discard::Discards;
-use crate::dtmf::{EventReceiver, EventSender, EventUpdates};
+use crate::dtmf::{EventReceiver, EventSender, EventUpdates, ToneReceiver, ToneSender};
 use crate::output::Outbox;
 use crate::plan::{Codec, Filler, Mute, ReceiveFormat, Source, Transport};
 use crate::report::{Count, LegReport, Preroll, Totals};
@@ -56,6 +57,8 @@ pub(crate) struct Leg {
     gate: SsrcGate,
     rx: Option<StreamRx>,
     events_in: EventReceiver,
+    /// Made for a peer whose digits may be tones.
+    tones_in: Option<Box<ToneReceiver>>,
     /// What this leg hears, when it must be decoded and encoded on the way.
     transcoder: Option<Box<Transcoder>>,
     /// Packets in a row that would not have needed the transcoder.
@@ -64,6 +67,8 @@ pub(crate) struct Leg {
     forwarded: Option<Forwarded>,
     tx: StreamTx,
     events_out: EventSender,
+    /// For a peer that takes no events; made with its first digit.
+    tones_out: Option<Box<ToneSender>>,
     rtcp: RtcpSchedule,
     timeline: Timeline,
     watch: Watch,
@@ -101,6 +106,15 @@ pub(crate) enum Received {
     Nothing,
 }
 
+/// How a key reached us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pressed {
+    /// As telephone-events.
+    AsEvent,
+    /// As a tone, which is in the audio as well.
+    AsTone,
+}
+
 /// One packet of audio, authenticated, of a negotiated codec, and not seen before.
 pub(crate) struct Media {
     pub(crate) header: Header,
@@ -108,6 +122,8 @@ pub(crate) struct Media {
     pub(crate) codec: Codec,
     /// Octets of the datagram.
     pub(crate) payload: std::ops::Range<usize>,
+    /// Digits that sound in it.
+    pub(crate) tones: EventUpdates,
 }
 
 impl Leg {
@@ -128,11 +144,13 @@ impl Leg {
             gate: SsrcGate::default(),
             rx: None,
             events_in: EventReceiver::default(),
+            tones_in: None,
             transcoder: None,
             forwardable_run: 0,
             forwarded: None,
             tx: StreamTx::new(plan.ssrc, random_seq, random_time, pt, clock),
             events_out: EventSender::default(),
+            tones_out: None,
             rtcp: RtcpSchedule::new(now, setup.epoch, setup.rng.next_u64()),
             timeline: Timeline::default(),
             watch: Watch::default(),
@@ -211,8 +229,8 @@ impl Leg {
         self.discard(Discard::NoListener);
     }
 
-    /// Does what is due: handshakes, missing frames, digits that end by themselves, RTCP.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) -> EventUpdates {
+    /// Does what is due: handshakes, missing frames, RTCP, digits that end by themselves: those of events and of tones.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) -> (EventUpdates, EventUpdates) {
         if let Path::WebRtc { webrtc, .. } = &mut self.path {
             webrtc.handle_timeout(now);
         }
@@ -222,7 +240,7 @@ impl Leg {
         self.fill_gap(now);
         self.look_out(now);
         self.rtcp_timeout(now, outbox);
-        self.events_in.handle_timeout(now)
+        (self.events_in.handle_timeout(now), self.tones_timeout(now))
     }
 
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
@@ -231,8 +249,9 @@ impl Leg {
             Path::Plain(_) | Path::Sdes { .. } => None,
         };
         let gap = self.gap_at();
+        let tones = self.tones_in.as_ref().and_then(|tones| tones.poll_timeout());
         let transcoder = self.transcoder.as_ref().and_then(|transcoder| transcoder.poll_timeout());
-        [gap, transcoder, self.events_in.poll_timeout(), self.events_out.poll_timeout(), self.rtcp.poll_timeout()]
+        [gap, tones, transcoder, self.events_in.poll_timeout(), self.events_out.poll_timeout(), self.rtcp.poll_timeout()]
             .into_iter()
             .fold(soonest(handshake, self.watch.poll_timeout()), soonest)
     }
@@ -243,6 +262,7 @@ impl Leg {
             return Some(event);
         }
         self.begin_to_speak(now);
+        self.sound_tones(now);
         self.send_frames(now, outbox);
         self.send_events(now, outbox);
         if let Some(milestone) = self.timeline.poll() {

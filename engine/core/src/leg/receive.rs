@@ -68,13 +68,15 @@ impl Leg {
         if let Some(codec) = codec {
             let seq = rx.accept(now, &header, codec.clock())?;
             self.count_media(now, source, datagram.len());
-            return Ok(Received::Media(Media { header, seq, codec, payload }));
+            let tones = self.hear_tones(now, &header, codec, &packet[payload.clone()]);
+            return Ok(Received::Media(Media { header, seq, codec, payload, tones }));
         }
         let Some(clock) = event_clock else { return Err(Discard::UnknownPt) };
         let seq = rx.accept_event(&header)?;
         let updates =
             self.events_in.observe(now, clock, seq, header.time, &packet[payload]).map_err(|_| Discard::Malformed)?;
         self.count_media(now, source, datagram.len());
+        let updates = self.hear_no_more_tones(updates);
         Ok(Received::Event { ssrc: header.ssrc, seq, updates })
     }
 

@@ -8,7 +8,7 @@ use trestle_wire::telephone_event::Digit;
 use trestle_wire::{ExtSeq, Ssrc};
 
 use super::latch::Flow;
-use super::{Leg, Media, note_digit};
+use super::{Leg, Media, Pressed, note_digit};
 use crate::dtmf::EventUpdate;
 use crate::output::Outbox;
 use crate::plan::{Mute, SendFormat};
@@ -68,6 +68,9 @@ impl Leg {
             return false;
         }
         self.forwardable_run = self.forwardable_run.saturating_add(1);
+        if self.sounds_tone() {
+            return false;
+        }
         if let Some(transcoder) = &self.transcoder {
             let settled = self.forwardable_run >= FORWARDABLE_RUN && !transcoder.is_behind();
             if !settled && !transcoder.is_only_filling() {
@@ -84,12 +87,14 @@ impl Leg {
     }
 
     /// The peer of the leg that this one hears has pressed or released a key.
-    pub(crate) fn hear_digit(&mut self, now: Instant, update: &EventUpdate) {
-        if let (Some(transcoder), EventUpdate::Started { .. }) = (&mut self.transcoder, update) {
+    pub(crate) fn hear_digit(&mut self, now: Instant, update: &EventUpdate, pressed: Pressed) {
+        if let (Some(transcoder), EventUpdate::Started { .. }, Pressed::AsEvent) =
+            (&mut self.transcoder, update, pressed)
+        {
             transcoder.key_pressed();
         }
-        if !self.takes_events() {
-            return;
+        if !self.takes_events() || self.plan.withheld.digits && pressed == Pressed::AsTone {
+            return self.sound_digit(update, pressed);
         }
         match *update {
             EventUpdate::Started { .. } if self.plan.withheld.digits => {}
@@ -109,18 +114,22 @@ impl Leg {
         duration: Duration,
         volume: u8,
     ) -> Result<(), CommandError> {
-        if !self.takes_events() {
-            return Err(CommandError::NoEvents);
+        if self.plan.send.is_none() {
+            return Err(CommandError::NoFormat);
         }
         note_digit(&mut self.counters.digits_out, digit);
-        self.events_out.play(now, digit, duration, volume);
+        if self.takes_events() {
+            self.events_out.play(now, digit, duration, volume);
+        } else {
+            self.tones_out.get_or_insert_default().play(digit, duration, volume);
+        }
         Ok(())
     }
 
     /// Sends the frames that the transcoder has ready. Under a digit their time passes without a packet.
     pub(super) fn send_frames(&mut self, now: Instant, outbox: &mut Outbox) {
         let mut payload = [0; route::FRAME_BYTES_MAX];
-        while let Some(frame) = self.transcoder.as_mut().and_then(|transcoder| transcoder.poll_frame(&mut payload)) {
+        while let Some(frame) = self.poll_frame(&mut payload) {
             if self.events_out.is_active() {
                 self.tx.skip(frame.duration_ticks);
             } else if self.can_send() {
@@ -141,7 +150,7 @@ impl Leg {
         }
     }
 
-    fn takes_events(&self) -> bool {
+    pub(super) fn takes_events(&self) -> bool {
         self.plan.send.as_ref().is_some_and(|format| format.event.is_some())
     }
 

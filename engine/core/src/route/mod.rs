@@ -30,7 +30,7 @@ pub fn packet_ptime(codec: Codec, payload: &[u8]) -> Option<Ptime> {
 }
 
 /// The audio crate's name of a codec.
-fn codec_kind(codec: Codec) -> CodecKind {
+pub(crate) fn codec_kind(codec: Codec) -> CodecKind {
     match codec {
         Codec::Pcmu => CodecKind::Pcmu,
         Codec::Pcma => CodecKind::Pcma,

@@ -10,6 +10,7 @@ use super::codec_kind;
 use super::filler::FillerSound;
 use super::playout::{Arrival, Due, Playout};
 use crate::Discard;
+use crate::dtmf::ToneSender;
 use crate::plan::{Codec, Filler, OpusSettings, SendFormat};
 use crate::report::Preroll;
 use crate::time::soonest;
@@ -203,8 +204,18 @@ impl Transcoder {
 
     /// The next frame, written to `out` ([`FRAME_BYTES_MAX`]). Call until `None` after every push and timeout.
     pub fn poll_frame(&mut self, out: &mut [u8]) -> Option<Frame> {
+        self.poll_frame_through(out, None)
+    }
+
+    /// The same, with a digit's tone in the place of the source.
+    pub fn poll_frame_through(&mut self, out: &mut [u8], mut tones: Option<&mut ToneSender>) -> Option<Frame> {
         loop {
-            while let Some(pcm) = self.packer.pop(self.frame_samples) {
+            while let Some(mut pcm) = self.packer.pop(self.frame_samples) {
+                if let Some(tones) = &mut tones {
+                    self.pcm.clone_from_slice(pcm);
+                    tones.fill(self.pcm.as_mut_slice());
+                    pcm = self.pcm.as_slice();
+                }
                 if let Ok(len) = self.encoder.encode(pcm, out) {
                     self.transcoded_frames += 1;
                     return Some(Frame { len, duration_ticks: self.frame_ticks });

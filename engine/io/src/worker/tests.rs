@@ -155,6 +155,7 @@ fn plan(peer: &Phone, hears: u16) -> LegPlan {
         }),
         receive: vec![ReceiveFormat { pt, codec: Codec::Pcmu }],
         receive_events: Vec::new(),
+        hear_tones: false,
         hears: Source::Leg(LegId(hears)),
         withheld: Withheld::default(),
         presence: Presence::default(),

@@ -235,6 +235,7 @@ impl<'a> Scene<'a> {
         let event = (Pt::new(EVENT_PT).expect("7 bits"), ClockRate::HZ_8000);
         LegPlan {
             transport,
+            hear_tones: false,
             hears: Source::Leg(LegId(1 - leg as u16)),
             send: Some(SendFormat {
                 pt: Pt::PCMA,
@@ -277,6 +278,7 @@ fn idle_webrtc_plan() -> LegPlan {
         send: None,
         receive: Vec::new(),
         receive_events: Vec::new(),
+        hear_tones: false,
         hears: Source::Leg(LegId(0)),
         withheld: trestle_core::plan::Withheld::default(),
         presence: trestle_core::plan::Presence::default(),

@@ -76,8 +76,8 @@ fn call_through(seed: u64, link: Link, digits: usize, least_ms: u32, call: impl 
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let call = call(&mut world);
     world.run_for_ms(1_000);
-    for ip in ["31.13.65.60", "198.51.100.20"] {
-        world.set_link(ip.parse().unwrap(), link);
+    for address in ["31.13.65.60:0", "198.51.100.20:0"] {
+        world.set_link(calls::addr(address).ip(), link);
     }
     let pressed = [(); 2].map(|()| presses(&mut rng, digits, least_ms));
     let mut next = [0, 0];

@@ -1,6 +1,7 @@
 //! Digits: each once, with its duration, whatever the two sides call them and whatever gets lost.
 
-use trestle_peers::{Codec, EventStyle, HeardDigit, MetaOptions, PhoneOptions};
+use serde_json::json;
+use trestle_peers::{Codec, EventStyle, Flavour, HeardDigit, Meta, MetaOptions, Phone, PhoneOptions};
 use trestle_tests::calls::{self, Call};
 use trestle_tests::{Link, World};
 
@@ -49,6 +50,26 @@ fn all_sixteen_digits_pass_on_a_business_initiated_call_with_keys_from_the_sdp()
     let mut world = World::new(13);
     let call = calls::business_initiated(&mut world, calls::meta_sdes(), calls::phone_sdes());
     both_ways(&mut world, &call);
+}
+
+#[test]
+fn whatsapp_gets_and_sends_126_on_calls_to_it_though_its_answer_has_no_line_for_it() {
+    for options in [calls::meta(), calls::meta_sdes()] {
+        let mut world = World::new(21);
+        let protocol = if options.flavour == Flavour::Sdes { "RTP/SAVP" } else { "UDP/TLS/RTP/SAVPF" };
+        let (meta, phone) = (Meta::new(world.now(), options), Phone::new(world.now(), calls::phone()));
+        let call = Call { id: "unsaid".to_owned(), meta: world.add_meta(meta), phone: world.add_phone(phone) };
+        let now = world.now();
+        let offer = world.phone(call.phone).offer();
+        let flags = json!({"profile": "whatsapp", "transport-protocol": protocol});
+        let to_meta = calls::offer_sdp(&mut world, &call.id, "phone", &offer, flags);
+        let answer = world.meta(call.meta).answer(now, &to_meta).unwrap();
+        let unsaid = answer.replace(" 126\r\n", "\r\n").replace("a=rtpmap:126 telephone-event/8000\r\n", "");
+        assert!(unsaid.len() < answer.len() && !unsaid.contains("telephone-event"), "{answer}");
+        let to_phone = calls::answer_sdp(&mut world, &call.id, "phone", "meta", &unsaid);
+        world.phone(call.phone).accept(now, &to_phone).unwrap();
+        both_ways(&mut world, &call);
+    }
 }
 
 #[test]

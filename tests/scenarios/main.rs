@@ -4,6 +4,7 @@
 mod bridge;
 mod control;
 mod digits;
+mod digits_in_band;
 mod dtmf;
 mod gate;
 mod hostile;

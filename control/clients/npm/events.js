@@ -1,9 +1,12 @@
 // Events of calls, as Trestle sends them to whoever has subscribed (`subscribe events`).
 
-import { EventEmitter, on } from "node:events";
+import { EventEmitter } from "node:events";
 
 // How long a subscription lasts; it is renewed three times in that.
 export const EXPIRES_S = 60;
+
+// Events that may wait to be read; of more, the oldest go.
+const ROOM = 4096;
 
 /** Undefined if that is no event. */
 export function readEvent(datagram) {
@@ -20,7 +23,9 @@ export class EventFeed extends EventEmitter {
   #subscribe;
   #leave;
   #renewing;
-  #ended = new AbortController();
+  #waiting = [];
+  #wake = () => {};
+  #ended = false;
 
   constructor(callId, subscribe, leave) {
     super();
@@ -37,12 +42,17 @@ export class EventFeed extends EventEmitter {
   }
 
   take(event) {
-    if (this.#callId === undefined || event["call-id"] === this.#callId) this.emit("event", event);
+    if (this.#callId !== undefined && event["call-id"] !== this.#callId) return;
+    if (this.#waiting.length === ROOM) this.#waiting.shift();
+    this.#waiting.push(event);
+    this.#wake();
+    this.emit("event", event);
   }
 
   stop() {
     clearInterval(this.#renewing);
-    this.#ended.abort();
+    this.#ended = true;
+    this.#wake();
   }
 
   async close() {
@@ -52,10 +62,12 @@ export class EventFeed extends EventEmitter {
   }
 
   async *[Symbol.asyncIterator]() {
-    try {
-      for await (const [event] of on(this, "event", { signal: this.#ended.signal })) yield event;
-    } catch (error) {
-      if (error.name !== "AbortError") throw error;
+    while (true) {
+      while (this.#waiting.length > 0) yield this.#waiting.shift();
+      if (this.#ended) return;
+      await new Promise((wake) => {
+        this.#wake = wake;
+      });
     }
   }
 }

@@ -69,6 +69,14 @@ impl Engine {
         sdp.unwrap_or_else(|| panic!("{command}: no SDP in the reply\n{reply}")).to_owned()
     }
 
+    /// When the WebRTC side's leg reached what, in ms since the call was opened.
+    pub(crate) fn timeline(&mut self) -> Value {
+        let query = json!({"command": "query", "call-id": "call", "flags": ["verbose"]});
+        let reply = self.request(&query);
+        let mut legs = reply["tags"].as_object().into_iter().flatten().map(|(_, tag)| &tag["leg"]["timeline ms"]);
+        legs.find(|timeline| timeline.get("FirstCheck").is_some()).cloned().unwrap_or(Value::Null)
+    }
+
     /// Ends the call and the engine.
     pub(crate) fn end(mut self) {
         self.request(&json!({"command": "delete", "call-id": "call", "from-tag": "caller"}));

@@ -99,6 +99,7 @@ impl Call {
         let connected = meta.ask(json!({"do": "connect"}));
         println!("connected: {connected}");
         // Trestle is the DTLS client where Meta leaves the choice, and the server where Meta's answer is active.
+        print_time_to_voice(&engine.timeline());
         assert_eq!(connected["dtls_role"], if caller == Caller::User { "server" } else { "client" });
         Self { engine, meta, phone }
     }
@@ -119,6 +120,20 @@ impl Call {
         let stall = stall.max(Duration::from_secs_f64(by_user["stall_s"].as_f64().unwrap()));
         (Heard { by_user, by_phone }, stall)
     }
+}
+
+/// Prints the stages of the set-up. How long they take on this machine is no claim; that they come in order is one.
+fn print_time_to_voice(timeline: &Value) {
+    let at = |milestone: &str| {
+        let ms = timeline[milestone].as_u64();
+        ms.unwrap_or_else(|| panic!("no {milestone} in {timeline}"))
+    };
+    let (known, ice, dtls) = (at("RemoteKnown"), at("IceConnected"), at("DtlsConnected"));
+    println!(
+        "time to voice: ICE {} ms after the peer's description, DTLS {} ms after ICE",
+        ice - known,
+        dtls.saturating_sub(ice)
+    );
 }
 
 /// What came of a call.

@@ -24,6 +24,8 @@ macro_rules! through_both_recipes {
 through_both_recipes! {
     a_user_calls_the_pbx_rings_and_whatsapp_hangs_up
     both_sides_hear_each_other
+    whatsapp_hears_nothing_before_accept_is_taken_and_then_the_first_word
+    a_ringing_phone_hears_nothing
     the_pbx_hangs_up_and_whatsapp_is_told
     the_pbx_declines_and_the_call_is_rejected
     a_user_who_gives_up_while_it_rings_stops_the_ringing
@@ -108,6 +110,53 @@ fn both_sides_hear_each_other(recipe: Recipe) {
     bridge.graph.deliver(&graph::terminated(ID, USER_INITIATED));
     let bye = bridge.pbx.expect("BYE");
     bridge.pbx.respond(&bye, 200, "");
+    bridge.end();
+}
+
+fn whatsapp_hears_nothing_before_accept_is_taken_and_then_the_first_word(recipe: Recipe) {
+    let mut bridge = Bridge::start(recipe);
+    let wire = Wire::open(&bridge);
+    let offer = bridge.meta_offer();
+    bridge.graph.deliver(&graph::offered(ID, &offer));
+    let invite = bridge.pbx.expect("INVITE");
+    let answer = bridge.phone_answer(&invite.body);
+    bridge.pbx.respond(&invite, 200, &answer);
+    bridge.pbx.expect("ACK");
+    let pre_accept = bridge.graph.expect("pre_accept");
+    bridge.meta_accepts(pre_accept.sdp());
+    pre_accept.succeed();
+    let accept = bridge.graph.expect("accept");
+    let pbx_hears = |bridge: &Bridge| bridge.meta.is_connected() && bridge.phone.heard().len() > 8_000;
+    wire.carry_until(&mut bridge, "a second of speech to the PBX", pbx_hears);
+    assert!(bridge.meta.heard_since().is_none(), "WhatsApp hears somebody before it was accepted");
+    accept.succeed();
+    wire.carry_until(&mut bridge, "the PBX at WhatsApp", |bridge| bridge.meta.heard().len() > 16_000);
+    bridge.graph.deliver(&graph::terminated(ID, USER_INITIATED));
+    let bye = bridge.pbx.expect("BYE");
+    bridge.pbx.respond(&bye, 200, "");
+    bridge.end();
+}
+
+fn a_ringing_phone_hears_nothing(recipe: Recipe) {
+    let mut bridge = Bridge::start(recipe);
+    let wire = Wire::open(&bridge);
+    let offer = bridge.phone.offer();
+    let invite = bridge.pbx.invite(USER, &offer);
+    bridge.pbx.expect_status(100);
+    let connect = bridge.graph.expect("connect");
+    let answer = bridge.meta_answer(connect.sdp());
+    connect.ring(ID);
+    bridge.graph.deliver(&graph::answered(ID, &answer));
+    wire.carry_until(&mut bridge, "a connection to WhatsApp", |bridge| bridge.meta.is_connected());
+    assert!(bridge.meta.heard_since().is_none(), "a phone that rings hears somebody");
+    bridge.graph.deliver(&graph::status(ID, "ACCEPTED"));
+    let ok = bridge.pbx.expect_status(200);
+    bridge.phone.accept(std::time::Instant::now(), &ok.body).unwrap();
+    bridge.pbx.acknowledge(&invite, &ok);
+    wire.carry_until(&mut bridge, "the PBX at WhatsApp", |bridge| bridge.meta.heard().len() > 16_000);
+    bridge.pbx.hang_up_own(&invite, &ok);
+    bridge.graph.expect("terminate").about(ID).succeed();
+    bridge.graph.deliver(&graph::terminated(ID, BUSINESS_INITIATED));
     bridge.end();
 }
 

@@ -122,7 +122,8 @@ class Bridge {
   /** WhatsApp calls: ring the PBX, and accept when it answers. */
   async take(call, caller, metaOffer) {
     const ids = { "call-id": call.id, "from-tag": "whatsapp" };
-    const offered = await this.trestle.offer({ ...ids, sdp: metaOffer, "transport-protocol": "RTP/AVP" });
+    // Nobody is heard by WhatsApp before the call is accepted: its first packet would count as that.
+    const offered = await this.trestle.offer({ ...ids, sdp: metaOffer, "transport-protocol": "RTP/AVP", gate: "shut" });
     if (call.terminated.happened) return;
     call.dialog = this.sip.call(settings.extension, caller, offered.sdp);
     let response;
@@ -136,13 +137,15 @@ class Bridge {
       await graph.act(call.id, action, answered.sdp);
     }
     call.accepted = true;
+    await this.trestle.gate(call.id, "open"); // what the PBX has said meanwhile comes first
     await call.dialog.over.promise;
   }
 
   /** The PBX calls: ring the WhatsApp user, and answer the PBX when the user has accepted. */
   async place(call, dialog) {
     const ids = { "call-id": call.id, "from-tag": "pbx" };
-    const offered = await this.trestle.offer({ ...ids, sdp: dialog.invite.body, profile: "whatsapp" });
+    // WhatsApp's answer comes while the phone still rings; nothing is to be heard before the user accepts.
+    const offered = await this.trestle.offer({ ...ids, sdp: dialog.invite.body, profile: "whatsapp", gate: "shut" });
     if (dialog.over.happened) return;
     call.graphId = graph.connect(dialog.callee, offered.sdp);
     const graphId = await call.graphId;
@@ -170,6 +173,8 @@ class Bridge {
     if (this.over.has(graphId)) call.terminated.happen();
     const error = await settled.promise;
     if (error) throw error;
+    await this.trestle.gate(call.id, "open");
+    if (dialog.over.happened) return;
     dialog.respond(200, answer);
     await dialog.over.promise;
   }

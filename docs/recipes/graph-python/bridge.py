@@ -140,23 +140,28 @@ class Bridge:
 
     async def take(self, call: Call, caller: str, sdp: str) -> None:
         """WhatsApp calls: ring the PBX, and accept when it answers."""
-        offered = await self.trestle.offer(sdp, call_id=call.id, from_tag="whatsapp", transport_protocol="RTP/AVP")
+        ids = {"call_id": call.id, "from_tag": "whatsapp"}
+        # Nobody is heard by WhatsApp before the call is accepted: its first packet would count as that.
+        offered = await self.trestle.offer(sdp, **ids, transport_protocol="RTP/AVP", gate="shut")
         call.dialog = dialog = self.sip.call(Settings.extension, caller, offered["sdp"])
         status = 0
         while status < 200:
             status, sdp = await dialog.responses.get()
         if status >= 300:
             return
-        answered = await self.trestle.answer(sdp, call_id=call.id, from_tag="whatsapp", to_tag="pbx")
+        answered = await self.trestle.answer(sdp, **ids, to_tag="pbx")
         # The connection is made while Graph works on the first, so that the second comes to words at once.
         await self.graph.act(call.id, "pre_accept", answered["sdp"])
         await self.graph.act(call.id, "accept", answered["sdp"])
         call.accepted = True
+        await self.trestle.gate(call.id, "open")  # what the PBX has said meanwhile comes first
         await dialog.over.wait()
 
     async def place(self, call: Call, dialog: Dialog) -> None:
         """The PBX calls: ring the WhatsApp user, and answer the PBX when the user has accepted."""
-        offered = await self.trestle.offer(dialog.invite.body, call_id=call.id, from_tag="pbx", profile="whatsapp")
+        ids = {"call_id": call.id, "from_tag": "pbx"}
+        # WhatsApp's answer comes while the phone still rings; nothing is to be heard before the user accepts.
+        offered = await self.trestle.offer(dialog.invite.body, **ids, profile="whatsapp", gate="shut")
         # If the PBX hangs up meanwhile, what Graph is about to begin has still to be ended.
         call.graph_id = asyncio.ensure_future(self.graph.connect(dialog.callee, offered["sdp"]))
         graph_id = await asyncio.shield(call.graph_id)
@@ -169,7 +174,7 @@ class Bridge:
         while not (answer and call.accepted):
             kind, sdp = await call.events.get()
             if kind == "connect":
-                answer = (await self.trestle.answer(sdp, call_id=call.id, from_tag="pbx", to_tag="whatsapp"))["sdp"]
+                answer = (await self.trestle.answer(sdp, **ids, to_tag="whatsapp"))["sdp"]
             elif kind == "RINGING":
                 dialog.respond(180)
             elif kind == "ACCEPTED":
@@ -178,6 +183,7 @@ class Bridge:
                 call.terminated.set()
                 dialog.respond(486)
                 return
+        await self.trestle.gate(call.id, "open")
         dialog.respond(200, answer)
         await dialog.over.wait()
 

@@ -122,7 +122,7 @@ impl Call {
     }
 }
 
-/// Prints the stages of the set-up. How long they take on this machine is no claim; that they come in order is one.
+/// Prints the stages of the set-up. How long they take on this machine is no claim; that they come is one.
 fn print_time_to_voice(timeline: &Value) {
     let at = |milestone: &str| {
         let ms = timeline[milestone].as_u64();

@@ -89,8 +89,7 @@ struct SdpRequest {
 pub(crate) fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
     let sdp_only = matches!(&args.request, Request::Offer(request) | Request::Answer(request) if request.sdp_only);
     let request = args.request.into_json()?;
-    let cookie = cookie(trestle_io::entropy::seed().context("no entropy for a cookie")?);
-    let answer = exchange(args.ng, &cookie, &serde_json::to_string(&request)?)?;
+    let answer = ask(args.ng, &request)?;
     let good = matches!(answer.get("result").and_then(Value::as_str), Some("ok" | "pong"));
     let mut out = io::stdout().lock();
     match answer.get("sdp").and_then(Value::as_str) {
@@ -98,6 +97,12 @@ pub(crate) fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
         _ => writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?,
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sends one request to a running Trestle; its answer.
+pub(crate) fn ask(ng: SocketAddr, request: &Value) -> anyhow::Result<Value> {
+    let cookie = cookie(trestle_io::entropy::seed().context("no entropy for a cookie")?);
+    exchange(ng, &cookie, &serde_json::to_string(request)?)
 }
 
 impl Request {

@@ -21,3 +21,4 @@ pub mod publish;
 pub mod sdp;
 pub mod serve;
 pub mod tcp;
+pub mod verdict;

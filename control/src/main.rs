@@ -3,6 +3,7 @@
 mod ctl;
 mod demo;
 mod doctor;
+mod explain;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -20,6 +21,8 @@ enum Program {
     Serve(Box<ServeArgs>),
     /// Sends a command to a running server.
     Ctl(ctl::CtlArgs),
+    /// Says what a call was like and why it ended.
+    Explain(explain::ExplainArgs),
     /// Makes calls between a fake WhatsApp and a fake phone, and says whether the bridge is good.
     Demo(demo::DemoArgs),
     /// Says what is wrong with a session description: `trestle sdp lint FILE`.
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = match Program::parse() {
         Program::Serve(args) => serve(*args).map(|()| ExitCode::SUCCESS),
         Program::Ctl(args) => ctl::run(args),
+        Program::Explain(args) => explain::run(&args),
         Program::Demo(args) => demo::run(&args),
         Program::Sdp(args) => doctor::run(&args),
     };

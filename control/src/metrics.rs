@@ -14,6 +14,10 @@
 //! | `trestle_transcoded_frames_total` | counter | frames decoded and encoded again |
 //! | `trestle_io_errors_total{kind}` | counter | failures at the sockets |
 //! | `trestle_calls_ended_total{cause}` | counter | calls that are over, by why |
+//! | `trestle_call_end_total{cause}` | counter | the same, by what their media tells of why: causes of verdicts |
+//! | `trestle_call_hints_total{hint}` | counter | what else the verdicts on them say |
+//! | `trestle_mos` | histogram | mean opinion score of what the worse-off party of a call heard (G.107), at its end |
+//! | `trestle_clipped_seconds_total` | counter | sound that was lost because it came before it could be sent, of calls that are over |
 //! | `trestle_control_requests_total{command}` | counter | ng requests understood, retransmits not among them |
 //! | `trestle_control_errors_total{command}` | counter | error replies; `command="none"`: to what was no request |
 //! | `trestle_setup_seconds{stage}` | histogram | stages of the set-up of legs of WhatsApp and browsers: `ice`, `dtls`, `gate`, `first_audio` |
@@ -30,6 +34,7 @@
 //! and `trestle_calls` is the gauge.
 
 mod setup;
+mod verdicts;
 
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -108,6 +113,13 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     let control = &snapshot.control;
     let causes = control.ended.iter().map(|(cause, n)| ([("cause", cause.name())], n));
     registry.register("calls_ended", "Calls that are over", labelled(causes));
+    let judgements = &control.judgements;
+    let causes = judgements.causes.iter().map(|(cause, n)| ([("cause", cause.name())], n));
+    registry.register("call_end", "Calls that are over, by what their media tells", labelled(causes));
+    let hints = judgements.hints.iter().map(|(hint, n)| ([("hint", hint.name())], n));
+    registry.register("call_hints", "What else the verdicts on them say", labelled(hints));
+    registry.register_collector(Box::new(verdicts::Mos(judgements.mos)));
+    registry.register_collector(Box::new(verdicts::Clipped(judgements.clipped)));
     let requests = control.requests.iter().map(|(command, n)| ([("command", command)], n));
     registry.register("control_requests", "ng requests understood", labelled(requests));
     let refused = control.errors.iter().map(|(command, n)| {
@@ -149,10 +161,13 @@ fn labelled<const N: usize>(series: impl IntoIterator<Item = ([(&'static str, &'
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use trestle_core::discard::Discards;
     use trestle_core::report::Count;
 
     use super::*;
+    use crate::controller::Judgements;
 
     #[test]
     fn every_counter_is_the_sum_over_all_shards_under_its_documented_name() {
@@ -169,7 +184,8 @@ mod tests {
         };
         let io = IoCounts { send_blocked: 5, quarantined: 6, ..IoCounts::default() };
         let publish = PublishCounts { slow_readers: 3, ..PublishCounts::default() };
-        let control = Counters { retransmits: 9, ..Counters::default() };
+        let judgements = Judgements { clipped: Duration::from_millis(1_500), ..Judgements::default() };
+        let control = Counters { retransmits: 9, judgements, ..Counters::default() };
         let snapshot = Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control, publish };
         let full = Connections::new("listen-http", 0, crate::http::PATIENCE);
         assert!(full.place(([192, 0, 2, 1], 4_000).into()).is_none());
@@ -191,6 +207,9 @@ mod tests {
             "trestle_setup_seconds_bucket{le=\"0.35\",stage=\"dtls\"} 0",
             "trestle_setup_seconds_count{stage=\"first_audio\"} 0",
             "trestle_event_readers_dropped_total 3",
+            "trestle_mos_bucket{le=\"4.0\"} 0",
+            "trestle_mos_bucket{le=\"+Inf\"} 0",
+            "trestle_clipped_seconds_total 1.5",
             concat!("trestle_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",
         ] {
@@ -204,6 +223,6 @@ mod tests {
         let mut families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         families.sort_unstable();
         families.iter().zip(&families[1..]).for_each(|(a, b)| assert_ne!(a.split(' ').next(), b.split(' ').next()));
-        assert_eq!(families.len(), 19, "{families:#?}");
+        assert_eq!(families.len(), 21, "{families:#?}");
     }
 }

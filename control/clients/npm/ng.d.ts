@@ -25,6 +25,7 @@ export type Word =
   | "to-tag"
   | "trust-address"
   | "verbose"
+  | "verdict"
   | "WebRTC"
 
 export type Protocol =
@@ -164,7 +165,7 @@ export interface Query {
   /** Checked; a tag that the call does not have earns a warning. */
   "from-tag"?: string;
   "to-tag"?: string;
-  /** `verbose`: everything, even if the reply grows beyond 1,200 bytes. */
+  /** `verbose`: everything, even if the reply grows beyond 1,200 bytes. `verdict`: `verdict` in full, without `tags`; of the last 1,000 calls that have ended, too. */
   flags?: (Word | (string & {}))[];
 }
 
@@ -352,6 +353,14 @@ export interface Leg {
   /** How long a missing frame is waited for, on the way to this party. */
   "hold ms": number;
   "concealed frames": number;
+  /** That this party got because there was nothing to pass on. */
+  "filled frames": number;
+  /** Audio kept for this party when the first of it was played. */
+  "pre-roll ms": number;
+  /** Sound that was lost before it could be sent. */
+  "clipped ms": number;
+  /** Until the call was at its normal delay. */
+  "caught up ms"?: number;
   /** Keys pressed by this party. */
   "digits in": string;
   /** Keys sent to it. */
@@ -376,6 +385,89 @@ export interface CallTotals {
   RTCP: Stats;
 }
 
+export interface LegStory {
+  tag?: string;
+  label?: string;
+  profile: "whatsapp" | "sip" | "webrtc";
+  /** What the party is sent. */
+  codec?: string;
+  /** Mean opinion score of what it heard (G.107), tenths. */
+  "mos-x10"?: number;
+  /** The rating behind it. */
+  r?: number;
+  /** Media taken from the party. */
+  "packets-in": number;
+  /** Media sent to it. */
+  "packets-out": number;
+  /** Of a thousand of its packets, those that never came. */
+  "loss-permille": number;
+  "jitter-ms": number;
+  /** Made up for lost ones on the way to it. */
+  "concealed-frames": number;
+  /** That it got because there was nothing to pass on. */
+  "filled-frames": number;
+  /** Audio kept when the first of it was played. */
+  "pre-roll-ms": number;
+  /** Sound that was lost before it could be sent. */
+  "clipped-ms": number;
+  /** Until the call was at its normal delay. */
+  "caught-up-ms"?: number;
+  "round-trip-ms"?: number;
+  /** From the answer, or from when its gate was opened, until it got media. */
+  "first-media-after-ms"?: number;
+  /** Of our packets, as it last reported. */
+  "remote-loss-percent"?: number;
+  /** Keys that it pressed. */
+  "digits-in"?: string;
+  /** Keys that were sent to it. */
+  "digits-out"?: string;
+}
+
+export interface Moment {
+  /** Since the call was opened. */
+  ms: number;
+  /** Whose leg; missing for the call as a whole. */
+  who?: string;
+  /** For people. */
+  what: string;
+}
+
+/** What the call was like and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes. */
+export interface Verdict {
+  /** In a word; `none`: there was nothing to judge. */
+  grade: "none" | "good" | "fair" | "bad";
+  /** Why it ended, as far as its media tells. */
+  cause: "running" | "unanswered" | "too_short" | "normal" | "ice_never_connected" | "dtls_stuck" | "fingerprint_mismatch" | "gate_never_opened" | "gate_opened_late" | "media_to_whatsapp_late" | "no_media_to_whatsapp" | "media_to_whatsapp_stopped" | "no_media_from_whatsapp" | "whatsapp_fell_silent" | "consent_lost" | "one_way" | "sip_side_gone" | "no_media" | "held_too_long" | "internal_error";
+  /** Mean opinion score of what the worse-off party heard (G.107), tenths. Missing if too little was heard. */
+  "mos-x10"?: number;
+  /** The error of Meta's that it fits. */
+  "meta-code"?: 138020 | 138021 | 138022 | 138023;
+  /** The status with which WhatsApp ends a SIP call for that. */
+  "sip-code"?: 408;
+  /** What else is worth knowing. */
+  hints?: ("sip_ack_timeout_suspected" | "slow_media_setup" | "clipped" | "media_interrupted" | "packet_loss" | "wrong_keys" | "foreign_source" | "unknown_payload_type")[];
+  /** One sentence. */
+  summary?: string;
+  /** When it was answered, since it was opened. */
+  "answered-ms"?: number;
+  /** How long it has existed. */
+  "age-ms"?: number;
+  /** What ended it; missing while it goes on. */
+  ended?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "failed";
+  /** Whose tag `delete` named. */
+  "ended-by"?: string;
+  /** How the cause is known. */
+  evidence?: string[];
+  /** What to do about it. */
+  advice?: string;
+  /** All of it in a paragraph. */
+  explanation?: string;
+  /** How each party fared. */
+  legs?: LegStory[];
+  /** What happened, in order. */
+  timeline?: Moment[];
+}
+
 export interface CallReply {
   /** Unix time of the first offer, s. */
   created: number;
@@ -383,6 +475,8 @@ export interface CallReply {
   tags?: Record<string, Party>;
   /** What all legs received. */
   totals: CallTotals;
+  /** What the call was like and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes. */
+  verdict?: Verdict;
   /** What was not understood, or not done. JSON callers only. */
   warnings?: string[];
   result: "ok";
@@ -444,6 +538,8 @@ export interface DeleteReply {
   tags?: Record<string, Party>;
   /** What all legs received. */
   totals?: CallTotals;
+  /** What the call was like and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes. */
+  verdict?: Verdict;
   /** What was not understood, or not done. JSON callers only. */
   warnings?: string[];
   result: "ok";
@@ -500,6 +596,24 @@ export interface EndedLeg {
   "caught-up-ms"?: number;
 }
 
+/** What the call was like and why it ended. */
+export interface EndedVerdict {
+  /** In a word; `none`: there was nothing to judge. */
+  grade: "none" | "good" | "fair" | "bad";
+  /** Why it ended, as far as its media tells. */
+  cause: "running" | "unanswered" | "too_short" | "normal" | "ice_never_connected" | "dtls_stuck" | "fingerprint_mismatch" | "gate_never_opened" | "gate_opened_late" | "media_to_whatsapp_late" | "no_media_to_whatsapp" | "media_to_whatsapp_stopped" | "no_media_from_whatsapp" | "whatsapp_fell_silent" | "consent_lost" | "one_way" | "sip_side_gone" | "no_media" | "held_too_long" | "internal_error";
+  /** Mean opinion score of what the worse-off party heard (G.107), tenths. Missing if too little was heard. */
+  "mos-x10"?: number;
+  /** The error of Meta's that it fits. */
+  "meta-code"?: 138020 | 138021 | 138022 | 138023;
+  /** The status with which WhatsApp ends a SIP call for that. */
+  "sip-code"?: 408;
+  /** What else is worth knowing. */
+  hints?: ("sip_ack_timeout_suspected" | "slow_media_setup" | "clipped" | "media_interrupted" | "packet_loss" | "wrong_keys" | "foreign_source" | "unknown_payload_type")[];
+  /** One sentence. */
+  summary: string;
+}
+
 export interface CallEvent {
   event: EventName;
   /** Rises with every event of this Trestle, restarts included; the same in every copy. */
@@ -533,4 +647,6 @@ export interface CallEvent {
   cause?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "failed";
   /** `call.ended`: its parties. */
   legs?: EndedLeg[];
+  /** `call.ended`: what it all means. */
+  verdict?: EndedVerdict;
 }

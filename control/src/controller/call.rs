@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trestle_core::report::CallReport;
@@ -15,6 +16,7 @@ use super::trunk::Tying;
 use crate::negotiate::{Party, Session, Step};
 use crate::ng::{Cookie, Encoding};
 use crate::op::Op;
+use crate::verdict::{Notes, Verdict};
 
 /// Requests that may wait for one call. A proxy sends one at a time per dialogue.
 const QUEUE_MAX: usize = 16;
@@ -46,8 +48,8 @@ impl Ticket {
 pub(super) enum Work {
     /// An offer or an answer.
     Apply(Box<Apply>),
-    /// A `query`.
-    Query { ticket: Ticket },
+    /// A `query`; for the verdict alone, or for everything.
+    Query { ticket: Ticket, verdict: bool },
     /// Something about the media of a call that stands. The session is as it will be.
     Media { ticket: Ticket, session: Option<Box<Session>> },
     /// `connect` with a party of another call; the work of both.
@@ -104,6 +106,10 @@ pub(super) struct Call {
     pub(super) ended: bool,
     /// Its last report, once ended.
     pub(super) report: Option<Box<CallReport>>,
+    /// What is remembered for the verdict.
+    pub(super) notes: Notes,
+    /// The verdict, once ended.
+    pub(super) verdict: Option<Arc<Verdict>>,
     /// Which legs' peers have not said that they will not send.
     pub(super) receiving: BTreeMap<LegId, bool>,
     /// Where legs are bound.
@@ -144,6 +150,8 @@ impl Call {
             answered: false,
             ended: false,
             report: None,
+            notes: Notes::default(),
+            verdict: None,
             receiving: BTreeMap::new(),
             ports: BTreeMap::new(),
             branches: Vec::new(),

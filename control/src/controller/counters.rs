@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::judging::Judgements;
 use super::setup::SetupTimes;
 
 /// Why a call ended.
@@ -87,4 +88,6 @@ pub struct Counters {
     pub legs_failed: u64,
     /// How long the stages of legs' set-up took.
     pub setup: SetupTimes,
+    /// What the verdicts on ended calls have come to.
+    pub judgements: Judgements,
 }

@@ -11,7 +11,8 @@ use trestle_core::{CallId, Command, Reply as EngineReply};
 
 use super::call::{Delete, Ticket, Work};
 use super::counters::Cause;
-use super::{Controller, EngineResult, Output, report};
+use super::{Controller, EngineResult, Output};
+use crate::negotiate::Party;
 use crate::ng::{Dict, Reply};
 use crate::op;
 
@@ -22,7 +23,7 @@ const CALL_FAILED: &str = "Internal error: the call has failed";
 const NOT_FOUND: &str = "Call-ID not found or tags didn't match";
 
 impl Controller {
-    pub(super) fn delete(&mut self, ticket: Ticket, delete: &op::Delete) {
+    pub(super) fn delete(&mut self, now: Instant, ticket: Ticket, delete: &op::Delete) {
         let Some(call) = self.table.by_name_mut(&delete.call_id) else {
             return self.not_found(ticket, delete.fatal);
         };
@@ -41,12 +42,16 @@ impl Controller {
             }
         }
         let id = call.id;
+        if call.is_live() {
+            let by = delete.from_tag.as_deref().and_then(|tag| call.session.party_by_tag(tag));
+            call.notes.deleted_by = by.map(Party::leg);
+        }
         let keep = delete.delay.unwrap_or(self.config.delete_delay);
         if call.is_live() {
             let work = Delete { ticket: Some(ticket), cause: Cause::Deleted, fast: delete.fast, keep };
             return self.engine(id, Command::Delete { call: id }, Work::Delete(work));
         }
-        let reply = report_or_nothing(self, id, &ticket, delete.fast);
+        let reply = report_or_nothing(self, now, id, &ticket, delete.fast);
         self.answer(ticket, reply);
         if keep.is_zero() {
             self.table.remove(id);
@@ -78,7 +83,7 @@ impl Controller {
         };
         self.ended(now, id, delete.cause, report, delete.keep);
         if let Some(ticket) = delete.ticket {
-            let reply = report_or_nothing(self, id, &ticket, delete.fast);
+            let reply = report_or_nothing(self, now, id, &ticket, delete.fast);
             self.answer(ticket, reply);
         }
         if delete.keep.is_zero()
@@ -108,6 +113,7 @@ impl Controller {
             );
         }
         call.report = report;
+        self.judge_ended(now, id, cause);
         self.cut_trunks(id);
         self.tell_end(now, id, cause);
         self.table.mark_ended(id);
@@ -137,7 +143,7 @@ impl Controller {
                 None
             }
             Some(Work::Apply(apply)) => Some(apply.ticket),
-            Some(Work::Query { ticket } | Work::Media { ticket, .. }) => Some(ticket),
+            Some(Work::Query { ticket, .. } | Work::Media { ticket, .. }) => Some(ticket),
             Some(Work::Delete(delete)) => delete.ticket,
             Some(Work::Gate(moving)) => moving.ticket,
             Some(Work::Check | Work::Tied) | None => None,
@@ -202,9 +208,9 @@ impl Controller {
     }
 }
 
-fn report_or_nothing(controller: &Controller, id: CallId, ticket: &Ticket, fast: bool) -> Reply {
+fn report_or_nothing(controller: &Controller, now: Instant, id: CallId, ticket: &Ticket, fast: bool) -> Reply {
     match controller.table.get(id).filter(|_| !fast) {
-        Some(call) => report::call(call, call.report.as_deref(), controller.epoch.unix_at(call.created), ticket),
+        Some(call) => controller.report_reply(now, call, None, ticket),
         None => Reply::ok(Dict::default()),
     }
 }

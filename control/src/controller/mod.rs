@@ -17,6 +17,7 @@ mod counters;
 mod ending;
 mod feed;
 mod gate;
+mod judging;
 mod media;
 mod report;
 mod risks;
@@ -45,7 +46,9 @@ use crate::ng::value::{Dict, Value};
 use crate::ng::{Encoding, FrameError, Replay, Reply, Seen, frame};
 use crate::op::{Op, OpError, Query, Request};
 use call::{Ticket, Work};
+use judging::Judged;
 pub use counters::{Cause, Counters};
+pub use judging::{Judgements, MOS_BOUNDS_X10, MosHistogram};
 pub use setup::{BOUNDS_MS, Histogram, SetupTimes, Stage};
 use statistics::Collection;
 use subscribers::Subscribers;
@@ -127,6 +130,7 @@ pub struct Controller {
     gates_due: BTreeSet<(Instant, CallId)>,
     subscribers: Subscribers,
     last_event: u64,
+    judged: Judged,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -150,6 +154,7 @@ impl Controller {
             subscribers: Subscribers::default(),
             // Numbers go on rising after a restart, unless there were more than a million events a second.
             last_event: u64::try_from(epoch.unix.as_micros()).unwrap_or_default(),
+            judged: Judged::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -228,8 +233,8 @@ impl Controller {
             Op::Answer(signal) => self.answer_signal(ticket, *signal),
             Op::Create(signal) => self.create(now, ticket, *signal),
             Op::CreateAnswer(signal) => self.create_answer(ticket, *signal),
-            Op::Delete(delete) => self.delete(ticket, &delete),
-            Op::Query(query) => self.query(ticket, &query),
+            Op::Delete(delete) => self.delete(now, ticket, &delete),
+            Op::Query(query) => self.query(now, ticket, &query),
             Op::List { limit } => {
                 let reply = report::list(&self.table, limit, &ticket);
                 self.answer(ticket, reply);
@@ -252,7 +257,7 @@ impl Controller {
         let Some(work) = self.table.get_mut(call_id).and_then(|call| call.work.take()) else { return };
         match work {
             Work::Apply(apply) => self.applied(now, call_id, *apply, result),
-            Work::Query { ticket } => self.queried(call_id, ticket, result),
+            Work::Query { ticket, verdict } => self.queried(now, call_id, ticket, verdict, result),
             Work::Media { ticket, session } => self.media_done(call_id, ticket, session, result),
             Work::Tie(tying) => self.tied(now, *tying, result),
             Work::Gate(moving) => self.gates_moved(now, call_id, *moving, result),
@@ -274,7 +279,7 @@ impl Controller {
         self.counters.refused += 1;
         match work {
             Work::Apply(apply) => self.apply_refused(now, call_id, *apply),
-            Work::Query { ticket } | Work::Media { ticket, .. } => {
+            Work::Query { ticket, .. } | Work::Media { ticket, .. } => {
                 self.answer(ticket, Reply::error("Load limit exceeded"));
             }
             Work::Tie(tying) => self.untie(now, *tying, Reply::error("Load limit exceeded")),
@@ -402,8 +407,12 @@ impl Controller {
         self.outputs.push_back(Output::Transmit { listener: ticket.listener, peer: ticket.peer, bytes });
     }
 
-    fn query(&mut self, mut ticket: Ticket, query: &Query) {
-        let Some(call) = self.table.by_name(&query.call_id) else {
+    fn query(&mut self, now: Instant, mut ticket: Ticket, query: &Query) {
+        let known = self.table.by_name(&query.call_id);
+        let Some(call) = known.filter(|call| call.is_live() || !query.verdict) else {
+            if query.verdict {
+                return self.explain(ticket, &query.call_id);
+            }
             return self.answer(ticket, Reply::error(UNKNOWN_CALL));
         };
         for tag in [&query.from_tag, &query.to_tag].into_iter().flatten().filter(|tag| !call.has_tag(tag)) {
@@ -411,18 +420,17 @@ impl Controller {
         }
         let id = call.id;
         if call.is_live() {
-            return self.engine(id, Command::Query { call: id }, Work::Query { ticket });
+            return self.engine(id, Command::Query { call: id }, Work::Query { ticket, verdict: query.verdict });
         }
-        let reply = report::call(call, call.report.as_deref(), self.epoch.unix_at(call.created), &ticket);
+        let reply = self.report_reply(now, call, None, &ticket);
         self.answer(ticket, reply);
     }
 
-    fn queried(&mut self, call_id: CallId, ticket: Ticket, result: EngineResult) {
+    fn queried(&mut self, now: Instant, call_id: CallId, ticket: Ticket, verdict: bool, result: EngineResult) {
         let Some(call) = self.table.get(call_id) else { return };
         let reply = match result {
-            Ok(EngineReply::Report(report)) => {
-                report::call(call, Some(&report), self.epoch.unix_at(call.created), &ticket)
-            }
+            Ok(EngineReply::Report(report)) if verdict => self.verdict_reply(now, call, &report, &ticket),
+            Ok(EngineReply::Report(report)) => self.report_reply(now, call, Some(&report), &ticket),
             Ok(_) | Err(_) => Reply::error(UNKNOWN_CALL),
         };
         self.answer(ticket, reply);

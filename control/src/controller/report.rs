@@ -11,6 +11,7 @@ use super::table::Table;
 use crate::negotiate::Party;
 use crate::ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
 use crate::ng::{Dict, Reply, Value};
+use crate::verdict::Verdict;
 
 /// How much of a call a reply tells.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
@@ -21,17 +22,64 @@ enum Detail {
     Everything,
 }
 
-/// `created`, `tags`, `totals`. A reply that nobody asked to be long says less rather than grow beyond one packet.
-pub(super) fn call(call: &Call, report: Option<&CallReport>, created: Duration, ticket: &Ticket) -> Reply {
-    let (details, limit) = if ticket.verbose {
-        (&[Detail::Everything, Detail::Addresses, Detail::Packets][..], REPLY_BYTES_MAX)
-    } else {
-        (&[Detail::Addresses, Detail::Packets][..], REPLY_BYTES)
-    };
+/// How much of a verdict a reply tells.
+#[derive(Clone, Copy, PartialEq)]
+enum Opinion {
+    Nothing,
+    Brief,
+    Full,
+}
+
+/// What a reply of any length may say, the best first.
+const LONG: [(Detail, Opinion); 4] = [
+    (Detail::Everything, Opinion::Full),
+    (Detail::Everything, Opinion::Brief),
+    (Detail::Addresses, Opinion::Brief),
+    (Detail::Packets, Opinion::Brief),
+];
+
+/// The same within one packet. Proxies read what they always have; the verdict goes first if there is no room.
+const SHORT: [(Detail, Opinion); 5] = [
+    (Detail::Addresses, Opinion::Brief),
+    (Detail::Addresses, Opinion::Nothing),
+    (Detail::Packets, Opinion::Brief),
+    (Detail::Packets, Opinion::Nothing),
+    (Detail::Totals, Opinion::Brief),
+];
+
+/// `created`, `tags`, `totals`, `verdict`. A reply that nobody asked to be long says less rather than grow beyond one packet.
+pub(super) fn call(
+    call: &Call,
+    report: Option<&CallReport>,
+    created: Duration,
+    verdict: &Verdict,
+    ticket: &Ticket,
+) -> Reply {
+    let (choices, limit) = if ticket.verbose { (&LONG[..], REPLY_BYTES_MAX) } else { (&SHORT[..], REPLY_BYTES) };
     let room = limit - ticket.cookie.as_bytes().len() - 1 - ticket.warnings.iter().map(|w| w.len() + 3).sum::<usize>();
-    let replies = details.iter().map(|detail| Reply::ok(keys(call, report, created, *detail)));
+    let replies = choices.iter().map(|(detail, opinion)| {
+        let dict = keys(call, report, created, *detail);
+        Reply::ok(match opinion {
+            Opinion::Nothing => dict,
+            Opinion::Brief => dict.with("verdict", verdict.brief()),
+            Opinion::Full => dict.with("verdict", verdict.full()),
+        })
+    });
     let mut fitting = replies.filter(|reply| reply.write(ticket.encoding).len() <= room);
     fitting.next().unwrap_or_else(|| Reply::ok(keys(call, report, created, Detail::Totals)))
+}
+
+/// `created`, `totals` and the whole of `verdict`. Only names could make it longer than any reply may be; then it goes without the
+/// parties and the timeline.
+pub(super) fn verdict(created: Duration, totals: &Dict, verdict: &Verdict, ticket: &Ticket) -> Reply {
+    let with = |verdict: Dict| {
+        let dict = Dict::default().with("created", created.as_secs()).with("totals", totals.clone());
+        Reply::ok(dict.with("verdict", verdict))
+    };
+    let room = REPLY_BYTES_MAX - ticket.cookie.as_bytes().len() - 1;
+    Some(with(verdict.full()))
+        .filter(|reply| reply.write(ticket.encoding).len() <= room)
+        .unwrap_or_else(|| with(verdict.headline()))
 }
 
 fn keys(call: &Call, report: Option<&CallReport>, created: Duration, detail: Detail) -> Dict {
@@ -47,14 +95,19 @@ fn keys(call: &Call, report: Option<&CallReport>, created: Duration, detail: Det
         }
         dict.push("tags", tags);
     }
+    dict.with("totals", totals(report))
+}
+
+/// What all legs received.
+pub(super) fn totals(report: Option<&CallReport>) -> Dict {
+    let legs = report.map_or(&[][..], |report| &report.legs);
     let sum = |count: fn(&LegReport) -> Count| {
         legs.iter().map(count).fold((0, 0), |sum, count| (sum.0 + count.packets, sum.1 + count.bytes))
     };
     let rtp = sum(|leg| leg.rtp_in);
     let rtcp = sum(|leg| leg.rtcp_in);
     let errors = legs.iter().map(errors).sum();
-    let totals = Dict::default().with("RTP", stats(rtp.0, rtp.1, errors)).with("RTCP", stats(rtcp.0, rtcp.1, 0));
-    dict.with("totals", totals)
+    Dict::default().with("RTP", stats(rtp.0, rtp.1, errors)).with("RTCP", stats(rtcp.0, rtcp.1, 0))
 }
 
 fn party_dict(tag: &str, party: &Party, leg: Option<&LegReport>, detail: Detail) -> Dict {

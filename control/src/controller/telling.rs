@@ -87,7 +87,7 @@ impl Controller {
         self.close_gates(now, id);
         let Some(call) = self.table.get(id).filter(|call| call.opened) else { return };
         let legs = ended_legs(call, call.report.as_deref());
-        let ended = Ended { cause, legs };
+        let ended = Ended { cause, legs, verdict: call.verdict.clone() };
         self.tell(now, id, None, Kind::Ended(ended));
     }
 

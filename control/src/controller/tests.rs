@@ -26,6 +26,7 @@ mod hostile;
 mod media;
 mod telling;
 mod trunk;
+mod verdict;
 
 const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8\r\n";

@@ -4,6 +4,7 @@
 mod reason;
 mod risk;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use trestle_core::report::Preroll;
@@ -13,6 +14,7 @@ use trestle_wire::telephone_event::Digit;
 use crate::controller::Cause;
 use crate::negotiate::GateState;
 use crate::ng::{Dict, Value, json};
+use crate::verdict::Verdict;
 pub use reason::reason;
 pub use risk::{RiskName, stage};
 
@@ -104,13 +106,15 @@ pub enum Kind {
     Ended(Ended),
 }
 
-/// What is told of a call that is over. What it all means, a verdict, has its place here, as another field.
+/// What is told of a call that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// What ended it.
     pub cause: Cause,
     /// Its parties.
     pub legs: Vec<EndedLeg>,
+    /// What it all means.
+    pub verdict: Option<Arc<Verdict>>,
 }
 
 /// What became of one party.
@@ -253,6 +257,9 @@ impl Kind {
                 dict.push("cause", ended.cause.name());
                 let legs = ended.legs.iter().map(|leg| leg.dict().into());
                 dict.push("legs", legs.collect::<Vec<Value>>());
+                if let Some(verdict) = &ended.verdict {
+                    dict.push("verdict", verdict.headline());
+                }
             }
         }
     }

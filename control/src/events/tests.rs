@@ -26,7 +26,7 @@ fn every_kind() -> Vec<(Kind, &'static str)> {
         preroll,
     };
     let nobody = EndedLeg { party: PartyName::default(), preroll: Preroll::default(), ..leg.clone() };
-    let ended = Kind::Ended(Ended { cause: Cause::Deleted, legs: vec![leg, nobody] });
+    let ended = Kind::Ended(Ended { cause: Cause::Deleted, legs: vec![leg, nobody], verdict: None });
     vec![
         (Kind::Opened, ""),
         (Kind::Answered, ""),

@@ -96,6 +96,8 @@ pub struct Flags {
     pub supports_load_limit: bool,
     /// Replies may grow beyond 1,200 bytes.
     pub verbose: bool,
+    /// `query` tells the verdict in full, and nothing else.
+    pub verdict: bool,
     /// `delete`: a call that is not there is an error.
     pub fatal: bool,
     /// `delete`: no statistics.

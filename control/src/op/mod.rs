@@ -193,4 +193,6 @@ pub struct Query {
     pub to_tag: Option<String>,
     /// Everything that is known, even if the reply grows beyond 1,200 bytes.
     pub verbose: bool,
+    /// What the call was like and why it ended, in full, and nothing else; of calls that ended some time ago, too.
+    pub verdict: bool,
 }

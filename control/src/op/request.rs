@@ -93,12 +93,17 @@ impl Request {
                 fatal: flags.fatal,
                 fast: flags.fast,
             }),
-            b"query" => Op::Query(Query {
-                call_id: name(dict, "call-id")?.ok_or(OpError::NoCallId)?,
-                from_tag: name(dict, "from-tag")?,
-                to_tag: name(dict, "to-tag")?,
-                verbose,
-            }),
+            b"query" => {
+                // A verdict in full is long.
+                verbose |= flags.verdict;
+                Op::Query(Query {
+                    call_id: name(dict, "call-id")?.ok_or(OpError::NoCallId)?,
+                    from_tag: name(dict, "from-tag")?,
+                    to_tag: name(dict, "to-tag")?,
+                    verbose,
+                    verdict: flags.verdict,
+                })
+            }
             b"list" => {
                 let limit = dict.get("limit").map(Value::to_integer);
                 verbose |= limit.is_some();

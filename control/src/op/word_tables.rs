@@ -162,6 +162,7 @@ const WORDS: &[&str] = &[
     "symmetric",
     "trust-address",
     "verbose",
+    "verdict",
     "webrtc",
 ];
 

@@ -216,6 +216,7 @@ impl FlagReader {
             "reject-ice" => flags.reject_ice = true,
             "pad-crypto" => flags.sdes.pad = true,
             "verbose" => flags.verbose = true,
+            "verdict" => flags.verdict = true,
             "fatal" => flags.fatal = true,
             "fast" => flags.fast = true,
             "to-tag" => flags.to_tag = true,

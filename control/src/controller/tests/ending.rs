@@ -10,7 +10,7 @@ fn a_delete_frees_the_ports_at_once_and_keeps_the_report() {
     assert_eq!(world.engine.ports_in_use(), 0);
     assert_eq!(deleted.get("created"), Some(&Value::Integer(1_795_310_851)));
     let keys: Vec<_> = deleted.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect();
-    assert_eq!(keys, ["created", "tags", "totals", "result"]);
+    assert_eq!(keys, ["created", "tags", "totals", "verdict", "result"]);
     let Some(Value::Dict(totals)) = deleted.get("totals") else { panic!("{deleted:?}") };
     let rtp = Dict::default().with("packets", 1_000u64).with("bytes", 172_000u64).with("errors", 0u64);
     assert_eq!(totals.get("RTP"), Some(&Value::Dict(rtp)));

@@ -9,7 +9,7 @@ Word = Literal[
     "all", "always-transcode", "asymmetric", "block-DTMF", "fast", "fatal", "full-rtcp-attribute",
     "generate-mid", "inject-DTMF", "loop-protect", "new-branch", "no-codec-renegotiation", "no-rtcp-attribute",
     "original-sendrecv", "pad-crypto", "reject-ICE", "reuse-codecs", "single-codec", "SIP-source-address",
-    "symmetric", "to-tag", "trust-address", "verbose", "WebRTC"
+    "symmetric", "to-tag", "trust-address", "verbose", "verdict", "WebRTC"
 ]
 """A member of `flags` that is acted on. Which message it belongs in, and what it does: docs/FLAGS.md."""
 
@@ -179,6 +179,10 @@ Leg = TypedDict(
         "jitter us": 'int',
         "hold ms": 'int',
         "concealed frames": 'int',
+        "filled frames": 'int',
+        "pre-roll ms": 'int',
+        "clipped ms": 'int',
+        "caught up ms": 'NotRequired[int]',
         "digits in": 'str',
         "digits out": 'str',
         "discards": 'Mapping[str, int]',
@@ -210,12 +214,74 @@ CallTotals = TypedDict(
 """What all legs received."""
 
 
+LegStory = TypedDict(
+    "LegStory",
+    {
+        "tag": 'NotRequired[str]',
+        "label": 'NotRequired[str]',
+        "profile": 'Literal["whatsapp", "sip", "webrtc"]',
+        "codec": 'NotRequired[str]',
+        "mos-x10": 'NotRequired[int]',
+        "r": 'NotRequired[int]',
+        "packets-in": 'int',
+        "packets-out": 'int',
+        "loss-permille": 'int',
+        "jitter-ms": 'int',
+        "concealed-frames": 'int',
+        "filled-frames": 'int',
+        "pre-roll-ms": 'int',
+        "clipped-ms": 'int',
+        "caught-up-ms": 'NotRequired[int]',
+        "round-trip-ms": 'NotRequired[int]',
+        "first-media-after-ms": 'NotRequired[int]',
+        "remote-loss-percent": 'NotRequired[int]',
+        "digits-in": 'NotRequired[str]',
+        "digits-out": 'NotRequired[str]',
+    },
+)
+
+
+Moment = TypedDict(
+    "Moment",
+    {
+        "ms": 'int',
+        "who": 'NotRequired[str]',
+        "what": 'str',
+    },
+)
+
+
+Verdict = TypedDict(
+    "Verdict",
+    {
+        "grade": 'Literal["none", "good", "fair", "bad"]',
+        "cause": 'Literal["running", "unanswered", "too_short", "normal", "ice_never_connected", "dtls_stuck", "fingerprint_mismatch", "gate_never_opened", "gate_opened_late", "media_to_whatsapp_late", "no_media_to_whatsapp", "media_to_whatsapp_stopped", "no_media_from_whatsapp", "whatsapp_fell_silent", "consent_lost", "one_way", "sip_side_gone", "no_media", "held_too_long", "internal_error"]',
+        "mos-x10": 'NotRequired[int]',
+        "meta-code": 'NotRequired[Literal[138020, 138021, 138022, 138023]]',
+        "sip-code": 'NotRequired[Literal[408]]',
+        "hints": 'NotRequired[Sequence[Literal["sip_ack_timeout_suspected", "slow_media_setup", "clipped", "media_interrupted", "packet_loss", "wrong_keys", "foreign_source", "unknown_payload_type"]]]',
+        "summary": 'NotRequired[str]',
+        "answered-ms": 'NotRequired[int]',
+        "age-ms": 'NotRequired[int]',
+        "ended": 'NotRequired[Literal["deleted", "offer_timeout", "media_timeout", "silent_timeout", "failed"]]',
+        "ended-by": 'NotRequired[str]',
+        "evidence": 'NotRequired[Sequence[str]]',
+        "advice": 'NotRequired[str]',
+        "explanation": 'NotRequired[str]',
+        "legs": 'NotRequired[Sequence[LegStory]]',
+        "timeline": 'NotRequired[Sequence[Moment]]',
+    },
+)
+"""What the call was like and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes."""
+
+
 CallReply = TypedDict(
     "CallReply",
     {
         "created": 'int',
         "tags": 'NotRequired[Mapping[str, Party]]',
         "totals": 'CallTotals',
+        "verdict": 'NotRequired[Verdict]',
         "warnings": 'NotRequired[Sequence[str]]',
         "result": 'Literal["ok"]',
     },
@@ -290,6 +356,7 @@ DeleteReply = TypedDict(
         "created": 'NotRequired[int]',
         "tags": 'NotRequired[Mapping[str, Party]]',
         "totals": 'NotRequired[CallTotals]',
+        "verdict": 'NotRequired[Verdict]',
         "warnings": 'NotRequired[Sequence[str]]',
         "result": 'Literal["ok"]',
     },
@@ -344,6 +411,21 @@ EndedLeg = TypedDict(
 )
 
 
+EndedVerdict = TypedDict(
+    "EndedVerdict",
+    {
+        "grade": 'Literal["none", "good", "fair", "bad"]',
+        "cause": 'Literal["running", "unanswered", "too_short", "normal", "ice_never_connected", "dtls_stuck", "fingerprint_mismatch", "gate_never_opened", "gate_opened_late", "media_to_whatsapp_late", "no_media_to_whatsapp", "media_to_whatsapp_stopped", "no_media_from_whatsapp", "whatsapp_fell_silent", "consent_lost", "one_way", "sip_side_gone", "no_media", "held_too_long", "internal_error"]',
+        "mos-x10": 'NotRequired[int]',
+        "meta-code": 'NotRequired[Literal[138020, 138021, 138022, 138023]]',
+        "sip-code": 'NotRequired[Literal[408]]',
+        "hints": 'NotRequired[Sequence[Literal["sip_ack_timeout_suspected", "slow_media_setup", "clipped", "media_interrupted", "packet_loss", "wrong_keys", "foreign_source", "unknown_payload_type"]]]',
+        "summary": 'str',
+    },
+)
+"""What the call was like and why it ended."""
+
+
 CallEvent = TypedDict(
     "CallEvent",
     {
@@ -364,5 +446,6 @@ CallEvent = TypedDict(
         "reason": 'NotRequired[str]',
         "cause": 'NotRequired[Literal["deleted", "offer_timeout", "media_timeout", "silent_timeout", "failed"]]',
         "legs": 'NotRequired[Sequence[EndedLeg]]',
+        "verdict": 'NotRequired[EndedVerdict]',
     },
 )

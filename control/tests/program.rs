@@ -78,6 +78,42 @@ fn ctl_fails_if_the_answer_is_an_error() {
 }
 
 #[test]
+fn a_call_s_events_go_to_whoever_is_connected() {
+    let served = Served::start(&["--listen-events=127.0.0.1:0"]);
+    let address = served.ready.split(", events ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    let stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    // Whoever connects hears from then on, and the server takes a connection in its own time: the first calls may be missed.
+    let heard = std::sync::atomic::AtomicBool::new(false);
+    let first = std::thread::scope(|scope| {
+        let caller = scope.spawn(|| {
+            for call in 0.. {
+                if heard.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+                let keys = r#""from-tag":"a","profile":"whatsapp","gate":"shut""#;
+                let create = format!(r#"{{"command":"create","call-id":"c{call}",{keys}}}"#);
+                assert!(served.ctl(&["raw", &create]).status.success());
+                assert!(served.ctl(&["delete", &format!("c{call}")]).status.success());
+            }
+        });
+        let first =
+            lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("\"call.opened\""))).unwrap().unwrap();
+        heard.store(true, std::sync::atomic::Ordering::Relaxed);
+        caller.join().unwrap();
+        first
+    });
+    let mut events = vec![first];
+    while !events.last().unwrap().contains("\"call.ended\"") {
+        events.push(lines.next().unwrap().unwrap());
+    }
+    let names = events.iter().filter_map(|event| event.split('"').nth(3));
+    assert_eq!(names.collect::<Vec<_>>(), ["call.opened", "call.gate.closed", "call.ended"]);
+    assert!(served.end_by("TERM").0.success(), "with a reader that is still there");
+}
+
+#[test]
 fn what_is_wrong_with_a_flag_is_said_in_one_line() {
     let failed = Command::new(TRESTLE).args(["serve", "--interface=eth0"]).output().unwrap();
     assert_eq!(failed.status.code(), Some(1));

@@ -81,11 +81,43 @@ fn a_bad_value_is_named_with_its_key_and_a_way_out() {
         (&[ok, "--timeout=0"], "timeout: 0 would end every call at once"),
         (&[ok, "--num-threads=0"], "num-threads: 0 is not between 1 and 256"),
         (&[ok, "--log-level=loud"], "log-level: \"loud\" is none of"),
+        (&[ok, "--gate=ajar"], "gate: \"ajar\" is neither open nor shut"),
+        (&[ok, "--gate-on-timeout=x"], "gate-on-timeout: \"x\" is neither open nor shut"),
+        (&[ok, "--gate-timeout=0"], "gate-timeout: must be from 1 to 3600 seconds"),
+        (&[ok, "--pre-roll=10001"], "pre-roll: at most 10000 ms are kept"),
+        (&[ok, "--filler=music"], "filler: \"music\" is none of none, silence, comfort-noise and hold-tone"),
+        (&[ok, "--event-webhook=app.example/x"], "event-webhook: \"app.example/x\" is no URL"),
+        (&[ok, "--event-webhook=ftp://app.example/"], "event-webhook: \"ftp://app.example/\" is no URL"),
+        (&[ok, "--event-webhook-secret=x"], "event-webhook-secret: without event-webhook"),
+        (&[ok, "--event-webhook=http://h/", "--event-webhook-secret="], "event-webhook-secret: it is empty"),
         (&[ok, "--dtmf-log-dest=2224"], "dtmf-log-dest: \"2224\" is not IP:PORT"),
     ] {
         let error = error(flags);
         assert!(error.starts_with(expected), "{flags:?}: {error}");
     }
+}
+
+#[test]
+fn gates_are_open_unless_said_otherwise_and_secrets_are_not_shown() {
+    use trestle_core::plan::{Filler, Gate};
+    let default = config(&["--interface=127.0.0.1"]).unwrap();
+    assert_eq!((default.presence, default.event_webhook), (PresencePolicy::default(), None));
+    let text = "interface = '127.0.0.1'\ngate = 'shut'\ngate-timeout = 30\ngate-on-timeout = 'open'\npre-roll = 0\n\
+                filler = 'hold_tone'\nlisten-events = 9181\nevent-webhook = 'https://app.example/hook'\n\
+                event-webhook-secret = 'quiet'";
+    let file: Settings = toml::from_str(text).unwrap();
+    assert!(!format!("{file:?}").contains("quiet"));
+    let config = Config::new(file).unwrap();
+    let policy = PresencePolicy {
+        gate: Gate::Shut,
+        gate_timeout: Duration::from_secs(30),
+        gate_on_timeout: Gate::Open,
+        pre_roll: Duration::ZERO,
+        filler: Filler::HoldTone,
+    };
+    assert_eq!((config.presence, config.listen_events), (policy, Some("127.0.0.1:9181".parse().unwrap())));
+    let webhook = config.event_webhook.unwrap();
+    assert_eq!((webhook.url.host(), webhook.secret.unwrap().as_bytes()), (Some("app.example"), &b"quiet"[..]));
 }
 
 #[test]

@@ -65,6 +65,17 @@ fn the_python_client_and_the_schema_pass_their_tests() {
 }
 
 #[test]
+fn the_types_of_the_python_client_are_strict() {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/python");
+    pass(&python, &["-m", "mypy", "--cache-dir", "../../../target/mypy"], "clients/python");
+}
+
+#[test]
+fn the_types_of_the_npm_client_let_right_calls_pass_and_wrong_ones_not() {
+    pass(Path::new("tsc"), &["--project", "test/types"], "clients/npm");
+}
+
+#[test]
 fn the_npm_client_passes_its_tests() {
     pass(Path::new("node"), &["--test", "test/client.test.js"], "clients/npm");
 }

@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import type { Answer, Block, CallEvent, CallReply, Connect, Counters, Create, CreateAnswer, Delete, DeleteReply, Gate, GateReply, Offer, PlayDtmf, Query, SdpReply } from "./ng.js";
 
-export type * from "./ng.js";
+export * from "./ng.js";
 
 /** Any failure of a request. */
 export class TrestleError extends Error {}

@@ -30,7 +30,7 @@ class EventFeed:
     ROOM = 4096
     """Events that may wait to be read; of more, the oldest go."""
 
-    def __init__(self, call_id: str | None, subscribe: Callable[[int], Awaitable[object]], leave: Callable[[Self], bool]) -> None:
+    def __init__(self, call_id: str | None, subscribe: Callable[[int], Awaitable[object]], leave: Callable[[EventFeed], bool]) -> None:
         self.call_id = call_id
         self._subscribe = subscribe
         self._leave = leave

@@ -18,3 +18,4 @@ mod time_to_voice;
 mod timeouts;
 mod transcode;
 mod verbs;
+mod verdict;

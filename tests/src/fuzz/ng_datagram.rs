@@ -98,6 +98,13 @@ impl Desk {
         }
         match command {
             "offer" | "answer" | "create" | "create answer" => dict.0.extend(samples::flags(input).0),
+            "gate" => {
+                dict.push("op", input.one_of(&["open", "close", "ajar"]));
+                if input.flag() {
+                    dict.push("pre-roll", input.one_of(&["keep", "drop"]));
+                }
+            }
+            "subscribe events" if input.flag() => dict.push("expires", Value::Integer(input.below(3) as i64 - 1)),
             "play DTMF" => {
                 dict.push("code", Value::Integer(input.below(18) as i64));
                 dict.push("duration", Value::Integer(i64::from(input.u16())));

@@ -181,6 +181,8 @@ impl Rig {
             let mut idle = true;
             loop {
                 match self.controller.poll_output() {
+                    // To a subscriber: no reply, and nobody's cookie.
+                    controller::Output::Transmit { bytes, .. } if bytes.starts_with(b"{\"event\":\"call.") => {}
                     controller::Output::Transmit { peer, bytes, .. } => self.replies.push((peer, bytes)),
                     controller::Output::Engine { id, command, .. } => {
                         idle = false;

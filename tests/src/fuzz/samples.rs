@@ -25,7 +25,12 @@ pub(super) const SDP: [&str; 11] = [
 ];
 
 /// Flags that proxies send with an offer or an answer.
-const FLAGS: [(&str, &str); 34] = [
+const FLAGS: [(&str, &str); 39] = [
+    ("gate", "shut"),
+    ("gate", "open"),
+    ("gate-timeout", "1"),
+    ("pre-roll", "500"),
+    ("filler", "silence"),
     ("transport-protocol", "RTP/AVP"),
     ("transport-protocol", "RTP/SAVP"),
     ("transport-protocol", "UDP/TLS/RTP/SAVPF"),

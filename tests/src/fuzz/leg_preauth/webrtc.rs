@@ -98,6 +98,8 @@ impl Scene {
                 .with("sdp", sdp)
                 .with("transport-protocol", "RTP/AVP")
                 .with("ICE", "remove")
+                // Packets are counted here, one for one.
+                .with("filler", "none")
         };
         let to_phone = signal(&mut rig, &request("offer", &offer));
         let answer = format!(

@@ -108,7 +108,7 @@ impl FlagReader {
                 _ => this.unknown_value("drop-traffic", word),
             }),
             // On these, only what differs from what is done anyway is worth a word.
-            "dtmf-security" => self.but_for(key, value, &["drop"]),
+            "dtmf-security" => self.but_for(key, value, &["drop", "silence"]),
             "generate-rtcp" => self.but_for(key, value, &["on", "yes", "true", "1"]),
             "record-call" => self.but_for(key, value, &["off", "no", "false", "0"]),
             "sdp-media-remove" => self.but_for(key, value, &["video", "image", "text", "message", "application"]),

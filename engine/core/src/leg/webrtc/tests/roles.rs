@@ -10,6 +10,7 @@ struct Pair {
     start: Instant,
     alice: End,
     bob: End,
+    fingerprints: [[u8; 32]; 2],
 }
 
 fn pair(alice_role: DtlsRole, bob_role: DtlsRole) -> Pair {
@@ -17,7 +18,12 @@ fn pair(alice_role: DtlsRole, bob_role: DtlsRole) -> Pair {
     let (id_a, id_b) = (DtlsIdentity::generate().unwrap(), DtlsIdentity::generate().unwrap());
     let plan_a = plan("alice", remote("bob", addr(BOB), id_b.fingerprint(), true, true), alice_role);
     let plan_b = plan("bob", remote("alice", addr(OURS), id_a.fingerprint(), false, false), bob_role);
-    Pair { start, alice: ours(start, addr(OURS), &id_a, &plan_a), bob: ours(start, addr(BOB), &id_b, &plan_b) }
+    Pair {
+        start,
+        alice: ours(start, addr(OURS), &id_a, &plan_a),
+        bob: ours(start, addr(BOB), &id_b, &plan_b),
+        fingerprints: [id_a.fingerprint(), id_b.fingerprint()],
+    }
 }
 
 impl Pair {
@@ -193,4 +199,34 @@ fn a_pair_whose_nomination_is_never_answered_is_given_up_after_30_s() {
     assert_eq!((a.failed, a.failures), (Some(LegFailure::IceDisconnected), 1));
     let End::Ours(alice) = &pair.alice else { unreachable!() };
     assert_eq!(alice.selected(), None, "consent has expired (RFC 7675 5.1)");
+}
+
+#[test]
+fn consent_that_was_lost_comes_back_with_new_credentials_and_not_without() {
+    let mut pair = pair(DtlsRole::Client, DtlsRole::Server);
+    let (a, _) = pair.run(everything);
+    assert!(a.keys.is_some());
+    pair.start += 2 * SECOND;
+    let (alice, bob) = ((&mut pair.alice, addr(OURS)), (&mut pair.bob, addr(BOB)));
+    let (a, _) = run(pair.start, 35 * SECOND, alice, bob, |_, _, _| false);
+    assert_eq!((a.failed, a.failures), (Some(LegFailure::IceDisconnected), 1));
+    pair.start += 35 * SECOND;
+
+    // The path is back: of no use to what has lost consent.
+    let (a, b) = pair.run(everything);
+    assert_eq!((&a.milestones[..], &b.milestones[..]), (&[][..], &[][..]));
+    pair.start += 2 * SECOND;
+
+    let [of_alice, of_bob] = pair.fingerprints;
+    let plan_a = plan("alice-2", remote("bob-2", addr(BOB), of_bob, true, true), DtlsRole::Client);
+    let plan_b = plan("bob-2", remote("alice-2", addr(OURS), of_alice, false, false), DtlsRole::Server);
+    for (end, plan) in [(&mut pair.alice, &plan_a), (&mut pair.bob, &plan_b)] {
+        let End::Ours(ours) = end else { unreachable!() };
+        ours.apply(pair.start, plan).unwrap();
+    }
+    let (a, _) = pair.run(everything);
+    assert_eq!(a.milestones.iter().map(|(milestone, _)| *milestone).collect::<Vec<_>>(), [Milestone::IceConnected]);
+    assert_eq!((a.failed, a.keys.is_none()), (None, true), "the keys are those of before");
+    let End::Ours(alice) = &pair.alice else { unreachable!() };
+    assert_eq!(alice.selected(), Some(addr(BOB)));
 }

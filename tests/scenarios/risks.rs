@@ -12,9 +12,11 @@ use trestle_wire::demux::Kind;
 const META: LegId = LegId(0);
 const PHONE: LegId = LegId(1);
 
-/// What was told of a leg since the start: the second, what, for how many seconds and what was reached by then. A risk
-/// without these is over.
-fn told(world: &World, leg: LegId) -> Vec<(u64, Risk, Option<(u64, Milestone)>)> {
+/// What was told: the second, what, for how many seconds and what was reached by then. A risk without these is over.
+type Told = (u64, Risk, Option<(u64, Milestone)>);
+
+/// What was told of a leg since the start.
+fn told(world: &World, leg: LegId) -> Vec<Told> {
     let of_leg = |(at, event): &(std::time::Duration, trestle_core::Event)| {
         // A look comes some milliseconds after the second that it is due at.
         let second = (at.as_millis() as u64 + 500) / 1_000;

@@ -114,6 +114,10 @@ class Schema(unittest.TestCase):
 
     def test_every_example_is_accepted_and_every_reply_described(self):
         ng = self.start()
+        # The other call of connect.
+        expert = {"call-id": "b2b-2", "from-tag": "expert"}
+        for request in ({"command": "create"}, {"command": "create answer", "sdp": sdp(4004)}):
+            self.assertEqual(ng.ask(expert | request)["result"], "ok")
         for verb in VERBS:
             for example in DOCUMENT["$defs"][verb]["examples"]:
                 reply = ng.ask(example)

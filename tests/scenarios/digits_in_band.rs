@@ -242,3 +242,19 @@ fn a_phone_that_announces_events_and_sends_tones_is_heard_if_that_is_asked_for()
         assert_eq!(fed(&world), if asked { "1239" } else { "9" });
     }
 }
+
+#[test]
+fn what_was_silenced_for_a_blocked_tone_is_heard_again_once_that_is_over_or_allowed() {
+    let voice = || Voice::Tone { hz: calls::AGENT_HZ, peak: 8_000 };
+    let mut world = World::new(46);
+    let call = calls::user_initiated(&mut world, quiet_meta(), PhoneOptions { voice: voice(), ..plain() });
+    world.run_for_ms(1_000);
+    verb(&mut world, &call, json!({"command": "block DTMF", "from-tag": "phone"}));
+    world.phone(call.phone).set_voice(tones("5", 60_000));
+    world.run_for_ms(800);
+    verb(&mut world, &call, json!({"command": "unblock DTMF", "from-tag": "phone"}));
+    world.phone(call.phone).set_voice(voice());
+    world.run_for_ms(3_000);
+    let heard = world.meta(call.meta).heard().to_vec();
+    calls::assert_hears("WhatsApp", &heard, 16_000, calls::AGENT_HZ);
+}

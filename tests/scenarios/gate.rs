@@ -234,3 +234,96 @@ fn what_waits_can_be_dropped_when_the_gate_opens() {
     assert_eq!(first_word_ms(&heard, 16_000), 0);
     assert!(ear::level_dbov(&heard) > -40.0, "and what comes is heard");
 }
+
+/// How long a tone was heard.
+fn tone_ms(heard: &[i16], hz: f64) -> usize {
+    let is_it = |pcm: &&[i16]| {
+        let tone = ear::dominant_tone(pcm, 16_000).filter(|_| ear::level_dbov(pcm) > -35.0);
+        tone.is_some_and(|tone| (tone.hz - hz).abs() < 40.0)
+    };
+    heard.chunks_exact(320).filter(is_it).count() * 20
+}
+
+const SECOND_AGENT_HZ: f64 = 700.0;
+
+/// Hands WhatsApp over to another agent.
+fn transfer(world: &mut World, call: &Call) {
+    let rtp = calls::addr("198.51.100.30:34000");
+    let voice = Voice::Tone { hz: SECOND_AGENT_HZ, peak: 8_000 };
+    let second = Phone::new(world.now(), PhoneOptions { voice, seed: 9, ..PhoneOptions::new(rtp) });
+    let second = world.add_phone(second);
+    let offer = world.ng(&json!({"command": "create", "call-id": call.id, "from-tag": "second"}));
+    let now = world.now();
+    let answer = world.phone(second).answer(now, &calls::sdp_of(&offer)).expect("an answer");
+    for request in [
+        json!({"command": "create answer", "call-id": call.id, "from-tag": "second", "sdp": answer}),
+        json!({"command": "connect", "call-id": call.id, "from-tag": "meta", "to-tag": "second"}),
+    ] {
+        let reply = world.ng(&request);
+        assert_eq!(reply["result"], "ok", "{request}: {reply}");
+    }
+}
+
+#[test]
+fn after_a_transfer_whatsapp_hears_nothing_of_what_the_first_agent_had_said() {
+    for open_first in [false, true] {
+        let mut world = World::new(906);
+        let call = gated(&mut world, false, calls::meta(), calls::phone());
+        world.run_for_ms(2_500);
+        if open_first {
+            move_gate(&mut world, &call, "open");
+            world.run_for_ms(200);
+        }
+        let from = world.meta(call.meta).heard().len();
+        transfer(&mut world, &call);
+        if !open_first {
+            world.run_for_ms(500);
+            move_gate(&mut world, &call, "open");
+        }
+        world.run_for_ms(5_000);
+        let heard = world.meta(call.meta).heard()[from..].to_vec();
+        let (first, second) = (tone_ms(&heard, calls::AGENT_HZ), tone_ms(&heard, SECOND_AGENT_HZ));
+        // What is on its way already cannot be called back.
+        assert!(first <= 40, "open first: {open_first}, {first} ms of the first agent");
+        assert!(second > 4_000, "open first: {open_first}, {second} ms of the second agent");
+    }
+}
+
+#[test]
+fn what_waits_of_a_party_that_is_muted_is_not_played() {
+    for verb in ["silence media", "block media"] {
+        let mut world = World::new(907);
+        let call = gated(&mut world, false, calls::meta(), calls::phone());
+        world.run_for_ms(2_500);
+        let reply = world.ng(&json!({"command": verb, "call-id": call.id, "from-tag": "phone"}));
+        assert_eq!(reply["result"], "ok", "{reply}");
+        world.run_for_ms(500);
+        move_gate(&mut world, &call, "open");
+        world.run_for_ms(3_000);
+        let heard = world.meta(call.meta).heard().to_vec();
+        assert_eq!(tone_ms(&heard, calls::AGENT_HZ), 0, "{verb}");
+    }
+}
+
+#[test]
+fn digits_before_the_gate_opens_are_refused_or_dropped_and_never_halved() {
+    let mut world = World::new(908);
+    let call = gated(&mut world, false, calls::meta(), calls::phone());
+    world.run_for_ms(500);
+    let play = json!({"command": "play DTMF", "call-id": call.id, "from-tag": "phone", "code": "1"});
+    let reply = world.ng(&play);
+    assert!(reply["error-reason"].as_str().is_some_and(|reason| reason.starts_with("Gate is shut")), "{reply}");
+    // One is over before the gate opens, one is down while it does.
+    for (digit, opens) in [('2', false), ('3', true)] {
+        world.phone(call.phone).press(digit, Duration::from_millis(400));
+        world.run_for_ms(200);
+        if opens {
+            move_gate(&mut world, &call, "open");
+        }
+        world.run_for_ms(500);
+    }
+    world.phone(call.phone).press('4', Duration::from_millis(200));
+    world.run_for_ms(1_000);
+    assert_eq!(world.meta(call.meta).report().stream.digits_heard(), "4");
+    assert_eq!(leg(&mut world, &call)["digits out"], "4");
+}

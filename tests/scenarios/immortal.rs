@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use trestle_peers::{Codec, Flavour, MetaOptions, Phone, PhoneOptions, Voice};
 use trestle_srtp::Profile;
 use trestle_tests::calls::{self, Call};
-use trestle_tests::{ActorId, World};
+use trestle_tests::{ActorId, Link, World};
 use trestle_wire::demux::Kind;
 use trestle_wire::rtp;
 
@@ -261,5 +261,26 @@ fn a_long_hold_is_heard_as_what_was_asked_for() {
         let heard = world.meta(call.meta).heard();
         let level = trestle_peers::ear::level_dbov(&heard[heard.len() - 5 * 16_000..]);
         assert!((at_least_dbov..=at_most_dbov).contains(&level), "{filler}: {level:.0} dBov");
+    }
+}
+
+#[test]
+fn a_jittery_phone_that_is_forwarded_keeps_whatsapps_timestamps_on_wall_time() {
+    for jitter_ms in [30, 45, 80, 120] {
+        let phone = PhoneOptions { codecs: vec![Codec::Opus], ..calls::phone() };
+        let mut restless = Restless::new(813, Flavour::WebRtc, phone);
+        restless.world.run_for_ms(1_000);
+        restless.world.set_link("198.51.100.20".parse().unwrap(), Link::CLEAN.jittery(jitter_ms));
+        // The path shows what it is like.
+        restless.world.run_for_ms(5_000);
+        let before = restless.world.meta(restless.call.meta).packets_received();
+        restless.world.run_for_ms(30_000);
+        let got = restless.world.meta(restless.call.meta).packets_received() - before;
+        let report = restless.world.meta(restless.call.meta).report().stream;
+        println!("jitter {jitter_ms} ms: {got} of 1,500 packets, {:.0} ms off", report.drift_ms);
+        assert!((1_470..=1_530).contains(&got), "{jitter_ms} ms: {got} packets in 30 s");
+        let most = 60.0 + jitter_ms as f64;
+        assert!(report.max_drift_ms.abs() <= most, "{jitter_ms} ms: {report:?}");
+        assert_eq!((report.ssrcs.len(), report.duplicates), (1, 0), "{jitter_ms} ms: {report:?}");
     }
 }

@@ -84,6 +84,7 @@ impl Controller {
                 }
                 Reply::ok(Dict::default())
             }
+            Err(CommandError::GateShut) => Reply::error("Gate is shut: nothing reaches WhatsApp before it is opened"),
             Err(CommandError::NoFormat) => Reply::error(StandingError::NoSink.to_string()),
             Err(CommandError::UnknownCall) => Reply::error(UNKNOWN_CALL),
             Ok(_) => Reply::error("Internal error: an unexpected reply of the engine"),

@@ -98,6 +98,9 @@ pub enum CommandError {
     /// What the leg's peer takes is not known yet, so no digit can be sent to it.
     #[error("leg takes no digits yet")]
     NoFormat,
+    /// The leg's gate is shut: nothing leaves yet.
+    #[error("gate is shut")]
+    GateShut,
     /// A bug: what the command asked for panicked. The call, if there was one, is gone.
     #[error("internal error")]
     Failed,

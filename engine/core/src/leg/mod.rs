@@ -65,6 +65,8 @@ pub(crate) struct Leg {
     forwardable_run: u8,
     /// The last packet that was forwarded.
     forwarded: Option<Forwarded>,
+    /// The digit that is being sent began while nothing could be.
+    press_lost: bool,
     tx: StreamTx,
     events_out: EventSender,
     /// For a peer that takes no events; made with its first digit.
@@ -148,6 +150,7 @@ impl Leg {
             transcoder: None,
             forwardable_run: 0,
             forwarded: None,
+            press_lost: false,
             tx: StreamTx::new(plan.ssrc, random_seq, random_time, pt, clock),
             events_out: EventSender::default(),
             tones_out: None,
@@ -171,8 +174,19 @@ impl Leg {
     pub(crate) fn apply(&mut self, now: Instant, plan: LegPlan, identity: &DtlsIdentity) -> Result<(), CommandError> {
         self.path.apply(now, self.ports.rtp_addr, &plan.transport, identity)?;
         let unbroken = plan.presence.filler != Filler::Nothing;
-        if self.plan.send != plan.send || self.plan.hears != plan.hears && !unbroken {
+        let other_source = self.plan.hears != plan.hears;
+        if self.plan.send != plan.send || other_source && !unbroken {
             self.stop_transcoder();
+            self.forwarded = None;
+        }
+        if let Some(transcoder) = &mut self.transcoder
+            && (other_source || plan.withheld.audio != Mute::Off)
+        {
+            // What somebody said who is not to be heard any more is not for this peer.
+            transcoder.forget_waiting();
+        }
+        if other_source || !plan.withheld.digits {
+            self.hush_no_more();
         }
         let LegPlan { interface, ipv6, ssrc, presence, .. } = self.plan;
         let before = std::mem::replace(&mut self.plan, LegPlan { interface, ipv6, ssrc, ..plan });
@@ -251,9 +265,16 @@ impl Leg {
         let gap = self.gap_at();
         let tones = self.tones_in.as_ref().and_then(|tones| tones.poll_timeout());
         let transcoder = self.transcoder.as_ref().and_then(|transcoder| transcoder.poll_timeout());
-        [gap, tones, transcoder, self.events_in.poll_timeout(), self.events_out.poll_timeout(), self.rtcp.poll_timeout()]
-            .into_iter()
-            .fold(soonest(handshake, self.watch.poll_timeout()), soonest)
+        [
+            gap,
+            tones,
+            transcoder,
+            self.events_in.poll_timeout(),
+            self.events_out.poll_timeout(),
+            self.rtcp.poll_timeout(),
+        ]
+        .into_iter()
+        .fold(soonest(handshake, self.watch.poll_timeout()), soonest)
     }
 
     /// Sends what is ready. Gives what the controller should know, one thing at a time; call again until `None`.

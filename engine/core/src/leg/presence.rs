@@ -2,27 +2,79 @@
 
 use std::time::{Duration, Instant};
 
-use trestle_wire::ExtSeq;
+use trestle_wire::{ClockRate, ExtSeq, RtpTime};
 
 use super::Leg;
 use crate::Milestone;
 use crate::plan::{Filler, Gate, Presence, SendFormat};
 use crate::report::Preroll;
-use crate::route::Transcoder;
+use crate::route::{Hold, Transcoder};
 
-/// A peer that must never be without a packet gets one of ours this long after the last that was forwarded to it...
+/// A peer that must never be without a packet gets one of ours this long after the last that was forwarded to it, or as late
+/// as the path has shown that packets may be...
 const GAP_MAX: Duration = Duration::from_millis(40);
 /// ...or this long while the source loses packets: the next one may bring what the decoder needs to repair the loss.
 const LOSSY_GAP_MAX: Duration = Duration::from_millis(60);
 /// A source that has lost a packet is called lossy for so long.
 const LOSSY_FOR: Duration = Duration::from_secs(10);
+/// The next packet is expected this long after the last.
+const PACKET_US: i64 = 20_000;
+/// A source that stood still, or jumped, for longer than this is another path to learn.
+const STEP_US_MAX: i64 = 2_000_000;
 
-/// A packet that went on as it was.
-#[derive(Debug, Clone, Copy)]
+/// The source that is forwarded, and when its packets are to be expected.
+#[derive(Debug)]
 pub(super) struct Forwarded {
+    source: u64,
+    clock: ClockRate,
+    /// Instant 0 of all microseconds here.
+    epoch: Instant,
     at: Instant,
     seq: ExtSeq,
+    time: RtpTime,
+    media_us: i64,
+    hold: Hold,
     lossy_until: Option<Instant>,
+    /// Frames of ours stand in for it.
+    silent: bool,
+}
+
+impl Forwarded {
+    fn new(now: Instant, source: u64, clock: ClockRate, seq: ExtSeq, time: RtpTime) -> Self {
+        let mut hold = Hold::default();
+        hold.restart(0, 0);
+        Self { source, clock, epoch: now, at: now, seq, time, media_us: 0, hold, lossy_until: None, silent: false }
+    }
+
+    /// Takes note of the next packet of the same source.
+    fn observe(&mut self, now: Instant, seq: ExtSeq, time: RtpTime) {
+        let now_us = now.saturating_duration_since(self.epoch).as_micros() as i64;
+        let step_us = i64::from(self.time.distance_to(time)) * 1_000_000 / i64::from(self.clock.hz());
+        let elapsed_us = now.saturating_duration_since(self.at).as_micros() as i64;
+        if seq.0 > self.seq.0 + 1 {
+            self.lossy_until = now.checked_add(LOSSY_FOR);
+        }
+        if (elapsed_us - step_us).abs() > STEP_US_MAX {
+            self.hold.restart(now_us, self.media_us + step_us);
+        } else {
+            self.hold.observe(now_us, self.media_us + step_us);
+        }
+        if seq > self.seq {
+            (self.seq, self.time, self.media_us) = (seq, time, self.media_us + step_us);
+        }
+        (self.at, self.silent) = (now, false);
+    }
+
+    fn gap_at(&self) -> Option<Instant> {
+        let lossy = self.lossy_until.is_some_and(|until| self.at < until);
+        let even = self.at.checked_add(if lossy { LOSSY_GAP_MAX } else { GAP_MAX })?;
+        if !self.hold.is_learnt() {
+            return Some(even);
+        }
+        let late_us = self.hold.expected_us(self.media_us + PACKET_US) + self.hold.hold_us();
+        let late = self.epoch.checked_add(Duration::from_micros(u64::try_from(late_us).unwrap_or(0)))?;
+        Some(even.max(late))
+    }
 }
 
 impl Leg {
@@ -66,6 +118,10 @@ impl Leg {
         if preroll_max.is_zero() && transcoder.is_keeping() {
             transcoder.forget();
         }
+        if preroll_max.is_zero() && gate == Gate::Shut {
+            // Closed for good: there is nobody to make frames for.
+            self.stop_transcoder();
+        }
     }
 
     /// Once media may leave, lets go what was kept, and begins to fill.
@@ -79,7 +135,7 @@ impl Leg {
                 self.timeline.reach(Milestone::CaughtUp, now);
             }
         } else if self.is_unbroken()
-            && self.forwarded.is_none()
+            && self.forwarded.as_ref().is_none_or(|forwarded| forwarded.silent)
             && self.can_send()
             && let Some(format) = self.plan.send
         {
@@ -102,18 +158,16 @@ impl Leg {
     }
 
     /// A packet goes on as it is: the next is expected soon.
-    pub(super) fn note_forwarded(&mut self, now: Instant, seq: ExtSeq) {
-        let before = self.forwarded;
-        let lost = before.is_some_and(|before| seq.0 > before.seq.0 + 1);
-        let lossy_until = if lost { now.checked_add(LOSSY_FOR) } else { before.and_then(|before| before.lossy_until) };
-        self.forwarded = Some(Forwarded { at: now, seq, lossy_until });
+    pub(super) fn note_forwarded(&mut self, now: Instant, source: u64, clock: ClockRate, seq: ExtSeq, time: RtpTime) {
+        match &mut self.forwarded {
+            Some(known) if known.source == source && known.clock == clock => known.observe(now, seq, time),
+            other => *other = Some(Forwarded::new(now, source, clock, seq, time)),
+        }
     }
 
     /// When the peer has been without a packet for as long as it may.
     pub(super) fn gap_at(&self) -> Option<Instant> {
-        let Forwarded { at, lossy_until, .. } = self.forwarded.filter(|_| self.is_unbroken())?;
-        let lossy = lossy_until.is_some_and(|until| at < until);
-        at.checked_add(if lossy { LOSSY_GAP_MAX } else { GAP_MAX })
+        self.forwarded.as_ref().filter(|forwarded| self.is_unbroken() && !forwarded.silent)?.gap_at()
     }
 
     /// The source that was forwarded says nothing more: from here on the peer gets frames of ours.
@@ -121,7 +175,9 @@ impl Leg {
         if self.gap_at().is_none_or(|at| now < at) {
             return;
         }
-        self.forwarded = None;
+        if let Some(forwarded) = &mut self.forwarded {
+            forwarded.silent = true;
+        }
         if let Some(format) = self.plan.send.filter(|_| self.can_send()) {
             self.transcoder(&format).start(now);
         }

@@ -39,6 +39,7 @@ impl Leg {
             return true;
         }
         if !can_send || !self.forwards(&format, media, payload) {
+            self.tx.forget_source();
             let transcoder = self.transcoder(&format);
             if let Err(reason) = transcoder.push(now, source, media.seq, time, media.codec, payload) {
                 self.discard(reason);
@@ -50,11 +51,10 @@ impl Leg {
             self.tx.absorbed(source, media.seq);
             return true;
         }
-        match self.tx.forward(now, source, media.seq, time, media.codec.clock(), marker) {
-            Some(header) => {
-                self.note_forwarded(now, media.seq);
-                self.send_rtp(now, outbox, header, payload);
-            }
+        let clock = media.codec.clock();
+        self.note_forwarded(now, source, clock, media.seq, time);
+        match self.tx.forward(now, source, media.seq, time, clock, marker) {
+            Some(header) => self.send_rtp(now, outbox, header, payload),
             None => self.discard(Discard::Late),
         }
         true
@@ -93,6 +93,11 @@ impl Leg {
         {
             transcoder.key_pressed();
         }
+        if !self.can_send() && matches!(update, EventUpdate::Started { .. }) {
+            // Nobody has picked up, or the peer wants nothing: a digit is not worth keeping.
+            return;
+        }
+        self.hush_blocked_digit(update);
         if !self.takes_events() || self.plan.withheld.digits && pressed == Pressed::AsTone {
             return self.sound_digit(update, pressed);
         }
@@ -116,6 +121,9 @@ impl Leg {
     ) -> Result<(), CommandError> {
         if self.plan.send.is_none() {
             return Err(CommandError::NoFormat);
+        }
+        if !self.may_speak() {
+            return Err(CommandError::GateShut);
         }
         note_digit(&mut self.counters.digits_out, digit);
         if self.takes_events() {
@@ -143,7 +151,11 @@ impl Leg {
     pub(super) fn send_events(&mut self, now: Instant, outbox: &mut Outbox) {
         while let Some(packet) = self.events_out.poll_packet(now) {
             let Some((pt, _)) = self.plan.send.as_ref().and_then(|format| format.event) else { continue };
-            if self.can_send() {
+            if packet.first {
+                // Half of a press would be taken for part of the one before.
+                self.press_lost = !self.can_send();
+            }
+            if self.can_send() && !self.press_lost {
                 let header = self.tx.event(now, pt, packet.first, packet.offset);
                 self.send_rtp(now, outbox, header, &packet.payload);
             }

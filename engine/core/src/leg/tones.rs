@@ -30,8 +30,7 @@ impl Leg {
         self.tones_in.as_mut().map_or_else(EventUpdates::new, |tones| tones.handle_timeout(now))
     }
 
-    /// A digit of the leg that this one hears, which goes on as no event. What came as a tone is in the audio already, and
-    /// is silenced there if digits are withheld.
+    /// A digit of the leg that this one hears, which goes on as no event. What came as a tone is in the audio already.
     pub(super) fn sound_digit(&mut self, update: &EventUpdate, pressed: Pressed) {
         let withheld = self.plan.withheld.digits;
         match (*update, pressed) {
@@ -47,13 +46,26 @@ impl Leg {
             (EventUpdate::Started { digit, .. }, Pressed::AsTone) if !withheld => {
                 note_digit(&mut self.counters.digits_out, digit);
             }
-            (EventUpdate::Started { .. }, Pressed::AsTone) => self.tones_out.get_or_insert_default().hush(true),
-            (EventUpdate::Ended { .. }, Pressed::AsTone) => {
-                if let Some(tones) = &mut self.tones_out {
-                    tones.hush(false);
-                }
+            (EventUpdate::Started { .. } | EventUpdate::Ended { .. }, _) => {}
+        }
+    }
+
+    /// While a digit that is withheld is down there is silence: what came as a tone is in the audio already, and some phones
+    /// sound what they also send as an event.
+    pub(super) fn hush_blocked_digit(&mut self, update: &EventUpdate) {
+        match update {
+            EventUpdate::Started { .. } if self.plan.withheld.digits => {
+                self.tones_out.get_or_insert_default().hush(true);
             }
-            (EventUpdate::Started { .. }, Pressed::AsEvent) => {}
+            EventUpdate::Started { .. } => {}
+            EventUpdate::Ended { .. } => self.hush_no_more(),
+        }
+    }
+
+    /// Whatever was silenced is heard again.
+    pub(super) fn hush_no_more(&mut self) {
+        if let Some(tones) = &mut self.tones_out {
+            tones.hush(false);
         }
     }
 
@@ -80,7 +92,9 @@ impl Leg {
 
     /// The next frame of the transcoder, with the tone that is due in it.
     pub(super) fn poll_frame(&mut self, payload: &mut [u8]) -> Option<Frame> {
+        let withhold = self.events_out.is_active();
         let Self { transcoder: Some(transcoder), tones_out, .. } = self else { return None };
+        transcoder.withhold(withhold);
         transcoder.poll_frame_through(payload, tones_out.as_deref_mut().filter(|tones| tones.is_active()))
     }
 }

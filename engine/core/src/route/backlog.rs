@@ -23,6 +23,8 @@ const PAUSE_KEPT_SAMPLES: usize = 200 * SAMPLES_PER_MS;
 const PAUSE_PLAYED_SAMPLES: usize = 100 * SAMPLES_PER_MS;
 /// Speech may be so much faster than it was: more is heard as haste.
 const FASTER_PERCENT: usize = 8;
+/// Less than two of the longest frames would never make one.
+const CAP_MIN: Duration = Duration::from_millis(120);
 /// The call is at its normal delay when so little waits.
 const CAUGHT_UP_SAMPLES: usize = CUT_MIN;
 /// A frame that is not complete when it should go is looked for again after this.
@@ -64,14 +66,16 @@ pub enum Played {
     Nothing,
     /// A frame went into the packer.
     Frame,
+    /// A frame would have been due, but something else is being said.
+    Withheld,
     /// The same, with all that was left; the backlog has done its work.
     CaughtUp(Preroll),
 }
 
 impl Backlog {
-    /// Keeps the newest `cap` of sound.
+    /// Keeps the newest `cap` of sound, 120 ms at least.
     pub fn new(cap: Duration) -> Self {
-        let cap_samples = samples(cap);
+        let cap_samples = samples(cap.max(CAP_MIN));
         Self {
             // In one piece, so that no packet pays for growing it.
             pcm: Vec::with_capacity(cap_samples + 2 * Packer::CAPACITY),
@@ -91,8 +95,10 @@ impl Backlog {
     /// Takes the next stretch of sound.
     pub fn push(&mut self, pcm: &[i16]) {
         if self.pcm.len() + pcm.len() > self.pcm.capacity() {
-            self.pcm.drain(..self.start);
-            self.start = 0;
+            // What has been played may be part of a block that is not judged yet.
+            let gone = self.start.min(self.pcm.len() - self.unjudged);
+            self.pcm.drain(..gone);
+            self.start -= gone;
         }
         self.pcm.extend_from_slice(pcm);
         self.unjudged += pcm.len();
@@ -135,11 +141,16 @@ impl Backlog {
         self.playing.map(|playing| playing.next_at)
     }
 
-    /// Puts the next frame into `packer`, if one is due. Call until [`Played::Nothing`].
-    pub fn poll_frame(&mut self, frame_samples: usize, packer: &mut Packer) -> Played {
+    /// Puts the next frame into `packer`, if one is due; if `withhold`, it goes on waiting and only its time passes. Call
+    /// until [`Played::Nothing`].
+    pub fn poll_frame(&mut self, frame_samples: usize, withhold: bool, packer: &mut Packer) -> Played {
         let (Some(playing), Some(now)) = (&mut self.playing, self.now) else { return Played::Nothing };
         if playing.next_at > now {
             return Played::Nothing;
+        }
+        if withhold {
+            playing.next_at = playing.next_at.max(now) + duration(frame_samples);
+            return Played::Withheld;
         }
         if self.pcm.len() - self.start < frame_samples {
             playing.next_at = now + RETRY;

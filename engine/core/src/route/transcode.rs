@@ -43,6 +43,7 @@ pub struct Transcoder {
     /// What waits until it can be sent, and then until its delay is worked off.
     backlog: Option<Box<Backlog>>,
     preroll: Preroll,
+    withhold: bool,
     filler: FillerSound,
     packer: Packer,
     encoder: Encoder,
@@ -62,7 +63,7 @@ pub struct Transcoder {
     filled_frames: u64,
 }
 
-/// A frame for the listener.
+/// A frame for the listener, or only its time if `len` is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
     /// Bytes of payload.
@@ -85,6 +86,7 @@ impl Transcoder {
             pcm: Pcm::new(),
             backlog: None,
             preroll: Preroll::default(),
+            withhold: false,
             filler: FillerSound::default(),
             packer: Packer::new(),
             encoder,
@@ -120,6 +122,19 @@ impl Transcoder {
             backlog.clear();
             self.preroll.clipped = backlog.preroll().clipped;
         }
+    }
+
+    /// What waits is not for the listener any more. While it cannot be sent to, what comes from now on is kept instead.
+    pub fn forget_waiting(&mut self) {
+        match &mut self.backlog {
+            Some(backlog) if backlog.is_keeping() => backlog.clear(),
+            _ => self.forget(),
+        }
+    }
+
+    /// While something else takes the audio's place, what waits goes on waiting.
+    pub fn withhold(&mut self, withhold: bool) {
+        self.withhold = withhold;
     }
 
     /// The listener can be sent to now: it gets what was kept, then what comes, a frame per packet time.
@@ -221,8 +236,13 @@ impl Transcoder {
                     return Some(Frame { len, duration_ticks: self.frame_ticks });
                 }
             }
-            if !self.take_due() && !self.play_kept() {
-                return None;
+            if self.take_due() {
+                continue;
+            }
+            match self.play_kept() {
+                Played::Nothing => return None,
+                Played::Withheld => return Some(Frame { len: 0, duration_ticks: self.frame_ticks }),
+                Played::Frame | Played::CaughtUp(_) => {}
             }
         }
     }
@@ -312,18 +332,15 @@ impl Transcoder {
         true
     }
 
-    /// Moves what was kept and is due to the packer. False if nothing is.
-    fn play_kept(&mut self) -> bool {
-        let Some(backlog) = &mut self.backlog else { return false };
-        match backlog.poll_frame(self.frame_samples, &mut self.packer) {
-            Played::Nothing => false,
-            Played::Frame => true,
-            Played::CaughtUp(preroll) => {
-                self.preroll = preroll;
-                self.backlog = None;
-                true
-            }
+    /// Moves what was kept and is due to the packer.
+    fn play_kept(&mut self) -> Played {
+        let Some(backlog) = &mut self.backlog else { return Played::Nothing };
+        let played = backlog.poll_frame(self.frame_samples, self.withhold, &mut self.packer);
+        if let Played::CaughtUp(preroll) = played {
+            self.preroll = preroll;
+            self.backlog = None;
         }
+        played
     }
 
     fn conceal_piece(&mut self, samples: usize, filled_us: i64) {
@@ -338,7 +355,13 @@ impl Transcoder {
         }
         if filled_us >= SILENT_US && !noise_goes_on {
             self.filled_frames += 1;
-            self.filler.fill(samples, filled_us, &mut self.pcm);
+            // What is kept is what was said; nobody waits for beeps.
+            if self.is_keeping() {
+                self.pcm.clear();
+                self.pcm.resize(samples);
+            } else {
+                self.filler.fill(samples, filled_us, &mut self.pcm);
+            }
             return;
         }
         conceal(self.decoder.as_mut(), samples, &mut self.pcm);

@@ -24,6 +24,10 @@ const AHEAD_MAX: Duration = Duration::from_secs(2);
 const BEHIND_MAX: Duration = Duration::from_secs(5);
 /// Frames come this much late at most before the line is brought back to wall time: nobody was feeding it.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// A source whose packets come this much later than what was said in their place goes on from where the line stands.
+const LATE_MAX: Duration = Duration::from_millis(200);
+/// A packet may begin this much before the end of what was said in its place.
+const OVERLAP_MAX: Duration = Duration::from_millis(5);
 /// Before any packet has shown its length.
 const SLOT_DEFAULT: Duration = Duration::from_millis(20);
 /// Longest step between two packets that counts as a packet's length.
@@ -52,6 +56,8 @@ pub struct StreamTx {
     /// Length of an audio packet.
     slot_ticks: u32,
     feed: Feed,
+    /// The source that frames of ours stand in for.
+    paused: Option<Mapping>,
     event_start: RtpTime,
     packets: u32,
     octets: u32,
@@ -96,6 +102,7 @@ impl StreamTx {
             audio_end: RtpTime(random_time),
             slot_ticks: clock.ticks(SLOT_DEFAULT),
             feed: Feed::Nobody,
+            paused: None,
             event_start: RtpTime(random_time),
             packets: 0,
             octets: 0,
@@ -115,6 +122,7 @@ impl StreamTx {
         self.slot_ticks = clock.ticks(self.clock.duration(self.slot_ticks));
         self.clock = clock;
         self.feed = Feed::Nobody;
+        self.paused = None;
     }
 
     /// Numbers a frame of `ticks` that we made. Its timestamp is that of the frame before plus that one's ticks.
@@ -123,11 +131,19 @@ impl StreamTx {
             Feed::Frames(next) if !self.has_paused(now, next) => (next, false),
             _ => (self.fresh_time(now), true),
         };
+        if let Feed::Source(mapping) = self.feed {
+            self.paused = Some(mapping);
+        }
         self.feed = Feed::Frames(time.plus(ticks));
         self.slot_ticks = ticks;
         self.advance(1);
         self.follow(now, time);
         self.header(self.highest, time, marker)
+    }
+
+    /// From here on frames of ours carry what the source says: it does not go on where it was forwarded last.
+    pub fn forget_source(&mut self) {
+        self.paused = None;
     }
 
     /// A frame of `ticks` that we made is not sent, because a telephone-event takes its place; the line goes on.
@@ -153,7 +169,7 @@ impl StreamTx {
     ) -> Option<Header> {
         let mapping = match self.feed {
             Feed::Source(mapping) if mapping.source == source && mapping.clock == clock => mapping,
-            _ => return Some(self.begin(now, source, seq, time, clock)),
+            _ => return self.resume(now, source, seq, time, clock),
         };
         let our_time = mapping.map(time, self.clock);
         if seq <= mapping.seq {
@@ -253,6 +269,31 @@ impl StreamTx {
             Some(after) => time.plus(ticks(after)),
             None => RtpTime(time.0.wrapping_sub(ticks(at - now))),
         }
+    }
+
+    /// A source goes on that frames of ours stood in for: where its own timestamps say, so that the line stays wall time. What
+    /// they have said in its place is too late, unless it is so late that the source must have stood still.
+    fn resume(&mut self, now: Instant, source: u64, seq: ExtSeq, time: RtpTime, clock: ClockRate) -> Option<Header> {
+        let paused = self.paused.filter(|known| known.source == source && known.clock == clock);
+        let Some(paused) = paused.filter(|known| seq > known.seq && seq.0 - known.seq.0 <= DROPOUT_MAX) else {
+            return Some(self.begin(now, source, seq, time, clock));
+        };
+        let our_time = paused.map(time, self.clock);
+        let step = paused.time.1.distance_to(our_time);
+        let late = our_time.distance_to(self.audio_end);
+        let jumped = step < 0 || self.has_jumped(step, now.saturating_duration_since(paused.at));
+        if jumped || late > self.clock.ticks(LATE_MAX) as i32 {
+            return Some(self.begin(now, source, seq, time, clock));
+        }
+        if late > self.clock.ticks(OVERLAP_MAX) as i32 {
+            return None;
+        }
+        let our_time = later(our_time, later(self.audio_end, self.last_time.plus(1)));
+        let mapping = Mapping { source, clock, seq, valid_from: seq.plus(1), time: (time, our_time), at: now };
+        self.feed = Feed::Source(mapping);
+        self.advance(1);
+        self.follow(now, our_time);
+        Some(self.header(self.highest, our_time, true))
     }
 
     /// Maps the first packet of a source, or the first one after a break in it.

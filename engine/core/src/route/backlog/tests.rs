@@ -34,8 +34,8 @@ impl Line {
     fn listen(&mut self) {
         self.backlog.handle_timeout(self.now);
         loop {
-            match self.backlog.poll_frame(FRAME, &mut self.packer) {
-                Played::Nothing => break,
+            match self.backlog.poll_frame(FRAME, false, &mut self.packer) {
+                Played::Nothing | Played::Withheld => break,
                 Played::Frame => {}
                 Played::CaughtUp(preroll) => self.caught_up = Some(preroll),
             }
@@ -160,4 +160,49 @@ fn the_call_ends_up_at_its_normal_delay() {
     line.say_until_caught_up(&words(500), 8_000);
     assert!(line.packer.len() <= CAUGHT_UP_SAMPLES, "{} samples stay behind", line.packer.len());
     assert!(line.now > line.began);
+}
+
+#[test]
+fn pieces_of_any_length_are_taken_to_the_end() {
+    let mut dice = 1u32;
+    let mut noise = move || {
+        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (dice >> 16) as i16 / 4
+    };
+    for piece in [7, 33, 81, 159, 161, 479] {
+        let mut line = Line::new(500);
+        let noise: Vec<i16> = (0..8 * 8_000).map(|_| noise()).collect();
+        line.say(&tone(200.0, 400));
+        line.backlog.play(line.now);
+        for part in noise.chunks(piece) {
+            line.backlog.push(part);
+            line.now += duration(part.len());
+            line.listen();
+        }
+        assert!(line.heard.len() > 7 * 8_000, "pieces of {piece}");
+    }
+}
+
+#[test]
+fn a_cap_shorter_than_a_frame_still_lets_frames_out() {
+    let mut line = Line::new(3);
+    line.say(&tone(200.0, 1_000));
+    line.backlog.play(line.now);
+    line.say(&tone(200.0, 1_000));
+    assert!(line.heard.len() >= 6 * 8_00, "{}", line.heard.len());
+}
+
+#[test]
+fn what_waits_while_something_else_is_said_is_not_lost() {
+    let mut line = Line::new(3_000);
+    line.say(&tone(200.0, 500));
+    line.backlog.play(line.now);
+    line.backlog.handle_timeout(line.now);
+    for _ in 0..25 {
+        assert_eq!(line.backlog.poll_frame(FRAME, true, &mut line.packer), Played::Withheld);
+        line.now += Duration::from_millis(20);
+        line.backlog.handle_timeout(line.now);
+    }
+    line.listen();
+    assert_eq!(line.heard[..8], tone(200.0, 1)[..]);
 }

@@ -140,6 +140,7 @@ mod tests {
     use Milestone::*;
 
     /// Milestones of a WhatsApp leg (0) and a phone (1) by the millisecond, and the stages that follow from them.
+    #[expect(clippy::disallowed_methods, reason = "one instant to count from")]
     fn stages(reached: &[(u16, Milestone, u64)]) -> Vec<(&'static str, u64)> {
         let start = Instant::now();
         let mut setup = Setup::default();

@@ -6,6 +6,7 @@ mod control;
 mod digits;
 mod digits_in_band;
 mod dtmf;
+mod events;
 mod gate;
 mod hostile;
 mod immortal;

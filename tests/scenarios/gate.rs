@@ -132,7 +132,7 @@ fn the_first_packet_leaves_at_the_instant_the_gate_opens() {
 fn early_talker(seed: u64, early_ms: u64, business: bool) -> Value {
     let mut world = World::new(seed);
     for ip in ["31.13.65.60", "198.51.100.20"] {
-        world.set_link(ip.parse().unwrap(), Link::CLEAN.delayed(50));
+        world.set_link(ip.parse().expect("an address"), Link::CLEAN.delayed(50));
     }
     let phone = PhoneOptions { voice: speech(260, 140), ..calls::phone() };
     let meta = MetaOptions { voice: Voice::Silence, silent: true, ..calls::meta() };
@@ -156,7 +156,7 @@ fn no_first_word_is_clipped(seed: u64, calls: u64) {
     println!("seed {seed}");
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
     for n in 0..calls {
-        let early_ms = u64::from(dice.next_u32()) * 3_001 >> 32;
+        let early_ms = (u64::from(dice.next_u32()) * 3_001) >> 32;
         let leg = early_talker(seed * 1_000 + n, early_ms, n % 2 == 1);
         assert_eq!(leg["clipped ms"], 0, "call {n} of seed {seed}, {early_ms} ms early: {leg}");
     }

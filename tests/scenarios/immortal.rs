@@ -188,7 +188,7 @@ impl Restless {
 fn survives(seed: u64, sequences: u64) {
     println!("seed {seed}");
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
-    let mut below = |n: u64| u64::from(dice.next_u32()) * n >> 32;
+    let mut below = |n: u64| (u64::from(dice.next_u32()) * n) >> 32;
     for sequence in 0..sequences {
         let codec = [Codec::Pcma, Codec::Pcmu, Codec::Opus][below(3) as usize];
         let suites = if below(2) == 0 { vec![] } else { vec![Profile::AesCm128HmacSha1_80] };
@@ -270,7 +270,7 @@ fn a_jittery_phone_that_is_forwarded_keeps_whatsapps_timestamps_on_wall_time() {
         let phone = PhoneOptions { codecs: vec![Codec::Opus], ..calls::phone() };
         let mut restless = Restless::new(813, Flavour::WebRtc, phone);
         restless.world.run_for_ms(1_000);
-        restless.world.set_link("198.51.100.20".parse().unwrap(), Link::CLEAN.jittery(jitter_ms));
+        restless.world.set_link("198.51.100.20".parse().expect("an address"), Link::CLEAN.jittery(jitter_ms));
         // The path shows what it is like.
         restless.world.run_for_ms(5_000);
         let before = restless.world.meta(restless.call.meta).packets_received();

@@ -13,7 +13,7 @@ use trestle_wire::demux::Kind;
 fn world(seed: u64) -> World {
     let mut world = World::new(seed);
     for ip in ["31.13.65.60", "198.51.100.20"] {
-        world.set_link(ip.parse().unwrap(), Link::CLEAN.delayed(25));
+        world.set_link(ip.parse().expect("an address"), Link::CLEAN.delayed(25));
     }
     world
 }
@@ -49,7 +49,7 @@ fn hang_up(world: &mut World, call: &Call, tag: &str) -> Value {
         .ng(&json!({"command": "delete", "call-id": call.id, "from-tag": tag, "delete-delay": 0, "flags": ["fast"]}));
     assert_eq!(reply["result"], "ok", "{reply}");
     let reply = world.ng(&json!({"command": "query", "call-id": call.id, "flags": ["verdict"]}));
-    println!("{}", serde_json::to_string_pretty(&reply["verdict"]).unwrap());
+    println!("{}", serde_json::to_string_pretty(&reply["verdict"]).expect("JSON"));
     reply["verdict"].clone()
 }
 

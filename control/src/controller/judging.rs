@@ -86,7 +86,7 @@ impl Controller {
             call_id = ?call.name,
             cause = verdict.cause.name(),
             grade = verdict.grade.name(),
-            mos = verdict.quality.map(|quality| tracing::field::display(quality)),
+            mos = verdict.quality.map(tracing::field::display),
             meta_code = verdict.code.map(|code| code.number()),
             hints = ?verdict.hints.iter().map(|hint| hint.name()).collect::<Vec<_>>(),
             summary = verdict.summary(),

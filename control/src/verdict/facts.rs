@@ -103,9 +103,9 @@ impl CallFacts<'_> {
         Some(self.notes.answered?.max(self.at(leg, Milestone::GateOpened).unwrap_or_default()))
     }
 
-    /// Since when a party can have been heard.
+    /// Since when a party can have been heard. WhatsApp says nothing before the call is accepted.
     pub(super) fn ready(&self, leg: LegId) -> Option<Duration> {
-        let set_up = [Milestone::RemoteKnown, Milestone::IceConnected, Milestone::DtlsConnected];
+        let set_up = [Milestone::RemoteKnown, Milestone::IceConnected, Milestone::DtlsConnected, Milestone::GateOpened];
         let last = set_up.into_iter().filter_map(|milestone| self.at(leg, milestone)).max();
         Some(self.notes.answered?.max(last.unwrap_or_default()))
     }

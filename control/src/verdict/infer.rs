@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use trestle_core::report::LegReport;
 use trestle_core::{Discard, LegFailure, LegId, Milestone};
 
 use super::cause::{EndCause, Hint, MetaCode};
@@ -181,10 +182,17 @@ fn consent(facts: &CallFacts<'_>) -> Option<Finding> {
         let (at, _) = failure(facts, party).filter(|(_, failure)| *failure == LegFailure::IceDisconnected)?;
         let who = facts.who(party.leg);
         let text = format!(
-            "{who} answered no connectivity check any more from about {} after the offer on (RFC 7675)",
+            "{who} answered no connectivity check any more, and was given up {} after the offer (RFC 7675)",
             span(at)
         );
-        let heard = format!("until then {} packets had come from it", leg.rtp_in.packets);
+        let heard = match facts.notes.standing(party.leg, RiskName::FellSilent) {
+            Some(since) => format!(
+                "the last of its {} packets came {} before the end",
+                leg.rtp_in.packets,
+                span(facts.since(since))
+            ),
+            None => format!("{} packets had come from it", leg.rtp_in.packets),
+        };
         Finding::new(EndCause::ConsentLost, Some(party.leg), [text, heard])
     })
 }
@@ -227,7 +235,8 @@ fn stopped(facts: &CallFacts<'_>) -> Option<Finding> {
 
 /// Somebody who should speak was never heard.
 fn unheard(facts: &CallFacts<'_>) -> Option<Finding> {
-    let speakers = || facts.live().filter(|(party, _)| party.speaks);
+    let accepted = |party: &PartyFacts| party.gate.is_none_or(|gate| gate == GateState::Open);
+    let speakers = || facts.live().filter(|(party, _)| party.speaks && accepted(party));
     let is_unheard = |party: &PartyFacts, packets: u64| {
         packets == 0 && facts.ready(party.leg).is_some_and(|ready| facts.since(ready) >= FIRST_MEDIA_TIME)
     };
@@ -252,7 +261,10 @@ fn unheard(facts: &CallFacts<'_>) -> Option<Finding> {
     let others =
         others.map(|(party, leg)| format!("{} sent {} packets meanwhile", facts.who(party.leg), leg.rtp_in.packets));
     let refused = silent.iter().flat_map(|leg| refused(facts, *leg));
-    Finding::new(cause, Some(about), [text].into_iter().chain(others).chain(refused))
+    let ungated = is_whatsapp(&&about) && facts.at(about, Milestone::GateOpened).is_none();
+    let unsure = "the gate was not used, so that nobody has told whether WhatsApp ever accepted the call".to_owned();
+    let unsure = ungated.then_some(unsure);
+    Finding::new(cause, Some(about), [text].into_iter().chain(others).chain(refused).chain(unsure))
 }
 
 /// Somebody who was heard fell silent, and was so at the end. Whoever did so first.
@@ -316,8 +328,9 @@ pub(super) fn code(facts: &CallFacts<'_>, finding: &Finding) -> Option<MetaCode>
             (since >= WHATSAPP_PATIENCE_LATER).then_some(MetaCode::MediaReceiveTimeout)
         }
         EndCause::ConsentLost => {
-            // Nothing may be sent from then on.
-            let lost = facts.notes.leg(about?)?.failure.map(|(at, _)| at);
+            // Consent takes its time to expire; the path was gone when the last media came.
+            let given_up = facts.notes.leg(about?)?.failure.map(|(at, _)| at);
+            let lost = facts.notes.standing(about?, RiskName::FellSilent).or(given_up);
             (since(lost) >= WHATSAPP_PATIENCE).then_some(MetaCode::MediaReceiveTimeout)
         }
         // The relay was there, but its other end was not; later, it was and sent nothing.
@@ -343,17 +356,22 @@ pub(super) fn hints(facts: &CallFacts<'_>, finding: &Finding) -> Vec<Hint> {
         let times = first.zip(facts.accepted(party.leg));
         times.is_some_and(|(first, accepted)| first.saturating_sub(accepted) > SLOW_SETUP)
     });
-    let interrupted = facts.live().any(|(party, _)| {
-        let risks = facts.notes.leg(party.leg).into_iter().flat_map(|notes| &notes.risks);
+    let is_interrupted = |leg: LegId| {
+        let risks = facts.notes.leg(leg).into_iter().flat_map(|notes| &notes.risks);
         let stops = [RiskName::FellSilent, RiskName::SipGone, RiskName::NothingSent];
         risks.into_iter().any(|note| stops.contains(&note.risk) && note.over.is_some())
-    });
+    };
+    // A pause is counted as loss, but is no such thing.
+    let lossy = facts
+        .live()
+        .any(|(party, leg)| leg.rtp_in.packets >= 100 && super::loss_permille(leg) > 30 && !is_interrupted(party.leg));
+    let clipped = |leg: &LegReport| leg.rtp_out.packets > 0 && leg.preroll.clipped >= Duration::from_millis(20);
     let table = [
         (Hint::SipAckTimeoutSuspected, ack),
         (Hint::SlowMediaSetup, slow),
-        (Hint::Clipped, facts.live().any(|(_, leg)| leg.preroll.clipped >= Duration::from_millis(20))),
-        (Hint::MediaInterrupted, interrupted),
-        (Hint::PacketLoss, facts.live().any(|(_, leg)| super::loss_permille(leg) > 30 && leg.rtp_in.packets >= 100)),
+        (Hint::Clipped, facts.live().any(|(_, leg)| clipped(leg))),
+        (Hint::MediaInterrupted, facts.live().any(|(party, _)| is_interrupted(party.leg))),
+        (Hint::PacketLoss, lossy),
         (Hint::WrongKeys, discarded(Discard::AuthFailed)),
         (Hint::ForeignSource, discarded(Discard::ForeignSource)),
         (Hint::UnknownPayloadType, discarded(Discard::UnknownPt)),

@@ -112,9 +112,9 @@ impl Verdict {
         }
     }
 
-    /// Sound that never reached anybody, of all parties.
+    /// Sound that never reached anybody, of all parties that got media at all.
     pub fn clipped(&self) -> Duration {
-        self.legs.iter().map(|leg| leg.preroll.clipped).sum()
+        self.legs.iter().filter(|leg| leg.packets_out > 0).map(|leg| leg.preroll.clipped).sum()
     }
 }
 

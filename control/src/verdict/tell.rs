@@ -45,10 +45,10 @@ impl Verdict {
             EndCause::MediaToWhatsappLate => "WhatsApp got its first media when it had given up waiting".to_owned(),
             EndCause::NoMediaToWhatsapp => "WhatsApp got no media, although there was a path".to_owned(),
             EndCause::MediaToWhatsappStopped => "WhatsApp got no media any more".to_owned(),
-            EndCause::NoMediaFromWhatsapp => "one-way audio: WhatsApp was never heard".to_owned(),
+            EndCause::NoMediaFromWhatsapp => "audio went one way only, as WhatsApp was never heard".to_owned(),
             EndCause::WhatsappFellSilent => "WhatsApp fell silent and was so until the end".to_owned(),
             EndCause::ConsentLost => format!("the path to {who} was lost"),
-            EndCause::OneWay => format!("one-way audio: {who} was not heard"),
+            EndCause::OneWay => format!("audio went one way only, as {who} was not heard"),
             EndCause::SipSideGone => "the SIP side fell silent without saying so, and was so until the end".to_owned(),
             EndCause::NoMedia => "no media from anybody".to_owned(),
             EndCause::HeldTooLong => format!("it was on hold for too long and ended {talked} after the answer"),
@@ -109,7 +109,6 @@ impl Verdict {
             (Some(ice), Some(dtls)) => format!(" (ICE {} after the answer, DTLS {} after ICE)", span(ice), span(dtls)),
             _ => String::new(),
         };
-        let first = span(leg.first_media_after?);
         let kept = match (leg.preroll.kept.is_zero(), leg.preroll.clipped.is_zero()) {
             (true, true) => String::new(),
             (false, true) => {
@@ -118,7 +117,12 @@ impl Verdict {
             (_, false) => format!("; {} that came too early were clipped", span(leg.preroll.clipped)),
         };
         let from = if leg.gated { "its gate was opened" } else { "the answer" };
-        Some(format!("{} got its first media {first} after {from}{stages}{kept}.", capital(&leg.who)))
+        let first = match leg.first_media_after? {
+            Duration::ZERO if leg.gated => "the moment its gate was opened".to_owned(),
+            Duration::ZERO => "at once".to_owned(),
+            after => format!("{} after {from}", span(after)),
+        };
+        Some(format!("{} got its first media {first}{stages}{kept}.", capital(&leg.who)))
     }
 
     fn digits(&self) -> Option<String> {

@@ -271,6 +271,19 @@ const TABLE: &[Row] = &[
         &[],
     ),
     (
+        "the same, and WhatsApp says nothing",
+        |c| {
+            c.ended = None;
+            c.parties[WA].gate = Some(GateState::Shut);
+            c.gets_nothing(WA);
+            c.silence(WA);
+        },
+        EndCause::Running,
+        Grade::None,
+        None,
+        &[],
+    ),
+    (
         "the gate is opened when WhatsApp gives up",
         |c| {
             c.lasts(20_300);

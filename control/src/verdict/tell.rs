@@ -77,7 +77,8 @@ impl Verdict {
 
     fn opening(&self) -> String {
         let by = match self.ended {
-            None => return format!("The call is {}.", self.summary()),
+            None if self.cause == EndCause::Running => return format!("The call is {}.", self.summary()),
+            None => return format!("The call goes on, but something is wrong: {}.", self.summary()),
             Some(Cause::Deleted) => match &self.ended_by {
                 Some(who) => format!("The signalling ended it (`delete`, naming {who})"),
                 None => "The signalling ended it (`delete`)".to_owned(),

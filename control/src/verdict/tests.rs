@@ -561,6 +561,16 @@ fn a_bad_call_reads_like_this() {
 }
 
 #[test]
+fn a_call_that_goes_on_is_told_of_in_the_present() {
+    let mut call = Call::new();
+    call.ended = None;
+    assert!(call.verdict().paragraph().starts_with("The call is going on for 1 min 0 s, MOS 4.3. "));
+    call.silence(SIP);
+    let wrong = "The call goes on, but something is wrong: audio went one way only, as the SIP side was not heard. ";
+    assert!(call.verdict().paragraph().starts_with(wrong));
+}
+
+#[test]
 fn two_of_a_kind_are_told_apart_by_their_names() {
     let mut call = Call::new();
     call.parties[WA] = party(0, "caller", ProfileName::Sip, Security::Plain, Codec::Pcma);

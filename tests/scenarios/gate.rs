@@ -221,6 +221,28 @@ fn a_gate_that_is_closed_lets_nothing_out_and_keeps_nothing() {
 }
 
 #[test]
+fn a_call_that_is_accepted_before_the_answer_says_shut_is_heard() {
+    let mut world = World::new(906);
+    let (meta, phone) = (Meta::new(world.now(), calls::meta()), Phone::new(world.now(), calls::phone()));
+    let call = Call { id: "early".to_owned(), meta: world.add_meta(meta), phone: world.add_phone(phone) };
+    let now = world.now();
+    world.meta(call.meta).ring();
+    let offer = world.phone(call.phone).offer();
+    let to_meta = json!({"profile": "whatsapp", "transport-protocol": "UDP/TLS/RTP/SAVPF", "gate": "shut"});
+    let told = calls::offer_sdp(&mut world, &call.id, "phone", &offer, to_meta);
+    let answer = world.meta(call.meta).answer(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+    // The web hook's ACCEPTED has overtaken the one with the SDP.
+    move_gate(&mut world, &call, "open");
+    let request = json!({
+        "command": "answer", "call-id": call.id, "from-tag": "phone", "to-tag": "meta", "sdp": answer, "gate": "shut",
+    });
+    let told = calls::sdp_of(&world.ng(&request));
+    world.phone(call.phone).accept(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+    world.run_for_ms(6_000);
+    world.assert_audio_both_ways(&call);
+}
+
+#[test]
 fn what_waits_can_be_dropped_when_the_gate_opens() {
     let mut world = World::new(905);
     let phone = PhoneOptions { voice: speech(260, 140), ..calls::phone() };

@@ -72,6 +72,8 @@ impl GateState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gateway {
     pub(crate) state: GateState,
+    /// The verb `gate` has opened or closed it: whoever knows when the call is accepted has spoken.
+    moved: bool,
     timeout: Duration,
     on_timeout: Gate,
     pre_roll: Duration,
@@ -85,7 +87,7 @@ impl Gateway {
             Gate::Shut => GateState::Shut,
         };
         let PresencePolicy { gate_timeout: timeout, gate_on_timeout: on_timeout, pre_roll, filler, .. } = *policy;
-        Self { state, timeout, on_timeout, pre_roll, filler }
+        Self { state, moved: false, timeout, on_timeout, pre_roll, filler }
     }
 
     pub(crate) fn presence(&self) -> Presence {
@@ -99,7 +101,8 @@ impl Gateway {
 
 impl Exchange<'_> {
     /// What the message says of gates, for the WhatsApp parties among these. To be called before the exchange counts as
-    /// complete: later a gate is shut by nobody, so that a repeated answer does not shut what was opened meanwhile.
+    /// complete: later a gate is shut by nobody, so that a repeated answer does not shut what was opened meanwhile. Nor is
+    /// one that the verb has moved: a call may be accepted before the answer of the SDP has come this far.
     pub(super) fn take_presence(&mut self, indexes: &[usize]) {
         let flags = &self.signal.flags;
         let says = flags.presence;
@@ -117,7 +120,7 @@ impl Exchange<'_> {
             gateway.pre_roll = says.pre_roll.unwrap_or(gateway.pre_roll);
             gateway.filler = says.filler.unwrap_or(gateway.filler);
             match (says.gate, gateway.state) {
-                (Some(Gate::Shut), GateState::Open) if !answered => gateway.state = GateState::Shut,
+                (Some(Gate::Shut), GateState::Open) if !(answered || gateway.moved) => gateway.state = GateState::Shut,
                 (Some(Gate::Open), GateState::Shut | GateState::TimedOut) => gateway.state = GateState::Open,
                 (Some(Gate::Open), GateState::Closed) => {
                     self.warnings.push("the gate is closed and stays so; open another call".to_owned());
@@ -165,6 +168,7 @@ impl Session {
             return Err(StandingError::GateClosed);
         }
         for gateway in &mut gateways {
+            gateway.moved = true;
             match (to.open, gateway.state) {
                 (false, _) => gateway.state = GateState::Closed,
                 (true, GateState::Shut | GateState::TimedOut) => {

@@ -108,6 +108,30 @@ fn opening_twice_is_one_event_and_a_repeated_answer_shuts_nothing_and_says_the_s
 }
 
 #[test]
+fn an_answer_that_comes_after_the_verb_leaves_the_gate_as_the_verb_has_put_it() {
+    type Message = fn() -> Dict;
+    let table: [(Message, Message, LegId); 2] =
+        [(meta_offer, phone_answer, WHATSAPP_CALLS), (business_offer, meta_answer, BUSINESS_CALLS)];
+    for (offer, answer, whatsapp) in table {
+        for shut_by_offer in [true, false] {
+            for (op, stands, told) in
+                [("open", Gate::Open, "call.gate.opened"), ("close", Gate::Shut, "call.gate.closed")]
+            {
+                let mut world = World::new();
+                world.sdp(&if shut_by_offer { offer().with("gate", "shut") } else { offer() });
+                world.done(&gate(op));
+                world.sdp(&answer().with("gate", "shut"));
+                world.pass(Duration::from_secs(61));
+                assert_eq!(world.stands(whatsapp), stands, "{op}, shut by the offer: {shut_by_offer}");
+                // One that stood open and is opened has been left by nobody.
+                let exits: &[&str] = if shut_by_offer || op == "close" { &[told] } else { &[] };
+                assert_eq!(world.exits(), exits, "{op}, shut by the offer: {shut_by_offer}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_whatsapp_is_offered_is_the_same_for_ever() {
     let mut world = World::new();
     let told = world.sdp(&business_offer().with("gate", "shut"));

@@ -243,6 +243,39 @@ fn a_caller_is_connected_to_a_second_agent_and_the_first_hears_nothing_more() {
 }
 
 #[test]
+fn an_agent_that_was_left_gets_no_packet_for_its_session_timer() {
+    let (mut world, call) = talking(81, calls::phone());
+    let options = PhoneOptions {
+        voice: Voice::Tone { hz: 700.0, peak: 8_000 },
+        codecs: vec![Codec::Pcmu],
+        seed: 9,
+        ..PhoneOptions::new(calls::addr("198.51.100.30:34000"))
+    };
+    let second = Phone::new(world.now(), options);
+    let second = world.add_phone(second);
+    let offer = calls::sdp_of(&say(&mut world, &call, "create", json!({"from-tag": "second"})));
+    let now = world.now();
+    let answer = world.phone(second).answer(now, &offer).unwrap_or_else(|e| panic!("{e:?} in\n{offer}"));
+    done(&mut world, &call, "create answer", json!({"from-tag": "second", "sdp": answer}));
+    done(&mut world, &call, "connect", json!({"from-tag": "meta", "to-tag": "second"}));
+    world.run_for_ms(1_000);
+
+    let before = world.phone(call.phone).report().packets;
+    let offer = world.phone(call.phone).offer();
+    calls::offer_sdp(&mut world, &call.id, "phone", &offer, json!({"to-tag": "meta"}));
+    world.run_for_ms(2_000);
+    assert_eq!(world.phone(call.phone).report().packets, before, "after its offer");
+    let answer = world.said[&(call.id.clone(), "meta".to_owned())].clone();
+    calls::answer_sdp(&mut world, &call.id, "phone", "meta", &answer);
+    world.run_for_ms(3_000);
+    assert_eq!(world.phone(call.phone).report().packets, before, "after the answer");
+    let heard = world.phone(second).heard().to_vec();
+    calls::assert_hears("the second agent", &heard, 8_000, CALLER_HZ);
+    let heard = world.meta(call.meta).heard().to_vec();
+    calls::assert_hears("WhatsApp", &heard, 16_000, 700.0);
+}
+
+#[test]
 fn a_caller_is_connected_to_a_party_of_another_call_and_each_call_ends_by_itself() {
     for codecs in [vec![Codec::Pcmu], vec![Codec::Opus]] {
         let (mut world, call) = talking(80, calls::phone());

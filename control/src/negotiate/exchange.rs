@@ -61,18 +61,33 @@ impl<'a> Exchange<'a> {
     }
 
     /// Makes two parties each other's peers. Who hears whom changes with an answer; an offer fills what is empty, but takes
-    /// nobody from a party that talks already.
+    /// nobody from a party that talks already, and lets nobody listen to one that talks to somebody else.
+    ///
+    /// Whom `connect` has put together, only the answer of or to a party that is new takes apart: the one that was left may
+    /// well offer again (session timers, RFC 4028), and means nothing by it.
     pub(super) fn pair(&mut self, one: usize, other: usize, answered: bool) {
-        for (listener, speaker) in [(one, other), (other, one)] {
-            let speaker = self.session.parties[speaker].leg;
-            let talking = match self.session.parties[listener].hears {
-                Source::Leg(leg) => self.session.party(leg).is_some_and(Party::answered),
-                Source::Nothing => false,
-            };
+        let parties = &self.session.parties;
+        let (first, second) = (&parties[one], &parties[other]);
+        let joined_elsewhere =
+            |party: &Party, to: &Party| self.session.joined_to(party).is_some_and(|leg| leg != to.leg);
+        let is_new = !(first.answered && second.answered);
+        if !is_new && (joined_elsewhere(first, second) || joined_elsewhere(second, first)) {
+            return;
+        }
+        let talks_to = |party: &Party| match party.hears {
+            Source::Leg(leg) => self.session.party(leg).filter(|speaker| speaker.answered).map(|speaker| speaker.leg),
+            Source::Nothing => None,
+        };
+        let fills = |listener: &Party, speaker: &Party| {
+            talks_to(listener).is_none() && talks_to(speaker).is_none_or(|leg| leg == listener.leg)
+        };
+        let changes =
+            [(one, second.leg, answered || fills(first, second)), (other, first.leg, answered || fills(second, first))];
+        for (listener, speaker, hears) in changes {
             let listener = &mut self.session.parties[listener];
             listener.peer = Some(speaker);
-            if answered || !talking {
-                listener.hears = Source::Leg(speaker);
+            if hears && listener.hears != Source::Leg(speaker) {
+                (listener.hears, listener.joined) = (Source::Leg(speaker), false);
             }
         }
     }

@@ -70,6 +70,8 @@ pub struct Party {
     /// Digits are looked for in its audio whatever it announces.
     pub(crate) detect_tones: bool,
     pub(crate) hears: Source,
+    /// Whom it hears was said by `connect`.
+    pub(crate) joined: bool,
     /// What of its media the others do not get.
     pub(crate) blocked: Blocked,
     /// When it gets media; WhatsApp only.
@@ -120,6 +122,7 @@ impl Party {
             receive_events: Vec::new(),
             detect_tones: false,
             hears: Source::Nothing,
+            joined: false,
             blocked: Blocked::default(),
             gateway: None,
             tos: None,

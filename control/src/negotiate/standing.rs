@@ -111,10 +111,18 @@ impl Session {
             if party.leg == one || party.leg == other {
                 let heard = if party.leg == one { other } else { one };
                 (party.hears, party.peer) = (Source::Leg(heard), Some(heard));
+                party.joined = true;
             } else if matches!(party.hears, Source::Leg(leg) if leg == one || leg == other) {
                 party.hears = Source::Nothing;
             }
         }
+    }
+
+    /// Whom `connect` has given to this party, while the two have nobody else.
+    pub(super) fn joined_to(&self, party: &Party) -> Option<LegId> {
+        let Source::Leg(leg) = party.hears else { return None };
+        let other = self.party(leg)?;
+        (party.joined && other.joined && other.hears == Source::Leg(party.leg)).then_some(leg)
     }
 
     /// The legs whose peers get a digit that is played for a party.

@@ -200,3 +200,46 @@ fn connect_makes_two_parties_hear_each_other_and_nobody_else() {
     assert_eq!(world.error(&connect("a", "x")), "To-tag not found");
     assert_eq!(world.error(&connect("a", "a")), "from-tag and to-tag name the same party");
 }
+
+#[test]
+fn who_was_left_by_connect_neither_listens_nor_comes_back_by_offering_again() {
+    let mut world = World::new();
+    world.talk_with_whatsapp("c");
+    let create = |tag: &str| command("create", "c").with("from-tag", tag);
+    world.sdp(&create("expert"));
+    world.done(&command("create answer", "c").with("from-tag", "expert").with("sdp", WITH_EVENTS));
+    let hears = |world: &World, legs: u16| -> Vec<Source> {
+        (0..legs).map(|leg| world.engine.plans[&LegId(leg)].hears).collect()
+    };
+    let (whatsapp, agent, expert) = (Source::Leg(LegId(0)), Source::Leg(LegId(1)), Source::Leg(LegId(2)));
+    let connect = |to: &str| command("connect", "c").with("from-tag", "wa").with("to-tag", to);
+    let connected = [expert, Source::Nothing, whatsapp];
+    world.done(&connect("expert"));
+    assert_eq!(hears(&world, 3), connected);
+
+    // Session timers (RFC 4028): of the agent, of WhatsApp's side, and between the two agents.
+    let agents = WITH_EVENTS.replace("192.0.2.1", "192.0.2.9");
+    for (from, to, offer, answer) in
+        [("pbx", "wa", WITH_EVENTS, META), ("pbx", "wa", &agents, META), ("wa", "pbx", META, &agents)]
+    {
+        world.sdp(&command("offer", "c").with("sdp", offer).with("from-tag", from).with("to-tag", to));
+        assert_eq!(hears(&world, 3), connected, "{from} has offered again");
+        world.sdp(&command("answer", "c").with("sdp", answer).with("from-tag", from).with("to-tag", to));
+        assert_eq!(hears(&world, 3), connected, "and {to} has answered");
+    }
+
+    // Another connect gives WhatsApp back, and then offers and answers between the two change nothing.
+    world.done(&connect("pbx"));
+    assert_eq!(hears(&world, 3), [agent, whatsapp, Source::Nothing]);
+    world.sdp(&command("offer", "c").with("sdp", agents.as_str()).with("from-tag", "pbx").with("to-tag", "wa"));
+    world.sdp(&command("answer", "c").with("sdp", META).with("from-tag", "pbx").with("to-tag", "wa"));
+    assert_eq!(hears(&world, 3), [agent, whatsapp, Source::Nothing]);
+
+    // A party that is new takes WhatsApp over with the answer, and hears nothing before.
+    world.done(&connect("expert"));
+    world.sdp(&command("offer", "c").with("sdp", WITH_EVENTS).with("from-tag", "new").with("to-tag", "wa"));
+    assert_eq!(hears(&world, 4)[3], Source::Nothing);
+    world.sdp(&command("answer", "c").with("sdp", META).with("from-tag", "new").with("to-tag", "wa"));
+    let hears = hears(&world, 4);
+    assert_eq!((hears[0], hears[3]), (Source::Leg(LegId(3)), whatsapp));
+}

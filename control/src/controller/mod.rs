@@ -323,7 +323,9 @@ impl Controller {
             EventKind::Digit { leg, .. } if call.session.is_trunk(leg) => {}
             EventKind::Digit { leg, digit, duration, volume, source } => {
                 self.counters.digits += 1;
-                tracing::info!(call_id = ?call.name, %source, digit = %digit.to_char(), ?duration, "digit");
+                // Digits are blocked while a card is paid with; whoever asked for them gets them, a log is read by anybody.
+                let shown = if call.session.withholds_digits(leg) { '-' } else { digit.to_char() };
+                tracing::info!(call_id = ?call.name, %source, digit = %shown, ?duration, "digit");
                 if let Some(addr) = self.config.dtmf_log_dest {
                     let digit = feed::Digit { leg, digit, duration, volume, source };
                     let bytes = feed::json(call, &digit, self.epoch.unix_at(now));

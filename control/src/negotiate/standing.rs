@@ -151,14 +151,20 @@ impl Session {
     fn withheld(&self, listener: &Party) -> Withheld {
         let Source::Leg(leg) = listener.hears else { return Withheld::default() };
         let own = self.party(leg).map_or_else(Blocked::default, |speaker| speaker.blocked);
-        let (digits, media) = (own.digits || self.blocked.digits, own.media || self.blocked.media);
+        let media = own.media || self.blocked.media;
         let audio = match (media, listener.profile) {
             (true, ProfileName::Sip) => Mute::Nothing,
             (true, ProfileName::Whatsapp | ProfileName::Webrtc) => Mute::Silence,
             (false, _) if own.audio || self.blocked.audio => Mute::Silence,
             (false, _) => Mute::Off,
         };
-        Withheld { audio, digits: digits || media }
+        Withheld { audio, digits: self.withholds_digits(leg) }
+    }
+
+    /// True if the digits of a leg's peer are kept from the others.
+    pub fn withholds_digits(&self, leg: LegId) -> bool {
+        let own = self.party(leg).map_or_else(Blocked::default, |speaker| speaker.blocked);
+        own.digits || own.media || self.blocked.digits || self.blocked.media
     }
 
     pub(super) fn change_to(&self, session: Self) -> Change {

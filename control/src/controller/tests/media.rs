@@ -140,6 +140,50 @@ fn the_flag_block_dtmf_in_an_offer_blocks_the_digits_of_its_sender() {
     assert_eq!((world.withheld(0).digits, world.withheld(1).digits), (false, true));
 }
 
+/// What is logged, as text.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_log_does_not_name_a_digit_that_is_blocked_and_the_feed_does() {
+    let (log, mut world) = (Log::default(), World::new());
+    world.talk_with_digits("c");
+    let press = |world: &mut World| {
+        let (digit, duration) = (Digit::from_char('7').unwrap(), Duration::from_millis(100));
+        let source = SocketAddr::from(([192, 0, 2, 1], 4_000));
+        world.event(1, EventKind::Digit { leg: LegId(0), digit, duration, volume: 10, source });
+    };
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let of_caller = |verb: &str| command(verb, "c").with("from-tag", "a");
+        press(&mut world);
+        for (block, unblock) in [("block DTMF", "unblock DTMF"), ("block media", "unblock media")] {
+            for whom in [of_caller as fn(&str) -> Dict, |verb| command(verb, "c")] {
+                world.done(&whom(block));
+                press(&mut world);
+                world.done(&whom(unblock));
+            }
+        }
+        world.done(&command("block DTMF", "c").with("from-tag", "b"));
+        press(&mut world);
+    });
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let named: Vec<&str> = text.lines().filter_map(|line| line.split_once("digit=")?.1.split(' ').next()).collect();
+    assert_eq!(named, ["7", "-", "-", "-", "-", "7"], "{text}");
+    assert_eq!(world.digits.len(), 6);
+}
+
 #[test]
 fn what_the_engine_refuses_is_not_remembered() {
     let mut world = World::new();

@@ -95,8 +95,10 @@ impl Latch {
         };
         if let Some(learnt) = learnt {
             // What comes from the very address that was signalled is the peer's own voice: a stray packet that came first,
-            // from another port of the same host, must not shut it out.
-            let signalled = learnt != source && self.signalled(flow) == Some(source);
+            // from another port of the same host, must not shut it out. Unless the peer is known to speak from elsewhere:
+            // then whatever bears that address is the stray one.
+            let signalled =
+                self.policy != LatchPolicy::Asymmetric && learnt != source && self.signalled(flow) == Some(source);
             if signalled {
                 self.learn(flow, source);
             }
@@ -237,6 +239,9 @@ mod tests {
         assert!(plain.admit_plain(start, Flow::Rtp, speaks, stream(1)));
         assert!(plain.admit_plain(start, Flow::Rtcp, addr("192.0.2.1:10000"), None));
         assert!(!plain.admit_plain(start, Flow::Rtp, addr("192.0.2.1:5555"), stream(2)), "one source, then no other");
+        assert!(!plain.admit_plain(start, Flow::Rtp, listens, stream(3)), "it does not speak from there");
+        assert!(!plain.admit_plain(start, Flow::Rtcp, addr("192.0.2.1:4001"), None), "nor from there");
+        assert!(plain.admit_plain(start, Flow::Rtp, speaks, stream(4)));
         let mut secured = latch(LatchPolicy::Asymmetric);
         assert!(secured.may_authenticate(Flow::Rtp, addr("203.0.113.9:7000")));
         secured.observe_authenticated(start, Flow::Rtp, addr("203.0.113.9:7000"));

@@ -8,6 +8,10 @@ use crate::op::Subscribe;
 /// Each gets a copy of every event, so this bounds what one event costs.
 const SUBSCRIBERS_MAX: usize = 64;
 
+/// As many from one IP address, so that no machine takes every place. On the loopback addresses everybody is the same
+/// machine.
+const PER_ADDRESS_MAX: usize = 16;
+
 #[derive(Debug)]
 struct Subscriber {
     listener: usize,
@@ -21,7 +25,7 @@ struct Subscriber {
 pub(super) struct Subscribers(Vec<Subscriber>);
 
 impl Subscribers {
-    /// Takes one in, renews it, or (if it expires at once) lets it go. False if there are too many.
+    /// Takes one in, renews it, or (if it expires at once) lets it go. False if there are too many, of all or of its address.
     pub(super) fn take(&mut self, now: Instant, listener: usize, peer: SocketAddr, subscribe: Subscribe) -> bool {
         let Subscribe { call_id, expires } = subscribe;
         self.forget(now);
@@ -29,7 +33,9 @@ impl Subscribers {
         if expires.is_zero() {
             return true;
         }
-        if self.0.len() == SUBSCRIBERS_MAX {
+        let neighbours = self.0.iter().filter(|known| known.peer.ip() == peer.ip()).count();
+        let crowded = neighbours >= PER_ADDRESS_MAX && !peer.ip().is_loopback();
+        if crowded || self.0.len() == SUBSCRIBERS_MAX {
             return false;
         }
         self.0.push(Subscriber { listener, peer, call_id, until: now + expires });

@@ -45,10 +45,15 @@ pub(super) async fn accept(listener: TcpListener, lines: broadcast::Sender<Arc<s
     }
 }
 
-/// Writes until the reader leaves, which is found with the next line; false if it is too slow.
+/// Writes until the reader leaves; false if it is too slow.
 async fn tell(stream: &TcpStream, mut lines: Receiver<Arc<str>>) -> bool {
     loop {
-        match lines.recv().await {
+        let line = tokio::select! {
+            line = lines.recv() => line,
+            // Or its place would be taken until there is something to say.
+            () = gone(stream) => return true,
+        };
+        match line {
             Ok(line) => {
                 let bytes = [line.as_bytes(), b"\n"].concat();
                 match tokio::time::timeout(WRITE_WAIT, write(stream, &bytes)).await {
@@ -59,6 +64,19 @@ async fn tell(stream: &TcpStream, mut lines: Receiver<Arc<str>>) -> bool {
             }
             Err(RecvError::Lagged(_)) => return false,
             Err(RecvError::Closed) => return true,
+        }
+    }
+}
+
+/// Waits until the reader has closed its side. What it says is not looked at.
+async fn gone(stream: &TcpStream) {
+    let mut unread = [0; 256];
+    while stream.readable().await.is_ok() {
+        match stream.try_read(&mut unread) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
         }
     }
 }

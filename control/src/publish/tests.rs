@@ -49,6 +49,29 @@ fn a_reader_gets_every_event_as_a_line_and_a_slow_one_is_let_go() {
     assert_eq!(publisher.counts().slow_readers, 1);
 }
 
+#[test]
+fn a_reader_that_leaves_makes_room_though_there_is_nothing_to_say() {
+    let (server, publisher) = PublishServer::start(Some(LOOPBACK), None).unwrap();
+    let lines = publisher.lines.as_ref().unwrap();
+    let wait_for = |readers: usize| {
+        while lines.receiver_count() != readers {
+            thread::yield_now();
+        }
+    };
+    let readers: Vec<TcpStream> = (0..64).map(|_| TcpStream::connect(server.address().unwrap()).unwrap()).collect();
+    wait_for(64);
+    drop(readers);
+    wait_for(0);
+    let mut late = TcpStream::connect(server.address().unwrap()).unwrap();
+    late.set_read_timeout(PATIENCE).unwrap();
+    wait_for(1);
+    (&late).write_all(b"nobody looks at this").unwrap();
+    publisher.publish("{}".into());
+    let mut heard = [0; 3];
+    late.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"{}\n");
+}
+
 /// Takes one request and answers with `status`; returns its head and body.
 fn take_post(listener: &TcpListener, status: &str) -> (String, String) {
     let (stream, _) = listener.accept().unwrap();

@@ -41,10 +41,14 @@ impl World {
     }
 
     fn subscribe(&mut self, port: u16, keys: &str) -> String {
+        self.subscribe_from(at(port), keys)
+    }
+
+    fn subscribe_from(&mut self, peer: SocketAddr, keys: &str) -> String {
         self.next_cookie += 1;
         let cookie = format!("s{}", self.next_cookie);
         let request = format!("{cookie} {{\"command\":\"subscribe events\"{keys}}}");
-        let reply = self.send_from(at(port), request).expect("a reply");
+        let reply = self.send_from(peer, request).expect("a reply");
         reply.strip_prefix(&format!("{cookie} ")).expect("the cookie").to_owned()
     }
 }
@@ -202,4 +206,20 @@ fn there_is_room_for_so_many_subscribers_and_a_stream_is_none() {
     world.drain();
     let reply = world.reply().unwrap();
     assert!(reply.contains("ask over UDP, or use listen-events or event-webhook"), "{reply}");
+}
+
+#[test]
+fn one_machine_does_not_take_every_place_for_subscribers() {
+    let mut world = World::new();
+    let from = |host: u8, port: u16| SocketAddr::from(([192, 0, 2, host], port));
+    for port in 7_000..7_016 {
+        assert!(world.subscribe_from(from(1, port), "").contains("\"ok\""));
+    }
+    let full = "{\"result\":\"error\",\"error-reason\":\"Too many subscribers\"}";
+    assert_eq!(world.subscribe_from(from(1, 7_016), ""), full);
+    assert_eq!(world.subscribe_from(from(1, 7_000), ",\"call-id\":\"c\""), full, "nor one more of the same port");
+    assert!(world.subscribe_from(from(1, 7_000), "").contains("\"ok\""), "renewed");
+    assert!(world.subscribe_from(from(2, 7_016), "").contains("\"ok\""), "another machine");
+    assert!(world.subscribe_from(from(1, 7_000), ",\"expires\":0").contains("\"ok\""));
+    assert!(world.subscribe_from(from(1, 7_016), "").contains("\"ok\""), "one has left");
 }

@@ -9,8 +9,11 @@
 
 mod codec;
 pub mod ear;
+mod judgement;
 mod listener;
 mod meta;
+mod network;
+mod patience;
 mod phone;
 mod report;
 mod rtcp;
@@ -29,7 +32,10 @@ use std::net::SocketAddr;
 use rand_chacha::rand_core::Rng;
 
 pub use codec::Codec;
+pub use judgement::Violation;
 pub use meta::{Flavour, Meta, MetaOptions, SetupAnswer};
+pub use network::{Loss, Network, NetworkOptions};
+pub use patience::{GaveUp, Patience};
 pub use phone::{Phone, PhoneOptions};
 pub use report::{Arrival, HeardDigit, IceReport, MetaReport, Report};
 pub use sdp::SdpError;

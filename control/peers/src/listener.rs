@@ -314,6 +314,7 @@ impl Listener {
 
     /// Takes in a compound RTCP packet; `ours` is the SSRC that we send.
     pub(crate) fn receive_rtcp(&mut self, now: Instant, packet: &[u8], ours: u32) {
+        self.report.last_rtcp_at = Some(now);
         let Some(info) = crate::rtcp::read(packet, ours, &mut self.report) else { return };
         self.sender_info(now, info);
     }

@@ -13,11 +13,12 @@ use trestle_srtp::Profile;
 use trestle_wire::telephone_event::Digit;
 
 use crate::listener::{Expected, Listener};
+use crate::patience::Waiting;
 use crate::rtp::{Remote, RtpSession};
 use crate::sdp::Description;
 use crate::srtp::{Crypto, Keys};
 use crate::talker::{Format, Talker};
-use crate::{Arrival, Codec, MetaReport, SdpError, Transmit, Voice, ice_chars, rules};
+use crate::{Arrival, Codec, GaveUp, MetaReport, Patience, SdpError, Transmit, Voice, ice_chars, rules};
 pub use options::{Flavour, MetaOptions, SetupAnswer};
 use text::{Security, Text};
 use webrtc::{Ends, WebRtc};
@@ -54,6 +55,7 @@ pub struct Meta {
     signalled_ssrc: Option<u32>,
     /// What to send once the transport stands.
     format: Option<Format>,
+    waiting: Waiting,
 }
 
 impl Meta {
@@ -103,6 +105,7 @@ impl Meta {
             sdp_remarks: Vec::new(),
             signalled_ssrc: None,
             format: None,
+            waiting: Waiting::default(),
         }
     }
 
@@ -253,6 +256,9 @@ impl Meta {
 
     /// A datagram that came to one of [`Meta::locals`].
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
+        if self.gave_up().is_some() {
+            return;
+        }
         match &mut self.side {
             Side::WebRtc { webrtc: Some(webrtc), listener, .. } => {
                 webrtc.handle_datagram(now, local, remote, bytes, listener);
@@ -265,6 +271,15 @@ impl Meta {
 
     /// Sends what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let connected = self.is_connected();
+        let report = match &self.side {
+            Side::WebRtc { listener, .. } => &listener.report,
+            Side::Sdes { session, .. } => &session.listener.report,
+        };
+        self.waiting.look(now, report, connected);
+        if self.gave_up().is_some() {
+            return;
+        }
         match &mut self.side {
             Side::WebRtc { webrtc: Some(webrtc), talker, listener } => webrtc.handle_timeout(now, talker, listener),
             Side::WebRtc { .. } => {}
@@ -283,13 +298,17 @@ impl Meta {
 
     /// When [`Meta::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match &self.side {
+        if self.gave_up().is_some() {
+            return None;
+        }
+        let media = match &self.side {
             Side::WebRtc { webrtc, talker, .. } => {
                 let webrtc = webrtc.as_ref().and_then(|webrtc| webrtc.poll_timeout());
                 [webrtc, talker.poll_timeout()].into_iter().flatten().min()
             }
             Side::Sdes { session, .. } => session.poll_timeout(),
-        }
+        };
+        [media, self.waiting.deadline(&self.listener().report)].into_iter().flatten().min()
     }
 
     fn talker(&mut self) -> &mut Talker {
@@ -315,6 +334,16 @@ impl Meta {
     /// The call was accepted: media may come.
     pub fn accepted(&mut self) {
         self.set_gate(false);
+    }
+
+    /// From now on the app waits for media no longer than this, and then hangs up: [`Meta::gave_up`].
+    pub fn be_impatient(&mut self, now: Instant, patience: Patience) {
+        self.waiting.start(now, patience);
+    }
+
+    /// When the app hung up because it heard nothing, and why. From then on nothing is sent or heard.
+    pub fn gave_up(&self) -> Option<(Instant, GaveUp)> {
+        self.waiting.gave_up
     }
 
     fn set_gate(&mut self, closed: bool) {

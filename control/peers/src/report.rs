@@ -42,6 +42,8 @@ pub struct Report {
     pub first_rtp_at: Option<Instant>,
     /// Last RTP packet.
     pub last_rtp_at: Option<Instant>,
+    /// Last RTCP packet.
+    pub last_rtcp_at: Option<Instant>,
     /// Longest time between two packets that follow each other in time.
     pub longest_gap: Duration,
     /// Distinct SSRCs. One is right.

@@ -84,11 +84,11 @@ impl Wire {
             self.collect(first, true);
             self.collect(second, false);
             let due = [first.poll_timeout(), second.poll_timeout(), self.queue.keys().next().map(|(at, _)| *at)];
-            let next = due.into_iter().flatten().min().unwrap_or(until).max(self.now);
-            if next > until {
+            let Some(next) = due.into_iter().flatten().min().filter(|due| *due <= until) else {
                 self.now = until;
                 return;
-            }
+            };
+            let next = next.max(self.now);
             self.now = next;
             match self.queue.first_entry().filter(|entry| entry.key().0 <= next) {
                 Some(entry) => {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use trestle_peers::{Flavour, HeardDigit, Meta, MetaOptions, Phone, PhoneOptions, SdpError, Transmit, Voice, speech};
+use trestle_peers::{
+    Flavour, HeardDigit, Loss, Meta, MetaOptions, Phone, PhoneOptions, SdpError, Transmit, Voice, speech,
+};
 use trestle_srtp::Profile;
 
-use super::loss::Loss;
 use super::scene::{Direction, Party, Press, Scene, Script};
 
 /// How long ICE and DTLS may take before the call is given up.
@@ -79,7 +80,7 @@ pub(crate) struct Call {
     pub(crate) account: Option<Value>,
     pub(crate) warnings: Vec<String>,
     pub(crate) failure: Option<String>,
-    loss: Loss,
+    loss: [Loss; 2],
     /// Datagrams that overtook the answer, at each party. Media may (RFC 3264 5.1), and cannot be known for the peer's yet.
     overtook: [u64; 2],
 }
@@ -95,7 +96,7 @@ pub(crate) struct Addresses {
 impl Call {
     /// A call that begins at `begins_at`. `seed` decides what the peers draw, and which packets of theirs are lost.
     pub(crate) fn new(begins_at: Instant, scene: Scene, script: Script, addresses: Addresses, seed: u64) -> Self {
-        let loss = Loss::new(script.loss_percent, seed);
+        let loss = [seed, seed + 1].map(|seed| Loss::new(script.loss_percent, seed));
         let meta = MetaOptions {
             voice: voice(&script.caller, speech::CALLER_HZ, script.length),
             seed,
@@ -210,7 +211,7 @@ impl Call {
             let by_meta = self.meta.poll_transmit().map(|transmit| (Party::WhatsApp, transmit));
             let by_phone = || self.phone.poll_transmit().map(|transmit| (Party::Phone, transmit));
             let (party, transmit) = by_meta.or_else(by_phone)?;
-            if !self.loss.takes(party, &transmit.bytes) {
+            if !self.loss[party as usize].takes(&transmit.bytes) {
                 return Some(transmit);
             }
         }
@@ -223,7 +224,7 @@ impl Call {
 
     /// Media packets of `party` that the network lost, as was asked for.
     pub(crate) fn lost_of(&self, party: Party) -> u64 {
-        self.loss.of(party)
+        self.loss[party as usize].lost()
     }
 
     /// The next ng command to send; one at a time.

@@ -198,3 +198,33 @@ fn sdp_that_meta_refuses_is_refused_with_the_rule() {
     assert_eq!(meta.report().sdp_remarks, ["a=ptime:20"]);
     wire.run(&mut meta, &mut client, 0.1);
 }
+
+#[test]
+fn whatsapp_hangs_up_when_nothing_comes_and_when_nothing_comes_any_more() {
+    for flavour in [Flavour::WebRtc, Flavour::Sdes] {
+        let mut wire = Wire::new();
+        let accepted_at = wire.now;
+        let mut meta = Meta::new(wire.now, options(flavour));
+        // Nobody ever answers the offer; the application accepted all the same.
+        meta.offer(wire.now).unwrap();
+        meta.be_impatient(wire.now, Patience::METAS);
+        let mut nobody = Phone::new(wire.now, PhoneOptions::new(US.parse().unwrap()));
+        wire.run(&mut meta, &mut nobody, 19.9);
+        assert_eq!(meta.gave_up(), None);
+        wire.run(&mut meta, &mut nobody, 1.0);
+        assert_eq!(meta.gave_up(), Some((accepted_at + Duration::from_secs(20), GaveUp::NoConnection)));
+        assert_eq!(meta.poll_timeout(), None);
+    }
+    let mut wire = Wire::new();
+    let (mut meta, mut client) = user_initiated(&wire, options(Flavour::WebRtc));
+    // The real clocks, ten times faster.
+    meta.be_impatient(wire.now, Patience { first: Duration::from_secs(2), later: Duration::from_secs(3) });
+    wire.run(&mut meta, &mut client, 3.0);
+    assert_eq!(meta.gave_up(), None, "media flows");
+    // The line is cut.
+    wire.lost_per_mille = 1_000;
+    wire.run(&mut client, &mut meta, 2.9);
+    assert_eq!(meta.gave_up(), None);
+    wire.run(&mut client, &mut meta, 0.2);
+    assert!(matches!(meta.gave_up(), Some((_, GaveUp::MediaStopped))), "{:?}", meta.gave_up());
+}

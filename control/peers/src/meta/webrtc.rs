@@ -295,6 +295,7 @@ impl WebRtc {
     }
 
     fn receive_rtcp(&self, now: Instant, rtcp: &Rtcp, listener: &mut Listener) {
+        listener.report.last_rtcp_at = Some(now);
         match rtcp {
             Rtcp::SenderReport(sr) => {
                 listener.report.sender_reports += 1;

@@ -22,6 +22,7 @@
 //! | `trestle_control_errors_total{command}` | counter | error replies; `command="none"`: to what was no request |
 //! | `trestle_setup_seconds{stage}` | histogram | stages of the set-up of legs of WhatsApp and browsers: `ice`, `dtls`, `gate`, `first_audio` |
 //! | `trestle_dtls_roles_hedged_total` | counter | legs on which we sent a ClientHello although the peer was to send one |
+//! | `trestle_sdp_surprises_total{rule}` | counter | what was unusual in WhatsApp's SDP; `trestle sdp explain RULE` tells more |
 //! | `trestle_control_retransmits_total` | counter | requests that came again and were not done again |
 //! | `trestle_events_total{event}` | counter | what applications could be told, whether or not anybody listened |
 //! | `trestle_event_webhook_events_total{outcome}` | counter | events that the web hook has taken (`delivered`) or not (`dropped`) |
@@ -121,6 +122,8 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     registry.register_collector(Box::new(verdicts::Mos(judgements.mos)));
     registry.register_collector(Box::new(verdicts::Clipped(judgements.clipped)));
     let requests = control.requests.iter().map(|(command, n)| ([("command", command)], n));
+    let surprises = control.surprises.iter().map(|(rule, n)| ([("rule", rule)], n));
+    registry.register("sdp_surprises", "What was unusual in WhatsApp's SDP", labelled(surprises));
     registry.register("control_requests", "ng requests understood", labelled(requests));
     let refused = control.errors.iter().map(|(command, n)| {
         let command = if command.is_empty() { "none" } else { command };

@@ -74,6 +74,8 @@ pub struct Counters {
     pub requests: Tally<&'static str>,
     /// Error replies, by operation; the empty name stands for what was no request.
     pub errors: Tally<&'static str>,
+    /// What was unusual in WhatsApp's SDP, by the rule's name.
+    pub surprises: Tally<&'static str>,
     /// Retransmits answered from the cache or left to the request in work.
     pub retransmits: u64,
     /// Datagrams without a cookie, which have no answer.

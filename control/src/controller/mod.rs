@@ -24,6 +24,7 @@ mod risks;
 mod setup;
 mod signal;
 mod statistics;
+mod surprise;
 mod subscribers;
 mod table;
 mod telling;

@@ -84,7 +84,7 @@ impl Controller {
         self.apply(id, ticket, step, signal, kind);
     }
 
-    fn apply(&mut self, id: CallId, ticket: Ticket, step: Result<Step, NegotiationError>, signal: &Signal, kind: Kind) {
+    fn apply(&mut self, id: CallId, mut ticket: Ticket, step: Result<Step, NegotiationError>, signal: &Signal, kind: Kind) {
         let step = match step {
             Ok(step) => step,
             Err(error) => return self.refuse(ticket, &error),
@@ -102,6 +102,7 @@ impl Controller {
         let via_branch = signal.via_branch.clone();
         let load_limit = signal.flags.supports_load_limit;
         let (is_answer, is_silent) = (kind != Kind::Offer, kind == Kind::SilentAnswer);
+        self.look_for_surprises(&mut ticket, &step, signal, is_answer);
         let apply = Apply { ticket, step, is_answer, is_silent, creates, via_branch, load_limit };
         self.engine(id, command, Work::Apply(Box::new(apply)));
     }

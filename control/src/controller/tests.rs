@@ -24,6 +24,7 @@ mod flags;
 mod gate;
 mod hostile;
 mod media;
+mod surprise;
 mod telling;
 mod trunk;
 mod verdict;

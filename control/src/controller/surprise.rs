@@ -1,0 +1,28 @@
+//! What Meta says and has not been seen to say before: nobody is refused for it, but whoever operates this shall know.
+
+use super::Controller;
+use super::call::Ticket;
+use crate::lint::{Context, Role, Severity, Writer, lint};
+use crate::negotiate::Step;
+use crate::op::Signal;
+use crate::op::flags::ProfileName;
+
+impl Controller {
+    /// Looks at an SDP that was taken, if it is WhatsApp's: what breaks a rule is told in the reply, logged and counted.
+    pub(super) fn look_for_surprises(&mut self, ticket: &mut Ticket, step: &Step, signal: &Signal, is_answer: bool) {
+        let metas = step.session.parties().iter().any(|party| {
+            let wrote = party.remote().is_some_and(|remote| remote.text == signal.sdp);
+            wrote && party.profile() == ProfileName::Whatsapp
+        });
+        if !metas {
+            return;
+        }
+        let role = if is_answer { Role::Answer } else { Role::Offer };
+        let verdict = lint(&signal.sdp, &Context { writer: Some(Writer::Meta), role: Some(role), offer: None });
+        for finding in verdict.findings.iter().filter(|finding| finding.rule.severity() > Severity::Hint) {
+            tracing::info!(call_id = ?signal.call_id, rule = finding.rule.id(), %finding, "WhatsApp's SDP is unusual");
+            self.counters.surprises.add(finding.rule.id());
+            ticket.warnings.push(format!("WhatsApp's SDP is unusual: {finding}"));
+        }
+    }
+}

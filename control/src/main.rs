@@ -25,6 +25,8 @@ enum Program {
     Explain(explain::ExplainArgs),
     /// Makes calls between a fake WhatsApp and a fake phone, and says whether the bridge is good.
     Demo(demo::DemoArgs),
+    /// Plays WhatsApp towards any media engine, over files, pipes or Graph-shaped web hooks.
+    MetaSim(Box<trestle_control::meta_sim::MetaSimArgs>),
     /// Says what is wrong with a session description: `trestle sdp lint FILE`.
     Sdp(doctor::SdpArgs),
 }
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Program::Ctl(args) => ctl::run(args),
         Program::Explain(args) => explain::run(&args),
         Program::Demo(args) => demo::run(&args),
+        Program::MetaSim(args) => meta_sim(&args),
         Program::Sdp(args) => doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {
@@ -52,6 +55,17 @@ fn explain(error: &anyhow::Error) -> String {
         }
     }
     said
+}
+
+/// What happens goes to standard output, unless the SDP goes there.
+fn meta_sim(args: &trestle_control::meta_sim::MetaSimArgs) -> anyhow::Result<ExitCode> {
+    let pipes = args.hook.is_none() && args.write == std::path::Path::new("-");
+    let judgement = if pipes {
+        trestle_control::meta_sim::run(args, &mut std::io::stderr())?
+    } else {
+        trestle_control::meta_sim::run(args, &mut std::io::stdout())?
+    };
+    Ok(if judgement.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn serve(args: ServeArgs) -> anyhow::Result<()> {

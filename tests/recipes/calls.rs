@@ -1,5 +1,6 @@
 //! The calls. Each is made once through each recipe.
 
+use trestle_control::meta_sim::graph::Direction;
 use trestle_peers::ear;
 
 use crate::bridge::{Bridge, PBX_HZ, Recipe, USER_HZ};
@@ -7,8 +8,8 @@ use crate::graph::{self, USER, VERIFY_TOKEN};
 use crate::wire::Wire;
 
 const ID: &str = "wacid.HBgLMTYzMTU1NTM2MDEVAgASGCA";
-const USER_INITIATED: &str = "USER_INITIATED";
-const BUSINESS_INITIATED: &str = "BUSINESS_INITIATED";
+const USER_INITIATED: Direction = Direction::UserInitiated;
+const BUSINESS_INITIATED: Direction = Direction::BusinessInitiated;
 
 macro_rules! through_both_recipes {
     ($($call:ident)*) => {

@@ -6,8 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tiny_http::{Header, Request, Response, Server};
+use trestle_control::meta_sim::graph::{self, Direction, Ends, Refusal};
 
 use crate::IN_VAIN;
 
@@ -123,19 +124,18 @@ impl Asked {
     }
 
     pub(crate) fn succeed(self) {
-        self.reply(200, &json!({"messaging_product": "whatsapp", "success": true}));
+        self.reply(200, &graph::success());
     }
 
     /// To `connect`: the call has this id.
     pub(crate) fn ring(self, call_id: &str) {
         assert_eq!(self.body["to"], USER);
-        self.reply(200, &json!({"messaging_product": "whatsapp", "calls": [{"id": call_id}]}));
+        self.reply(200, &graph::ringing(call_id));
     }
 
     pub(crate) fn fail(self) {
-        let error =
-            json!({"message": "(#138006) No approved call permission", "type": "OAuthException", "code": 138_006});
-        self.reply(400, &json!({"error": error}));
+        let refusal = Refusal { status: 400, code: 138_006, details: String::new() };
+        self.reply(refusal.status, &refusal.body());
     }
 
     fn reply(self, status: u16, body: &Value) {
@@ -147,11 +147,11 @@ impl Asked {
 }
 
 fn hook(value: &Value) -> String {
-    let mut value = value.clone();
-    value["messaging_product"] = json!("whatsapp");
-    value["metadata"] = json!({"display_phone_number": BUSINESS, "phone_number_id": NUMBER_ID});
-    let entry = json!([{"id": "366634483210360", "changes": [{"value": value, "field": "calls"}]}]);
-    json!({"object": "whatsapp_business_account", "entry": entry}).to_string()
+    ends().hook(value).to_string()
+}
+
+fn ends() -> Ends {
+    Ends { phone_number_id: NUMBER_ID.to_owned(), business: BUSINESS.to_owned(), user: USER.to_owned() }
 }
 
 fn now_s() -> u64 {
@@ -165,30 +165,19 @@ pub(crate) fn offered(call_id: &str, sdp: &str) -> Value {
 
 /// The same, from a queue that stood still.
 pub(crate) fn offered_ago(ago_s: u64, call_id: &str, sdp: &str) -> Value {
-    json!({"contacts": [{"profile": {"name": "Somebody"}, "wa_id": USER}], "calls": [{
-        "id": call_id, "to": BUSINESS, "from": USER, "event": "connect", "direction": "USER_INITIATED",
-        "timestamp": (now_s() - ago_s).to_string(), "session": {"sdp_type": "offer", "sdp": sdp}
-    }]})
+    ends().offered(now_s() - ago_s, call_id, sdp)
 }
 
 /// WhatsApp's answer to a call that the business makes.
 pub(crate) fn answered(call_id: &str, sdp: &str) -> Value {
-    json!({"calls": [{
-        "id": call_id, "to": USER, "from": BUSINESS, "event": "connect", "direction": "BUSINESS_INITIATED",
-        "timestamp": now_s().to_string(), "session": {"sdp_type": "answer", "sdp": sdp}
-    }]})
+    ends().answered(now_s(), call_id, sdp)
 }
 
 /// `RINGING`, `ACCEPTED` or `REJECTED`.
 pub(crate) fn status(call_id: &str, status: &str) -> Value {
-    json!({"statuses": [{
-        "id": call_id, "type": "call", "status": status, "timestamp": now_s().to_string(), "recipient_id": USER
-    }]})
+    ends().status(now_s(), call_id, status)
 }
 
-pub(crate) fn terminated(call_id: &str, direction: &str) -> Value {
-    json!({"calls": [{
-        "id": call_id, "to": BUSINESS, "from": USER, "event": "terminate", "direction": direction,
-        "timestamp": now_s().to_string(), "status": "COMPLETED"
-    }]})
+pub(crate) fn terminated(call_id: &str, direction: Direction) -> Value {
+    ends().terminated(now_s(), call_id, direction, None)
 }

@@ -3,9 +3,7 @@
 
 mod call;
 mod drive;
-mod files;
 mod hearing;
-mod loss;
 mod picture;
 mod scene;
 mod screen;
@@ -17,6 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use trestle_control::meta_sim::wav;
 use trestle_peers::{Codec, Flavour};
 
 use call::Call;
@@ -136,7 +135,7 @@ fn write_files(out: &Path, judged: &Judged) -> anyhow::Result<Vec<PathBuf>> {
     for (listener, name) in [(Party::Phone, "phone"), (Party::WhatsApp, "whatsapp")] {
         if let Some(track) = hearing::heard_by(&judged.call, listener) {
             let path = out.join(format!("{direction}.{name}-heard.wav"));
-            files::write_wav(&path, &track)?;
+            wav::write(&path, &track.pcm, track.sample_hz)?;
             written.push(path);
         }
     }

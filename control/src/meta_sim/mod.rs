@@ -1,0 +1,27 @@
+//! `trestle meta-sim`: WhatsApp and Meta as a tool. It signals over files, pipes, or as Graph does with web hooks; its media
+//! are those of [`trestle_peers::Meta`], whom the demo and the tests call too; and it says in the end what it thinks of the
+//! engine on the other side.
+//!
+//! ```text
+//! application > graph::Request > Exchange > Call > Meta > Network > engine
+//! ```
+//!
+//! [`Call`] and [`Exchange`] are machines without a clock; the edge around them is in [`run`].
+
+mod call;
+mod exchange;
+pub mod graph;
+mod options;
+mod run;
+mod server;
+mod verdict;
+pub mod wav;
+
+#[cfg(test)]
+mod tests;
+
+pub use call::{Call, End, Moment, Script};
+pub use exchange::Exchange;
+pub use options::{Caller, Keys, MetaSimArgs, Setup};
+pub use run::run;
+pub use verdict::Judgement;

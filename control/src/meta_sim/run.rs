@@ -1,0 +1,284 @@
+//! The edge: the relay's socket, one poller, the clock, and what is printed.
+
+use std::io::{self, BufRead as _, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token, Waker};
+use serde_json::Value;
+use trestle_io::clock;
+use trestle_io::mailbox::{self, Sender};
+
+use super::call::{Call, End};
+use super::exchange::Exchange;
+use super::graph::Direction;
+use super::options::MetaSimArgs;
+use super::server::{Graph, Hook, News};
+use super::verdict::Judgement;
+use super::wav;
+
+const RELAY: Token = Token(0);
+const WAKER: Token = Token(1);
+/// The loop turns at least that often.
+const TURN: Duration = Duration::from_millis(20);
+/// Requests and deliveries that may wait.
+const NEWS_MAX: usize = 64;
+/// No datagram is longer.
+const DATAGRAM_BYTES: usize = 65_536;
+/// Samples of what is recorded.
+const HEARD_HZ: u32 = 16_000;
+
+/// How the two sides talk about the call.
+enum Signalling {
+    /// Descriptions alone, in files or pipes; the sim accepts by itself.
+    Files { write: PathBuf },
+    /// As Meta does it.
+    Graph { exchange: Box<Exchange>, hooks: mpsc::Sender<Value>, delivery: JoinHandle<()>, _graph: Graph },
+}
+
+/// Plays one call and says what it was like, on `out`; descriptions go where `args` says. Gives the judgement.
+///
+/// # Errors
+/// A socket, a file or an SDP cannot be had.
+pub fn run(args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<Judgement> {
+    let mut poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+    let (news_in, news) = mailbox::channel(NEWS_MAX, waker);
+    let mut socket = UdpSocket::bind(args.relay).with_context(|| format!("cannot bind {}", args.relay))?;
+    let relay = socket.local_addr()?;
+    poll.registry().register(&mut socket, RELAY, Interest::READABLE)?;
+    let mut call = Call::new(clock::now(), args.script(relay)?);
+    let mut signalling = open(args, &news_in, relay, out)?;
+    let direction = args.direction();
+    if direction == Direction::UserInitiated {
+        let offer = call.offer(clock::now()).context("Meta cannot offer")?;
+        match &mut signalling {
+            Signalling::Files { write } => hand_over(write, &offer)?,
+            Signalling::Graph { exchange, .. } => exchange.begin(now_s(), &offer),
+        }
+    }
+    if matches!(signalling, Signalling::Files { .. }) {
+        read_theirs(args.read.clone(), news_in.clone())?;
+    }
+    drop(news_in);
+    let mut stage = Stage { call, signalling, socket, relay, news, undelivered: Vec::new() };
+    stage.play(&mut poll, args, out)?;
+    stage.close(args, out)
+}
+
+fn open(args: &MetaSimArgs, news: &Sender<News>, relay: SocketAddr, out: &mut dyn Write) -> anyhow::Result<Signalling> {
+    let Some(url) = &args.hook else {
+        writeln!(out, "WhatsApp's relay is {relay}")?;
+        return Ok(Signalling::Files { write: args.write.clone() });
+    };
+    let hook = Hook::new(url, &args.app_secret).map_err(anyhow::Error::msg)?;
+    let (hooks, delivery) = hook.start(news.clone())?;
+    let graph = Graph::start(args.graph, args.token.clone(), news.clone())
+        .with_context(|| format!("cannot listen on {}", args.graph))?;
+    let call_id = format!(
+        "wacid.sim{}",
+        trestle_io::entropy::seed()?[..6].iter().map(|b| format!("{b:02X}")).collect::<String>()
+    );
+    let exchange = Box::new(Exchange::new(args.ends(), args.direction(), call_id));
+    let (address, id) = (graph.address, &args.phone_number_id);
+    writeln!(out, "ready: Graph http://{address}/v23.0/{id}/calls, web hooks to {url}, relay {relay}")?;
+    out.flush()?;
+    Ok(Signalling::Graph { exchange, hooks, delivery, _graph: graph })
+}
+
+/// The wall clock, in seconds.
+fn now_s() -> u64 {
+    clock::sample_epoch().unix.as_secs()
+}
+
+fn hand_over(path: &Path, sdp: &str) -> anyhow::Result<()> {
+    if path == Path::new("-") {
+        let mut out = io::stdout().lock();
+        out.write_all(sdp.as_bytes())?;
+        return Ok(out.flush()?);
+    }
+    // Whoever waits for the file shall find all of it.
+    let part = path.with_extension("part");
+    std::fs::write(&part, sdp)
+        .and_then(|()| std::fs::rename(&part, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A thread that waits for the business' SDP. It ends with the process if none comes.
+fn read_theirs(path: PathBuf, news: Sender<News>) -> anyhow::Result<()> {
+    thread::Builder::new().name("reader".to_owned()).spawn(move || {
+        let text = if path == Path::new("-") { read_pipe() } else { wait_for_file(&path) };
+        let text = text.map_err(|error| format!("{}: {error}", path.display()));
+        // Nobody listens any more once the call is over.
+        let _: Result<(), _> = news.send(News::Sdp(text));
+    })?;
+    Ok(())
+}
+
+/// Up to its end, or to an empty line after an `m=`.
+fn read_pipe() -> io::Result<String> {
+    let mut text = String::new();
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        if line.trim().is_empty() && text.contains("m=") {
+            break;
+        }
+        text.push_str(line.trim_end_matches('\r'));
+        text.push_str("\r\n");
+    }
+    Ok(text)
+}
+
+fn wait_for_file(path: &Path) -> io::Result<String> {
+    loop {
+        match std::fs::read_to_string(path) {
+            Ok(text) if text.ends_with('\n') => return Ok(text),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => thread::park_timeout(TURN),
+        }
+    }
+}
+
+struct Stage {
+    call: Call,
+    signalling: Signalling,
+    socket: UdpSocket,
+    relay: SocketAddr,
+    news: Receiver<News>,
+    undelivered: Vec<String>,
+}
+
+impl Stage {
+    fn play(&mut self, poll: &mut Poll, args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut events = Events::with_capacity(16);
+        let mut buffer = vec![0; DATAGRAM_BYTES];
+        let mut accept_at: Option<Instant> = None;
+        while self.call.ended().is_none() {
+            let now = clock::now();
+            let wait = self.call.poll_timeout().map_or(TURN, |due| due.saturating_duration_since(now)).min(TURN);
+            if let Err(error) = poll.poll(&mut events, Some(wait))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                return Err(error.into());
+            }
+            while let Some((len, remote)) = receive(&self.socket, &mut buffer)? {
+                self.call.handle_datagram(clock::now(), self.relay, remote, &buffer[..len]);
+            }
+            while let Ok(news) = self.news.try_recv() {
+                if self.take(news)? {
+                    accept_at = Some(clock::now() + Duration::from_millis(args.ring_ms));
+                }
+            }
+            let now = clock::now();
+            if accept_at.take_if(|at| now >= *at).is_some() {
+                self.call.accept(now);
+            }
+            if self.call.poll_timeout().is_some_and(|due| due <= now) {
+                self.call.handle_timeout(now);
+            }
+            while let Some(transmit) = self.call.poll_transmit(now) {
+                // A full buffer or a closed port loses the datagram, as a network would.
+                let _: io::Result<usize> = self.socket.send_to(&transmit.bytes, transmit.remote);
+            }
+            self.tell(out)?;
+        }
+        Ok(())
+    }
+
+    /// True if the sim is to accept by itself, after a while.
+    fn take(&mut self, news: News) -> anyhow::Result<bool> {
+        match (news, &mut self.signalling) {
+            (News::Request { phone_number_id, body, answer }, Signalling::Graph { exchange, .. }) => {
+                let replied = exchange.handle_request(clock::now(), now_s(), &phone_number_id, &body, &mut self.call);
+                // Whoever asked may have hung up.
+                let _: Result<(), _> = answer.send(replied);
+            }
+            (News::Delivered(outcome), _) => match outcome {
+                Ok(200..=299) => {}
+                Ok(status) => self.undelivered.push(format!("a web hook was answered with {status}")),
+                Err(error) => self.undelivered.push(format!("a web hook could not be delivered: {error}")),
+            },
+            (News::Sdp(text), Signalling::Files { write }) => {
+                let text = text.map_err(anyhow::Error::msg)?;
+                if text.is_empty() {
+                    bail!("there is no SDP from the business");
+                }
+                let now = clock::now();
+                if self.call.has_offered() {
+                    match self.call.take_answer(now, &text) {
+                        Ok(()) => return Ok(true),
+                        Err(_told) => self.call.end(now, End::Refused),
+                    }
+                } else {
+                    match self.call.take_offer(now, &text) {
+                        // A called user accepts when it has rung long enough.
+                        Ok(answer) => hand_over(write, &answer)?,
+                        Err(_told) => self.call.end(now, End::Refused),
+                    }
+                }
+            }
+            (News::Request { .. }, Signalling::Files { .. }) | (News::Sdp(_), Signalling::Graph { .. }) => {}
+        }
+        Ok(false)
+    }
+
+    /// Web hooks that are due, and what is new.
+    fn tell(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        if let Signalling::Graph { exchange, hooks, .. } = &mut self.signalling {
+            exchange.look(now_s(), &self.call);
+            while let Some(hook) = exchange.poll_hook() {
+                // The thread lives as long as this sender.
+                let _: Result<(), _> = hooks.send(hook);
+            }
+        }
+        while let Some(moment) = self.call.poll_moment() {
+            writeln!(out, "{:>9.1} ms  {}", moment.after.as_secs_f64() * 1e3, moment.what)?;
+        }
+        out.flush()
+    }
+
+    fn close(mut self, args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<Judgement> {
+        self.tell(out)?;
+        if let Signalling::Graph { hooks, delivery, .. } = self.signalling {
+            drop(hooks);
+            // A panic there has been printed.
+            let _: Result<(), _> = delivery.join();
+            for news in self.news.try_iter() {
+                match news {
+                    News::Delivered(Ok(200..=299)) => {}
+                    News::Delivered(Ok(status)) => {
+                        self.undelivered.push(format!("a web hook was answered with {status}"))
+                    }
+                    News::Delivered(Err(error)) => {
+                        self.undelivered.push(format!("a web hook could not be delivered: {error}"))
+                    }
+                    News::Request { .. } | News::Sdp(_) => {}
+                }
+            }
+        }
+        if let Some(path) = &args.record {
+            wav::write(path, self.call.heard(), HEARD_HZ)?;
+            writeln!(out, "recorded {}", path.display())?;
+        }
+        let mut judgement = Judgement::of(&self.call);
+        judgement.faults.append(&mut self.undelivered);
+        judgement.good = judgement.faults.is_empty();
+        write!(out, "{}", judgement.text())?;
+        out.flush()?;
+        Ok(judgement)
+    }
+}
+
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
+    match socket.recv_from(buffer) {
+        Ok(received) => Ok(Some(received)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -54,7 +54,7 @@ impl Leg {
     /// sound what they also send as an event.
     pub(super) fn hush_blocked_digit(&mut self, update: &EventUpdate) {
         match update {
-            EventUpdate::Started { .. } if self.plan.withheld.digits => {
+            EventUpdate::Started { .. } if self.plan.withheld.digits && self.plan.withheld.audio == Mute::Off => {
                 self.tones_out.get_or_insert_default().hush(true);
             }
             EventUpdate::Started { .. } => {}

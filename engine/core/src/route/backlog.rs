@@ -44,6 +44,8 @@ pub struct Backlog {
     unjudged: usize,
     /// Samples of pause before those.
     pause_run: usize,
+    /// How long that pause really was.
+    pause_lasted: usize,
     heard_sound: bool,
     /// How much may be left out by now, in hundredths of a sample.
     credit: usize,
@@ -84,6 +86,7 @@ impl Backlog {
             pauses: PauseDetector::default(),
             unjudged: 0,
             pause_run: 0,
+            pause_lasted: 0,
             heard_sound: false,
             credit: 0,
             clipped_samples: 0,
@@ -125,10 +128,8 @@ impl Backlog {
 
     /// Throws away what waits.
     pub fn clear(&mut self) {
-        while self.waiting() > 0 {
-            self.give_up_block();
-        }
-        (self.pause_run, self.unjudged, self.heard_sound) = (0, 0, false);
+        self.give_up_all_but(0);
+        (self.pause_run, self.pause_lasted, self.unjudged, self.heard_sound) = (0, 0, 0, false);
     }
 
     /// Lets time pass.
@@ -196,10 +197,16 @@ impl Backlog {
     fn judge(&mut self, at: usize) {
         let block = &self.pcm[at.max(self.start)..at + BLOCK_SAMPLES];
         if !self.pauses.hear(block) {
-            (self.pause_run, self.heard_sound) = (0, true);
+            (self.pause_run, self.pause_lasted, self.heard_sound) = (0, 0, true);
             return;
         }
         self.pause_run += BLOCK_SAMPLES;
+        self.pause_lasted += BLOCK_SAMPLES;
+        if self.is_keeping() && self.heard_sound && self.pause_lasted >= self.cap_samples {
+            // All of it is older than what is kept: somebody spoke into a line that rang, and gave up.
+            self.give_up_all_but(LEAD_SAMPLES);
+            self.heard_sound = false;
+        }
         let limit = match self.playing {
             _ if !self.heard_sound => LEAD_SAMPLES,
             None => PAUSE_KEPT_SAMPLES,
@@ -211,6 +218,12 @@ impl Backlog {
         if self.pause_run > limit && end >= self.start + BLOCK_SAMPLES && !is_played_out {
             self.pcm.drain(end - BLOCK_SAMPLES..end);
             self.pause_run -= BLOCK_SAMPLES;
+        }
+    }
+
+    fn give_up_all_but(&mut self, samples: usize) {
+        while self.waiting() > samples {
+            self.give_up_block();
         }
     }
 

@@ -206,3 +206,16 @@ fn what_waits_while_something_else_is_said_is_not_lost() {
     line.listen();
     assert_eq!(line.heard[..8], tone(200.0, 1)[..]);
 }
+
+#[test]
+fn what_was_said_longer_ago_than_is_kept_is_not_played_when_somebody_picks_up_at_last() {
+    let mut line = Line::new(3_000);
+    line.say(&tone(200.0, 400));
+    line.say(&[0; 2_900 * SAMPLES_PER_MS]);
+    assert!(line.backlog.waiting() > 400 * SAMPLES_PER_MS);
+    line.say(&[0; 200 * SAMPLES_PER_MS]);
+    assert!(line.backlog.waiting() <= LEAD_SAMPLES, "{}", line.backlog.waiting());
+    assert!(line.backlog.preroll().clipped >= Duration::from_millis(390));
+    line.say(&tone(200.0, 400));
+    assert!(line.backlog.waiting() >= 400 * SAMPLES_PER_MS);
+}

@@ -137,8 +137,7 @@ impl Speech {
         let offset_ms = offset / 8.0;
         let missing_ms = (-offset_ms).max(0.0);
         let aligned = aligned(&narrow[0], &narrow[1], offset as i32);
-        // Placed to the sample, so that the steps in which loudness is compared do not straddle.
-        let similarity = ear::find(&narrow[0], 8_000, &aligned, 8_000, 0).map_or(best.similarity, |m| m.similarity);
+        let similarity = similarity(&narrow[0], &narrow[1], offset as i32).unwrap_or(best.similarity);
         Some(Self {
             similarity,
             delay_ms: (heard.starts.as_secs_f64() - said.starts.as_secs_f64()) * 1e3 + offset_ms,
@@ -177,6 +176,28 @@ fn finer(said: &[i16], heard: &[i16], coarse: i32) -> i32 {
     };
     let best = (-64..=64).map(|shift| (alike(shift), shift)).max_by(|a, b| a.0.total_cmp(&b.0));
     best.filter(|(alike, _)| *alike > FOUND).map_or(0, |(_, shift)| shift)
+}
+
+/// How alike the two are, stretch by stretch, each where it fits best: a call that catches up with what was said before it
+/// could be sent is later at its beginning than at its end. `None` in silence.
+fn similarity(said: &[i16], heard: &[i16], offset: i32) -> Option<f64> {
+    const STRETCH: usize = 8_000;
+    const AROUND: i32 = 80 * 8;
+    let alike = |(n, stretch): (usize, &[i16])| {
+        let window = vec![0; stretch.len() + 2 * AROUND as usize];
+        let window = aligned(&window, heard, offset + (n * STRETCH) as i32 - AROUND);
+        let whole = ear::find(stretch, 8_000, &window, 8_000, 2 * AROUND as u32 / 8)?;
+        // Placed to the sample, so that the steps in which loudness is compared do not straddle.
+        let coarse = (whole.delay_ms * 8.0) as i32;
+        let placed = aligned(stretch, &window, coarse + finer(stretch, &window, coarse));
+        Some(
+            ear::find(stretch, 8_000, &placed, 8_000, 0)
+                .map_or(whole.similarity, |m| m.similarity.max(whole.similarity)),
+        )
+    };
+    let stretches = said.chunks_exact(STRETCH).enumerate().filter(|(_, s)| ear::level_dbov(s) > SILENCE_DBOV);
+    let found: Vec<f64> = stretches.map(|stretch| alike(stretch).unwrap_or(0.0)).collect();
+    (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
 }
 
 fn first_word_ms(said: &[i16]) -> f64 {

@@ -17,8 +17,9 @@ const LEVEL_CHANGE_MAX_DB: f64 = 3.0;
 const FIRST_WORD_SLACK_MS: f64 = 15.0;
 /// One packet more or less.
 const DIGIT_SLACK_MS: f64 = 20.0;
-/// An RTP clock farther from the wall clock has slipped by a frame.
-const SLIP_MAX_MS: f64 = 20.0;
+/// An RTP clock farther from the wall clock has slipped by more than the one frame by which a stream that begins with silence,
+/// or with what was kept, may be ahead.
+const SLIP_MAX_MS: f64 = 30.0;
 /// The same for a digit, which is one packet and may be delayed by a busy machine.
 const DIGIT_OFF_LINE_MAX_MS: f64 = 60.0;
 /// A longer pause between two packets can be heard.

@@ -74,9 +74,11 @@ fn a_worker_that_can_bind_nothing_does_not_start() {
     let range = unused_range(1);
     let first = control.start(range);
     let error = Worker::start(config(range), control.sender.clone()).unwrap_err();
-    assert!(error.to_string().starts_with("cannot bind a media port on 127.0.0.1: "), "{error}");
+    assert_eq!(error.to_string(), "cannot bind a media port on 127.0.0.1");
+    assert!(std::error::Error::source(&error).is_some(), "what the system said is there to be told");
     first.stop();
 }
+
 #[test]
 fn every_accepted_command_is_answered_even_if_the_control_thread_is_slow_to_read() {
     let mut control = Control::new(1);

@@ -99,8 +99,11 @@ fn an_address_that_is_taken_is_named_with_its_key() {
 
     // 192.0.2.0/24 is for documentation (RFC 5737); no machine has it.
     settings = Settings { interface: vec!["192.0.2.1".to_owned()], listen_ng: vec!["0".to_owned()], ..settings };
-    let error = Server::start(&Config::new(settings).unwrap()).unwrap_err().to_string();
-    assert!(error.contains("cannot bind a media port on 192.0.2.1: "), "{error}");
+    let error = Server::start(&Config::new(settings).unwrap()).unwrap_err();
+    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    assert_eq!(causes[1], "cannot bind a media port on 192.0.2.1", "{causes:?}");
+    assert!(causes.len() > 2, "what the system said is missing: {causes:?}");
 }
 
 fn sdp(phone: &UdpSocket) -> String {

@@ -14,7 +14,11 @@ impl Controller {
             let wrote = party.remote().is_some_and(|remote| remote.text == signal.sdp);
             wrote && party.profile() == ProfileName::Whatsapp
         });
-        if !metas {
+        // What it said before is handed in again whenever the other side is held or moves.
+        let known = self.table.by_name(&signal.call_id).is_some_and(|call| {
+            call.session.parties().iter().any(|party| party.remote().is_some_and(|remote| remote.text == signal.sdp))
+        });
+        if !metas || known {
             return;
         }
         let role = if is_answer { Role::Answer } else { Role::Offer };

@@ -180,7 +180,9 @@ fn a_certificate_is_judged_again_when_the_announced_fingerprint_changes_in_mid_h
     let other = plan("alice", remote("bob", addr(BOB), [7; 32], true, true), DtlsRole::Client);
     pair.start += 2 * SECOND;
     alice.apply(pair.start, &other).unwrap();
-    let (a, _) = pair.run(everything);
+    // Long enough for the flight that was lost last to be sent again.
+    let (alice, bob) = ((&mut pair.alice, addr(OURS)), (&mut pair.bob, addr(BOB)));
+    let (a, _) = run(pair.start, 30 * SECOND, alice, bob, everything);
     assert!(a.keys.is_none());
     assert_eq!((a.failed, a.failures), (Some(LegFailure::FingerprintMismatch), 1));
 }

@@ -82,7 +82,7 @@ fn a_handshake_that_does_not_end_is_told_and_so_is_that_it_has_ended_after_all()
     let at = |second, risk| (second, risk, Some((second, Milestone::IceConnected)));
     assert_eq!(told(&world, META), [at(2, Risk::DtlsStuck), at(5, Risk::DtlsStuck)]);
     world.set_wire(|_| true);
-    world.run_for_ms(14_000);
+    world.run_for_ms(40_000);
     // How soon the next flight is sent is for the handshake to say; whatever was told meanwhile is over.
     let told = told(&world, META);
     for risk in [Risk::DtlsStuck, Risk::NothingSent] {

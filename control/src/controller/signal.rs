@@ -84,7 +84,14 @@ impl Controller {
         self.apply(id, ticket, step, signal, kind);
     }
 
-    fn apply(&mut self, id: CallId, mut ticket: Ticket, step: Result<Step, NegotiationError>, signal: &Signal, kind: Kind) {
+    fn apply(
+        &mut self,
+        id: CallId,
+        mut ticket: Ticket,
+        step: Result<Step, NegotiationError>,
+        signal: &Signal,
+        kind: Kind,
+    ) {
         let step = match step {
             Ok(step) => step,
             Err(error) => return self.refuse(ticket, &error),

@@ -111,10 +111,10 @@ fn when_a_user_calls_dtls_is_up_350_ms_after_whatsapp_has_our_answer() {
 }
 
 #[test]
-fn at_five_percent_loss_a_lost_flight_costs_little_more_than_its_repetition() {
+fn at_five_percent_loss_99_of_100_calls_have_dtls_within_two_seconds() {
     let lossy = |seed| user_calls(seed, FAR.jittery(10).losing(50));
     let p99 = measure("user calls, 50 ms, jitter 10 ms, 5 % loss", CALLS, lossy);
-    // The one in a hundred loses several flights in a row; when a flight is sent again is drawn anew in each run.
+    // When a flight is sent again is drawn anew in each run: 0.5 to 1.3 s were seen. A single call may take ten seconds.
     assert!(p99 < Duration::from_millis(2_000), "{p99:?}");
 }
 

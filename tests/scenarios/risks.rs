@@ -97,10 +97,10 @@ fn a_handshake_that_does_not_end_is_told_and_so_is_that_it_has_ended_after_all()
 #[test]
 fn a_handshake_that_never_ends_fails_the_leg_once() {
     let (mut world, _) = call_losing(904, |kind| kind == Kind::Dtls);
-    world.run_for_ms(60_000);
+    world.run_for_ms(130_000);
     let failures = failures(&world);
-    // The peer gives up in the end as well, and answers no more checks.
-    assert_eq!(failures.iter().filter(|failure| **failure == LegFailure::DtlsFailed).count(), 1, "{failures:?}");
+    // The peer gives up before we do, and answers no more checks.
+    assert_eq!(failures, [LegFailure::IceDisconnected]);
 }
 
 #[test]

@@ -111,11 +111,11 @@ fn when_a_user_calls_dtls_is_up_350_ms_after_whatsapp_has_our_answer() {
 }
 
 #[test]
-fn at_five_percent_loss_99_of_100_calls_have_dtls_within_two_seconds() {
+fn at_five_percent_loss_99_of_100_calls_have_dtls_within_600_ms() {
     let lossy = |seed| user_calls(seed, FAR.jittery(10).losing(50));
     let p99 = measure("user calls, 50 ms, jitter 10 ms, 5 % loss", CALLS, lossy);
-    // When a flight is sent again is drawn anew in each run: 0.5 to 1.3 s were seen. A single call may take ten seconds.
-    assert!(p99 < Duration::from_millis(2_000), "{p99:?}");
+    // A lost flight of ours costs 50 to 400 ms. What WhatsApp loses is resent when WhatsApp likes: the slowest takes seconds.
+    assert!(p99 < Duration::from_millis(600), "{p99:?}");
 }
 
 #[test]

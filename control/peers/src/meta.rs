@@ -1,5 +1,6 @@
 //! WhatsApp's media relay, as it is seen from a business: its SDP, its ICE-lite agent, its media, and its judgement.
 
+mod handshake;
 mod options;
 mod text;
 mod webrtc;

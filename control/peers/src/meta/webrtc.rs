@@ -1,4 +1,4 @@
-//! Meta's WebRTC side: a strict ICE-lite agent, DTLS-SRTP and RTP, all three by str0m. The only file that names str0m.
+//! Meta's WebRTC side: a strict ICE-lite agent, DTLS-SRTP and RTP, all three by str0m. With [`super::handshake`] the only files that name str0m.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::config::Fingerprint;
-use str0m::crypto::from_feature_flags;
 use str0m::format::{Codec as StrCodec, FormatParams};
 use str0m::ice::IceCreds;
 use str0m::media::{Frequency, MediaKind, Mid};
@@ -66,7 +65,7 @@ pub(crate) struct Ends<'a> {
 impl WebRtc {
     pub(crate) fn new(now: Instant, ends: &Ends<'_>) -> Result<Self, SdpError> {
         let mut config = RtcConfig::new()
-            .set_crypto_provider(Arc::new(from_feature_flags()))
+            .set_crypto_provider(Arc::new(super::handshake::crypto()))
             .set_local_ice_credentials(IceCreds { ufrag: ends.ufrag.to_owned(), pass: ends.pwd.to_owned() })
             .set_ice_lite(true)
             .set_rtp_mode(true)

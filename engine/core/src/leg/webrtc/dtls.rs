@@ -7,13 +7,17 @@ use aws_lc_rs::digest;
 use dimpl::{Dtls as Machine, Output, SrtpProfile};
 use trestle_srtp::{KeyingMaterial, Profile};
 
+use super::flight::Flight;
 use crate::LegFailure;
 use crate::plan::{DtlsRole, Fingerprint};
+use crate::time::soonest;
 
-/// First retransmit of a flight; doubles from there. The default of 1 s (RFC 6347 4.2.4.1) is a second of lost speech.
-const FLIGHT_RTO: Duration = Duration::from_millis(50);
-/// Flights are repeated this often: 50 ms doubling eight times is 12 s, as long as the handshake may take.
-const FLIGHT_RETRIES: usize = 8;
+/// dimpl's clock stands still (see [`Dtls::clock`]): these are its retransmit timers in a time of its own, which begins so
+/// small that doubling stays within the ten years that it allows a handshake.
+const MACHINE_RTO: Duration = Duration::from_nanos(1);
+const MACHINE_RETRIES: usize = 56;
+const MACHINE_TIMEOUT: Duration = Duration::from_secs(3_650 * 24 * 3_600);
+/// How long a handshake may take from our first datagram.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long after a valid pair the ClientHello of a lite peer that is to send one is waited for before we send ours as well.
 /// Meta says `active` and has been seen to wait for us.
@@ -25,6 +29,8 @@ const HEDGE_AFTER: Duration = Duration::from_millis(300);
 const HELLO_GRACE: Duration = Duration::from_millis(50);
 /// Fresh handshakes after a failed one, on the same pair.
 const RESTARTS_MAX: u8 = 1;
+/// While the peer has not said a word of DTLS: two minutes in all. It may be waiting for its user to pick up.
+const UNANSWERED_RESTARTS_MAX: u8 = 7;
 
 /// Our DTLS certificate (ECDSA P-256) and settings, made once per process and shared by every leg.
 #[derive(Clone)]
@@ -53,9 +59,9 @@ impl DtlsIdentity {
         let config = dimpl::Config::builder()
             // ICE proves that the peer can be reached before DTLS starts; a cookie would cost one more round trip.
             .use_server_cookie(false)
-            .flight_start_rto(FLIGHT_RTO)
-            .flight_retries(FLIGHT_RETRIES)
-            .handshake_timeout(HANDSHAKE_TIMEOUT)
+            .flight_start_rto(MACHINE_RTO)
+            .flight_retries(MACHINE_RETRIES)
+            .handshake_timeout(MACHINE_TIMEOUT)
             .build()
             .map_err(|e| IdentityError(e.to_string()))?;
         let mut fingerprint = [0; 32];
@@ -72,6 +78,12 @@ impl DtlsIdentity {
 /// The DTLS association of a leg. It runs only while ICE has a pair; until then nothing is polled from it.
 pub(super) struct Dtls {
     machine: Machine,
+    /// The time that the machine believes it is. It moves only when a flight is to be sent again, to the machine's own next
+    /// deadline: when that is, [`Flight`] says.
+    clock: Instant,
+    /// The machine's next deadline, on its clock.
+    machine_wake_at: Instant,
+    flight: Flight,
     identity: DtlsIdentity,
     role: DtlsRole,
     expected: Option<Fingerprint>,
@@ -81,7 +93,11 @@ pub(super) struct Dtls {
     /// The peer has sent a ClientHello: it is the client.
     heard_hello: bool,
     connected: bool,
+    /// The peer has sent something that belongs to a handshake.
+    answered: bool,
     restarts: u8,
+    /// When this handshake is given up, from its first datagram on.
+    give_up_at: Option<Instant>,
     /// When the pair became valid.
     valid_at: Option<Instant>,
     /// When we stop waiting for the peer's ClientHello and send ours.
@@ -108,13 +124,18 @@ impl Dtls {
     pub(super) fn new(now: Instant, identity: &DtlsIdentity, role: DtlsRole) -> Self {
         Self {
             machine: fresh(now, identity, role == DtlsRole::Client),
+            clock: now,
+            machine_wake_at: now,
+            flight: Flight::default(),
             identity: identity.clone(),
             role,
             expected: None,
             shown: None,
             heard_hello: false,
             connected: false,
+            answered: false,
             restarts: 0,
+            give_up_at: None,
             valid_at: None,
             hello_at: None,
             hedged: false,
@@ -141,6 +162,10 @@ impl Dtls {
     /// A handshake from its beginning. Nothing that the last one has shown counts for it.
     fn renew(&mut self, now: Instant, client: bool) {
         self.machine = fresh(now, &self.identity, client);
+        self.clock = now;
+        self.machine_wake_at = now;
+        self.flight.stop();
+        self.give_up_at = None;
         self.shown = None;
         self.dead = false;
         self.failed = None;
@@ -191,9 +216,13 @@ impl Dtls {
             self.heard_hello = true;
             self.hello_at = None;
         }
-        // The machine's clock must not lag behind the packet it is given.
         self.handle_timeout(now);
+        if self.connected {
+            // The last flight is asked for again (RFC 6347 4.2.4). The machine repeats it once in each of its intervals.
+            self.let_machine_wake();
+        }
         let taken = self.machine.handle_packet(bytes);
+        self.answered |= taken.is_ok();
         self.wake_at = Some(now);
         taken.map_err(|error| tracing::debug!(%error, "DTLS datagram refused"))
     }
@@ -210,8 +239,12 @@ impl Dtls {
             }
             self.machine.set_active(true);
         }
-        if self.machine.handle_timeout(now).is_err() && !self.connected && self.failed.is_none() {
-            if self.restarts < RESTARTS_MAX {
+        if self.flight.take_due(now) {
+            self.let_machine_wake();
+        }
+        let given_up = self.give_up_at.is_some_and(|at| at <= now);
+        if (self.machine.handle_timeout(self.clock).is_err() || given_up) && !self.connected && self.failed.is_none() {
+            if self.restarts < if self.answered { RESTARTS_MAX } else { UNANSWERED_RESTARTS_MAX } {
                 self.restarts += 1;
                 self.renew(now, self.machine.is_active());
             } else {
@@ -221,20 +254,41 @@ impl Dtls {
         }
     }
 
+    /// Moves the machine's clock to its next deadline, if it has one of a flight: the end of the handshake is farther away.
+    fn let_machine_wake(&mut self) {
+        if self.machine_wake_at.saturating_duration_since(self.clock) < MACHINE_TIMEOUT / 2 {
+            self.clock = self.clock.max(self.machine_wake_at);
+        }
+    }
+
+    /// Notes a datagram that leaves.
+    fn sent(&mut self, now: Instant, datagram: &[u8]) {
+        if !self.connected {
+            self.flight.sent(now, datagram);
+            self.give_up_at.get_or_insert(now + HANDSHAKE_TIMEOUT);
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        crate::time::soonest(self.wake_at, self.hello_at)
+        [self.hello_at, self.flight.poll_timeout(), self.give_up_at].into_iter().fold(self.wake_at, soonest)
     }
 
     /// The next thing to do; a record is written to the front of `buf`.
-    pub(super) fn poll_output(&mut self, buf: &mut [u8]) -> Option<DtlsOutput> {
+    pub(super) fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Option<DtlsOutput> {
         if self.dead {
             self.wake_at = None;
             self.hello_at = None;
+            self.give_up_at = None;
+            self.flight.stop();
             return self.failed.take().map(DtlsOutput::Failed);
         }
         loop {
             match self.machine.poll_output(buf) {
-                Output::Packet(record) => return Some(DtlsOutput::Transmit(record.len())),
+                Output::Packet(datagram) => {
+                    let len = datagram.len();
+                    self.sent(now, &buf[..len]);
+                    return Some(DtlsOutput::Transmit(len));
+                }
                 Output::PeerCert(certificate) => {
                     self.shown = Some(certificate.to_vec());
                     if !self.is_expected() {
@@ -250,6 +304,8 @@ impl Dtls {
                         .and_then(|profile| KeyingMaterial::from_dtls(profile, exported, self.machine.is_active()));
                     let Some(keys) = keys else { return self.die(LegFailure::DtlsFailed) };
                     self.connected = true;
+                    self.flight.stop();
+                    self.give_up_at = None;
                     self.shown = None;
                     return Some(DtlsOutput::Keys(Box::new(keys)));
                 }
@@ -257,7 +313,9 @@ impl Dtls {
                 // Keys were verified above; there is no application data in DTLS-SRTP.
                 Output::Connected | Output::ApplicationData(_) => {}
                 Output::Timeout(at) => {
-                    self.wake_at = Some(at);
+                    self.machine_wake_at = at;
+                    // It wants to be called at once, or by its own clock, which we move.
+                    self.wake_at = (at <= self.clock).then_some(now);
                     return None;
                 }
                 // A record larger than the largest datagram we send cannot be one of ours.

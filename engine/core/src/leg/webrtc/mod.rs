@@ -4,6 +4,7 @@
 //! through the same SRTP contexts as any other secured leg's.
 
 mod dtls;
+mod flight;
 mod ice;
 
 use std::net::SocketAddr;
@@ -133,7 +134,7 @@ impl WebRtc {
             }
         }
         let to = self.ice.selected()?;
-        match self.dtls.poll_output(buf)? {
+        match self.dtls.poll_output(now, buf)? {
             DtlsOutput::Transmit(len) => Some(WebRtcOutput::Transmit { to, len }),
             DtlsOutput::Keys(keys) => Some(WebRtcOutput::Keys(keys)),
             DtlsOutput::Failed(failure) => Some(WebRtcOutput::Failed(failure)),

@@ -381,14 +381,18 @@ fn a_peer_that_answers_checks_but_never_dtls_is_given_up_and_leaves_no_deadline_
     let (mut meta, fingerprint) = lite_peer(start, addr(META), identity.fingerprint(), false);
     let plan = plan("ours", remote("meta", addr(META), fingerprint, true, true), DtlsRole::Client);
     let mut leg = ours(start, addr(OURS), &identity, &plan);
-    let minute = Duration::from_secs(60);
-    let (log, _) = run(start, minute, (&mut leg, addr(OURS)), (&mut meta, addr(META)), |_, _, bytes| {
+    // Eight handshakes of 15 s: it may wait for its user to pick up.
+    let minutes = Duration::from_secs(125);
+    let (log, _) = run(start, minutes, (&mut leg, addr(OURS)), (&mut meta, addr(META)), |_, _, bytes| {
         Kind::of(bytes) != Some(Kind::Dtls)
     });
     assert!(log.keys.is_none());
     assert_eq!((log.failed, log.failures), (Some(LegFailure::DtlsFailed), 1));
+    let last =
+        log.sent.iter().filter(|(_, bytes)| Kind::of(bytes) == Some(Kind::Dtls)).map(|(at, _)| *at).max().unwrap();
+    assert!((119..=121).contains(&last.as_secs()), "{last:?}");
     let End::Ours(mut ours) = leg else { unreachable!() };
-    let now = start + minute;
+    let now = start + minutes;
     ours.handle_timeout(now);
     let mut buf = [0; 2_048];
     while ours.poll_output(now, &mut buf).is_some() {}

@@ -13,6 +13,7 @@ pub mod controller;
 pub mod events;
 pub mod http;
 pub mod lint;
+pub mod load;
 pub mod meta_sim;
 pub mod metrics;
 pub mod negotiate;

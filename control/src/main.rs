@@ -27,6 +27,8 @@ enum Program {
     Demo(demo::DemoArgs),
     /// Plays WhatsApp towards any media engine, over files, pipes or Graph-shaped web hooks.
     MetaSim(Box<trestle_control::meta_sim::MetaSimArgs>),
+    /// Puts any ng engine under the load of many calls, and says what they cost it.
+    Load(Box<trestle_control::load::LoadArgs>),
     /// Says what is wrong with a session description: `trestle sdp lint FILE`.
     Sdp(doctor::SdpArgs),
 }
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Program::Explain(args) => explain::run(&args),
         Program::Demo(args) => demo::run(&args),
         Program::MetaSim(args) => meta_sim(&args),
+        Program::Load(args) => load(&args),
         Program::Sdp(args) => doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {
@@ -66,6 +69,11 @@ fn meta_sim(args: &trestle_control::meta_sim::MetaSimArgs) -> anyhow::Result<Exi
         trestle_control::meta_sim::run(args, &mut std::io::stdout())?
     };
     Ok(if judgement.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn load(args: &trestle_control::load::LoadArgs) -> anyhow::Result<ExitCode> {
+    let report = trestle_control::load::run(args, &mut std::io::stdout())?;
+    Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn serve(args: ServeArgs) -> anyhow::Result<()> {

@@ -1,0 +1,546 @@
+//! All calls of a run: set up, talked through, deleted. Without a socket or a clock.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+use serde_json::Value;
+use trestle_srtp::KeyingMaterial;
+use trestle_wire::demux::Kind;
+
+use super::histogram::Histogram;
+use super::leg::{Heard, Incoming, Outgoing, PACKET_ROOM};
+use super::ng::{Client, Outcome, Verb};
+use super::outbox::{Outbox, Stamp};
+use super::pace::{Due, Ns};
+use super::pair::{Came, Sent};
+use super::sdp::{Ours, SUITE, Theirs};
+use super::speech::Loop;
+use super::whatsapp::{Identity, Now, WhatsApp, wanted_ufrag};
+use super::work::{Codec, Manner, Security, Work};
+
+/// A call that has no keys so long after its answer has failed.
+const CONNECT_MAX_NS: Ns = 10_000_000_000;
+
+/// Where a leg stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The socket it uses.
+    pub socket: usize,
+    /// That socket's address.
+    pub address: SocketAddrV4,
+}
+
+/// What a run needs.
+#[derive(Debug)]
+pub struct Setting {
+    /// What the calls are.
+    pub work: Work,
+    /// How the engine is spoken to.
+    pub manner: Manner,
+    /// Number of the socket for ng, and the engine's address.
+    pub ng: (usize, SocketAddrV4),
+    /// Where RTCP is wanted that does not come with the media.
+    pub rtcp_port: u16,
+    /// Two for each call.
+    pub places: Vec<Place>,
+    /// Opus and PCMA.
+    pub speech: [Arc<Loop>; 2],
+    /// WhatsApp's certificate.
+    pub identity: Identity,
+    /// Makes call-ids, keys and SSRCs differ from those of other runs.
+    pub seed: u64,
+    /// Calls are deleted so long after they came up; `None` if they stay.
+    pub hold_ns: Option<Ns>,
+}
+
+/// How far a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Offered,
+    Answered,
+    Connecting,
+    Up,
+    Deleting,
+    Over,
+    Failed,
+}
+
+struct Call {
+    state: State,
+    /// When the engine had offered it, or should have.
+    started_at: Ns,
+    /// When the last step was made.
+    since: Ns,
+}
+
+struct Leg {
+    remote: Option<SocketAddrV4>,
+    security: Security,
+    key: KeyingMaterial,
+    out: Outgoing,
+    incoming: Incoming,
+    whatsapp: Option<Box<WhatsApp>>,
+}
+
+/// What was counted. Of packets, those whose frame lies in the time that is measured.
+#[derive(Debug, Default, Clone)]
+pub struct Counts {
+    /// Packets sent by the offering and by the answering sides.
+    pub sent: [u64; 2],
+    /// Of these, those that came out on the other side, each once.
+    pub came: [u64; 2],
+    /// Came out more than once.
+    pub again: u64,
+    /// Packets that fit to nothing.
+    pub strange: u64,
+    /// Not authentic.
+    pub bad: u64,
+    /// How long the engine kept the packets of the offering and of the answering sides.
+    pub delay: [Histogram; 2],
+    /// How late the load was.
+    pub late: Histogram,
+    /// From a command to its reply, by verb.
+    pub replies: HashMap<Verb, Histogram>,
+    /// From the answer's reply to the SRTP keys.
+    pub connected: Histogram,
+    /// From when a call should have been offered to its coming up.
+    pub set_up: Histogram,
+    /// Calls that came up.
+    pub up: u64,
+    /// Calls that were deleted.
+    pub deleted: u64,
+    /// Calls that failed, by reason.
+    pub failed: BTreeMap<String, u64>,
+}
+
+/// The calls.
+pub struct Calls {
+    setting: Setting,
+    calls: Vec<Call>,
+    legs: Vec<Leg>,
+    sent: Vec<Sent>,
+    by_source: HashMap<(usize, SocketAddrV4), usize>,
+    ng: Client,
+    /// Frames from, and up to, which are counted.
+    measured: std::ops::Range<u64>,
+    scratch: Vec<Vec<u8>>,
+    /// What was counted.
+    pub counts: Counts,
+    /// What is to be sent.
+    pub out: Outbox,
+}
+
+impl std::fmt::Debug for Calls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Calls").field("calls", &self.calls.len()).finish_non_exhaustive()
+    }
+}
+
+impl Calls {
+    /// None is set up yet.
+    pub fn new(setting: Setting) -> Self {
+        let count = setting.places.len() / 2;
+        let legs = (0..2 * count).map(|number| Leg::new(&setting, number)).collect();
+        let ng = Client::new(&format!("load{:x}", setting.seed));
+        Self {
+            calls: (0..count).map(|_| Call { state: State::Idle, started_at: 0, since: 0 }).collect(),
+            legs,
+            sent: (0..2 * count).map(|_| Sent::default()).collect(),
+            by_source: HashMap::new(),
+            ng,
+            measured: u64::MAX..u64::MAX,
+            scratch: Vec::new(),
+            counts: Counts::default(),
+            out: Outbox::default(),
+            setting,
+        }
+    }
+
+    /// Packets of the frames in `frames` are counted.
+    pub fn measure(&mut self, frames: std::ops::Range<u64>) {
+        self.measured = frames;
+    }
+
+    /// Calls that talk.
+    pub fn up(&self) -> usize {
+        self.count(State::Up)
+    }
+
+    /// Calls that are on their way up.
+    pub fn on_the_way(&self) -> usize {
+        let way = [State::Offered, State::Answered, State::Connecting];
+        self.calls.iter().filter(|call| way.contains(&call.state)).count()
+    }
+
+    /// Calls that have failed.
+    pub fn failed(&self) -> usize {
+        self.count(State::Failed)
+    }
+
+    /// Commands without a reply yet.
+    pub fn waiting(&self) -> usize {
+        self.ng.waiting()
+    }
+
+    /// Commands that had to be sent again.
+    pub fn repeats(&self) -> u64 {
+        self.ng.repeats
+    }
+
+    /// All calls, whatever became of them.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    fn count(&self, state: State) -> usize {
+        self.calls.iter().filter(|call| call.state == state).count()
+    }
+
+    fn id(&self, call: usize) -> String {
+        format!("load-{:x}-{call}", self.setting.seed)
+    }
+
+    /// Offers call number `call`, whose time was `at`.
+    pub fn start(&mut self, now: Ns, call: usize, at: Ns) {
+        let leg = 2 * call;
+        let sdp = self.legs[leg].describe(&self.setting, leg, None);
+        self.calls[call] = Call { state: State::Offered, started_at: at, since: now };
+        let request = self.setting.manner.offer(self.setting.work, &self.id(call), &sdp);
+        self.ask(now, call, Verb::Offer, &request);
+    }
+
+    /// Deletes a call, whatever became of it. False if there is nothing to delete.
+    pub fn delete(&mut self, now: Ns, call: usize) -> bool {
+        if matches!(self.calls[call].state, State::Idle | State::Deleting | State::Over) {
+            return false;
+        }
+        self.calls[call].state = State::Deleting;
+        let request = self.setting.manner.delete(&self.id(call));
+        self.ask(now, call, Verb::Delete, &request);
+        true
+    }
+
+    fn ask(&mut self, now: Ns, call: usize, verb: Verb, request: &Value) {
+        let datagram = self.ng.ask(now, call, verb, request);
+        let (socket, to) = self.setting.ng;
+        self.out.push(socket, to, &datagram);
+    }
+
+    fn fail(&mut self, call: usize, reason: impl Into<String>) {
+        self.calls[call].state = State::Failed;
+        *self.counts.failed.entry(reason.into()).or_default() += 1;
+    }
+
+    /// Makes the packet that is due. Nothing, if its call does not talk.
+    pub fn speak(&mut self, now: Ns, due: Due) {
+        let Due { stream: leg, frame, at } = due;
+        if self.calls[leg / 2].state != State::Up {
+            return;
+        }
+        let Leg { remote: Some(to), out, .. } = &mut self.legs[leg] else { return };
+        let socket = self.setting.places[leg].socket;
+        let stamp = Stamp { leg, frame };
+        let made = self.out.push_with(socket, *to, stamp, PACKET_ROOM, |buf| out.write(leg, frame, buf));
+        if made && self.measured.contains(&frame) {
+            self.counts.late.add(now.saturating_sub(at));
+        }
+    }
+
+    /// A packet left.
+    pub fn note_sent(&mut self, stamp: Stamp, at: Ns) {
+        self.sent[stamp.leg].note(stamp.frame, at);
+        if self.measured.contains(&stamp.frame) {
+            self.counts.sent[stamp.leg % 2] += 1;
+        }
+    }
+
+    /// Takes a datagram that came at `at`.
+    pub fn handle_datagram(&mut self, now: Now, at: Ns, socket: usize, from: SocketAddrV4, bytes: &mut [u8]) {
+        if socket == self.setting.ng.0 {
+            if let Some(outcome) = self.ng.handle_datagram(at, bytes) {
+                self.handle_outcome(now, outcome);
+            }
+            return;
+        }
+        match Kind::of(bytes) {
+            Some(Kind::Rtp) => self.hear(at, socket, from, bytes),
+            Some(Kind::Stun | Kind::Dtls) => self.handle_handshake(now, socket, from, bytes),
+            Some(Kind::Rtcp) | None => {}
+        }
+    }
+
+    fn hear(&mut self, at: Ns, socket: usize, from: SocketAddrV4, bytes: &mut [u8]) {
+        let Some(&leg) = self.by_source.get(&(socket, from)) else {
+            self.counts.strange += 1;
+            return;
+        };
+        let speaker = leg ^ 1;
+        let marked = !self.setting.work.transcodes();
+        let incoming = &mut self.legs[leg].incoming;
+        match incoming.take(bytes, marked) {
+            Heard::Marked(by, frame) if by == speaker => {
+                let came = self.sent[speaker].came(frame, at);
+                self.counts.note(&self.measured, speaker % 2, frame, came);
+            }
+            Heard::Numbered(number) => {
+                if incoming.window.push(number, at) {
+                    for (frame, came) in incoming.window.pair(&mut self.sent[speaker]) {
+                        self.counts.note(&self.measured, speaker % 2, frame, came);
+                    }
+                }
+            }
+            Heard::Marked(..) => self.counts.strange += 1,
+            Heard::Other => {}
+            Heard::Bad => self.counts.bad += 1,
+        }
+    }
+
+    /// Pairs what has not been paired yet.
+    pub fn finish(&mut self) {
+        for leg in 0..self.legs.len() {
+            let speaker = leg ^ 1;
+            for (frame, came) in self.legs[leg].incoming.window.pair(&mut self.sent[speaker]) {
+                self.counts.note(&self.measured, speaker % 2, frame, came);
+            }
+        }
+    }
+
+    fn handle_handshake(&mut self, now: Now, socket: usize, from: SocketAddrV4, bytes: &[u8]) {
+        let known = self.by_source.get(&(socket, from)).copied();
+        let called = || usize::from_str_radix(wanted_ufrag(bytes)?.strip_prefix("load")?, 16).ok().map(|call| 2 * call);
+        let Some(leg) =
+            known.or_else(called).filter(|leg| self.legs.get(*leg).is_some_and(|leg| leg.whatsapp.is_some()))
+        else {
+            return;
+        };
+        self.by_source.entry((socket, from)).or_insert(leg);
+        let Some(whatsapp) = self.legs[leg].whatsapp.as_mut() else { return };
+        let mut out = std::mem::take(&mut self.scratch);
+        let keys = whatsapp.handle_datagram(now.instant, (u32::from(*from.ip()), from.port()), bytes, &mut out);
+        out.drain(..).for_each(|datagram| self.out.push(socket, from, &datagram));
+        self.scratch = out;
+        if let Some(keys) = keys {
+            self.take_keys(now.ns, leg, &keys);
+        }
+    }
+
+    fn take_keys(&mut self, now: Ns, leg: usize, (ours, theirs): &(KeyingMaterial, KeyingMaterial)) {
+        self.legs[leg].out.secure(ours);
+        self.legs[leg].incoming.secure(theirs);
+        let call = leg / 2;
+        if self.calls[call].state == State::Connecting {
+            self.counts.connected.add(now.saturating_sub(self.calls[call].since));
+            self.come_up(now, call);
+        }
+    }
+
+    fn come_up(&mut self, now: Ns, call: usize) {
+        let started_at = self.calls[call].started_at;
+        self.calls[call] = Call { state: State::Up, started_at, since: now };
+        self.counts.set_up.add(now.saturating_sub(started_at));
+        self.counts.up += 1;
+    }
+
+    /// Repeats what was lost, gives up what is in vain, deletes what has stood long enough. To be called every millisecond or so.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let mut again = Vec::new();
+        for outcome in self.ng.handle_timeout(now.ns, &mut again) {
+            self.handle_outcome(now, outcome);
+        }
+        let (socket, to) = self.setting.ng;
+        again.iter().for_each(|datagram| self.out.push(socket, to, datagram));
+        for call in 0..self.calls.len() {
+            let Call { state, since, .. } = self.calls[call];
+            match state {
+                State::Connecting => self.look_after(now, call, since),
+                State::Up if self.setting.hold_ns.is_some_and(|hold| now.ns >= since + hold) => {
+                    self.delete(now.ns, call);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The handshake of a call.
+    fn look_after(&mut self, now: Now, call: usize, since: Ns) {
+        let leg = 2 * call;
+        if now.ns > since + CONNECT_MAX_NS {
+            return self.fail(call, "no DTLS within 10 s");
+        }
+        let mut out = Vec::new();
+        let Some(whatsapp) = self.legs[leg].whatsapp.as_mut() else { return };
+        let keys = whatsapp.handle_timeout(now.instant, &mut out);
+        if let Some(to) = self.legs[leg].remote {
+            out.iter().for_each(|datagram| self.out.push(self.setting.places[leg].socket, to, datagram));
+        }
+        if let Some(keys) = keys {
+            self.take_keys(now.ns, leg, &keys);
+        }
+    }
+
+    fn handle_outcome(&mut self, now: Now, Outcome { call, verb, reply, took }: Outcome) {
+        let wanted = match verb {
+            Verb::Offer => State::Offered,
+            Verb::Answer => State::Answered,
+            Verb::Delete => State::Deleting,
+        };
+        if self.calls[call].state != wanted {
+            return;
+        }
+        let Some(reply) = reply else { return self.fail(call, format!("no reply to {verb:?}")) };
+        self.counts.replies.entry(verb).or_default().add(took);
+        if reply["result"] != "ok" {
+            let reason = reply["error-reason"].as_str().or(reply["message"].as_str()).unwrap_or("no reason");
+            return self.fail(call, format!("{verb:?}: {reason}"));
+        }
+        let sdp = reply["sdp"].as_str().unwrap_or_default();
+        match verb {
+            Verb::Offer => match self.settle(2 * call + 1, sdp) {
+                Ok(theirs) => self.answer(now.ns, call, &theirs),
+                Err(reason) => self.fail(call, format!("the offer's reply: {reason}")),
+            },
+            Verb::Answer => match self.settle(2 * call, sdp) {
+                Ok(theirs) => self.begin(now, call, theirs.passive),
+                Err(reason) => self.fail(call, format!("the answer's reply: {reason}")),
+            },
+            Verb::Delete => {
+                self.calls[call].state = State::Over;
+                self.counts.deleted += 1;
+                self.forget(call);
+            }
+        }
+    }
+
+    /// What the engine says to `leg`: its address and its key.
+    fn settle(&mut self, leg: usize, sdp: &str) -> Result<Theirs, String> {
+        let theirs = Theirs::read(sdp, self.legs[leg].out.codec)?;
+        let Leg { remote, security, key, out, incoming, .. } = &mut self.legs[leg];
+        *remote = Some(theirs.address);
+        (out.pt, incoming.pt) = (theirs.pt, theirs.pt);
+        if *security == Security::Sdes {
+            let (_, their_key) = theirs.key.as_ref().ok_or("no a=crypto in our suite")?;
+            out.secure(key);
+            incoming.secure(their_key);
+        }
+        self.by_source.insert((self.setting.places[leg].socket, theirs.address), leg);
+        Ok(theirs)
+    }
+
+    fn answer(&mut self, now: Ns, call: usize, theirs: &Theirs) {
+        let leg = 2 * call + 1;
+        let sdp = self.legs[leg].describe(&self.setting, leg, Some(theirs));
+        self.calls[call].state = State::Answered;
+        let request = self.setting.manner.answer(self.setting.work, &self.id(call), &sdp);
+        self.ask(now, call, Verb::Answer, &request);
+    }
+
+    /// The engine has both descriptions.
+    fn begin(&mut self, now: Now, call: usize, client: bool) {
+        self.calls[call].since = now.ns;
+        let leg = &mut self.legs[2 * call];
+        match &mut leg.whatsapp {
+            // Some engines connect before they are answered.
+            Some(_) if leg.out.srtp.is_some() => self.come_up(now.ns, call),
+            Some(whatsapp) => {
+                whatsapp.start(now.instant, client);
+                self.calls[call].state = State::Connecting;
+            }
+            None => self.come_up(now.ns, call),
+        }
+    }
+
+    /// A later call may be given the same ports.
+    fn forget(&mut self, call: usize) {
+        for leg in [2 * call, 2 * call + 1] {
+            if let Some(remote) = self.legs[leg].remote {
+                let source = (self.setting.places[leg].socket, remote);
+                if self.by_source.get(&source) == Some(&leg) {
+                    self.by_source.remove(&source);
+                }
+            }
+            self.legs[leg].whatsapp = None;
+        }
+    }
+}
+
+impl Counts {
+    fn note(&mut self, measured: &std::ops::Range<u64>, side: usize, frame: u64, came: Came) {
+        match came {
+            _ if !measured.contains(&frame) => {}
+            Came::After(delay) => {
+                self.came[side] += 1;
+                self.delay[side].add(delay);
+            }
+            Came::Again => self.again += 1,
+            Came::Unknown => self.strange += 1,
+        }
+    }
+}
+
+impl Leg {
+    fn new(setting: &Setting, number: usize) -> Self {
+        let side = setting.work.sides()[number % 2];
+        let secret = mix(setting.seed, number as u64);
+        let mut bytes = [0; 32];
+        for (n, chunk) in bytes.chunks_exact_mut(8).enumerate() {
+            chunk.copy_from_slice(&mix(secret, n as u64 + 1).to_be_bytes());
+        }
+        let key =
+            KeyingMaterial::from_key_and_salt(SUITE, &bytes[..30]).expect("30 bytes are the suite's key and salt");
+        let speech = match side.codec {
+            Codec::Opus => &setting.speech[0],
+            Codec::Pcma => &setting.speech[1],
+        };
+        let webrtc = side.security == Security::Dtls;
+        Self {
+            remote: None,
+            security: side.security,
+            key,
+            out: Outgoing {
+                speech: Arc::clone(speech),
+                // Not all say the same at once.
+                offset: (number * 37) as u64,
+                codec: side.codec,
+                pt: side.codec.pt(),
+                ssrc: secret as u32 | 1,
+                srtp: None,
+                marked: !setting.work.transcodes(),
+                first: None,
+            },
+            incoming: Incoming::new(side.codec),
+            whatsapp: webrtc.then(|| Box::new(WhatsApp::new(&setting.identity, number as u64 / 2, secret))),
+        }
+    }
+
+    /// Its description: an offer, or the answer to `theirs`.
+    fn describe(&self, setting: &Setting, number: usize, theirs: Option<&Theirs>) -> String {
+        let tag = theirs.and_then(|theirs| theirs.key.as_ref()).map_or(1, |(tag, _)| *tag);
+        let ice = self.whatsapp.as_ref();
+        let ours = Ours {
+            address: setting.places[number].address,
+            rtcp_port: setting.rtcp_port,
+            security: self.security,
+            codec: (self.out.codec, theirs.map_or(self.out.pt, |theirs| theirs.pt)),
+            event_pt: theirs.and_then(|theirs| theirs.event_pt),
+            key: (self.security == Security::Sdes).then_some((tag, &self.key)),
+            ice: ice.map(|ice| (ice.ufrag.as_str(), ice.pwd.as_str(), setting.identity.fingerprint())),
+            ssrc: self.out.ssrc,
+        };
+        ours.write()
+    }
+}
+
+/// One number of many from a seed (splitmix64). Keys of a load protect nothing.
+fn mix(seed: u64, n: u64) -> u64 {
+    let mut z = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,194 @@
+//! The two streams of a leg: what it sends, packet by packet from a loop of payloads, and what it takes.
+
+use std::sync::Arc;
+
+use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX};
+use trestle_wire::rtp::{Header, Packet, Pt, Ssrc};
+use trestle_wire::{RtpTime, Seq};
+
+use super::pair::Window;
+use super::speech::Loop;
+use super::work::Codec;
+
+/// In each forwarded payload: these four bytes, the leg that sent it, the number of its frame.
+const MAGIC: [u8; 4] = *b"Tmk1";
+const MARK_BYTES: usize = 12;
+/// Room for any packet of ours.
+pub const PACKET_ROOM: usize = 512;
+
+/// What a leg sends.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Payloads, the codec's.
+    pub speech: Arc<Loop>,
+    /// Where in the loop it begins.
+    pub offset: u64,
+    /// The codec.
+    pub codec: Codec,
+    /// Payload type.
+    pub pt: u8,
+    /// Stream.
+    pub ssrc: u32,
+    /// Encrypts, unless plain.
+    pub srtp: Option<Context>,
+    /// Payloads carry a mark: they are forwarded as they are.
+    pub marked: bool,
+    /// The first frame it sent.
+    pub first: Option<u64>,
+}
+
+impl Outgoing {
+    /// Writes the packet of `frame`; its length. `None` if it cannot be encrypted.
+    pub fn write(&mut self, leg: usize, frame: u64, buf: &mut [u8]) -> Option<usize> {
+        let marker = self.first.is_none();
+        let n = frame - *self.first.get_or_insert(frame);
+        let header = Header {
+            marker,
+            pt: Pt::new(self.pt)?,
+            seq: Seq(n as u16),
+            time: RtpTime((n as u32).wrapping_mul(self.codec.frame_ticks())),
+            ssrc: Ssrc(self.ssrc),
+        };
+        buf[..Header::LEN].copy_from_slice(&header.write());
+        let payload = self.speech.frame(self.offset + n);
+        let mut end = Header::LEN + payload.len();
+        buf.get_mut(Header::LEN..end)?.copy_from_slice(payload);
+        if self.marked {
+            // Opus says in its first bytes what the packet is; there is nobody to decode the rest.
+            let at = (end - MARK_BYTES.min(payload.len())).max(Header::LEN + 4);
+            end = end.max(at + MARK_BYTES);
+            let mark = buf.get_mut(at..at + MARK_BYTES)?;
+            mark[..4].copy_from_slice(&MAGIC);
+            mark[4..8].copy_from_slice(&(leg as u32).to_be_bytes());
+            mark[8..].copy_from_slice(&(frame as u32).to_be_bytes());
+        }
+        match &mut self.srtp {
+            Some(srtp) => srtp.protect_rtp(buf.get_mut(..end + OVERHEAD_MAX)?, end).ok(),
+            None => Some(end),
+        }
+    }
+
+    /// Takes keys.
+    pub fn secure(&mut self, key: &KeyingMaterial) {
+        self.srtp = Some(Context::new(key));
+    }
+}
+
+/// What a leg takes.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Decrypts, unless plain.
+    pub srtp: Option<Context>,
+    /// Payload type of the audio.
+    pub pt: u8,
+    /// The codec.
+    pub codec: Codec,
+    /// Packets of the last second, if they carry no marks.
+    pub window: Window,
+    /// The last timestamp, unrolled.
+    time: Option<i64>,
+}
+
+/// What a datagram was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// A frame that was sent by that leg.
+    Marked(usize, u64),
+    /// The frame with this number by its timestamp.
+    Numbered(i64),
+    /// RTP, but not audio.
+    Other,
+    /// Not authentic, or not RTP.
+    Bad,
+}
+
+impl Incoming {
+    /// Nothing was heard yet.
+    pub fn new(codec: Codec) -> Self {
+        Self { srtp: None, pt: codec.pt(), codec, window: Window::default(), time: None }
+    }
+
+    /// Takes an RTP packet; `marked` if its payload is to carry a mark.
+    pub fn take(&mut self, datagram: &mut [u8], marked: bool) -> Heard {
+        let len = match &mut self.srtp {
+            Some(srtp) => match srtp.unprotect_rtp(datagram) {
+                Ok(len) => len,
+                Err(_) => return Heard::Bad,
+            },
+            None => datagram.len(),
+        };
+        let Ok(packet) = Packet::parse(&datagram[..len]) else { return Heard::Bad };
+        if packet.header.pt.get() != self.pt {
+            return Heard::Other;
+        }
+        if marked {
+            return mark(&datagram[packet.payload]).map_or(Heard::Other, |(leg, frame)| Heard::Marked(leg, frame));
+        }
+        let time = packet.header.time.0;
+        let unrolled = match self.time {
+            Some(last) => last + i64::from(time.wrapping_sub(last as u32) as i32),
+            None => i64::from(time),
+        };
+        self.time = Some(unrolled);
+        Heard::Numbered(unrolled.div_euclid(i64::from(self.codec.frame_ticks())))
+    }
+
+    /// Takes keys.
+    pub fn secure(&mut self, key: &KeyingMaterial) {
+        self.srtp = Some(Context::new(key));
+    }
+}
+
+fn mark(payload: &[u8]) -> Option<(usize, u64)> {
+    let mark: &[u8; MARK_BYTES] = payload.last_chunk()?;
+    let number = |at: usize| u32::from_be_bytes([mark[at], mark[at + 1], mark[at + 2], mark[at + 3]]);
+    mark.starts_with(&MAGIC).then(|| (number(4) as usize, u64::from(number(8))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outgoing(codec: Codec, marked: bool) -> Outgoing {
+        let speech = Arc::new(Loop::encode(codec, 0.5).unwrap());
+        Outgoing { speech, offset: 90, codec, pt: codec.pt(), ssrc: 5, srtp: None, marked, first: None }
+    }
+
+    #[test]
+    fn a_mark_comes_through_with_every_payload_and_under_encryption() {
+        let key = KeyingMaterial::from_key_and_salt(super::super::sdp::SUITE, &[3; 30]).unwrap();
+        for codec in [Codec::Opus, Codec::Pcma] {
+            for secured in [false, true] {
+                let (mut out, mut incoming) = (outgoing(codec, true), Incoming::new(codec));
+                if secured {
+                    out.secure(&key);
+                    incoming.secure(&key);
+                }
+                let mut buf = [0; PACKET_ROOM];
+                for frame in 7_000..7_200 {
+                    let len = out.write(33, frame, &mut buf).unwrap();
+                    assert_eq!(incoming.take(&mut buf[..len], true), Heard::Marked(33, frame), "{codec:?}");
+                }
+                assert_eq!(incoming.take(&mut [0x80; 40], true), if secured { Heard::Bad } else { Heard::Other });
+            }
+        }
+    }
+
+    #[test]
+    fn transcoded_packets_are_numbered_across_the_end_of_the_timestamps() {
+        let (mut out, mut incoming) = (outgoing(Codec::Pcma, false), Incoming::new(Codec::Pcma));
+        let mut buf = [0; PACKET_ROOM];
+        let mut numbers = Vec::new();
+        for frame in 0..4u32 {
+            let len = out.write(0, frame.into(), &mut buf).unwrap();
+            let time = (u32::MAX - 160).wrapping_add(frame * 160);
+            buf[4..8].copy_from_slice(&time.to_be_bytes());
+            let Heard::Numbered(number) = incoming.take(&mut buf[..len], false) else { panic!("no number") };
+            numbers.push(number);
+        }
+        let steps: Vec<i64> = numbers.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(steps, [1, 1, 1]);
+        buf[1] = 101;
+        assert_eq!(incoming.take(&mut buf[..172], false), Heard::Other, "a digit");
+    }
+}

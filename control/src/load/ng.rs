@@ -1,0 +1,147 @@
+//! The client's half of ng: cookies, repeats, and which reply belongs to which command. Without a socket.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::pace::Ns;
+
+/// As proxies do it: after a second without a reply the command is sent again.
+const REPEAT_NS: Ns = 1_000_000_000;
+/// And after so many it is given up.
+const TRIES: u32 = 5;
+
+/// What a command was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// `offer`
+    Offer,
+    /// `answer`
+    Answer,
+    /// `delete`
+    Delete,
+}
+
+/// A command that has come to its end.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Whose.
+    pub call: usize,
+    /// What.
+    pub verb: Verb,
+    /// The reply; `None` if none came.
+    pub reply: Option<Value>,
+    /// From the first sending to the reply.
+    pub took: Ns,
+}
+
+#[derive(Debug)]
+struct Pending {
+    call: usize,
+    verb: Verb,
+    datagram: Vec<u8>,
+    first_at: Ns,
+    sent_at: Ns,
+    tries: u32,
+}
+
+/// The client.
+#[derive(Debug, Default)]
+pub struct Client {
+    run: String,
+    cookies: u64,
+    pending: HashMap<u64, Pending>,
+    /// Replies that came after their command was given up, or twice.
+    pub strays: u64,
+    /// Commands sent again.
+    pub repeats: u64,
+}
+
+impl Client {
+    /// `run` makes its cookies differ from those of other clients.
+    pub fn new(run: &str) -> Self {
+        Self { run: run.to_owned(), ..Self::default() }
+    }
+
+    /// The datagram of a command.
+    pub fn ask(&mut self, now: Ns, call: usize, verb: Verb, request: &Value) -> Vec<u8> {
+        self.cookies += 1;
+        let datagram = format!("{}_{} {request}", self.run, self.cookies).into_bytes();
+        let pending = Pending { call, verb, datagram: datagram.clone(), first_at: now, sent_at: now, tries: 1 };
+        self.pending.insert(self.cookies, pending);
+        datagram
+    }
+
+    /// Commands that wait for a reply.
+    pub fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Takes a reply.
+    pub fn handle_datagram(&mut self, now: Ns, datagram: &[u8]) -> Option<Outcome> {
+        let space = datagram.iter().position(|byte| *byte == b' ')?;
+        let cookie = std::str::from_utf8(&datagram[..space]).ok()?.strip_prefix(&self.run)?.strip_prefix('_')?;
+        let Some(pending) = cookie.parse().ok().and_then(|cookie: u64| self.pending.remove(&cookie)) else {
+            self.strays += 1;
+            return None;
+        };
+        let reply = serde_json::from_slice(&datagram[space..]).ok();
+        let took = now.saturating_sub(pending.first_at);
+        Some(Outcome { call: pending.call, verb: pending.verb, reply, took })
+    }
+
+    /// What is to be sent again, and what is given up. To be called every now and then.
+    pub fn handle_timeout(&mut self, now: Ns, again: &mut Vec<Vec<u8>>) -> Vec<Outcome> {
+        let late = |pending: &Pending| now.saturating_sub(pending.sent_at) >= REPEAT_NS;
+        for pending in self.pending.values_mut().filter(|pending| late(pending) && pending.tries < TRIES) {
+            pending.tries += 1;
+            pending.sent_at = now;
+            self.repeats += 1;
+            again.push(pending.datagram.clone());
+        }
+        let lost: Vec<u64> =
+            self.pending.iter().filter(|(_, pending)| late(pending)).map(|(cookie, _)| *cookie).collect();
+        let outcome = |pending: Pending| {
+            let Pending { call, verb, first_at, .. } = pending;
+            Outcome { call, verb, reply: None, took: now - first_at }
+        };
+        lost.iter().filter_map(|cookie| self.pending.remove(cookie)).map(outcome).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_finds_its_command_and_only_once() {
+        let mut client = Client::new("r");
+        let first = client.ask(10, 7, Verb::Offer, &json!({"command": "offer"}));
+        assert_eq!(first, br#"r_1 {"command":"offer"}"#);
+        client.ask(20, 8, Verb::Delete, &json!({}));
+        let outcome = client.handle_datagram(35, br#"r_1 {"result":"ok"}"#).unwrap();
+        assert_eq!((outcome.call, outcome.verb, outcome.took), (7, Verb::Offer, 25));
+        assert_eq!(outcome.reply.unwrap()["result"], "ok");
+        assert!(client.handle_datagram(36, br#"r_1 {"result":"ok"}"#).is_none());
+        assert!(client.handle_datagram(36, b"other_2 {}").is_none());
+        assert_eq!((client.strays, client.waiting()), (1, 1));
+    }
+
+    #[test]
+    fn an_unanswered_command_is_sent_five_times_and_then_given_up() {
+        let mut client = Client::new("r");
+        let datagram = client.ask(0, 3, Verb::Answer, &json!({}));
+        let mut again = Vec::new();
+        for second in 1..=4 {
+            assert!(client.handle_timeout(second * REPEAT_NS - 1, &mut again).is_empty());
+            assert_eq!(again.len() as u64, second - 1);
+            assert!(client.handle_timeout(second * REPEAT_NS, &mut again).is_empty());
+        }
+        assert_eq!(again, vec![datagram; 4]);
+        let outcomes = client.handle_timeout(5 * REPEAT_NS, &mut again);
+        assert!(matches!(outcomes[..], [Outcome { call: 3, verb: Verb::Answer, reply: None, .. }]));
+        assert_eq!((client.waiting(), again.len(), client.repeats), (0, 4, 4));
+    }
+}

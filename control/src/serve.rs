@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use mio::Waker;
 use trestle_core::{DtlsIdentity, InterfaceId};
+use trestle_io::mailbox::Bell;
 use trestle_io::{InterfacePorts, Worker, WorkerConfig, clock, mailbox};
 
 use crate::ask::Ask;
@@ -64,7 +64,7 @@ pub struct Server {
     tcp: Option<TcpServer>,
     events: Option<PublishServer>,
     stop: Arc<AtomicBool>,
-    waker: Arc<Waker>,
+    bell: Arc<Bell>,
     control: Option<JoinHandle<()>>,
 }
 
@@ -77,9 +77,9 @@ impl Server {
         let epoch = clock::sample_epoch();
         let identity = DtlsIdentity::generate().map_err(|error| ServeError::Certificate(error.to_string()))?;
         let poll = mio::Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), control_thread::WAKER)?);
+        let bell = Arc::new(Bell::new(poll.registry(), control_thread::BELL)?);
 
-        let (to_control, from_shards) = mailbox::channel(FROM_SHARDS_MAX, Arc::clone(&waker));
+        let (to_control, from_shards) = mailbox::channel(FROM_SHARDS_MAX, Arc::clone(&bell));
         let mut workers = Vec::with_capacity(config.num_threads);
         for worker in 0..config.num_threads {
             let config = WorkerConfig {
@@ -94,8 +94,8 @@ impl Server {
             workers.push(Worker::start(config, to_control.clone())?);
         }
 
-        let (scrapes_in, scrapes) = mailbox::channel(SCRAPES_MAX, Arc::clone(&waker));
-        let (asks_in, asks) = mailbox::channel(ASKS_MAX, Arc::clone(&waker));
+        let (scrapes_in, scrapes) = mailbox::channel(SCRAPES_MAX, Arc::clone(&bell));
+        let (asks_in, asks) = mailbox::channel(ASKS_MAX, Arc::clone(&bell));
         let (events, publisher) = publish(config)?;
         let stop = Arc::new(AtomicBool::new(false));
         let thread = ControlThread::new(control_thread::Parts {
@@ -108,6 +108,7 @@ impl Server {
             scrapes,
             asks,
             publisher,
+            bell: Arc::clone(&bell),
             stop: Arc::clone(&stop),
         })?;
         let ng = thread.listening();
@@ -136,7 +137,7 @@ impl Server {
             None => None,
         };
         let control = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { ng, http, tcp, events, stop, waker, control: Some(control) })
+        Ok(Self { ng, http, tcp, events, stop, bell, control: Some(control) })
     }
 
     /// Where ng commands are taken; the first of the addresses.
@@ -173,8 +174,7 @@ impl Server {
         self.http = None;
         self.tcp = None;
         self.stop.store(true, Ordering::Relaxed);
-        // Fails only if the control thread and its poller are gone already.
-        let _: io::Result<()> = self.waker.wake();
+        self.bell.ring();
         if let Some(control) = self.control.take()
             && control.join().is_err()
         {

@@ -26,9 +26,9 @@ struct Listeners {
 impl Listeners {
     fn start(max: usize, patience: Patience) -> Self {
         let poll = mio::Poll::new().unwrap();
-        let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
-        let (asks, asked) = mailbox::channel(1, Arc::clone(&waker));
-        let (scrapes, scraped) = mailbox::channel(1, waker);
+        let bell = Arc::new(mailbox::Bell::new(poll.registry(), mio::Token(0)).unwrap());
+        let (asks, asked) = mailbox::channel(1, Arc::clone(&bell));
+        let (scrapes, scraped) = mailbox::channel(1, bell);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let [by_tcp, by_http] = ["tcp", "http"].map(|name| Connections::new(name, max, patience));
         let tcp = TcpServer::start(&[any], &by_tcp, &asks).unwrap();

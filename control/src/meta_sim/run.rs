@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use serde_json::Value;
 use trestle_io::clock;
-use trestle_io::mailbox::{self, Sender};
+use trestle_io::mailbox::{self, Bell, Sender};
 
 use super::call::{Call, End};
 use super::exchange::Exchange;
@@ -24,7 +24,7 @@ use super::verdict::Judgement;
 use super::wav;
 
 const RELAY: Token = Token(0);
-const WAKER: Token = Token(1);
+const BELL: Token = Token(1);
 /// The loop turns at least that often.
 const TURN: Duration = Duration::from_millis(20);
 /// Requests and deliveries that may wait.
@@ -48,8 +48,8 @@ enum Signalling {
 /// A socket, a file or an SDP cannot be had.
 pub fn run(args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<Judgement> {
     let mut poll = Poll::new()?;
-    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-    let (news_in, news) = mailbox::channel(NEWS_MAX, waker);
+    let bell = Arc::new(Bell::new(poll.registry(), BELL)?);
+    let (news_in, news) = mailbox::channel(NEWS_MAX, Arc::clone(&bell));
     let mut socket = UdpSocket::bind(args.relay).with_context(|| format!("cannot bind {}", args.relay))?;
     let relay = socket.local_addr()?;
     poll.registry().register(&mut socket, RELAY, Interest::READABLE)?;
@@ -68,7 +68,7 @@ pub fn run(args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<Judgement>
     }
     drop(news_in);
     let mut stage = Stage { call, signalling, socket, relay, news, undelivered: Vec::new() };
-    stage.play(&mut poll, args, out)?;
+    stage.play(&mut poll, &bell, args, out)?;
     stage.close(args, out)
 }
 
@@ -155,7 +155,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn play(&mut self, poll: &mut Poll, args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn play(&mut self, poll: &mut Poll, bell: &Bell, args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(16);
         let mut buffer = vec![0; DATAGRAM_BYTES];
         let mut accept_at: Option<Instant> = None;
@@ -167,6 +167,7 @@ impl Stage {
             {
                 return Err(error.into());
             }
+            bell.heard();
             while let Some((len, remote)) = receive(&self.socket, &mut buffer)? {
                 self.call.handle_datagram(clock::now(), self.relay, remote, &buffer[..len]);
             }

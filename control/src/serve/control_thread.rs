@@ -15,6 +15,7 @@ use rand_chacha::rand_core::SeedableRng;
 use tokio::sync::oneshot;
 use trestle_core::report::Totals;
 use trestle_core::{Command, Epoch, Reply, RequestId};
+use trestle_io::mailbox::Bell;
 use trestle_io::{FromShard, ShardMessage, Worker, clock, entropy, socket};
 
 use super::ServeError;
@@ -27,7 +28,7 @@ use crate::negotiate::Environment;
 use crate::ng::frame;
 use crate::publish::Publisher;
 
-pub(super) const WAKER: Token = Token(usize::MAX);
+pub(super) const BELL: Token = Token(usize::MAX);
 
 /// Requests read from one socket before shards and timers have their turn.
 const REQUEST_BATCH: usize = 64;
@@ -55,6 +56,7 @@ pub(super) struct Parts<'a> {
     pub(super) scrapes: Receiver<Scrape>,
     pub(super) asks: Receiver<Ask>,
     pub(super) publisher: Publisher,
+    pub(super) bell: Arc<Bell>,
     pub(super) stop: Arc<AtomicBool>,
 }
 
@@ -76,6 +78,7 @@ pub(super) struct ControlThread {
     listeners: Vec<Listener>,
     digit_feed: Option<UdpSocket>,
     publisher: Publisher,
+    bell: Arc<Bell>,
     stop: Arc<AtomicBool>,
 }
 
@@ -94,7 +97,8 @@ struct Collecting {
 
 impl ControlThread {
     pub(super) fn new(parts: Parts<'_>) -> Result<Self, ServeError> {
-        let Parts { config, epoch, fingerprint, poll, workers, from_shards, scrapes, asks, publisher, stop } = parts;
+        let Parts { config, epoch, fingerprint, poll, workers, from_shards, scrapes, asks, publisher, bell, stop } =
+            parts;
         let mut listeners = Vec::with_capacity(config.listen_ng.len());
         for (index, &address) in config.listen_ng.iter().enumerate() {
             let listen = || {
@@ -123,6 +127,7 @@ impl ControlThread {
             listeners,
             digit_feed,
             publisher,
+            bell,
             stop,
         })
     }
@@ -145,7 +150,8 @@ impl ControlThread {
                 }
                 Ok(()) => {}
             }
-            for event in events.iter().filter(|event| event.token() != WAKER) {
+            self.bell.heard();
+            for event in events.iter().filter(|event| event.token() != BELL) {
                 self.listeners[event.token().0].readable = true;
             }
             more = self.take_messages();

@@ -3,9 +3,43 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 
-use mio::Waker;
+use mio::{Registry, Token, Waker};
+
+/// Wakes a thread that sleeps in its poller, for all its mailboxes. Of many messages only the first after
+/// [`Bell::heard`] costs a system call: a call being set up is some ten messages.
+#[derive(Debug)]
+pub struct Bell {
+    waker: Waker,
+    /// Rung, and not heard yet.
+    rung: AtomicBool,
+}
+
+impl Bell {
+    /// A bell for the thread that polls with `registry`; ringing shows there as `token`.
+    ///
+    /// # Errors
+    /// If the system gives no eventfd.
+    pub fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+        Ok(Self { waker: Waker::new(registry, token)?, rung: AtomicBool::new(false) })
+    }
+
+    /// Wakes the thread, or keeps it from falling asleep.
+    pub fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            // Writing to an eventfd fails only if its poller is gone; then nobody needs to be woken.
+            let _: io::Result<()> = self.waker.wake();
+        }
+    }
+
+    /// To be called by the thread each time it has polled, before it looks into its mailboxes: what is put there from
+    /// now on rings anew.
+    pub fn heard(&self) {
+        self.rung.swap(false, Ordering::AcqRel);
+    }
+}
 
 /// The mailbox is full, or its reader is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +50,7 @@ pub struct Busy;
 #[derive(Debug)]
 pub struct Sender<T> {
     messages: SyncSender<T>,
-    reader: Arc<Waker>,
+    reader: Arc<Bell>,
 }
 
 impl<T> Clone for Sender<T> {
@@ -50,13 +84,12 @@ impl<T> Sender<T> {
 
     /// Wakes the reader without a message.
     pub fn wake(&self) {
-        // Writing to an eventfd fails only if its poller is gone; then nobody needs to be woken.
-        let _: io::Result<()> = self.reader.wake();
+        self.reader.ring();
     }
 }
 
-/// A mailbox with room for `capacity` messages whose reader sleeps in the poller of `reader`.
-pub fn channel<T>(capacity: usize, reader: Arc<Waker>) -> (Sender<T>, Receiver<T>) {
+/// A mailbox with room for `capacity` messages whose reader is woken by `reader`.
+pub fn channel<T>(capacity: usize, reader: Arc<Bell>) -> (Sender<T>, Receiver<T>) {
     let (messages, receiver) = mpsc::sync_channel(capacity);
     (Sender { messages, reader }, receiver)
 }
@@ -65,15 +98,15 @@ pub fn channel<T>(capacity: usize, reader: Arc<Waker>) -> (Sender<T>, Receiver<T
 mod tests {
     use std::time::Duration;
 
-    use mio::{Events, Poll, Token};
+    use mio::{Events, Poll};
 
     use super::*;
 
     #[test]
     fn a_message_wakes_the_reader_and_a_full_mailbox_refuses_at_once() {
         let mut poll = Poll::new().unwrap();
-        let waker = Arc::new(Waker::new(poll.registry(), Token(7)).unwrap());
-        let (sender, receiver) = channel(2, waker);
+        let bell = Arc::new(Bell::new(poll.registry(), Token(7)).unwrap());
+        let (sender, receiver) = channel(2, bell);
         assert_eq!(sender.send(1), Ok(()));
         assert_eq!(sender.clone().send(2), Ok(()));
         assert_eq!(sender.send(3), Err(Busy));
@@ -85,5 +118,21 @@ mod tests {
 
         drop(receiver);
         assert_eq!(sender.send(4), Err(Busy));
+    }
+    #[test]
+    fn a_bell_that_was_rung_twice_wakes_once_and_rings_again_after_it_was_heard() {
+        let mut poll = Poll::new().unwrap();
+        let bell = Bell::new(poll.registry(), Token(7)).unwrap();
+        let mut events = Events::with_capacity(4);
+        for _ in 0..3 {
+            bell.ring();
+            bell.ring();
+            poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
+            assert_eq!(events.iter().count(), 1);
+            bell.ring();
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            assert!(events.is_empty(), "it was not heard yet");
+            bell.heard();
+        }
     }
 }

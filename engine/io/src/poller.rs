@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use trestle_core::SocketId;
 
+use crate::mailbox::Bell;
 use crate::socket;
 
 /// Readiness reports taken from the kernel at once; the rest comes with the next wait.
@@ -22,7 +23,7 @@ const WAKER: Token = Token(usize::MAX);
 pub(crate) struct Poller {
     poll: Poll,
     events: Events,
-    waker: Arc<Waker>,
+    bell: Arc<Bell>,
     sockets: Slab<Open>,
     /// Sockets that became readable and have not said "would block" since: the kernel reports an edge only once.
     ready: VecDeque<SocketId>,
@@ -55,14 +56,14 @@ pub(crate) enum Received {
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let bell = Arc::new(Bell::new(poll.registry(), WAKER)?);
         let events = Events::with_capacity(EVENTS_MAX);
-        Ok(Self { poll, events, waker, sockets: Slab::new(), ready: VecDeque::new() })
+        Ok(Self { poll, events, bell, sockets: Slab::new(), ready: VecDeque::new() })
     }
 
     /// Wakes [`Poller::wait`] from another thread.
-    pub(crate) fn waker(&self) -> Arc<Waker> {
-        Arc::clone(&self.waker)
+    pub(crate) fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell)
     }
 
     /// Binds a socket and watches it.
@@ -92,13 +93,27 @@ impl Poller {
         }
     }
 
-    /// Sleeps until a socket is readable, the waker is used or `timeout` is over. `None` sleeps without end.
+    /// Makes a quarantined socket as good as new: what has come for its last call is thrown away, and what it sends is marked
+    /// by default again.
+    pub(crate) fn reuse(&mut self, id: SocketId) {
+        while self.receive(id, &mut []) == Received::Quarantined {}
+        let Some(open) = self.sockets.get_mut(id.0 as usize) else { return };
+        open.quarantined = false;
+        if std::mem::take(&mut open.tos) != 0
+            && let Err(error) = socket::set_tos(&open.udp, open.ipv6, 0)
+        {
+            tracing::warn!(%error, "cannot take the marking from a socket");
+        }
+    }
+
+    /// Sleeps until a socket is readable, the bell is rung or `timeout` is over. `None` sleeps without end.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = if self.ready.is_empty() { timeout } else { Some(Duration::ZERO) };
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             other => other?,
         }
+        self.bell.heard();
         for event in self.events.iter().filter(|event| event.token() != WAKER) {
             // Another datagram on a queued socket is a second edge, not a second place in the queue.
             if let Some(open) = self.sockets.get_mut(event.token().0).filter(|open| !open.queued) {
@@ -197,6 +212,22 @@ mod tests {
         assert_eq!(wait_for_one(&mut poller), id);
         assert_eq!(poller.receive(id, &mut [0; 16]), Received::Quarantined);
         assert_eq!(poller.receive(id, &mut [0; 16]), Received::Empty);
+    }
+
+    #[test]
+    fn a_socket_that_is_used_again_gives_nothing_of_what_came_in_quarantine_and_marks_nothing() {
+        let mut poller = Poller::new().unwrap();
+        let (id, _, peer) = pair(&mut poller);
+        let to = peer.local_addr().unwrap();
+        poller.send(id, to, Some(184), b"x").unwrap();
+        poller.quarantine(id);
+        peer.send(b"late").unwrap();
+        peer.send(b"later").unwrap();
+        poller.reuse(id);
+        assert_eq!(poller.receive(id, &mut [0; 16]), Received::Empty);
+        peer.send(b"new").unwrap();
+        assert_eq!(poller.receive(id, &mut [0; 16]), Received::Datagram(3, to));
+        assert_eq!(socket2::SockRef::from(&poller.sockets[id.0 as usize].udp).tos_v4().unwrap(), 0);
     }
 
     #[test]

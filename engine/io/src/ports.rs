@@ -14,8 +14,13 @@ use crate::poller::Poller;
 /// the third attempt and its round trip a living peer has heard.
 pub const QUARANTINE: Duration = Duration::from_secs(5);
 
-/// The quarantine when the range has nothing else left: packets that were on their way when the call ended are gone.
-pub const QUARANTINE_MIN: Duration = Duration::from_millis(500);
+/// The quarantine when the range has nothing else left: packets that were on their way when the call ended are gone. The
+/// default range of 5000 pairs is then enough for 25,000 calls of two legs a second that end at once.
+pub const QUARANTINE_MIN: Duration = Duration::from_millis(100);
+
+/// Pairs of one address that stay bound for calls to come when their quarantine is over. To bind a pair and to close it costs
+/// as much as ten packets; more than these come and go only in a burst.
+const RESTED_MAX: usize = 256;
 
 /// Ports of the range tried for one pair before giving up until the next command: another program may hold many of
 /// them, and each attempt takes time from media.
@@ -76,6 +81,8 @@ impl InterfacePorts {
 struct Free {
     address: IpAddr,
     rtp_ports: Vec<u16>,
+    /// Bound, and out of quarantine.
+    rested: Vec<PortPair>,
 }
 
 /// The ports of one worker.
@@ -97,40 +104,37 @@ impl Ports {
                 free.push(Free {
                     address,
                     rtp_ports: range.rtp_ports().skip(worker).step_by(workers.max(1)).collect(),
+                    rested: Vec::new(),
                 });
             }
         }
         Self { free, quarantine: VecDeque::new(), starved: false }
     }
 
-    /// Binds a pair on a random free port of `address`: who guesses ports shall have to guess all of them.
+    /// A bound pair of `address`: one that has rested, else one on a random free port (who guesses ports shall have to guess
+    /// all of them), else the one that has been longest in quarantine.
     ///
     /// # Errors
     /// `AddrInUse` if no free port could be found, or what the system says (too many open files, unknown address).
     pub(crate) fn bind(
         &mut self,
+        now: Instant,
         poller: &mut Poller,
         address: IpAddr,
         mut random: impl FnMut() -> io::Result<u32>,
     ) -> io::Result<PortPair> {
         let free = self.free.iter_mut().find(|free| free.address == address).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        // Ports that another program holds are moved behind the candidates and stay in the list for the next time.
-        let mut candidates = free.rtp_ports.len();
-        for _ in 0..BIND_TRIES_MAX.min(candidates) {
-            let chosen = random()? as usize % candidates;
-            match open_pair(poller, address, free.rtp_ports[chosen]) {
-                Ok(pair) => {
-                    free.rtp_ports.swap_remove(chosen);
-                    return Ok(pair);
-                }
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    candidates -= 1;
-                    free.rtp_ports.swap(chosen, candidates);
-                }
-                Err(error) => return Err(error),
-            }
+        if !free.rested.is_empty() {
+            let chosen = random()? as usize % free.rested.len();
+            return Ok(reuse(poller, free.rested.swap_remove(chosen)));
         }
-        Err(io::ErrorKind::AddrInUse.into())
+        free.open(poller, random).or_else(|error| {
+            let of_address = |(_, pair): &(Instant, PortPair)| pair.rtp_addr.ip() == address;
+            let oldest = self.quarantine.iter().position(of_address).ok_or(error.kind())?;
+            let long_enough = self.quarantine[oldest].0 + QUARANTINE_MIN <= now;
+            let pair = if long_enough { self.quarantine.remove(oldest) } else { None };
+            pair.map(|(_, pair)| reuse(poller, pair)).ok_or(error)
+        })
     }
 
     /// Keeps a released pair bound for a while.
@@ -149,14 +153,17 @@ impl Ports {
         self.starved
     }
 
-    /// Closes what was long enough in quarantine. Says whether there was any.
+    /// Ends the quarantine of what was in it for long enough. Says whether there was any.
     pub(crate) fn handle_timeout(&mut self, now: Instant, poller: &mut Poller) -> bool {
         let before = self.quarantine.len();
         while self.poll_timeout().is_some_and(|end| end <= now) {
             let Some((_, pair)) = self.quarantine.pop_front() else { break };
-            poller.close(pair.rtp);
-            poller.close(pair.rtcp);
-            if let Some(free) = self.free.iter_mut().find(|free| free.address == pair.rtp_addr.ip()) {
+            let Some(free) = self.free.iter_mut().find(|free| free.address == pair.rtp_addr.ip()) else { continue };
+            if free.rested.len() < RESTED_MAX {
+                free.rested.push(pair);
+            } else {
+                poller.close(pair.rtp);
+                poller.close(pair.rtcp);
                 free.rtp_ports.push(pair.rtp_addr.port());
             }
         }
@@ -168,6 +175,36 @@ impl Ports {
         let (released, _) = self.quarantine.front()?;
         Some(*released + if self.starved { QUARANTINE_MIN } else { QUARANTINE })
     }
+}
+
+impl Free {
+    /// Opens a pair on a random free port.
+    fn open(&mut self, poller: &mut Poller, mut random: impl FnMut() -> io::Result<u32>) -> io::Result<PortPair> {
+        // Ports that another program holds are moved behind the candidates and stay in the list for the next time.
+        let mut candidates = self.rtp_ports.len();
+        for _ in 0..BIND_TRIES_MAX.min(candidates) {
+            let chosen = random()? as usize % candidates;
+            match open_pair(poller, self.address, self.rtp_ports[chosen]) {
+                Ok(pair) => {
+                    self.rtp_ports.swap_remove(chosen);
+                    return Ok(pair);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    candidates -= 1;
+                    self.rtp_ports.swap(chosen, candidates);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AddrInUse.into())
+    }
+}
+
+/// Takes a pair out of quarantine.
+fn reuse(poller: &mut Poller, pair: PortPair) -> PortPair {
+    poller.reuse(pair.rtp);
+    poller.reuse(pair.rtcp);
+    pair
 }
 
 fn open_pair(poller: &mut Poller, address: IpAddr, rtp_port: u16) -> io::Result<PortPair> {

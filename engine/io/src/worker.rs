@@ -159,7 +159,7 @@ impl Worker {
             media_timeout,
         };
         let poller = Poller::new()?;
-        let (commands, inbox) = mailbox::channel(COMMANDS_WAITING_MAX, poller.waker());
+        let (commands, inbox) = mailbox::channel(COMMANDS_WAITING_MAX, poller.bell());
         let stop = Arc::new(AtomicBool::new(false));
         let counters = Arc::new(Counters::default());
         let mut running = Running {
@@ -438,7 +438,7 @@ impl Running {
     }
 
     fn add_pair(&mut self, interface: InterfaceId, ipv6: bool, address: IpAddr) -> io::Result<()> {
-        let pair = self.ports.bind(&mut self.poller, address, entropy::number)?;
+        let pair = self.ports.bind(clock::now(), &mut self.poller, address, entropy::number)?;
         self.shard.add_port_pair(interface, ipv6, pair);
         Ok(())
     }

@@ -51,17 +51,23 @@ fn every_pair_of_the_range_is_bound_once_and_then_there_is_none() {
     let range = unused_range(4);
     let mut ports = Ports::new(&[interface(0), interface(1)], range, 0, 1);
     let mut random = counting();
-    let mut bound: Vec<u16> =
-        (0..4).map(|_| ports.bind(&mut poller, LOCAL, &mut random).unwrap().rtp_addr.port()).collect();
+    let mut bound: Vec<u16> = (0..4)
+        .map(|_| ports.bind(crate::clock::now(), &mut poller, LOCAL, &mut random).unwrap().rtp_addr.port())
+        .collect();
     bound.sort_unstable();
     assert_eq!(bound, range.rtp_ports().collect::<Vec<_>>());
-    assert_eq!(ports.bind(&mut poller, LOCAL, &mut random).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    assert_eq!(
+        ports.bind(crate::clock::now(), &mut poller, LOCAL, &mut random).unwrap_err().kind(),
+        io::ErrorKind::AddrInUse
+    );
 }
 
 #[test]
 fn rtcp_is_on_the_odd_port_above_rtp() {
     let mut poller = Poller::new().unwrap();
-    let pair = Ports::new(&[interface(0)], unused_range(2), 0, 1).bind(&mut poller, LOCAL, counting()).unwrap();
+    let pair = Ports::new(&[interface(0)], unused_range(2), 0, 1)
+        .bind(crate::clock::now(), &mut poller, LOCAL, counting())
+        .unwrap();
     assert_eq!(pair.rtp_addr.port() % 2, 0);
     assert_eq!(pair.rtcp_addr.port(), pair.rtp_addr.port() + 1);
 }
@@ -82,10 +88,13 @@ fn a_port_that_another_program_holds_is_passed_over_and_found_again_later() {
     let other = socket::bind(SocketAddr::new(LOCAL, range.min + 1), 4096).unwrap();
     let mut ports = Ports::new(&[interface(0)], range, 0, 1);
     let mut random = counting();
-    assert_eq!(ports.bind(&mut poller, LOCAL, &mut random).unwrap().rtp_addr.port(), range.min + 2);
-    assert!(ports.bind(&mut poller, LOCAL, &mut random).is_err());
+    assert_eq!(
+        ports.bind(crate::clock::now(), &mut poller, LOCAL, &mut random).unwrap().rtp_addr.port(),
+        range.min + 2
+    );
+    assert!(ports.bind(crate::clock::now(), &mut poller, LOCAL, &mut random).is_err());
     drop(other);
-    assert_eq!(ports.bind(&mut poller, LOCAL, &mut random).unwrap().rtp_addr.port(), range.min);
+    assert_eq!(ports.bind(crate::clock::now(), &mut poller, LOCAL, &mut random).unwrap().rtp_addr.port(), range.min);
 }
 
 #[test]
@@ -93,17 +102,49 @@ fn a_released_pair_stays_bound_until_its_quarantine_is_over() {
     let mut poller = Poller::new().unwrap();
     let mut ports = Ports::new(&[interface(0)], unused_range(1), 0, 1);
     let start = crate::clock::now();
-    let pair = ports.bind(&mut poller, LOCAL, counting()).unwrap();
+    let pair = ports.bind(crate::clock::now(), &mut poller, LOCAL, counting()).unwrap();
     ports.release(start, &mut poller, pair);
     assert_eq!(ports.poll_timeout(), Some(start + QUARANTINE));
 
     assert!(!ports.handle_timeout(start + QUARANTINE - Duration::from_millis(1), &mut poller));
     assert!(socket::bind(pair.rtp_addr, 4096).is_err(), "still bound");
-    assert!(ports.bind(&mut poller, LOCAL, counting()).is_err());
+    assert!(ports.bind(start, &mut poller, LOCAL, counting()).is_err());
 
     assert!(ports.handle_timeout(start + QUARANTINE, &mut poller));
     assert_eq!(ports.poll_timeout(), None);
-    assert_eq!(ports.bind(&mut poller, LOCAL, counting()).unwrap().rtp_addr, pair.rtp_addr);
+    assert_eq!(ports.bind(start, &mut poller, LOCAL, counting()).unwrap(), pair, "the same sockets");
+}
+
+#[test]
+fn of_many_pairs_out_of_quarantine_some_stay_bound_and_the_others_are_free() {
+    let mut poller = Poller::new().unwrap();
+    let range = unused_range(RESTED_MAX as u16 + 2);
+    let mut ports = Ports::new(&[interface(0)], range, 0, 1);
+    let start = crate::clock::now();
+    let mut random = counting();
+    let pairs: Vec<_> =
+        (0..range.pairs()).map(|_| ports.bind(start, &mut poller, LOCAL, &mut random).unwrap()).collect();
+    pairs.iter().for_each(|pair| ports.release(start, &mut poller, *pair));
+    assert!(ports.handle_timeout(start + QUARANTINE, &mut poller));
+    assert_eq!((ports.free[0].rested.len(), ports.free[0].rtp_ports.len()), (RESTED_MAX, 2));
+    let bound = range.rtp_ports().filter(|port| socket::bind(SocketAddr::new(LOCAL, *port), 4096).is_err()).count();
+    assert_eq!(bound, RESTED_MAX);
+    assert!((0..range.pairs()).all(|_| ports.bind(start, &mut poller, LOCAL, &mut random).is_ok()));
+}
+
+#[test]
+fn where_all_other_ports_are_taken_the_one_longest_in_quarantine_is_next() {
+    let mut poller = Poller::new().unwrap();
+    let mut ports = Ports::new(&[interface(0)], unused_range(2), 0, 1);
+    let start = crate::clock::now();
+    let [first, second] = [(); 2].map(|()| ports.bind(start, &mut poller, LOCAL, counting()).unwrap());
+    ports.release(start, &mut poller, first);
+    ports.release(start + Duration::from_millis(1), &mut poller, second);
+    let early = start + QUARANTINE_MIN - Duration::from_millis(1);
+    assert_eq!(ports.bind(early, &mut poller, LOCAL, counting()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    let in_time = start + QUARANTINE_MIN;
+    assert_eq!(ports.bind(in_time, &mut poller, LOCAL, counting()).unwrap(), first);
+    assert!(ports.bind(in_time, &mut poller, LOCAL, counting()).is_err(), "the second has not rested");
 }
 
 #[test]
@@ -111,10 +152,10 @@ fn need_shortens_the_quarantine_but_does_not_end_it() {
     let mut poller = Poller::new().unwrap();
     let mut ports = Ports::new(&[interface(0)], unused_range(1), 0, 1);
     let start = crate::clock::now();
-    let pair = ports.bind(&mut poller, LOCAL, counting()).unwrap();
+    let pair = ports.bind(crate::clock::now(), &mut poller, LOCAL, counting()).unwrap();
     ports.release(start, &mut poller, pair);
     ports.set_starved(true);
     assert!(!ports.handle_timeout(start + QUARANTINE_MIN - Duration::from_millis(1), &mut poller));
     assert!(ports.handle_timeout(start + QUARANTINE_MIN, &mut poller));
-    assert!(ports.bind(&mut poller, LOCAL, counting()).is_ok());
+    assert!(ports.bind(crate::clock::now(), &mut poller, LOCAL, counting()).is_ok());
 }

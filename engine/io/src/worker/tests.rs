@@ -1,6 +1,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
-use mio::{Events, Poll, Token, Waker};
+use mio::{Events, Poll, Token};
 use trestle_core::plan::{
     Codec, LatchPolicy, OpusSettings, Presence, ReceiveFormat, RtpPeer, SendFormat, Source, Transport, Withheld,
 };
@@ -8,6 +8,7 @@ use trestle_core::{CallId, CommandError, DtlsIdentity, LegId, LegPlan, Reply};
 use trestle_wire::{Pt, Ptime, Ssrc};
 
 use super::*;
+use crate::mailbox::Bell;
 use crate::ports::tests::{interface, unused_range};
 use crate::socket;
 
@@ -24,6 +25,7 @@ fn config(range: PortRange) -> WorkerConfig {
 }
 
 struct Control {
+    bell: Arc<Bell>,
     poll: Poll,
     inbox: Receiver<FromShard>,
     sender: Sender<FromShard>,
@@ -32,9 +34,9 @@ struct Control {
 impl Control {
     fn new(capacity: usize) -> Self {
         let poll = Poll::new().unwrap();
-        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
-        let (sender, inbox) = mailbox::channel(capacity, waker);
-        Self { poll, inbox, sender }
+        let bell = Arc::new(Bell::new(poll.registry(), Token(0)).unwrap());
+        let (sender, inbox) = mailbox::channel(capacity, Arc::clone(&bell));
+        Self { bell, poll, inbox, sender }
     }
 
     fn start(&self, range: PortRange) -> Worker {
@@ -50,6 +52,7 @@ impl Control {
             }
             self.poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
             assert!(!events.is_empty(), "the worker says nothing");
+            self.bell.heard();
         }
     }
 }

@@ -13,6 +13,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use trestle_control::config::{Config, ServeArgs};
 use trestle_control::serve::{Server, make_room};
 
+/// What a call is made of is allocated by one thread and freed by another, some hundred pieces a call: the system's
+/// allocator takes a lock for each and keeps what it was given in heaps of many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Joins WhatsApp calls to SIP: WebRTC or SDES on one side, RTP on the other.
 #[derive(Debug, Parser)]
 #[command(version)]

@@ -243,6 +243,36 @@ fn a_caller_is_connected_to_a_second_agent_and_the_first_hears_nothing_more() {
 }
 
 #[test]
+fn an_agent_whose_call_another_branch_has_answered_hears_nothing_more() {
+    let mut world = World::new(82);
+    let call = calls::between_phones(&mut world, calls::caller(), calls::phone());
+    world.run_for_ms(2_000);
+    world.assert_phones_hear_each_other(&call);
+    let options = PhoneOptions {
+        voice: Voice::Tone { hz: 700.0, peak: 8_000 },
+        seed: 9,
+        ..PhoneOptions::new(calls::addr("198.51.100.30:34000"))
+    };
+    let second = Phone::new(world.now(), options);
+    let second = world.add_phone(second);
+    let now = world.now();
+    let said = world.phone(call.meta).offer();
+    let sdp = calls::offer_sdp(&mut world, &call.id, "caller", &said, json!({"via-branch": "second"}));
+    let answer = world.phone(second).answer(now, &sdp).unwrap_or_else(|e| panic!("{e:?} in\n{sdp}"));
+    let more = json!({"from-tag": "caller", "to-tag": "second", "via-branch": "second", "sdp": answer});
+    assert_eq!(say(&mut world, &call, "answer", more)["result"], "ok");
+    let packets = world.phone(call.phone).report().packets;
+    let from = world.phone(call.meta).heard().len();
+    world.run_for_ms(3_000);
+    // What is on its way already cannot be called back.
+    assert!(world.phone(call.phone).report().packets <= packets + 2, "the first agent is out of it");
+    let heard = world.phone(second).heard().to_vec();
+    calls::assert_hears("the second agent", &heard, 8_000, CALLER_HZ);
+    let heard = world.phone(call.meta).heard()[from..].to_vec();
+    calls::assert_hears("the caller", &heard, 8_000, 700.0);
+}
+
+#[test]
 fn an_agent_that_was_left_gets_no_packet_for_its_session_timer() {
     let (mut world, call) = talking(81, calls::phone());
     let options = PhoneOptions {

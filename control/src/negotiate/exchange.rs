@@ -23,6 +23,8 @@ pub(super) struct Exchange<'a> {
     pub(super) environment: &'a Environment,
     pub(super) rng: &'a mut ChaCha12Rng,
     pub(super) removed: Vec<LegId>,
+    /// Those that hear nobody any more.
+    pub(super) left: Vec<LegId>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -34,7 +36,7 @@ impl<'a> Exchange<'a> {
         rng: &'a mut ChaCha12Rng,
     ) -> Self {
         let session = session.clone();
-        Self { session, signal, environment, rng, removed: Vec::new(), warnings: Vec::new() }
+        Self { session, signal, environment, rng, removed: Vec::new(), left: Vec::new(), warnings: Vec::new() }
     }
 
     pub(super) fn flags(&self) -> &'a Flags {
@@ -61,7 +63,9 @@ impl<'a> Exchange<'a> {
     }
 
     /// Makes two parties each other's peers. Who hears whom changes with an answer; an offer fills what is empty, but takes
-    /// nobody from a party that talks already, and lets nobody listen to one that talks to somebody else.
+    /// nobody from a party that talks already, and lets nobody listen to one that talks to somebody else. Whoever has heard
+    /// either of two that an answer brings together hears it no longer: a call that was passed on is no business of the one
+    /// who passed it on.
     ///
     /// Whom `connect` has put together, only the answer of or to a party that is new takes apart: the one that was left may
     /// well offer again (session timers, RFC 4028), and means nothing by it.
@@ -88,6 +92,15 @@ impl<'a> Exchange<'a> {
             listener.peer = Some(speaker);
             if hears && listener.hears != Source::Leg(speaker) {
                 (listener.hears, listener.joined) = (Source::Leg(speaker), false);
+            }
+        }
+        if answered {
+            let (first, second) = (changes[1].1, changes[0].1);
+            for party in self.session.parties.iter_mut().filter(|party| ![first, second].contains(&party.leg)) {
+                if matches!(party.hears, Source::Leg(leg) if leg == first || leg == second) {
+                    (party.hears, party.joined) = (Source::Nothing, false);
+                    self.left.push(party.leg);
+                }
             }
         }
     }
@@ -190,11 +203,13 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The outcome; plans of the parties at these places, in this order.
+    /// The outcome; plans of the parties at these places, in this order, and of those that were left.
     pub(super) fn finish(self, changed: &[usize], description: Description) -> Result<Step, NegotiationError> {
         let parties = &self.session.parties;
         let plan = |index: &usize| (parties[*index].leg, self.session.plan(&parties[*index]));
-        let legs = changed.iter().map(plan).collect();
+        let left = self.left.iter().filter_map(|leg| parties.iter().position(|party| party.leg == *leg));
+        let left: Vec<usize> = left.filter(|index| !changed.contains(index)).collect();
+        let legs = changed.iter().chain(&left).map(plan).collect();
         let Self { session, removed, warnings, .. } = self;
         Ok(Step { session, legs, removed, description, warnings })
     }

@@ -25,7 +25,7 @@ pub struct Session {
 pub struct Step {
     /// The session from now on, provided that the engine takes the plans.
     pub session: Session,
-    /// Plans to apply, the sender's leg first.
+    /// Plans to apply: the sender's leg, the receiver's, and those of parties that either has left.
     pub legs: Vec<(LegId, LegPlan)>,
     /// Legs that are no more: earlier attempts that nobody answered.
     pub removed: Vec<LegId>,

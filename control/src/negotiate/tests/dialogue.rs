@@ -199,6 +199,8 @@ fn branches_are_legs_of_their_own_with_secrets_of_their_own() {
     let told = desk.answer(&answer).unwrap();
     assert_eq!(told.sender.0, two.receiver.0);
     assert_eq!(told.receiver.1.hears, Source::Leg(two.receiver.0));
+    let left: Vec<(LegId, Source)> = told.left.iter().map(|(leg, plan)| (*leg, plan.hears)).collect();
+    assert_eq!(left, [(one.receiver.0, Source::Nothing)], "and the first hears nothing more");
     // An early offer to a third does not take its place.
     let three = desk.offer(&branch("z3")).unwrap();
     assert_eq!(three.sender.1.hears, Source::Leg(two.receiver.0));

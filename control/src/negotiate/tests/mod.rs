@@ -96,11 +96,11 @@ impl Desk {
     fn keep(&mut self, step: Step) -> Told {
         let ports: Vec<(LegId, LegPorts)> = step.legs.iter().map(|(leg, plan)| (*leg, ports(*leg, plan))).collect();
         let sdp = step.description.write(&ports).unwrap();
-        let legs: [(LegId, LegPlan); 2] = step.legs.try_into().unwrap();
-        let [sender, receiver] = legs;
+        let mut legs = step.legs.into_iter();
+        let (sender, receiver) = (legs.next().unwrap(), legs.next().unwrap());
         self.session = step.session;
         self.lint(step.description.leg(), &sdp, &step.warnings);
-        Told { sdp, sender, receiver, removed: step.removed, warnings: step.warnings }
+        Told { sdp, sender, receiver, left: legs.collect(), removed: step.removed, warnings: step.warnings }
     }
 }
 
@@ -128,6 +128,8 @@ pub(crate) struct Told {
     pub(crate) sdp: String,
     pub(crate) sender: (LegId, LegPlan),
     pub(crate) receiver: (LegId, LegPlan),
+    /// Parties that hear nobody any more.
+    pub(crate) left: Vec<(LegId, LegPlan)>,
     pub(crate) removed: Vec<LegId>,
     pub(crate) warnings: Vec<String>,
 }

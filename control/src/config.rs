@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tracing::level_filters::LevelFilter;
 use trestle_io::PortRange;
 
+use crate::controller::{Hundredths, LoadBounds};
 use crate::negotiate::{Environment, Interface, PresencePolicy};
 
 mod events;
@@ -123,6 +124,20 @@ pub struct Settings {
     /// With this many calls no further one is taken [default: no limit but the engine's own].
     #[arg(long, value_name = "N")]
     pub max_sessions: Option<usize>,
+
+    /// With the processors busier than this over half a second, twice in a row, no further call is taken until they have been
+    /// well below it for two seconds [default: no limit].
+    #[arg(long, value_name = "PERCENT")]
+    pub max_cpu: Option<Hundredths>,
+
+    /// The same with the system's load average of the last minute [default: no limit].
+    #[arg(long, value_name = "LOAD")]
+    pub max_load: Option<Hundredths>,
+
+    /// The same with media threads that are later than this on average: timers after their time, packets that wait; 0 for no
+    /// limit [default: 20].
+    #[arg(long, value_name = "MS")]
+    pub max_lateness_ms: Option<u32>,
 }
 
 /// What `trestle serve` takes on its command line.
@@ -174,6 +189,8 @@ pub struct Config {
     pub num_threads: usize,
     /// Calls at which an offer for a new one is refused.
     pub max_sessions: Option<usize>,
+    /// How busy the machine may be before the same happens.
+    pub load: LoadBounds,
 }
 
 /// What is wrong with the settings: which key, why, and what to do.
@@ -259,6 +276,9 @@ impl Settings {
             event_webhook_secret: self.event_webhook_secret.or(below.event_webhook_secret),
             num_threads: self.num_threads.or(below.num_threads),
             max_sessions: self.max_sessions.or(below.max_sessions),
+            max_cpu: self.max_cpu.or(below.max_cpu),
+            max_load: self.max_load.or(below.max_load),
+            max_lateness_ms: self.max_lateness_ms.or(below.max_lateness_ms),
         }
     }
 }
@@ -300,6 +320,13 @@ impl Config {
             event_webhook: events::webhook(&settings)?,
             num_threads,
             max_sessions: settings.max_sessions,
+            load: LoadBounds {
+                lateness: Some(settings.max_lateness_ms.unwrap_or(20))
+                    .filter(|ms| *ms > 0)
+                    .map(|ms| Duration::from_millis(ms.into())),
+                cpu: settings.max_cpu,
+                average: settings.max_load,
+            },
         })
     }
 }

@@ -29,6 +29,9 @@
 //! | `trestle_event_webhook_retries_total` | counter | POSTs that were made again |
 //! | `trestle_event_readers_dropped_total` | counter | connections to `listen-events` closed for being too slow |
 //! | `trestle_control_connections_closed_total{listener,reason}` | counter | connections closed by us: `refused` there were too many, `late` the peer took too long |
+//! | `trestle_offers_rejected_total{limit}` | counter | offers refused for a limit: `sessions`, `ports`, `cpu`, `load`, `lateness`, `commands` |
+//! | `trestle_overloaded` | gauge | 1 while offers for new calls are refused because the machine is too busy |
+//! | `trestle_media_lateness_seconds` | gauge | how late the latest media thread was on average in the last half second |
 //! | `trestle_build_info{version}` | info | always 1 |
 //!
 //! `trestle_calls_opened_total` and not `trestle_calls_total`: OpenMetrics takes a counter's family name without `_total`,
@@ -114,6 +117,12 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     let control = &snapshot.control;
     let causes = control.ended.iter().map(|(cause, n)| ([("cause", cause.name())], n));
     registry.register("calls_ended", "Calls that are over", labelled(causes));
+    let rejected = control.rejected.iter().map(|(limit, n)| ([("limit", limit.name())], n));
+    registry.register("offers_rejected", "Offers refused for a limit", labelled(rejected));
+    let overloaded = ConstGauge::new(i64::from(control.overloaded.is_some()));
+    registry.register("overloaded", "Offers for new calls are refused", overloaded);
+    let lateness = ConstGauge::new(control.load.lateness.as_secs_f64());
+    registry.register("media_lateness_seconds", "How late media threads are", lateness);
     let judgements = &control.judgements;
     let causes = judgements.causes.iter().map(|(cause, n)| ([("cause", cause.name())], n));
     registry.register("call_end", "Calls that are over, by what their media tells", labelled(causes));
@@ -226,6 +235,6 @@ mod tests {
         let mut families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         families.sort_unstable();
         families.iter().zip(&families[1..]).for_each(|(a, b)| assert_ne!(a.split(' ').next(), b.split(' ').next()));
-        assert_eq!(families.len(), 21, "{families:#?}");
+        assert_eq!(families.len(), 23, "{families:#?}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod control_thread;
 mod files;
+mod load;
 
 use std::io;
 use std::net::SocketAddr;

@@ -99,6 +99,7 @@ impl World {
         let config = ControllerConfig {
             shards: 1,
             max_sessions: None,
+            load: controller::LoadBounds::default(),
             timeout: Duration::from_secs(60),
             silent_timeout: Duration::from_secs(3_600),
             offer_timeout: Duration::from_secs(180),

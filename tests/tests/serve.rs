@@ -177,3 +177,29 @@ fn two_phones_talk_until_the_call_is_deleted() {
     let listed = ng(server.ng_addr(), r#"4 {"command":"list"}"#);
     assert!(listed.contains(r#""calls":[]"#), "{listed}");
 }
+
+#[test]
+fn a_server_that_is_too_busy_turns_new_calls_away_and_keeps_those_it_has() {
+    // Any machine is busier than that.
+    let server = start(|settings| settings.max_cpu = Some("0".parse().unwrap()));
+    let (alice, bob) = (udp(), udp());
+    let for_bob = signal(&server, "offer", "1", &alice);
+    let busy =
+        |n: u32| ng(server.ng_addr(), &format!(r#"s{n} {{"command":"statistics"}}"#)).contains(r#""overloaded":1"#);
+    assert!((0..1_000_000).any(busy), "it never finds that it is busy");
+
+    let new = serde_json::json!({
+        "command": "offer", "call-id": "c2", "from-tag": "a", "sdp": sdp(&alice), "supports": ["load limit"],
+    });
+    let refused = ng(server.ng_addr(), &format!("2 {new}"));
+    assert_eq!(refused, r#"2 {"result":"load limit","message":"CPU usage limit exceeded"}"#);
+    let metrics = get(&server, "/metrics");
+    for line in ["trestle_overloaded 1", "trestle_calls 1", "trestle_offers_rejected_total{limit=\"cpu\"} 1"] {
+        assert!(metrics.lines().any(|other| other == line), "{line} is missing in\n{metrics}");
+    }
+
+    let for_alice = signal(&server, "answer", "3", &bob);
+    alice.send_to(&packet(1, 7), for_alice).unwrap();
+    assert_eq!(hear(&bob), [7; 160]);
+    assert_eq!(signal(&server, "offer", "4", &alice), for_bob, "a re-offer");
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::judging::Judgements;
+use super::overload::{Limit, Load};
 use super::setup::SetupTimes;
 
 /// Why a call ended.
@@ -67,7 +68,11 @@ pub struct Counters {
     /// Calls there have ever been.
     pub calls_total: u64,
     /// Offers refused because of a limit.
-    pub rejected: u64,
+    pub rejected: Tally<Limit>,
+    /// What offers for new calls are refused for at present, as the machine is too busy.
+    pub overloaded: Option<Limit>,
+    /// How busy the machine was when last told.
+    pub load: Load,
     /// Calls ended, by cause.
     pub ended: Tally<Cause>,
     /// Requests understood, by operation.

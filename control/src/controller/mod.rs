@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! handle_datagram(now, listener, peer, bytes)   handle_reply(now, id, result)   handle_refused(now, id)
-//! handle_event(now, event)                      handle_timeout(now)
+//! handle_event(now, event)   handle_load(now, load)   handle_timeout(now)
 //! poll_output() -> Transmit | Engine | DigitFeed | Timeout(Option<Instant>)
 //! ```
 //!
@@ -19,6 +19,7 @@ mod feed;
 mod gate;
 mod judging;
 mod media;
+mod overload;
 mod report;
 mod risks;
 mod setup;
@@ -50,6 +51,8 @@ use call::{Ticket, Work};
 pub use counters::{Cause, Counters};
 use judging::Judged;
 pub use judging::{Judgements, MOS_BOUNDS_X10, MosHistogram};
+use overload::Overload;
+pub use overload::{Hundredths, LOAD_EVERY, Limit, Load, LoadBounds};
 pub use setup::{BOUNDS_MS, Histogram, SetupTimes, Stage};
 use statistics::Collection;
 use subscribers::Subscribers;
@@ -62,6 +65,8 @@ pub struct ControllerConfig {
     pub shards: usize,
     /// Calls at which an offer for a new one is refused; `None` for no limit but the engine's.
     pub max_sessions: Option<usize>,
+    /// How busy the machine may be.
+    pub load: LoadBounds,
     /// An answered call whose peers should be sending and do not is ended after this long.
     pub timeout: Duration,
     /// The same for a call that is on hold on every side.
@@ -132,6 +137,7 @@ pub struct Controller {
     subscribers: Subscribers,
     last_event: u64,
     judged: Judged,
+    overload: Overload,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -140,7 +146,7 @@ impl Controller {
     /// A controller without calls. `environment` is what negotiation knows of this machine; `rng` draws keys, ICE
     /// credentials and SSRCs.
     pub fn new(config: ControllerConfig, environment: Environment, epoch: Epoch, rng: ChaCha12Rng) -> Self {
-        let table = Table::new(config.shards);
+        let (table, overload) = (Table::new(config.shards), Overload::new(config.load));
         Self {
             config,
             environment,
@@ -156,6 +162,7 @@ impl Controller {
             // Numbers go on rising after a restart, unless there were more than a million events a second.
             last_event: u64::try_from(epoch.unix.as_micros()).unwrap_or_default(),
             judged: Judged::default(),
+            overload,
             outputs: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -163,7 +170,12 @@ impl Controller {
 
     /// What has happened so far, and how many calls there are.
     pub fn counters(&self) -> Counters {
-        Counters { calls: self.table.live(), ..self.counters.clone() }
+        Counters {
+            calls: self.table.live(),
+            overloaded: self.overload.refusing(),
+            load: self.overload.load,
+            ..self.counters.clone()
+        }
     }
 
     /// A datagram from a proxy or an application.

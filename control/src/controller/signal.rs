@@ -9,16 +9,12 @@ use trestle_core::plan::Transport;
 use trestle_core::{CallId, Command, CommandError, LegId, Reply as EngineReply};
 
 use super::call::{Apply, Call, Ticket, Work};
+use super::overload::Limit;
 use super::{Controller, EngineResult, Output, UNKNOWN_CALL};
 use crate::events::Kind as Told;
 use crate::negotiate::{Environment, NegotiationError, Session, Step};
 use crate::ng::{Dict, Reply};
 use crate::op::Signal;
-
-/// The words on which Kamailio and OpenSIPS try another node; OpenSIPS alone knows the last.
-const LIMIT_REACHED: &str = "Parallel session limit reached";
-const NO_PORTS: &str = "Ran out of ports";
-const OVERLOADED: &str = "Load limit exceeded";
 
 /// One of the ways in which a [`Session`] takes a message.
 type Negotiate = fn(&Session, &Signal, &Environment, &mut ChaCha12Rng) -> Result<Step, NegotiationError>;
@@ -51,9 +47,10 @@ impl Controller {
             let step = negotiate(&call.session, signal, &self.environment, &mut self.rng);
             return self.apply(id, ticket, step, signal, Kind::Offer);
         }
-        if self.config.max_sessions.is_some_and(|max| self.table.live() >= max) {
-            self.counters.rejected += 1;
-            return self.answer(ticket, limit(LIMIT_REACHED, signal.flags.supports_load_limit));
+        let full = self.config.max_sessions.is_some_and(|max| self.table.live() >= max);
+        if let Some(limit) = full.then_some(Limit::Sessions).or(self.overload.refusing()) {
+            let reply = self.reject(limit, signal.flags.supports_load_limit);
+            return self.answer(ticket, reply);
         }
         let session = Session::default();
         match negotiate(&session, signal, &self.environment, &mut self.rng) {
@@ -193,7 +190,7 @@ impl Controller {
 
     /// The command did not even reach the engine.
     pub(super) fn apply_refused(&mut self, now: Instant, id: CallId, apply: Apply) {
-        let reply = limit(OVERLOADED, apply.load_limit);
+        let reply = self.reject(Limit::Commands, apply.load_limit);
         self.apply_failed(now, id, apply, reply);
     }
 
@@ -211,23 +208,23 @@ impl Controller {
     fn refusal(&mut self, error: CommandError, load_limit: bool) -> Reply {
         tracing::warn!(%error, "the engine refused a plan");
         match error {
-            CommandError::NoPorts => {
-                self.counters.rejected += 1;
-                Reply::error(NO_PORTS)
-            }
-            CommandError::TooManyCalls => {
-                self.counters.rejected += 1;
-                limit(LIMIT_REACHED, load_limit)
-            }
+            CommandError::NoPorts => self.reject(Limit::Ports, load_limit),
+            CommandError::TooManyCalls => self.reject(Limit::Sessions, load_limit),
             CommandError::UnknownCall => Reply::error(UNKNOWN_CALL),
             CommandError::TooManyLegs => Reply::error("Invalid dialogue association: the call has too many parties"),
             CommandError::BadPlan(what) => Reply::error(format!("Error rewriting SDP: {what}")),
             error => Reply::error(format!("Internal error: {error}")),
         }
     }
-}
 
-/// Callers that do not know `load limit` read every limit as the first of the texts, as they always have.
-fn limit(message: &str, load_limit: bool) -> Reply {
-    if load_limit { Reply::load_limit(message) } else { Reply::error(LIMIT_REACHED) }
+    /// Callers that do not know `load limit` read every limit as that of sessions, as they always have. Ports are an error to
+    /// all of them.
+    fn reject(&mut self, limit: Limit, load_limit: bool) -> Reply {
+        self.counters.rejected.add(limit);
+        match limit {
+            Limit::Ports => Reply::error(limit.words()),
+            _ if load_limit => Reply::load_limit(limit.words()),
+            _ => Reply::error(Limit::Sessions.words()),
+        }
+    }
 }

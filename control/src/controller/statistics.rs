@@ -59,10 +59,12 @@ impl Controller {
         let current = Dict::default()
             .with("sessionsown", counters.calls as u64)
             .with("sessionstotal", counters.calls as u64)
-            .with("legs", totals.legs);
+            .with("legs", totals.legs)
+            .with("overloaded", u64::from(counters.overloaded.is_some()))
+            .with("medialatenessus", u64::try_from(counters.load.lateness.as_micros()).unwrap_or(u64::MAX));
         let total = Dict::default()
             .with("managedsessions", counters.calls_total)
-            .with("rejectedsessions", counters.rejected)
+            .with("rejectedsessions", counters.rejected.iter().map(|(_, count)| count).sum::<u64>())
             .with("timeoutsessions", counters.ended.get(Cause::MediaTimeout))
             .with("silenttimeoutsessions", counters.ended.get(Cause::SilentTimeout))
             .with("offertimeoutsessions", counters.ended.get(Cause::OfferTimeout))

@@ -157,6 +157,7 @@ impl World {
         let mut config = ControllerConfig {
             shards: 2,
             max_sessions: None,
+            load: LoadBounds::default(),
             timeout: Duration::from_secs(60),
             silent_timeout: Duration::from_secs(3_600),
             offer_timeout: Duration::from_secs(180),

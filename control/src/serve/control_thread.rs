@@ -16,12 +16,13 @@ use tokio::sync::oneshot;
 use trestle_core::report::Totals;
 use trestle_core::{Command, Epoch, Reply, RequestId};
 use trestle_io::mailbox::Bell;
-use trestle_io::{FromShard, ShardMessage, Worker, clock, entropy, socket};
+use trestle_io::{FromShard, Lateness, ShardMessage, Worker, clock, entropy, socket};
 
 use super::ServeError;
+use super::load::{self, Processors};
 use crate::ask::Ask;
 use crate::config::Config;
-use crate::controller::{Controller, ControllerConfig, NOT_A_SOCKET, Output};
+use crate::controller::{Controller, ControllerConfig, LOAD_EVERY, Load, LoadBounds, NOT_A_SOCKET, Output};
 use crate::http::Scrape;
 use crate::metrics::Snapshot;
 use crate::negotiate::Environment;
@@ -78,6 +79,7 @@ pub(super) struct ControlThread {
     listeners: Vec<Listener>,
     digit_feed: Option<UdpSocket>,
     publisher: Publisher,
+    busy: Busy,
     bell: Arc<Bell>,
     stop: Arc<AtomicBool>,
 }
@@ -87,6 +89,15 @@ struct Listener {
     address: SocketAddr,
     /// Reported readable and not read to its end.
     readable: bool,
+}
+
+/// How busy the machine is, and when to look again.
+struct Busy {
+    bounds: LoadBounds,
+    look_at: Instant,
+    /// What the media threads had told when they were last asked.
+    lateness: Vec<Lateness>,
+    processors: Processors,
 }
 
 /// A scrape, and what the shards have said to it so far.
@@ -113,6 +124,12 @@ impl ControlThread {
             Some(destination) => Some(socket::bind(any_address(destination), socket::MEDIA_BUFFER_BYTES)?),
             None => None,
         };
+        let busy = Busy {
+            bounds: config.load,
+            look_at: clock::now() + LOAD_EVERY,
+            lateness: vec![Lateness::default(); workers.len()],
+            processors: Processors::default(),
+        };
         Ok(Self {
             poll,
             controller: controller(config, epoch, fingerprint, workers.len())?,
@@ -127,6 +144,7 @@ impl ControlThread {
             listeners,
             digit_feed,
             publisher,
+            busy,
             bell,
             stop,
         })
@@ -163,7 +181,8 @@ impl ControlThread {
     }
 
     fn sleep_time(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(clock::now()))
+        let wake_at = trestle_core::time::soonest(self.deadline, Some(self.busy.look_at));
+        wake_at.map(|at| at.saturating_duration_since(clock::now()))
     }
 
     /// Reads a turn's worth from every socket; says whether there is more.
@@ -241,12 +260,29 @@ impl ControlThread {
     }
 
     fn do_what_is_due(&mut self) {
-        if self.deadline.is_some() {
-            let now = clock::now();
-            if self.deadline.is_some_and(|deadline| deadline <= now) {
-                self.controller.handle_timeout(now);
-                self.drain(now);
-            }
+        let now = clock::now();
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.controller.handle_timeout(now);
+            self.drain(now);
+        }
+        if self.busy.look_at <= now {
+            self.busy.look_at = now + LOAD_EVERY;
+            let load = self.load();
+            self.controller.handle_load(now, load);
+        }
+    }
+
+    /// How busy the machine was since this was last called; of the system only what there is a bound for.
+    fn load(&mut self) -> Load {
+        let Busy { bounds, lateness, processors, .. } = &mut self.busy;
+        let means = self.workers.iter().zip(lateness).map(|(worker, before)| {
+            let now = worker.lateness();
+            now.mean_since(&std::mem::replace(before, now))
+        });
+        Load {
+            lateness: means.max().unwrap_or_default(),
+            cpu: bounds.cpu.and_then(|_| processors.busy()),
+            average: bounds.average.and_then(|_| load::average()),
         }
     }
 
@@ -323,6 +359,7 @@ fn controller(config: &Config, epoch: Epoch, fingerprint: [u8; 32], shards: usiz
     let config = ControllerConfig {
         shards,
         max_sessions: config.max_sessions,
+        load: config.load,
         timeout: config.timeout,
         silent_timeout: config.silent_timeout,
         offer_timeout: config.offer_timeout,

@@ -6,12 +6,14 @@
 pub mod clock;
 pub mod entropy;
 pub mod files;
+mod lateness;
 pub mod mailbox;
 mod poller;
 pub mod ports;
 pub mod socket;
 pub mod worker;
 
+pub use lateness::Lateness;
 pub use mailbox::Busy;
 pub use ports::{InterfacePorts, PortRange};
 pub use worker::{FromShard, IoCounts, ShardMessage, StartError, Worker, WorkerConfig};

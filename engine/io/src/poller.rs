@@ -133,6 +133,11 @@ impl Poller {
         Some(id)
     }
 
+    /// No socket is known to have anything to read.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.ready.is_empty()
+    }
+
     /// Puts a socket back that was not read to its end.
     pub(crate) fn not_empty(&mut self, id: SocketId) {
         if let Some(open) = self.sockets.get_mut(id.0 as usize).filter(|open| !open.queued) {

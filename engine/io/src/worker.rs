@@ -14,6 +14,7 @@ use trestle_core::{
     Answer, Command, DtlsIdentity, Epoch, Event, InterfaceId, Output, RequestId, Shard, ShardConfig, SocketId, limits,
 };
 
+use crate::lateness::{self, Lateness};
 use crate::mailbox::{self, Busy, Sender};
 use crate::poller::{Poller, Received};
 use crate::ports::{InterfacePorts, PortRange, Ports};
@@ -137,6 +138,7 @@ pub struct Worker {
     commands: Sender<(RequestId, Command)>,
     stop: Arc<AtomicBool>,
     counters: Arc<Counters>,
+    lateness: Arc<lateness::Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -162,6 +164,7 @@ impl Worker {
         let (commands, inbox) = mailbox::channel(COMMANDS_WAITING_MAX, poller.bell());
         let stop = Arc::new(AtomicBool::new(false));
         let counters = Arc::new(Counters::default());
+        let lateness = Arc::new(lateness::Shared::default());
         let mut running = Running {
             ports: Ports::new(&interfaces, range, worker, workers),
             shard: Shard::new(shard),
@@ -175,10 +178,12 @@ impl Worker {
             refill: false,
             stop: Arc::clone(&stop),
             counters: Arc::clone(&counters),
+            watch: lateness::Watch::default(),
+            lateness: Arc::clone(&lateness),
         };
         running.first_stock()?;
         let thread = thread::Builder::new().name(format!("media-{worker}")).spawn(move || running.run())?;
-        Ok(Self { commands, stop, counters, thread: Some(thread) })
+        Ok(Self { commands, stop, counters, lateness, thread: Some(thread) })
     }
 
     /// Hands a command to the shard. Its answer comes as [`ShardMessage::Answer`].
@@ -201,6 +206,11 @@ impl Worker {
             events_dropped: read(&self.counters.events_dropped),
             bind_failed: read(&self.counters.bind_failed),
         }
+    }
+
+    /// How late the worker has been so far.
+    pub fn lateness(&self) -> Lateness {
+        self.lateness.read()
     }
 
     /// Ends the thread after what it is doing now, and waits for it. Commands that wait are dropped; sockets are closed.
@@ -249,6 +259,8 @@ struct Running {
     refill: bool,
     stop: Arc<AtomicBool>,
     counters: Arc<Counters>,
+    watch: lateness::Watch,
+    lateness: Arc<lateness::Shared>,
 }
 
 impl Running {
@@ -310,6 +322,7 @@ impl Running {
 
     fn do_what_is_due(&mut self) {
         let now = clock::now();
+        self.watch.turn(now, self.deadline, self.poller.is_idle(), &self.lateness);
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.shard.handle_timeout(now);
             self.drain(now);

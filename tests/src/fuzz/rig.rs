@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
-use trestle_control::controller::{self, Controller, ControllerConfig};
+use trestle_control::controller::{self, Controller, ControllerConfig, LoadBounds};
 use trestle_control::negotiate::{Address, Environment, Interface, PresencePolicy};
 use trestle_core::report::Totals;
 use trestle_core::{
@@ -63,6 +63,7 @@ impl Rig {
         let config = ControllerConfig {
             shards: 1,
             max_sessions: Some(10),
+            load: LoadBounds::default(),
             timeout: Duration::from_secs(60),
             silent_timeout: Duration::from_secs(3_600),
             offer_timeout: Duration::from_secs(180),

@@ -308,3 +308,35 @@ fn an_sdp_that_names_the_leg_s_own_port_is_refused_and_that_of_another_leg_is_no
     let reason = world.error(&offer_of("c", answered).with("to-tag", "b"));
     assert!(reason.contains("is our own port"), "{reason}");
 }
+
+#[test]
+fn a_machine_that_is_too_busy_takes_no_new_call_and_does_all_else_as_ever() {
+    let some = |number: f64| Some(Hundredths::try_from(number).unwrap());
+    let mut world = World::with(|config| config.load.cpu = some(90.0));
+    world.sdp(&offer("first"));
+    let tell = |world: &mut World, cpu| {
+        world.now += LOAD_EVERY;
+        world.controller.handle_load(world.now, Load { cpu: some(cpu), ..Load::default() });
+    };
+    tell(&mut world, 95.0);
+    world.sdp(&offer("second"));
+    tell(&mut world, 95.0);
+
+    let new = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8\r\n";
+    let request = format!("7:command5:offer7:call-id1:k8:from-tag1:a3:sdp{}:{new}e", new.len());
+    let knows = world.send(format!("k1 d8:supportsl10:load limite{request}"));
+    assert_eq!(knows.as_deref(), Some("k1 d6:result10:load limit7:message24:CPU usage limit exceedede"));
+    let legacy = world.send(format!("k2 d{request}"));
+    assert_eq!(legacy.as_deref(), Some("k2 d6:result5:error12:error-reason30:Parallel session limit reachede"));
+    assert_eq!(world.engine.ports_in_use(), 4, "those of the two calls there are");
+
+    world.sdp(&answer("first"));
+    world.sdp(&offer("first"));
+    world.sdp(&answer("second"));
+    world.done(&command("delete", "second"));
+    let counters = world.controller.counters();
+    assert_eq!((counters.overloaded, counters.rejected.get(Limit::Cpu)), (Some(Limit::Cpu), 2));
+
+    (0..5).for_each(|_| tell(&mut world, 10.0));
+    world.sdp(&offer("k"));
+}

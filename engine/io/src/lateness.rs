@@ -1,0 +1,89 @@
+//! How late a media thread is: the one number that says whether it can carry more.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// What a thread has told of its lateness since its start; who reads it takes differences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lateness {
+    /// Turns in which something was due.
+    pub turns: u64,
+    /// How late they were, all together.
+    pub late: Duration,
+}
+
+impl Lateness {
+    /// How late the turns since `before` were on average.
+    pub fn mean_since(&self, before: &Self) -> Duration {
+        let turns = u32::try_from(self.turns.saturating_sub(before.turns)).unwrap_or(u32::MAX);
+        self.late.saturating_sub(before.late).checked_div(turns).unwrap_or_default()
+    }
+}
+
+/// [`Lateness`] as the thread writes it and others read it. One thread writes, so that it costs two plain stores.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    turns: AtomicU64,
+    late_us: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn read(&self) -> Lateness {
+        let late = Duration::from_micros(self.late_us.load(Ordering::Relaxed));
+        Lateness { turns: self.turns.load(Ordering::Relaxed), late }
+    }
+
+    fn add(&self, late: Duration) {
+        let late_us = self.late_us.load(Ordering::Relaxed).wrapping_add(late.as_micros() as u64);
+        self.late_us.store(late_us, Ordering::Relaxed);
+        self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+/// What the thread itself keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// Since when datagrams have been waiting that could not all be taken in one turn.
+    behind: Option<Instant>,
+}
+
+impl Watch {
+    /// One turn has taken datagrams, and at `now` looks at what was due at `deadline`. `caught_up` says that no datagram is
+    /// left.
+    pub(crate) fn turn(&mut self, now: Instant, deadline: Option<Instant>, caught_up: bool, told: &Shared) {
+        let since_due = deadline.filter(|deadline| *deadline <= now);
+        let began = if caught_up { self.behind.take() } else { Some(*self.behind.get_or_insert(now)) };
+        if let Some(since) = trestle_core::time::soonest(since_due, began) {
+            told.add(now.saturating_duration_since(since));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_as_late_as_the_oldest_thing_that_waits() {
+        let (mut watch, told, start) = (Watch::default(), Shared::default(), crate::clock::now());
+        let ms = |ms| start + Duration::from_millis(ms);
+        let mut turn = |now, deadline: Option<u64>, caught_up| {
+            let before = told.read();
+            watch.turn(ms(now), deadline.map(ms), caught_up, &told);
+            let after = told.read();
+            (after.turns - before.turns, after.mean_since(&before).as_millis())
+        };
+        assert_eq!(turn(10, None, true), (0, 0), "nothing was due");
+        assert_eq!(turn(20, Some(21), true), (0, 0));
+        assert_eq!(turn(30, Some(27), true), (1, 3), "a timer");
+        assert_eq!(turn(40, None, false), (1, 0), "datagrams are left from here on");
+        assert_eq!(turn(46, Some(50), false), (1, 6));
+        assert_eq!(turn(52, Some(50), true), (1, 12), "the last of them has waited longer than the timer");
+        assert_eq!(turn(60, None, true), (0, 0));
+    }
+
+    #[test]
+    fn the_mean_of_no_turn_is_nothing() {
+        assert_eq!(Lateness::default().mean_since(&Lateness::default()), Duration::ZERO);
+    }
+}

@@ -77,8 +77,8 @@ fn meta_sim(args: &trestle_control::meta_sim::MetaSimArgs) -> anyhow::Result<Exi
 }
 
 fn load(args: &trestle_control::load::LoadArgs) -> anyhow::Result<ExitCode> {
-    let report = trestle_control::load::run(args, &mut std::io::stdout())?;
-    Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let good = trestle_control::load::run(args, &mut std::io::stdout())?;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn serve(args: ServeArgs) -> anyhow::Result<()> {

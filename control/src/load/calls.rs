@@ -1,58 +1,25 @@
 //! All calls of a run: set up, talked through, deleted. Without a socket or a clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddrV4;
-use std::sync::Arc;
 
 use serde_json::Value;
 use trestle_srtp::KeyingMaterial;
 use trestle_wire::demux::Kind;
 
-use super::histogram::Histogram;
-use super::leg::{Heard, Incoming, Outgoing, PACKET_ROOM};
+use super::counts::Counts;
+use super::leg::{Heard, PACKET_ROOM};
 use super::ng::{Client, Outcome, Verb};
 use super::outbox::{Outbox, Stamp};
 use super::pace::{Due, Ns};
-use super::pair::{Came, Sent};
-use super::sdp::{Ours, SUITE, Theirs};
-use super::speech::Loop;
-use super::whatsapp::{Identity, Now, WhatsApp, wanted_ufrag};
-use super::work::{Codec, Manner, Security, Work};
+use super::pair::Sent;
+use super::party::{Party, Setting};
+use super::sdp::Theirs;
+use super::whatsapp::{Now, wanted_ufrag};
+use super::work::Security;
 
 /// A call that has no keys so long after its answer has failed.
 const CONNECT_MAX_NS: Ns = 10_000_000_000;
-
-/// Where a leg stands.
-#[derive(Debug, Clone, Copy)]
-pub struct Place {
-    /// The socket it uses.
-    pub socket: usize,
-    /// That socket's address.
-    pub address: SocketAddrV4,
-}
-
-/// What a run needs.
-#[derive(Debug)]
-pub struct Setting {
-    /// What the calls are.
-    pub work: Work,
-    /// How the engine is spoken to.
-    pub manner: Manner,
-    /// Number of the socket for ng, and the engine's address.
-    pub ng: (usize, SocketAddrV4),
-    /// Where RTCP is wanted that does not come with the media.
-    pub rtcp_port: u16,
-    /// Two for each call.
-    pub places: Vec<Place>,
-    /// Opus and PCMA.
-    pub speech: [Arc<Loop>; 2],
-    /// WhatsApp's certificate.
-    pub identity: Identity,
-    /// Makes call-ids, keys and SSRCs differ from those of other runs.
-    pub seed: u64,
-    /// Calls are deleted so long after they came up; `None` if they stay.
-    pub hold_ns: Option<Ns>,
-}
 
 /// How far a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,51 +42,11 @@ struct Call {
     since: Ns,
 }
 
-struct Leg {
-    remote: Option<SocketAddrV4>,
-    security: Security,
-    key: KeyingMaterial,
-    out: Outgoing,
-    incoming: Incoming,
-    whatsapp: Option<Box<WhatsApp>>,
-}
-
-/// What was counted. Of packets, those whose frame lies in the time that is measured.
-#[derive(Debug, Default, Clone)]
-pub struct Counts {
-    /// Packets sent by the offering and by the answering sides.
-    pub sent: [u64; 2],
-    /// Of these, those that came out on the other side, each once.
-    pub came: [u64; 2],
-    /// Came out more than once.
-    pub again: u64,
-    /// Packets that fit to nothing.
-    pub strange: u64,
-    /// Not authentic.
-    pub bad: u64,
-    /// How long the engine kept the packets of the offering and of the answering sides.
-    pub delay: [Histogram; 2],
-    /// How late the load was.
-    pub late: Histogram,
-    /// From a command to its reply, by verb.
-    pub replies: HashMap<Verb, Histogram>,
-    /// From the answer's reply to the SRTP keys.
-    pub connected: Histogram,
-    /// From when a call should have been offered to its coming up.
-    pub set_up: Histogram,
-    /// Calls that came up.
-    pub up: u64,
-    /// Calls that were deleted.
-    pub deleted: u64,
-    /// Calls that failed, by reason.
-    pub failed: BTreeMap<String, u64>,
-}
-
 /// The calls.
 pub struct Calls {
     setting: Setting,
     calls: Vec<Call>,
-    legs: Vec<Leg>,
+    legs: Vec<Party>,
     sent: Vec<Sent>,
     by_source: HashMap<(usize, SocketAddrV4), usize>,
     ng: Client,
@@ -142,7 +69,7 @@ impl Calls {
     /// None is set up yet.
     pub fn new(setting: Setting) -> Self {
         let count = setting.places.len() / 2;
-        let legs = (0..2 * count).map(|number| Leg::new(&setting, number)).collect();
+        let legs = (0..2 * count).map(|number| Party::new(&setting, number)).collect();
         let ng = Client::new(&format!("load{:x}", setting.seed));
         Self {
             calls: (0..count).map(|_| Call { state: State::Idle, started_at: 0, since: 0 }).collect(),
@@ -177,6 +104,11 @@ impl Calls {
     /// Calls that have failed.
     pub fn failed(&self) -> usize {
         self.count(State::Failed)
+    }
+
+    /// Calls that have ended, well or not.
+    pub fn over(&self) -> usize {
+        self.count(State::Over) + self.count(State::Failed)
     }
 
     /// Commands without a reply yet.
@@ -244,7 +176,7 @@ impl Calls {
         if self.calls[leg / 2].state != State::Up {
             return;
         }
-        let Leg { remote: Some(to), out, .. } = &mut self.legs[leg] else { return };
+        let Party { remote: Some(to), out, .. } = &mut self.legs[leg] else { return };
         let socket = self.setting.places[leg].socket;
         let stamp = Stamp { leg, frame };
         let made = self.out.push_with(socket, *to, stamp, PACKET_ROOM, |buf| out.write(leg, frame, buf));
@@ -421,7 +353,7 @@ impl Calls {
     /// What the engine says to `leg`: its address and its key.
     fn settle(&mut self, leg: usize, sdp: &str) -> Result<Theirs, String> {
         let theirs = Theirs::read(sdp, self.legs[leg].out.codec)?;
-        let Leg { remote, security, key, out, incoming, .. } = &mut self.legs[leg];
+        let Party { remote, security, key, out, incoming, .. } = &mut self.legs[leg];
         *remote = Some(theirs.address);
         (out.pt, incoming.pt) = (theirs.pt, theirs.pt);
         if *security == Security::Sdes {
@@ -468,79 +400,4 @@ impl Calls {
             self.legs[leg].whatsapp = None;
         }
     }
-}
-
-impl Counts {
-    fn note(&mut self, measured: &std::ops::Range<u64>, side: usize, frame: u64, came: Came) {
-        match came {
-            _ if !measured.contains(&frame) => {}
-            Came::After(delay) => {
-                self.came[side] += 1;
-                self.delay[side].add(delay);
-            }
-            Came::Again => self.again += 1,
-            Came::Unknown => self.strange += 1,
-        }
-    }
-}
-
-impl Leg {
-    fn new(setting: &Setting, number: usize) -> Self {
-        let side = setting.work.sides()[number % 2];
-        let secret = mix(setting.seed, number as u64);
-        let mut bytes = [0; 32];
-        for (n, chunk) in bytes.chunks_exact_mut(8).enumerate() {
-            chunk.copy_from_slice(&mix(secret, n as u64 + 1).to_be_bytes());
-        }
-        let key =
-            KeyingMaterial::from_key_and_salt(SUITE, &bytes[..30]).expect("30 bytes are the suite's key and salt");
-        let speech = match side.codec {
-            Codec::Opus => &setting.speech[0],
-            Codec::Pcma => &setting.speech[1],
-        };
-        let webrtc = side.security == Security::Dtls;
-        Self {
-            remote: None,
-            security: side.security,
-            key,
-            out: Outgoing {
-                speech: Arc::clone(speech),
-                // Not all say the same at once.
-                offset: (number * 37) as u64,
-                codec: side.codec,
-                pt: side.codec.pt(),
-                ssrc: secret as u32 | 1,
-                srtp: None,
-                marked: !setting.work.transcodes(),
-                first: None,
-            },
-            incoming: Incoming::new(side.codec),
-            whatsapp: webrtc.then(|| Box::new(WhatsApp::new(&setting.identity, number as u64 / 2, secret))),
-        }
-    }
-
-    /// Its description: an offer, or the answer to `theirs`.
-    fn describe(&self, setting: &Setting, number: usize, theirs: Option<&Theirs>) -> String {
-        let tag = theirs.and_then(|theirs| theirs.key.as_ref()).map_or(1, |(tag, _)| *tag);
-        let ice = self.whatsapp.as_ref();
-        let ours = Ours {
-            address: setting.places[number].address,
-            rtcp_port: setting.rtcp_port,
-            security: self.security,
-            codec: (self.out.codec, theirs.map_or(self.out.pt, |theirs| theirs.pt)),
-            event_pt: theirs.and_then(|theirs| theirs.event_pt),
-            key: (self.security == Security::Sdes).then_some((tag, &self.key)),
-            ice: ice.map(|ice| (ice.ufrag.as_str(), ice.pwd.as_str(), setting.identity.fingerprint())),
-            ssrc: self.out.ssrc,
-        };
-        ours.write()
-    }
-}
-
-/// One number of many from a seed (splitmix64). Keys of a load protect nothing.
-fn mix(seed: u64, n: u64) -> u64 {
-    let mut z = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use trestle_io::{clock, entropy, files};
 
-use super::calls::{Calls, Counts, Place, Setting};
+use super::calls::Calls;
+use super::counts::Counts;
 use super::options::LoadArgs;
 use super::pace::{FRAME_NS, Ns, Pacer};
+use super::party::{Place, Setting};
 use super::speech::Loop;
 use super::target::{Memory, Target, buffer_drops};
 use super::whatsapp::{Identity, Now};
 use super::wire::{self, Wire};
 use super::work::{Codec, Security};
 
-const SECOND: Ns = 1_000_000_000;
+/// A second.
+pub const SECOND: Ns = 1_000_000_000;
 /// Between two turns: what is due within is sent together, as a network card would hand it over.
 const TURN: Ns = 500_000;
 /// Between two looks at repeats and handshakes.
@@ -81,87 +84,126 @@ pub struct Outcome {
     pub interrupted: bool,
 }
 
-/// The sockets and the calls.
-struct Run {
+/// The sockets, and what the calls on them have in common.
+#[derive(Debug)]
+pub struct Stage {
+    /// The engine, if it runs here.
+    pub target: Option<Target>,
     wire: Wire,
-    calls: Calls,
-    pacer: Pacer,
-    looked_at: Ns,
-    interrupted: bool,
+    common: Setting,
+    places: Vec<Place>,
 }
 
-/// Sockets as the calls need them.
-fn open(args: &LoadArgs, wire: &mut Wire) -> anyhow::Result<Setting> {
-    let [whatsapp_ip, phone_ip] = args.addresses()?;
-    let own_ip = if args.ng.ip().is_loopback() { *args.ng.ip() } else { phone_ip };
-    let (ng, _) = wire.open(own_ip)?;
-    let (_, rtcp) = wire.open(phone_ip)?;
-    let sides = args.work.sides();
-    let mut places = Vec::with_capacity(2 * args.calls as usize);
-    let mut shared: [Option<(Place, u32)>; 2] = [None; 2];
-    for number in 0..2 * args.calls as usize {
-        let side = number % 2;
-        if sides[side].security == Security::Dtls {
-            let (socket, address) = wire.open(whatsapp_ip)?;
-            places.push(Place { socket, address });
-            continue;
-        }
-        let (place, used) = match shared[side] {
-            Some((place, used)) if used < args.phones_per_port => (place, used),
-            _ => {
-                let (socket, address) = wire.open(phone_ip)?;
-                (Place { socket, address }, 0)
-            }
+impl Stage {
+    /// Sockets for `calls` calls at once.
+    ///
+    /// # Errors
+    /// What the system says, or options that contradict each other.
+    pub fn open(args: &LoadArgs, calls: usize) -> anyhow::Result<Self> {
+        files::raise_limit();
+        let target = match args.pid {
+            Some(pid) => Some(Target { pid }),
+            None => Target::listening(args.ng.into()),
         };
-        shared[side] = Some((place, used + 1));
-        places.push(place);
+        let mut wire = Wire::new()?;
+        let [whatsapp_ip, phone_ip] = args.addresses()?;
+        let own_ip = if args.ng.ip().is_loopback() { *args.ng.ip() } else { phone_ip };
+        let (ng, _) = wire.open(own_ip)?;
+        let (_, rtcp) = wire.open(phone_ip)?;
+        let mut places = Vec::with_capacity(2 * calls);
+        let mut shared: [Option<(Place, u32)>; 2] = [None; 2];
+        for number in 0..2 * calls {
+            let side = number % 2;
+            if args.work.sides()[side].security == Security::Dtls {
+                let (socket, address) = wire.open(whatsapp_ip)?;
+                places.push(Place { socket, address });
+                continue;
+            }
+            let (place, used) = match shared[side] {
+                Some((place, used)) if used < args.phones_per_port => (place, used),
+                _ => {
+                    let (socket, address) = wire.open(phone_ip)?;
+                    (Place { socket, address }, 0)
+                }
+            };
+            shared[side] = Some((place, used + 1));
+            places.push(place);
+        }
+        let speech = |codec| Loop::encode(codec, args.silence).map(Arc::new);
+        let common = Setting {
+            work: args.work,
+            manner: args.manner()?,
+            ng: (ng, args.ng),
+            rtcp_port: rtcp.port(),
+            places: Vec::new(),
+            speech: [speech(Codec::Opus)?, speech(Codec::Pcma)?],
+            identity: Identity::generate()?,
+            seed: 0,
+            hold_ns: None,
+        };
+        Ok(Self { target, wire, common, places })
     }
-    let seed = entropy::seed().context("no entropy")?;
-    Ok(Setting {
-        work: args.work,
-        manner: args.manner()?,
-        ng: (ng, args.ng),
-        rtcp_port: rtcp.port(),
-        places,
-        speech: [
-            Arc::new(Loop::encode(Codec::Opus, args.silence)?),
-            Arc::new(Loop::encode(Codec::Pcma, args.silence)?),
-        ],
-        identity: Identity::generate()?,
-        seed: u64::from_be_bytes(seed.first_chunk().copied().unwrap_or_default()) >> 16,
-        hold_ns: None,
-    })
+
+    /// `calls` new calls. With more of them than there are places for, the first must have ended when the next needs theirs.
+    ///
+    /// # Errors
+    /// No entropy.
+    pub fn run(&mut self, calls: usize, hold_ns: Option<Ns>) -> anyhow::Result<Run<'_>> {
+        let seed = entropy::seed().context("no entropy")?;
+        let setting = Setting {
+            places: self.places.iter().copied().cycle().take(2 * calls).collect(),
+            seed: u64::from_be_bytes(seed.first_chunk().copied().unwrap_or_default()) >> 16,
+            hold_ns,
+            ..self.common.clone()
+        };
+        let start = wire::now();
+        let pacer = Pacer::new(2 * calls, start);
+        Ok(Run { wire: &mut self.wire, calls: Calls::new(setting), pacer, start, looked_at: start, interrupted: false })
+    }
 }
 
-/// Does it. `watch` is told a few times a second.
+/// Calls that are driven.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// Their sockets.
+    pub wire: &'a mut Wire,
+    /// The calls.
+    pub calls: Calls,
+    /// Ended by a signal.
+    pub interrupted: bool,
+    pacer: Pacer,
+    start: Ns,
+    looked_at: Ns,
+}
+
+/// Has `calls` calls talk, and measures. `watch` is told a few times a second.
 ///
 /// # Errors
-/// No socket can be had, no call comes up, or the target is not there.
-pub fn run(args: &LoadArgs, mut watch: impl FnMut(Progress)) -> anyhow::Result<Outcome> {
-    files::raise_limit();
-    let target = match args.pid {
-        Some(pid) => Some(Target { pid }),
-        None => Target::listening(args.ng.into()),
-    };
-    let mut wire = Wire::new()?;
-    let setting = open(args, &mut wire)?;
-    let start = wire::now();
-    let pacer = Pacer::new(2 * args.calls as usize, start);
-    let mut run = Run { wire, calls: Calls::new(setting), pacer, looked_at: start, interrupted: false };
+/// No call comes up, or the system refuses something.
+pub fn talk(
+    args: &LoadArgs,
+    stage: &mut Stage,
+    calls: usize,
+    mut watch: impl FnMut(Progress),
+) -> anyhow::Result<Outcome> {
+    let target = stage.target;
+    let unsent = stage.wire.unsent;
     let before = target.and_then(Target::memory);
+    let mut run = stage.run(calls, None)?;
     run.set_up(args, &mut watch)?;
-    let calls = run.calls.up();
+    let up = run.calls.up();
     let warm_up = Ns::from(args.warm_up) * SECOND;
-    run.talk(warm_up, |share| watch(Progress { phase: Phase::WarmUp, up: calls, share }))?;
+    run.talk(warm_up, |share| watch(Progress { phase: Phase::WarmUp, up, share }))?;
 
     // Whole frames, from the next one on.
     let length = Ns::from(args.seconds) * SECOND;
-    let first = (wire::now() - start) / FRAME_NS + 1;
-    run.talk_until(start + first * FRAME_NS, |_| {})?;
+    let first = (wire::now() - run.start) / FRAME_NS + 1;
+    run.talk_until(run.start + first * FRAME_NS, |_| {})?;
     run.calls.measure(first..first + length / FRAME_NS);
     let (cpu, own, drops) = (target.and_then(Target::cpu_s), wire::own_cpu_s(), buffer_drops());
-    run.talk(length, |share| watch(Progress { phase: Phase::Measure, up: calls, share }))?;
-    let seconds = (wire::now() - start - first * FRAME_NS) as f64 / SECOND as f64;
+    let since = wire::now();
+    run.talk(length, |share| watch(Progress { phase: Phase::Measure, up, share }))?;
+    let seconds = (wire::now() - since) as f64 / SECOND as f64;
     let target_cpu_s = target.and_then(Target::cpu_s).zip(cpu).map(|(after, before)| after - before);
     let own_cpu_s = wire::own_cpu_s() - own;
     let threads = target.map_or(0, Target::threads);
@@ -169,27 +211,30 @@ pub fn run(args: &LoadArgs, mut watch: impl FnMut(Progress)) -> anyhow::Result<O
     run.talk(STRAGGLERS, |_| {})?;
     run.calls.finish();
     let buffer_drops = buffer_drops().zip(drops).map(|(after, before)| after - before);
-    watch(Progress { phase: Phase::Delete, up: calls, share: 0.0 });
+    watch(Progress { phase: Phase::Delete, up, share: 0.0 });
     run.delete_all()?;
     let after = target.and_then(Target::memory);
     Ok(Outcome {
-        calls,
+        calls: up,
         seconds,
         target: target.map(|target| (target, threads)),
         target_cpu_s,
         memory: before.zip(with_calls).zip(after).map(|((before, with), after)| [before, with, after]),
         own_cpu_s,
         buffer_drops,
-        unsent: run.wire.unsent,
+        unsent: run.wire.unsent - unsent,
         repeats: run.calls.repeats(),
         interrupted: run.interrupted,
         counts: run.calls.counts,
     })
 }
 
-impl Run {
-    /// Sends what is due, takes what came, and sleeps until the next turn. `speaking` if packets are sent.
-    fn turn(&mut self) -> anyhow::Result<Ns> {
+impl Run<'_> {
+    /// Sends what is due, takes what came, and sleeps until the next turn; the time then.
+    ///
+    /// # Errors
+    /// The poller fails.
+    pub fn turn(&mut self) -> anyhow::Result<Ns> {
         let now = Now { ns: wire::now(), instant: clock::now() };
         while let Some(due) = self.pacer.next_due(now.ns) {
             self.calls.speak(now.ns, due);
@@ -217,7 +262,7 @@ impl Run {
     }
 
     fn set_up(&mut self, args: &LoadArgs, watch: &mut impl FnMut(Progress)) -> anyhow::Result<()> {
-        let count = args.calls as usize;
+        let count = self.calls.len();
         let every = SECOND / Ns::from(args.ramp);
         let (mut started, mut told, mut done) = (0, 0, 0);
         let mut at = wire::now();
@@ -268,7 +313,10 @@ impl Run {
     }
 
     /// Ends every call that was begun, whatever became of it.
-    fn delete_all(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// The poller fails.
+    pub fn delete_all(&mut self) -> anyhow::Result<()> {
         let end = wire::now() + DELETE_MAX;
         let mut next = 0;
         loop {

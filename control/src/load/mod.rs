@@ -3,6 +3,8 @@
 //! [`calls`] is all calls of a run, a machine without socket or clock; [`drive`] turns it, over the sockets of [`wire`].
 
 pub mod calls;
+pub mod codecs;
+pub mod counts;
 pub mod drive;
 pub mod histogram;
 pub mod leg;
@@ -11,9 +13,13 @@ pub mod options;
 pub mod outbox;
 pub mod pace;
 pub mod pair;
+pub mod party;
+pub mod plot;
 pub mod report;
 pub mod sdp;
+pub mod set_up;
 pub mod speech;
+pub mod sweep;
 pub mod target;
 pub mod whatsapp;
 pub mod wire;
@@ -21,31 +27,70 @@ pub mod work;
 
 use std::io::Write;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use drive::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 pub use options::LoadArgs;
 pub use report::Report;
 
-/// Does what `args` say and prints what it gave.
+/// Does what `args` say and prints what it gave. True if every call came up and nobody ended it.
 ///
 /// # Errors
-/// No call comes up, a socket or a file cannot be had.
-pub fn run(args: &LoadArgs, out: &mut dyn Write) -> anyhow::Result<Report> {
+/// No call comes up, a socket or a file cannot be had, or the options contradict each other.
+pub fn run(args: &LoadArgs, out: &mut dyn Write) -> anyhow::Result<bool> {
+    if args.rate.is_some() && !args.work.is_set_up() {
+        bail!("--rate is for set-up and set-up-bridge; --ramp is how fast calls are set up that talk");
+    }
+    if args.work == work::Work::Codecs {
+        let report = codecs::run(args.silence)?;
+        save(args, &report)?;
+        write!(out, "{}", report.table())?;
+        return Ok(true);
+    }
+    if args.work.is_set_up() && (args.plot.is_some() || !args.sweep.is_empty()) {
+        bail!("--plot and --sweep are for works with media");
+    }
+    if !(0.0..=1.0).contains(&args.silence) {
+        bail!("--silence is a share: 0 to 1");
+    }
     let bar = ProgressBar::new(1_000);
     // Drawn on a terminal only.
     bar.set_style(ProgressStyle::with_template("{msg:<32} {wide_bar} {percent:>3} %")?);
-    let outcome = drive::run(args, |Progress { phase, up, share }| {
-        bar.set_message(format!("{phase:?}, {up} calls"));
+    let show = |message: String, share: f64| {
+        bar.set_message(message);
         bar.set_position((share * 1_000.0) as u64);
-    });
+    };
+    let talking = |Progress { phase, up, share }| show(format!("{phase:?}, {up} calls"), share);
+    let (table, good) = if args.work.is_set_up() {
+        let report = set_up::run(args, |rate, share| show(format!("{rate} calls/s"), share))?;
+        save(args, &report)?;
+        (report.table(), !report.interrupted)
+    } else if args.sweep.is_empty() {
+        let mut stage = drive::Stage::open(args, args.calls as usize)?;
+        let outcome = drive::talk(args, &mut stage, args.calls as usize, talking)?;
+        let report = Report::of(args, args.calls, &outcome);
+        save(args, &report)?;
+        if let Some(path) = &args.plot {
+            plot::delays(path, &format!("{}, {} calls", report.work, report.calls), &outcome.counts.delay)?;
+        }
+        (report.table(), report.is_whole())
+    } else {
+        let sweep = sweep::run(args, |_, progress| talking(progress))?;
+        save(args, &sweep)?;
+        if let Some(path) = &args.plot {
+            plot::sweep(path, &sweep)?;
+        }
+        (sweep.table(), sweep.runs.iter().all(Report::is_whole))
+    };
     bar.finish_and_clear();
-    let report = Report::of(args, &outcome?);
-    write!(out, "{}", report.table())?;
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&report)?;
-        std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(report)
+    write!(out, "{table}")?;
+    Ok(good)
+}
+
+fn save(args: &LoadArgs, report: &impl Serialize) -> anyhow::Result<()> {
+    let Some(path) = &args.json else { return Ok(()) };
+    let text = serde_json::to_string_pretty(report)?;
+    std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
 }

@@ -9,7 +9,7 @@ use super::work::{Manner, Work};
 
 /// Calls by the hundred through any ng engine (Trestle, rtpengine), and what they cost it. Phones and WhatsApp are
 /// played here; every packet is sent on time whatever the engine does, and matched when it comes out.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, PartialEq, clap::Args)]
 pub struct LoadArgs {
     /// Where the engine takes ng commands
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:2223")]
@@ -30,6 +30,14 @@ pub struct LoadArgs {
     /// How long all calls talk before that
     #[arg(long, value_name = "SECONDS", default_value_t = 2)]
     pub warm_up: u32,
+
+    /// Measure with each of these numbers of calls, one after the other
+    #[arg(long, value_name = "CALLS,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub sweep: Vec<u32>,
+
+    /// For the works about setting up: so many calls a second. Without it, ever more until the engine does not follow
+    #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub rate: Option<u32>,
 
     /// Calls set up a second, until all stand
     #[arg(long, value_name = "CALLS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -66,9 +74,36 @@ pub struct LoadArgs {
     /// Write the figures to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// Draw them, as SVG
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
 }
 
 impl LoadArgs {
+    /// What is usual: ten bridged calls for ten seconds.
+    pub fn new(ng: SocketAddrV4, work: Work) -> Self {
+        Self {
+            ng,
+            work,
+            calls: 10,
+            seconds: 10,
+            warm_up: 2,
+            sweep: Vec::new(),
+            rate: None,
+            ramp: 50,
+            silence: 0.4,
+            pid: None,
+            direction: Vec::new(),
+            flags: Vec::new(),
+            whatsapp_ip: None,
+            phone_ip: None,
+            phones_per_port: 32,
+            json: None,
+            plot: None,
+        }
+    }
+
     /// How the engine is spoken to.
     ///
     /// # Errors
@@ -96,5 +131,35 @@ impl LoadArgs {
             guess(self.whatsapp_ip, [127, 0, 0, 21], "--whatsapp-ip")?,
             guess(self.phone_ip, [127, 0, 0, 31], "--phone-ip")?,
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn parse(line: &[&str]) -> Result<LoadArgs, clap::Error> {
+        let command = LoadArgs::augment_args(clap::Command::new("load"));
+        LoadArgs::from_arg_matches(&command.try_get_matches_from(line)?)
+    }
+
+    #[test]
+    fn without_an_option_it_is_the_usual() {
+        let usual = LoadArgs::new("127.0.0.1:2223".parse().unwrap(), Work::Bridge);
+        assert_eq!(parse(&["load"]).unwrap(), usual);
+        assert_eq!(usual.addresses().unwrap(), [Ipv4Addr::new(127, 0, 0, 21), Ipv4Addr::new(127, 0, 0, 31)]);
+    }
+
+    #[test]
+    fn options_that_make_no_sense_are_refused() {
+        assert!(parse(&["load", "--calls=0"]).is_err());
+        assert!(parse(&["load", "--sweep=10,0"]).is_err());
+        let sweep = parse(&["load", "--sweep=10,200", "--direction=wa,sip"]).unwrap();
+        assert_eq!(sweep.sweep, [10, 200]);
+        assert_eq!(sweep.manner().unwrap().direction, Some(["wa".to_owned(), "sip".to_owned()]));
+        assert!(parse(&["load", "--direction=wa"]).unwrap().manner().is_err());
+        assert!(parse(&["load", "--ng=192.0.2.1:2223"]).unwrap().addresses().is_err());
     }
 }

@@ -13,8 +13,9 @@ const REMEMBERED: usize = 512;
 const WINDOW: usize = 50;
 
 /// When the latest frames of a stream were sent, and which have come out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Sent {
+    /// Empty until the stream sends.
     frames: Vec<Frame>,
     last: u64,
 }
@@ -37,25 +38,18 @@ pub enum Came {
     Unknown,
 }
 
-impl Default for Sent {
-    fn default() -> Self {
-        Self { frames: vec![Frame { number: u64::MAX, at: 0, came_out: false }; REMEMBERED], last: 0 }
-    }
-}
-
 impl Sent {
     /// Frame `number` was sent.
     pub fn note(&mut self, number: u64, at: Ns) {
+        self.frames.resize(REMEMBERED, Frame { number: u64::MAX, at: 0, came_out: false });
         self.frames[number as usize % REMEMBERED] = Frame { number, at, came_out: false };
         self.last = self.last.max(number);
     }
 
     /// Frame `number` came out.
     pub fn came(&mut self, number: u64, at: Ns) -> Came {
-        let frame = &mut self.frames[number as usize % REMEMBERED];
-        if frame.number != number {
-            return Came::Unknown;
-        }
+        let frame = self.frames.get_mut(number as usize % REMEMBERED).filter(|frame| frame.number == number);
+        let Some(frame) = frame else { return Came::Unknown };
         if std::mem::replace(&mut frame.came_out, true) {
             return Came::Again;
         }
@@ -66,8 +60,8 @@ impl Sent {
     fn last_before(&self, at: Ns) -> Option<u64> {
         let oldest = self.last.saturating_sub(REMEMBERED as u64 - 1);
         (oldest..=self.last).rev().find(|number| {
-            let frame = &self.frames[*number as usize % REMEMBERED];
-            frame.number == *number && frame.at <= at
+            let frame = self.frames.get(*number as usize % REMEMBERED);
+            frame.is_some_and(|frame| frame.number == *number && frame.at <= at)
         })
     }
 }

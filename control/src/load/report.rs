@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::counts::Counts;
 use super::drive::Outcome;
 use super::histogram::Histogram;
 use super::ng::Verb;
@@ -138,15 +139,28 @@ impl Times {
     }
 }
 
+impl SetUp {
+    /// Of what was counted.
+    pub fn of(counts: &Counts, repeats: u64) -> Self {
+        let reply = |verb| counts.replies.get(&verb).and_then(Times::of);
+        Self {
+            offer: reply(Verb::Offer),
+            answer: reply(Verb::Answer),
+            dtls: Times::of(&counts.connected),
+            whole: Times::of(&counts.set_up),
+            repeats,
+        }
+    }
+}
+
 impl Report {
-    /// Of a run.
-    pub fn of(args: &LoadArgs, outcome: &Outcome) -> Self {
+    /// Of a run that was to have `calls_wanted` calls.
+    pub fn of(args: &LoadArgs, calls_wanted: u32, outcome: &Outcome) -> Self {
         let counts = &outcome.counts;
         let (sent, came) = (counts.sent.iter().sum::<u64>(), counts.came.iter().sum::<u64>());
         let lost = sent.saturating_sub(came);
         let mut both = counts.delay[0].clone();
         both.merge(&counts.delay[1]);
-        let reply = |verb| counts.replies.get(&verb).and_then(Times::of);
         let target = outcome.target.zip(outcome.target_cpu_s).map(|((target, threads), cpu_s)| TargetCost {
             pid: target.pid,
             name: target.name(),
@@ -155,13 +169,11 @@ impl Report {
             cpu_us_per_packet: cpu_s * 1e6 / sent.max(1) as f64,
             calls_per_core: outcome.calls as f64 * outcome.seconds / cpu_s.max(1e-6),
             memory: outcome.memory,
-            bytes_per_call: outcome
-                .memory
-                .map(|[before, with, _]| (with.rss as f64 - before.rss as f64) / outcome.calls.max(1) as f64),
+            bytes_per_call: None,
         });
-        Self {
+        let mut report = Self {
             work: args.work.name(),
-            calls_wanted: args.calls,
+            calls_wanted,
             calls: outcome.calls,
             failed: counts.failed.clone(),
             seconds: outcome.seconds,
@@ -179,13 +191,7 @@ impl Report {
             delay_ms: [&both, &counts.delay[0], &counts.delay[1]].map(Times::of),
             matched_by: if args.work.transcodes() { "timestamp" } else { "mark" },
             target,
-            set_up_ms: SetUp {
-                offer: reply(Verb::Offer),
-                answer: reply(Verb::Answer),
-                dtls: Times::of(&counts.connected),
-                whole: Times::of(&counts.set_up),
-                repeats: outcome.repeats,
-            },
+            set_up_ms: SetUp::of(counts, outcome.repeats),
             own: Own {
                 cores: outcome.own_cpu_s / outcome.seconds,
                 cpu_us_per_packet: outcome.own_cpu_s * 1e6 / (sent + came).max(1) as f64,
@@ -193,7 +199,16 @@ impl Report {
                 unsent: outcome.unsent,
             },
             buffer_drops: outcome.buffer_drops,
-        }
+        };
+        report.count_memory();
+        report
+    }
+
+    /// Memory of each call, from what all take.
+    pub fn count_memory(&mut self) {
+        let Some(target) = &mut self.target else { return };
+        let each = |[before, with, _]: [Memory; 3]| (with.rss as f64 - before.rss as f64) / self.calls.max(1) as f64;
+        target.bytes_per_call = target.memory.map(each);
     }
 
     /// Every call came up, and nobody ended it.

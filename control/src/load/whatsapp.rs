@@ -246,3 +246,84 @@ pub struct Now {
     /// On the machines' own.
     pub instant: Instant,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(ufrag: &str) -> Vec<u8> {
+        let mut request = vec![0, 1, 0, 0];
+        request.extend_from_slice(&MAGIC_COOKIE);
+        request.extend_from_slice(&[9; 12]);
+        let name = format!("{ufrag}:them");
+        request.extend_from_slice(&[0, 6, 0, name.len() as u8]);
+        request.extend_from_slice(name.as_bytes());
+        request.resize(request.len().next_multiple_of(4), 0);
+        set_length(&mut request, 0);
+        request
+    }
+
+    #[test]
+    fn a_check_is_answered_with_where_it_came_from_under_our_password() {
+        let leg = WhatsApp::new(&Identity::generate().unwrap(), 0x1f, 5);
+        let request = check(&leg.ufrag);
+        assert_eq!(wanted_ufrag(&request), Some("load0000001f"));
+        let response = leg.answer_check((0x7f00_0001, 30_000), &request).unwrap();
+        let head = Head::parse(&response).unwrap();
+        assert_eq!((head.class, head.transaction.0), (Class::Success, [9; 12]));
+        let mapped: Vec<u8> =
+            response[26..32].iter().zip([0x21, 0x12, 0x21, 0x12, 0xa4, 0x42]).map(|(a, b)| a ^ b).collect();
+        assert_eq!(mapped, [&30_000u16.to_be_bytes()[..], &[127, 0, 0, 1]].concat());
+        // MESSAGE-INTEGRITY is computed as if the message ended with it, FINGERPRINT over everything before.
+        let (mut signed, crc) = (response[..32].to_vec(), &response[60..]);
+        set_length(&mut signed, 24);
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, leg.pwd.as_bytes());
+        assert!(hmac::verify(&key, &signed, &response[36..56]).is_ok());
+        assert_eq!(crc, (crc32(&response[..56]) ^ 0x5354_554e).to_be_bytes());
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert!(leg.answer_check((0, 0), &response).is_none(), "an answer is no check");
+    }
+
+    #[test]
+    fn a_check_without_a_name_is_for_nobody() {
+        assert_eq!(wanted_ufrag(&check("a")[..20]), None);
+        assert_eq!(wanted_ufrag(&[0; 3]), None);
+        let mut lying = check("a");
+        lying[23] = 200;
+        assert_eq!(wanted_ufrag(&lying), None);
+    }
+
+    #[test]
+    fn a_handshake_gives_both_the_same_keys_even_if_the_client_begins_anew() {
+        #[allow(clippy::disallowed_methods, reason = "a test has to begin some time")]
+        let now = Instant::now();
+        let identity = Identity::generate().unwrap();
+        let mut server = WhatsApp::new(&identity, 1, 1);
+        let hello = |client: &mut WhatsApp| {
+            let mut out = Vec::new();
+            client.start(now, true);
+            assert!(client.handle_timeout(now, &mut out).is_none());
+            out
+        };
+        // A client that is gone, and its ClientHello with it.
+        let early = hello(&mut WhatsApp::new(&identity, 2, 2));
+        assert!(!early.is_empty());
+        for record in &early {
+            server.handle_datagram(now, (0, 0), record, &mut Vec::new());
+        }
+        let mut client = WhatsApp::new(&identity, 3, 3);
+        let mut to_server = hello(&mut client);
+        let (mut ours, mut theirs) = (None, None);
+        for _ in 0..10 {
+            let mut to_client = Vec::new();
+            for record in std::mem::take(&mut to_server) {
+                ours = server.handle_datagram(now, (0, 0), &record, &mut to_client).or(ours);
+            }
+            for record in to_client {
+                theirs = client.handle_datagram(now, (0, 0), &record, &mut to_server).or(theirs);
+            }
+        }
+        let ((sends, receives), (sent, received)) = (ours.unwrap(), theirs.unwrap());
+        assert!(sends == received && receives == sent && sends != receives);
+    }
+}

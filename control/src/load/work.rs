@@ -87,6 +87,8 @@ pub enum Work {
     SetUp,
     /// How many calls of `bridge` a second can be set up, DTLS included, and deleted
     SetUpBridge,
+    /// No calls: what Opus alone costs on this machine
+    Codecs,
 }
 
 impl Work {
@@ -105,6 +107,7 @@ impl Work {
             Self::Bridge => "bridge",
             Self::SetUp => "set-up",
             Self::SetUpBridge => "set-up-bridge",
+            Self::Codecs => "codecs",
         }
     }
 
@@ -119,7 +122,7 @@ impl Work {
             Self::SdesSdes => [side(Sdes, Pcma), side(Sdes, Pcma)],
             Self::DtlsSdes => [side(Dtls, Opus), side(Sdes, Opus)],
             Self::Transcode => [side(Rtp, Opus), side(Rtp, Pcma)],
-            Self::Bridge | Self::SetUpBridge => [side(Dtls, Opus), side(Sdes, Pcma)],
+            Self::Bridge | Self::SetUpBridge | Self::Codecs => [side(Dtls, Opus), side(Sdes, Pcma)],
         }
     }
 

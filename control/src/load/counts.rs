@@ -1,0 +1,53 @@
+//! What is counted in a run.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::histogram::Histogram;
+use super::ng::Verb;
+use super::pair::Came;
+
+/// What was counted. Of packets, those whose frame lies in the time that is measured.
+#[derive(Debug, Default, Clone)]
+pub struct Counts {
+    /// Packets sent by the offering and by the answering sides.
+    pub sent: [u64; 2],
+    /// Of these, those that came out on the other side, each once.
+    pub came: [u64; 2],
+    /// Came out more than once.
+    pub again: u64,
+    /// Packets that fit to nothing.
+    pub strange: u64,
+    /// Not authentic.
+    pub bad: u64,
+    /// How long the engine kept the packets of the offering and of the answering sides.
+    pub delay: [Histogram; 2],
+    /// How late the load was.
+    pub late: Histogram,
+    /// From a command to its reply, by verb.
+    pub replies: HashMap<Verb, Histogram>,
+    /// From the answer's reply to the SRTP keys.
+    pub connected: Histogram,
+    /// From when a call should have been offered to its coming up.
+    pub set_up: Histogram,
+    /// Calls that came up.
+    pub up: u64,
+    /// Calls that were deleted.
+    pub deleted: u64,
+    /// Calls that failed, by reason.
+    pub failed: BTreeMap<String, u64>,
+}
+
+impl Counts {
+    /// A frame of a side has come out.
+    pub fn note(&mut self, measured: &std::ops::Range<u64>, side: usize, frame: u64, came: Came) {
+        match came {
+            _ if !measured.contains(&frame) => {}
+            Came::After(delay) => {
+                self.came[side] += 1;
+                self.delay[side].add(delay);
+            }
+            Came::Again => self.again += 1,
+            Came::Unknown => self.strange += 1,
+        }
+    }
+}

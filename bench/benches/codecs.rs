@@ -17,7 +17,7 @@ const FRAME: usize = 160;
 /// Frames of a voice: 10 s, so that no codec sees the same frame often.
 const FRAMES: usize = 500;
 
-criterion_group!(benches, g711, opus_encode, opus_decode, holes, repacking);
+criterion_group!(benches, g711, opus_encode, opus_silence, opus_decode, holes, repacking);
 criterion_main!(benches);
 
 /// A voice that glides and pauses: sums of a pitch's harmonics, loud for one quarter of a second of two.
@@ -36,12 +36,18 @@ fn voice() -> Vec<i16> {
     pcm
 }
 
+/// Of a path that loses nothing.
 fn settings(complexity: u8) -> EncoderSettings {
-    EncoderSettings { complexity, ..EncoderSettings::default() }
+    EncoderSettings { complexity, expected_loss_percent: 0, ..EncoderSettings::default() }
+}
+
+/// Of one that does.
+fn lossy() -> EncoderSettings {
+    EncoderSettings { expected_loss_percent: 10, ..EncoderSettings::default() }
 }
 
 fn opus_packets() -> Vec<Vec<u8>> {
-    let mut encoder = opus::Encoder::new(BRIDGE_RATE_HZ, settings(opus::DEFAULT_COMPLEXITY)).expect("encoder");
+    let mut encoder = opus::Encoder::new(BRIDGE_RATE_HZ, lossy()).expect("encoder");
     let mut out = [0; PACKET_BYTES_MAX];
     let pcm = voice();
     let encode = |frame| {
@@ -77,15 +83,25 @@ fn g711(criterion: &mut Criterion) {
 
 fn opus_encode(criterion: &mut Criterion) {
     let pcm = voice();
-    let mut group = criterion.benchmark_group("opus/encode_8k_20kbps_fec");
-    for complexity in [0, 1, 5, 10] {
-        let mut encoder = opus::Encoder::new(BRIDGE_RATE_HZ, settings(complexity)).expect("encoder");
+    let mut group = criterion.benchmark_group("opus/encode_8k_20kbps");
+    let clean = [0, 1, 5, 10].map(|complexity| (complexity.to_string(), settings(complexity)));
+    for (name, settings) in clean.into_iter().chain([("lossy".to_owned(), lossy())]) {
+        let mut encoder = opus::Encoder::new(BRIDGE_RATE_HZ, settings).expect("encoder");
         let mut frames = pcm.chunks(FRAME).cycle();
         let mut out = [0; PACKET_BYTES_MAX];
-        group.bench_function(BenchmarkId::new("complexity", complexity), |bencher| {
+        group.bench_function(BenchmarkId::new("complexity", name), |bencher| {
             bencher.iter(|| black_box(encoder.encode(frames.next().expect("endless"), &mut out).expect("a frame")));
         });
     }
+}
+
+/// A muted microphone, as G.711 has it.
+fn opus_silence(criterion: &mut Criterion) {
+    let mut encoder = opus::Encoder::new(BRIDGE_RATE_HZ, settings(opus::DEFAULT_COMPLEXITY)).expect("encoder");
+    let mut out = [0; PACKET_BYTES_MAX];
+    criterion.bench_function("opus/encode_silence", |bencher| {
+        bencher.iter(|| black_box(encoder.encode(black_box(&[8; FRAME]), &mut out).expect("a frame")));
+    });
 }
 
 fn opus_decode(criterion: &mut Criterion) {

@@ -182,4 +182,12 @@ impl Encoder {
             Self::Opus(encoder) => encoder.set_expected_loss_percent(percent),
         }
     }
+
+    /// How much CPU Opus may take for its quality, 0 to 10; nothing to the others.
+    pub fn set_complexity(&mut self, complexity: u8) -> Result<(), OpusError> {
+        match self {
+            Self::Pcmu | Self::Pcma => Ok(()),
+            Self::Opus(encoder) => encoder.set_complexity(complexity),
+        }
+    }
 }

@@ -4,16 +4,23 @@
 //! libopus sees a byte of it.
 
 pub mod packet;
+mod quiet;
 #[cfg(test)]
 mod tests;
 
 use ::opus as libopus;
 
 pub use packet::{packet_duration_samples, packet_has_fec};
+use quiet::Quiet;
 
-/// Encoder complexity, 0 to 10, unless the operator says otherwise. At 8 kHz the round trip sounds the same from 0 to
-/// 10 in quiet; 5 keeps a margin for hard material and costs about three quarters of 10.
-pub const DEFAULT_COMPLEXITY: u8 = 5;
+/// Encoder complexity, 0 to 10, unless somebody says otherwise. At 8 kHz nobody tells it from 5, at four tenths of the cost:
+/// docs/decisions/0010.
+pub const DEFAULT_COMPLEXITY: u8 = 1;
+
+/// Below this complexity libopus makes no copies (LBRR) at the bit rates of telephony, however lossy the path.
+pub const FEC_COMPLEXITY_MIN: u8 = 2;
+/// Below this bit rate it makes none at that complexity either.
+const FEC_BITRATE_MIN_BPS: u32 = 19_400;
 
 /// Bytes that any packet of ours fits in: one frame's limit (RFC 6716 section 3.2.1) and a TOC byte.
 pub const PACKET_BYTES_MAX: usize = 1_276;
@@ -76,6 +83,8 @@ impl Default for EncoderSettings {
 pub struct Encoder {
     state: libopus::Encoder,
     rate_hz: u32,
+    settings: EncoderSettings,
+    quiet: Box<Quiet>,
 }
 
 impl Encoder {
@@ -83,7 +92,8 @@ impl Encoder {
     pub fn new(rate_hz: u32, settings: EncoderSettings) -> Result<Self, OpusError> {
         let rate_hz = known_rate(rate_hz)?;
         let state = libopus::Encoder::new(rate_hz, libopus::Channels::Mono, libopus::Application::Voip)?;
-        let mut encoder = Self { state, rate_hz };
+        let settings = EncoderSettings { complexity: settings.complexity.min(10), ..settings };
+        let mut encoder = Self { state, rate_hz, settings, quiet: Quiet::new(settings.dtx) };
         // Telephone speech: stay in SILK, which alone has FEC.
         encoder.state.set_signal(libopus::Signal::Voice)?;
         encoder.state.set_inband_fec(settings.inband_fec)?;
@@ -95,28 +105,48 @@ impl Encoder {
     }
 
     /// One frame of 2.5, 5, 10, 20, 40, 60, 80, 100 or 120 ms to one packet; returns its length in bytes.
-    /// The packet is never longer than `out` ([`PACKET_BYTES_MAX`] is enough for any).
+    /// The packet is never longer than `out` ([`PACKET_BYTES_MAX`] is enough for any). Silence that lasts is not encoded
+    /// again and again.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, OpusError> {
         if !is_frame(pcm.len(), self.rate_hz) {
             return Err(OpusError::Samples(pcm.len()));
         }
-        Ok(self.state.encode(pcm, out)?)
+        if let Some(packet) = self.quiet.hear(pcm)
+            && let Some(out) = out.get_mut(..packet.len())
+        {
+            out.copy_from_slice(packet);
+            return Ok(packet.len());
+        }
+        let len = self.state.encode(pcm, out)?;
+        self.quiet.encoded(&out[..len]);
+        Ok(len)
     }
 
-    /// Packet loss that the peer is seen to suffer; steers FEC.
+    /// Packet loss that the peer is seen to suffer; steers FEC, and with it the complexity.
     pub fn set_expected_loss_percent(&mut self, percent: u8) -> Result<(), OpusError> {
-        Ok(self.state.set_packet_loss_perc(percent.min(100).into())?)
+        self.settings.expected_loss_percent = percent.min(100);
+        self.state.set_packet_loss_perc(self.settings.expected_loss_percent.into())?;
+        self.apply_complexity()
     }
 
-    /// 0 to 10.
+    /// 0 to 10. With 1 a lossy path gets as much more as copies take; with 0 there is no CPU for them.
     pub fn set_complexity(&mut self, complexity: u8) -> Result<(), OpusError> {
-        Ok(self.state.set_complexity(complexity.min(10).into())?)
+        self.settings.complexity = complexity.min(10);
+        self.apply_complexity()
     }
 
     /// Target bit rate.
     pub fn set_bitrate_bps(&mut self, bitrate_bps: u32) -> Result<(), OpusError> {
-        let bps = bitrate_bps.clamp(*BITRATE_BPS.start(), *BITRATE_BPS.end());
-        Ok(self.state.set_bitrate(libopus::Bitrate::Bits(bps as i32))?)
+        self.settings.bitrate_bps = bitrate_bps.clamp(*BITRATE_BPS.start(), *BITRATE_BPS.end());
+        self.state.set_bitrate(libopus::Bitrate::Bits(self.settings.bitrate_bps as i32))?;
+        self.apply_complexity()
+    }
+
+    fn apply_complexity(&mut self) -> Result<(), OpusError> {
+        let EncoderSettings { bitrate_bps, inband_fec, expected_loss_percent, complexity, .. } = self.settings;
+        let copies = inband_fec && expected_loss_percent > 0 && bitrate_bps >= FEC_BITRATE_MIN_BPS;
+        let floor = if copies && complexity > 0 { FEC_COMPLEXITY_MIN } else { 0 };
+        Ok(self.state.set_complexity(complexity.max(floor).into())?)
     }
 }
 

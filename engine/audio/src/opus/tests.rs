@@ -271,6 +271,19 @@ fn expected_loss_may_change_in_mid_stream() {
     assert!(copies[0] == 0 && copies[1] > 10, "{copies:?}");
 }
 
+/// libopus makes none by itself at the default complexity: see [`FEC_COMPLEXITY_MIN`].
+#[test]
+fn any_loss_brings_copies_at_what_whatsapp_takes_unless_cpu_is_short() {
+    let pcm = speech(100 * FRAME, 8_000);
+    for expected_loss_percent in 1..=30 {
+        for (complexity, expected) in [(DEFAULT_COMPLEXITY, true), (5, true), (0, false)] {
+            let settings = EncoderSettings { expected_loss_percent, complexity, ..Default::default() };
+            let copies = encode_all(&pcm, FRAME, settings).iter().filter(|packet| packet_has_fec(packet)).count();
+            assert_eq!(copies > 10, expected, "{expected_loss_percent} %, complexity {complexity}: {copies} copies");
+        }
+    }
+}
+
 #[test]
 fn the_bit_rate_is_kept() {
     let pcm = speech(500 * FRAME, 8_000);

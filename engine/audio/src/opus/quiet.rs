@@ -1,0 +1,78 @@
+//! Silence that is not encoded again: after a while of it, packets that the encoder made of it are sent once more.
+//!
+//! What the listener's decoder remembers of a SILK packet is what it has played lately, and that is silence on both sides: the
+//! encoder goes on from the silence that it encoded last, the decoder from silence of the same kind. Packets code their gains
+//! for themselves (RFC 6716 section 4.2.7.4), so that any of the kept ones may follow any other.
+
+use super::PACKET_BYTES_MAX;
+
+/// No sample of silence is stronger: -60 dBov. G.711's idle codes are 0 and 8, its next steps 16 and 24.
+const PEAK: u16 = 32;
+/// The encoder is given so many frames to forget the speech.
+const SETTLED: u32 = 5;
+/// The same with DTX, which begins 200 ms into a pause.
+const SETTLED_DTX: u32 = 20;
+/// Packets that are kept. They are sent in no order: a short loop of faint noise would be heard as a hum.
+const KEPT: usize = 8;
+/// Bytes of a packet that is kept.
+const BYTES: usize = 64;
+/// Silence is listened to afresh after so many frames: 10 s of 20 ms.
+const GOOD_FOR: u32 = 500;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Quiet {
+    settled: u32,
+    /// Silent frames in a row, of `samples` each.
+    run: u32,
+    samples: usize,
+    kept: [Packet; KEPT],
+    count: usize,
+    dice: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Packet {
+    bytes: [u8; BYTES],
+    len: usize,
+}
+
+impl Quiet {
+    /// For an encoder with or without DTX.
+    pub(super) fn new(dtx: bool) -> Box<Self> {
+        let kept = [Packet { bytes: [0; BYTES], len: 0 }; KEPT];
+        let settled = if dtx { SETTLED_DTX } else { SETTLED };
+        Box::new(Self { settled, run: 0, samples: 0, kept, count: 0, dice: 1 })
+    }
+
+    /// Listens to the next frame: a packet for it, if it need not be encoded.
+    pub(super) fn hear(&mut self, pcm: &[i16]) -> Option<&[u8]> {
+        let quiet = pcm.iter().all(|sample| sample.unsigned_abs() <= PEAK);
+        if !quiet || pcm.len() != self.samples || self.run >= GOOD_FOR {
+            (self.run, self.count, self.samples) = (0, 0, pcm.len());
+        }
+        self.run += u32::from(quiet);
+        if self.count < KEPT {
+            return None;
+        }
+        self.dice = self.dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let Packet { bytes, len } = &self.kept[(self.dice >> 16) as usize % KEPT];
+        Some(&bytes[..*len])
+    }
+
+    /// What became of the frame that was heard last.
+    pub(super) fn encoded(&mut self, packet: &[u8]) {
+        // A copy in it would be of a word that is over.
+        if self.run > self.settled && packet.len() <= BYTES && !super::packet_has_fec(packet) {
+            let Some(kept) = self.kept.get_mut(self.count) else { return };
+            kept.bytes[..packet.len()].copy_from_slice(packet);
+            kept.len = packet.len();
+            self.count += 1;
+        }
+    }
+}
+
+const _: () = assert!(BYTES <= PACKET_BYTES_MAX);
+
+#[cfg(test)]
+mod tests;

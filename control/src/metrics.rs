@@ -12,6 +12,8 @@
 //! | `trestle_digits_total` | counter | digits taken from peers |
 //! | `trestle_concealed_frames_total` | counter | frames made up for lost ones |
 //! | `trestle_transcoded_frames_total` | counter | frames decoded and encoded again |
+//! | `trestle_opus_complexity` | gauge | Opus' complexity at present, of the shard with the lowest |
+//! | `trestle_opus_steps_total{direction}` | counter | times that it went `down` because a shard was late, and `up` again |
 //! | `trestle_io_errors_total{kind}` | counter | failures at the sockets |
 //! | `trestle_calls_ended_total{cause}` | counter | calls that are over, by why |
 //! | `trestle_call_end_total{cause}` | counter | the same, by what their media tells of why: causes of verdicts |
@@ -81,6 +83,8 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     };
     gauge("calls", "Calls there are", totals(|t| t.calls));
     gauge("legs", "Legs there are", totals(|t| t.legs));
+    let complexity = snapshot.shards.iter().map(|(totals, _)| totals.opus_complexity).min().unwrap_or(0);
+    gauge("opus_complexity", "Opus' complexity at present", complexity.into());
 
     let mut counter = |name, help, value: u64| registry.register(name, help, ConstCounter::new(value));
     counter("calls_opened", "Calls there have ever been", totals(|t| t.calls_total));
@@ -89,6 +93,12 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     counter("digits", "Digits taken from peers", totals(|t| t.digits));
     counter("concealed_frames", "Frames made up for lost ones", totals(|t| t.concealed_frames));
     counter("transcoded_frames", "Frames decoded and encoded again", totals(|t| t.transcoded_frames));
+
+    let steps = [
+        ([("direction", "down")], totals(|t| t.opus_steps_down)),
+        ([("direction", "up")], totals(|t| t.opus_steps_up)),
+    ];
+    registry.register("opus_steps", "Changes of Opus' complexity with the CPU there is", labelled(steps));
 
     let mut both_ways = |name, help, taken: u64, sent: u64| {
         registry.register(name, help, labelled([([("direction", "in")], taken), ([("direction", "out")], sent)]));

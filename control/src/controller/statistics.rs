@@ -115,4 +115,6 @@ fn add(sum: &mut Totals, shard: &Totals) {
     sum.concealed_frames += shard.concealed_frames;
     sum.transcoded_frames += shard.transcoded_frames;
     sum.calls_failed += shard.calls_failed;
+    sum.opus_steps_down += shard.opus_steps_down;
+    sum.opus_steps_up += shard.opus_steps_up;
 }

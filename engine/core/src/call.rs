@@ -65,6 +65,10 @@ impl Call {
         self.legs[position].apply(now, plan, identity)
     }
 
+    pub(crate) fn set_opus_complexity(&mut self, complexity: u8) {
+        self.legs.iter_mut().for_each(|leg| leg.set_opus_complexity(complexity));
+    }
+
     pub(crate) fn play_digit(
         &mut self,
         now: Instant,

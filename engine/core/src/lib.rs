@@ -15,6 +15,7 @@ pub mod command;
 pub mod discard;
 pub mod dtmf;
 pub mod id;
+pub mod ladder;
 pub mod leg;
 pub mod limits;
 pub mod output;

@@ -121,6 +121,12 @@ pub struct Totals {
     pub concealed_frames: u64,
     /// Frames transcoded.
     pub transcoded_frames: u64,
+    /// Opus' present complexity.
+    pub opus_complexity: u8,
+    /// Steps that it has gone down because the shard was late...
+    pub opus_steps_down: u64,
+    /// ...and up again.
+    pub opus_steps_up: u64,
     /// Calls ended by a caught panic.
     pub calls_failed: u64,
     /// Legs on which we sent a ClientHello although the peer was to send one and did not.

@@ -10,6 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use slab::Slab;
 
 use crate::call::Call;
+use crate::ladder::Ladder;
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
 use crate::leg::{Leg, LegSetup};
@@ -52,6 +53,7 @@ pub struct Shard {
     /// Calls whose time has come; empty between turns, kept for its memory.
     due: Vec<usize>,
     outbox: Outbox,
+    ladder: Ladder,
     /// Counters of calls that are over, and of datagrams that met no call.
     totals: Totals,
     unroutable: u64,
@@ -82,6 +84,7 @@ impl Shard {
             timers: Timers::default(),
             due: Vec::new(),
             outbox: Outbox::default(),
+            ladder: Ladder::default(),
             totals: Totals::default(),
             unroutable: 0,
             config,
@@ -130,6 +133,9 @@ impl Shard {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if let Some(wanted) = self.timers.next().filter(|wanted| *wanted <= now) {
+            self.note_lateness(now, now - wanted);
+        }
         // Each call comes up at most once, even if it wants to be called again at once: a deadline that does not move must
         // not hold up the other calls.
         let mut due = std::mem::take(&mut self.due);
@@ -142,6 +148,21 @@ impl Shard {
             self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
         }
         self.due = due;
+    }
+
+    /// Opus' complexity while there is CPU, 0 to 10, for calls that begin from now on.
+    pub fn set_opus_complexity(&mut self, complexity: u8) {
+        self.ladder = Ladder::new(complexity);
+    }
+
+    /// The thread was `late` with something at `now`: Opus takes less CPU while that goes on. Deadlines are looked after by
+    /// [`Shard::handle_timeout`]; this is for what else the edge may know, like packets that have waited for their turn.
+    pub fn note_lateness(&mut self, now: Instant, late: Duration) {
+        let Some(complexity) = self.ladder.observe(now, late) else { return };
+        tracing::info!(complexity, "Opus' complexity follows the CPU that there is");
+        for (_, entry) in &mut self.calls {
+            entry.call.set_opus_complexity(complexity);
+        }
     }
 
     /// The next thing to do.
@@ -239,7 +260,9 @@ impl Shard {
 
     fn open_leg(&mut self, now: Instant, id: LegId, plan: LegPlan) -> Result<Leg, CommandError> {
         let ports = self.stock.take(plan.interface, plan.ipv6).ok_or(CommandError::NoPorts)?;
-        let setup = LegSetup { epoch: self.config.epoch, identity: &self.config.identity, rng: &mut self.rng };
+        let opus_complexity = self.ladder.complexity();
+        let setup =
+            LegSetup { epoch: self.config.epoch, identity: &self.config.identity, rng: &mut self.rng, opus_complexity };
         std::panic::catch_unwind(AssertUnwindSafe(|| Leg::open(now, id, plan, ports, setup)))
             .unwrap_or(Err(CommandError::Failed))
             .inspect_err(|_| self.outbox.rest.push_back(Rare::Release(ports)))
@@ -285,6 +308,8 @@ impl Shard {
     fn totals(&self) -> Totals {
         let mut totals = self.totals.clone();
         totals.calls = self.calls.len() as u64;
+        totals.opus_complexity = self.ladder.complexity();
+        (totals.opus_steps_down, totals.opus_steps_up) = self.ladder.steps();
         for (_, entry) in &self.calls {
             totals.legs += entry.call.legs().len() as u64;
             entry.call.legs().iter().for_each(|leg| leg.add_to(&mut totals));

@@ -43,6 +43,7 @@ pub(crate) struct LegSetup<'a> {
     pub(crate) epoch: Epoch,
     pub(crate) identity: &'a DtlsIdentity,
     pub(crate) rng: &'a mut ChaCha12Rng,
+    pub(crate) opus_complexity: u8,
 }
 
 /// See the module.
@@ -61,6 +62,8 @@ pub(crate) struct Leg {
     tones_in: Option<Box<ToneReceiver>>,
     /// What this leg hears, when it must be decoded and encoded on the way.
     transcoder: Option<Box<Transcoder>>,
+    /// What a transcoder to Opus may take; see [`crate::ladder`].
+    opus_complexity: u8,
     /// Packets in a row that would not have needed the transcoder.
     forwardable_run: u8,
     /// The last packet that was forwarded.
@@ -148,6 +151,7 @@ impl Leg {
             events_in: EventReceiver::default(),
             tones_in: None,
             transcoder: None,
+            opus_complexity: setup.opus_complexity,
             forwardable_run: 0,
             forwarded: None,
             press_lost: false,
@@ -338,6 +342,13 @@ impl Leg {
         };
         if known {
             self.timeline.reach(Milestone::RemoteKnown, now);
+        }
+    }
+
+    pub(crate) fn set_opus_complexity(&mut self, complexity: u8) {
+        self.opus_complexity = complexity;
+        if let Some(transcoder) = &mut self.transcoder {
+            transcoder.set_opus_complexity(complexity);
         }
     }
 

@@ -97,9 +97,11 @@ impl Leg {
     pub(super) fn transcoder(&mut self, format: &SendFormat) -> &mut Transcoder {
         let keep = (!self.can_send() && self.keeps()).then_some(self.plan.presence.preroll_max);
         let filler = self.plan.presence.filler;
+        let complexity = self.opus_complexity;
         self.transcoder.get_or_insert_with(|| {
             let mut transcoder = Box::new(Transcoder::new(format));
             transcoder.set_filler(filler);
+            transcoder.set_opus_complexity(complexity);
             if let Some(cap) = keep {
                 transcoder.keep(cap);
             }

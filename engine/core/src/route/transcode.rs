@@ -286,6 +286,12 @@ impl Transcoder {
         let _ = self.encoder.set_expected_loss_percent(self.expected_loss_percent);
     }
 
+    /// How much CPU an Opus encoder may take for its quality, 0 to 10.
+    pub fn set_opus_complexity(&mut self, complexity: u8) {
+        // An encoder that refuses goes on as before.
+        let _ = self.encoder.set_complexity(complexity);
+    }
+
     /// Moves what is due from the playout to the packer. False if nothing is.
     fn take_due(&mut self) -> bool {
         let Some(due) = self.playout.poll() else { return false };

@@ -1,0 +1,243 @@
+//! How much CPU Opus may take: less while the shard is late, more again when it has been in time for a while.
+//!
+//! ```text
+//!   late for half a second              one step down
+//!   in time for ten seconds             one step up
+//!   never two steps within a second; a step up that did not last makes the next one wait twice as long
+//! ```
+//!
+//! Lateness is how long after a deadline the shard was called. A thread that has CPU is called within a millisecond or two; one
+//! that has not lets deadlines pass while it still works on the packets before.
+
+use std::time::{Duration, Instant};
+
+use trestle_audio::opus::DEFAULT_COMPLEXITY;
+
+/// Complexities worth a step, most first; each costs at least a tenth less than the one before (docs/decisions/0010).
+const STEPS: [u8; 6] = [10, 8, 5, 3, 1, 0];
+
+/// The shard is late when its deadlines pass by so much, on the whole: half of what a listener's jitter buffer of one frame bears.
+const LATE: Duration = Duration::from_millis(8);
+/// It is in time when they pass by less than this.
+const IN_TIME: Duration = Duration::from_millis(3);
+/// How long it must be late for a step down.
+const LATE_FOR: Duration = Duration::from_millis(500);
+/// How long it must be in time for a step up, at first and at most.
+const IN_TIME_FOR: Duration = Duration::from_secs(10);
+const IN_TIME_FOR_MAX: Duration = Duration::from_secs(160);
+/// Between two steps.
+const STEP_MIN: Duration = Duration::from_secs(1);
+/// Lateness is averaged over about so long.
+const MEMORY: Duration = Duration::from_millis(250);
+/// A thread that did not run at all for a while was stopped, not overloaded: no more than this is believed.
+const LATE_MAX: Duration = Duration::from_millis(50);
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Ladder {
+    top: u8,
+    complexity: u8,
+    average_us: f32,
+    observed_at: Option<Instant>,
+    late_since: Option<Instant>,
+    in_time_since: Option<Instant>,
+    in_time_for: Duration,
+    stepped_at: Option<Instant>,
+    steps_down: u64,
+    steps_up: u64,
+}
+
+impl Default for Ladder {
+    fn default() -> Self {
+        Self::new(DEFAULT_COMPLEXITY)
+    }
+}
+
+impl Ladder {
+    /// Begins at its top, the complexity (0 to 10) that is used while there is CPU.
+    pub fn new(complexity: u8) -> Self {
+        let complexity = complexity.min(STEPS[0]);
+        Self {
+            top: complexity,
+            complexity,
+            average_us: 0.0,
+            observed_at: None,
+            late_since: None,
+            in_time_since: None,
+            in_time_for: IN_TIME_FOR,
+            stepped_at: None,
+            steps_down: 0,
+            steps_up: 0,
+        }
+    }
+
+    /// The shard was called `late` after it wanted to be. The complexity from now on, if that makes it another.
+    pub fn observe(&mut self, now: Instant, late: Duration) -> Option<u8> {
+        let since = self.observed_at.map_or(MEMORY, |at| now.saturating_duration_since(at)).min(MEMORY);
+        self.observed_at = Some(now);
+        let share = since.as_secs_f32() / MEMORY.as_secs_f32();
+        self.average_us += (late.min(LATE_MAX).as_micros() as f32 - self.average_us) * share;
+        let average = Duration::from_micros(self.average_us as u64);
+        keep_since(&mut self.late_since, now, average >= LATE);
+        keep_since(&mut self.in_time_since, now, average < IN_TIME);
+
+        let has_lasted =
+            |since: Option<Instant>, length| since.is_some_and(|at| now.saturating_duration_since(at) >= length);
+        if self.stepped_at.is_some_and(|at| now.saturating_duration_since(at) < STEP_MIN) {
+            return None;
+        }
+        if has_lasted(self.late_since, LATE_FOR) {
+            return self.step_down(now);
+        }
+        if has_lasted(self.in_time_since, self.in_time_for) {
+            return self.step_up(now);
+        }
+        None
+    }
+
+    /// The present complexity.
+    pub fn complexity(&self) -> u8 {
+        self.complexity
+    }
+
+    /// Steps down and up so far.
+    pub fn steps(&self) -> (u64, u64) {
+        (self.steps_down, self.steps_up)
+    }
+
+    fn step_down(&mut self, now: Instant) -> Option<u8> {
+        let next = STEPS.into_iter().find(|step| *step < self.complexity)?;
+        // The last step up was one too many.
+        let regrets = self.steps_up > 0 && self.in_time_since_step(now);
+        self.in_time_for = if regrets { (self.in_time_for * 2).min(IN_TIME_FOR_MAX) } else { IN_TIME_FOR };
+        self.steps_down += 1;
+        self.step_to(now, next)
+    }
+
+    fn step_up(&mut self, now: Instant) -> Option<u8> {
+        if self.complexity == self.top {
+            return None;
+        }
+        let next = STEPS.into_iter().rev().find(|step| *step > self.complexity).unwrap_or(self.top).min(self.top);
+        self.steps_up += 1;
+        self.step_to(now, next)
+    }
+
+    fn step_to(&mut self, now: Instant, complexity: u8) -> Option<u8> {
+        self.complexity = complexity;
+        self.stepped_at = Some(now);
+        // What was seen so far was seen with another complexity.
+        self.late_since = self.late_since.map(|_| now);
+        self.in_time_since = self.in_time_since.map(|_| now);
+        Some(complexity)
+    }
+
+    /// True if the last step is so recent that it has not proved itself.
+    fn in_time_since_step(&self, now: Instant) -> bool {
+        self.stepped_at.is_some_and(|at| now.saturating_duration_since(at) < self.in_time_for)
+    }
+}
+
+fn keep_since(since: &mut Option<Instant>, now: Instant, holds: bool) {
+    *since = holds.then(|| since.unwrap_or(now));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shard that is called 200 times a second, `late_ms(second, complexity)` late; gives the steps: when, and to what.
+    fn run(ladder: &mut Ladder, seconds: std::ops::Range<u64>, late_ms: impl Fn(f64, u8) -> f64) -> Vec<(f64, u8)> {
+        // Virtual time begins at one real instant and never looks at the clock again.
+        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        let mut steps = Vec::new();
+        for n in seconds.start * 200..seconds.end * 200 {
+            let second = n as f64 / 200.0;
+            let late = Duration::from_secs_f64(late_ms(second, ladder.complexity()) / 1_000.0);
+            let stepped = ladder.observe(*START + Duration::from_millis(5 * n), late);
+            steps.extend(stepped.map(|complexity| (second, complexity)));
+        }
+        steps
+    }
+
+    #[test]
+    fn a_shard_that_is_late_goes_down_a_step_a_second_and_up_again_when_it_has_been_in_time() {
+        let mut ladder = Ladder::new(5);
+        assert_eq!(run(&mut ladder, 0..60, |_, _| 1.0), [], "no steps above the top");
+        let down = run(&mut ladder, 60..70, |_, _| 20.0);
+        assert_eq!(down.iter().map(|(_, to)| *to).collect::<Vec<_>>(), [3, 1, 0], "{down:?}");
+        assert!((60.5..61.0).contains(&down[0].0), "{down:?}");
+        assert!(down.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1.0), "{down:?}");
+        let up = run(&mut ladder, 70..120, |_, _| 0.5);
+        assert_eq!(up.iter().map(|(_, to)| *to).collect::<Vec<_>>(), [1, 3, 5], "{up:?}");
+        assert!(up[0].0 >= 80.0 && up.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 10.0), "{up:?}");
+        assert_eq!((ladder.complexity(), ladder.steps()), (5, (3, 3)));
+    }
+
+    #[test]
+    fn between_late_and_in_time_nothing_changes() {
+        let mut ladder = Ladder::new(5);
+        run(&mut ladder, 0..2, |_, _| 20.0);
+        let before = ladder.complexity();
+        assert!(before < 5);
+        assert_eq!(run(&mut ladder, 2..200, |_, _| 5.0), []);
+        assert_eq!(ladder.complexity(), before);
+    }
+
+    #[test]
+    fn a_hiccup_changes_nothing() {
+        for (name, hiccup) in [("once for a second", 1_000.0), ("once for 30 ms", 30.0)] {
+            let mut ladder = Ladder::new(5);
+            let steps = run(&mut ladder, 0..60, |second, _| if second == 30.0 { hiccup } else { 1.0 });
+            assert_eq!(steps, [], "{name}");
+        }
+        let mut ladder = Ladder::new(5);
+        let every_second = run(&mut ladder, 0..60, |second, _| if second.fract() == 0.0 { 40.0 } else { 1.0 });
+        assert_eq!(every_second, [], "one call in 200 is late");
+    }
+
+    #[test]
+    fn a_shard_that_can_bear_only_the_lower_step_tries_the_higher_one_ever_less_often() {
+        let mut ladder = Ladder::new(5);
+        let steps = run(&mut ladder, 0..1_000, |_, complexity| if complexity > 1 { 15.0 } else { 1.0 });
+        assert!(steps.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1.0), "{steps:?}");
+        let tries: Vec<f64> = steps.iter().filter(|(_, to)| *to == 3).map(|(at, _)| *at).skip(1).collect();
+        assert!((4..=9).contains(&tries.len()), "{tries:?}");
+        let waits: Vec<f64> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(waits.windows(2).all(|pair| pair[1] > pair[0] * 1.5 || pair[0] > 150.0), "{waits:?}");
+    }
+
+    #[test]
+    fn a_shard_whose_deadlines_pass_tells_so_in_its_totals() {
+        let start = Instant::now();
+        let mut shard = crate::Shard::new(crate::ShardConfig {
+            seed: [1; 32],
+            epoch: crate::Epoch { instant: start, unix: Duration::ZERO },
+            identity: crate::DtlsIdentity::generate().unwrap(),
+            interfaces: Vec::new(),
+            media_timeout: Duration::from_secs(60),
+        });
+        let mut totals = |late_ms: u64, from_s: u64, to_s: u64| {
+            for ms in (from_s * 1_000..to_s * 1_000).step_by(10) {
+                shard.note_lateness(start + Duration::from_millis(ms), Duration::from_millis(late_ms));
+            }
+            shard.handle_command(start, crate::RequestId(1), crate::Command::Totals);
+            let crate::Output::Reply(answer) = shard.poll_output() else { panic!("no reply") };
+            let Ok(crate::Reply::Totals(totals)) = answer.1 else { panic!("no totals") };
+            (totals.opus_complexity, totals.opus_steps_down, totals.opus_steps_up)
+        };
+        assert_eq!(totals(1, 0, 10), (DEFAULT_COMPLEXITY, 0, 0));
+        assert_eq!(totals(20, 10, 12), (0, 1, 0));
+        assert_eq!(totals(1, 12, 30), (DEFAULT_COMPLEXITY, 1, 1));
+    }
+
+    #[test]
+    fn a_top_between_two_steps_is_come_back_to() {
+        let mut ladder = Ladder::new(4);
+        run(&mut ladder, 0..10, |_, _| 20.0);
+        assert_eq!(ladder.complexity(), 0);
+        run(&mut ladder, 10..100, |_, _| 1.0);
+        assert_eq!(ladder.complexity(), 4);
+        assert_eq!(Ladder::new(255).complexity(), 10);
+    }
+}

@@ -1,4 +1,4 @@
-//! The only place that reads a clock. Once per receive batch, once per wake-up, once at the start.
+//! The only place that reads a clock. Once for a few datagrams, once per wake-up, once at the start.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -1,32 +1,47 @@
 //! The sockets of one worker and the poller it sleeps in.
+//!
+//! `mio` is here for its waker only. Its sockets are edge-triggered, which costs a second read of every socket to hear that it
+//! is empty; and the timeout of a wait is a kernel timer that is set and cancelled each time, which costs more than a
+//! packet where it is due within a millisecond or so. So sockets are level-triggered, and there is one timer, set when
+//! a deadline comes nearer and otherwise left alone (decision 0009).
 
-use std::collections::VecDeque;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Poll, Token};
+use rustix::event::epoll;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::time::{self, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use slab::Slab;
 use trestle_core::SocketId;
 
 use crate::mailbox::Bell;
-use crate::socket;
+use crate::{clock, socket};
 
-/// Readiness reports taken from the kernel at once; the rest comes with the next wait.
-const EVENTS_MAX: usize = 1024;
+/// Sockets that one wait reports at most: a few milliseconds of decoding at the very worst before timers and commands
+/// have their turn. The kernel reports those first that it has not reported for longest.
+const READY_MAX: usize = 128;
 
-const WAKER: Token = Token(usize::MAX);
+/// Deadlines are kept on a grid, so that the playout of a hundred calls is some wakes per frame, not hundreds.
+const TIMER_GRID: Duration = Duration::from_millis(1);
+
+const BELL: u64 = usize::MAX as u64;
+const TIMER: u64 = BELL - 1;
 
 /// Open sockets by id, and which of them have something to read.
 pub(crate) struct Poller {
     poll: Poll,
-    events: Events,
+    /// What the last wait has found and nobody has taken yet, the next one last.
+    ready: Vec<SocketId>,
+    is_all_reported: bool,
     bell: Arc<Bell>,
+    timer: Timer,
     sockets: Slab<Open>,
-    /// Sockets that became readable and have not said "would block" since: the kernel reports an edge only once.
-    ready: VecDeque<SocketId>,
 }
 
 struct Open {
@@ -34,10 +49,17 @@ struct Open {
     ipv6: bool,
     /// What the socket is set to; 0 is the system's default.
     tos: u8,
-    /// In `ready`.
-    queued: bool,
     /// Given back by its call; whatever arrives is for nobody.
     quarantined: bool,
+}
+
+/// A timer of the kernel that wakes the poller.
+struct Timer {
+    descriptor: OwnedFd,
+    /// Where its grid begins.
+    start: Instant,
+    /// When it will fire, if it has not yet.
+    armed: Option<Instant>,
 }
 
 /// What reading a socket gave.
@@ -53,12 +75,54 @@ pub(crate) enum Received {
     Failed,
 }
 
+impl Timer {
+    fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let descriptor = time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        Ok(Self { descriptor, start: clock::now(), armed: None })
+    }
+
+    /// Makes sure that it fires at `deadline` or soon after. A deadline that has moved on is not worth a system call: the poller
+    /// wakes once for nothing.
+    fn arm(&mut self, now: Instant, deadline: Instant) -> io::Result<()> {
+        let at = self.start + on_grid(deadline.saturating_duration_since(self.start));
+        if self.armed.is_some_and(|armed| armed <= at) {
+            return Ok(());
+        }
+        // Nothing at all would disarm it.
+        let after = at.saturating_duration_since(now).max(Duration::from_nanos(1));
+        let it_value = Timespec { tv_sec: after.as_secs() as i64, tv_nsec: after.subsec_nanos().into() };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
+        time::timerfd_settime(&self.descriptor, TimerfdTimerFlags::empty(), &once)?;
+        self.armed = Some(at);
+        Ok(())
+    }
+}
+
+/// The next point of the grid.
+fn on_grid(since_start: Duration) -> Duration {
+    let grid = TIMER_GRID.as_nanos() as u64;
+    // 584 years of nanoseconds.
+    let nanos = u64::try_from(since_start.as_nanos()).unwrap_or(u64::MAX - grid);
+    Duration::from_nanos(nanos.div_ceil(grid) * grid)
+}
+
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
-        let bell = Arc::new(Bell::new(poll.registry(), WAKER)?);
-        let events = Events::with_capacity(EVENTS_MAX);
-        Ok(Self { poll, events, bell, sockets: Slab::new(), ready: VecDeque::new() })
+        let bell = Arc::new(Bell::new(poll.registry(), Token(BELL as usize))?);
+        let timer = Timer::new()?;
+        // An edge, so that a timer that has fired need not be read.
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(poll.registry(), &timer.descriptor, epoll::EventData::new_u64(TIMER), flags)?;
+        Ok(Self {
+            poll,
+            ready: Vec::with_capacity(READY_MAX),
+            is_all_reported: true,
+            bell,
+            timer,
+            sockets: Slab::new(),
+        })
     }
 
     /// Wakes [`Poller::wait`] from another thread.
@@ -68,22 +132,19 @@ impl Poller {
 
     /// Binds a socket and watches it.
     pub(crate) fn open(&mut self, address: SocketAddr) -> io::Result<(SocketId, SocketAddr)> {
-        let mut udp = socket::bind(address, socket::MEDIA_BUFFER_BYTES)?;
+        let udp = socket::bind(address, socket::MEDIA_BUFFER_BYTES)?;
         let bound = udp.local_addr()?;
         let entry = self.sockets.vacant_entry();
         let key = entry.key();
         let id = SocketId(u32::try_from(key).map_err(|_| io::ErrorKind::OutOfMemory)?);
-        self.poll.registry().register(&mut udp, Token(key), Interest::READABLE)?;
-        entry.insert(Open { udp, ipv6: address.is_ipv6(), tos: 0, queued: false, quarantined: false });
+        epoll::add(self.poll.registry(), &udp, epoll::EventData::new_u64(key as u64), epoll::EventFlags::IN)?;
+        entry.insert(Open { udp, ipv6: address.is_ipv6(), tos: 0, quarantined: false });
         Ok((id, bound))
     }
 
-    /// Closes a socket; an unknown id is ignored.
+    /// Closes a socket; an unknown id is ignored. The kernel stops to watch a descriptor that is closed.
     pub(crate) fn close(&mut self, id: SocketId) {
-        if let Some(mut open) = self.sockets.try_remove(id.0 as usize) {
-            // Closing the descriptor takes it out of the kernel's set as well; this only keeps mio's books.
-            let _: io::Result<()> = self.poll.registry().deregister(&mut open.udp);
-        }
+        self.sockets.try_remove(id.0 as usize);
     }
 
     /// From now on whatever arrives on the socket is dropped.
@@ -106,44 +167,44 @@ impl Poller {
         }
     }
 
-    /// Sleeps until a socket is readable, the bell is rung or `timeout` is over. `None` sleeps without end.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = if self.ready.is_empty() { timeout } else { Some(Duration::ZERO) };
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            other => other?,
+    /// Sleeps until a socket is readable, the bell is rung or `deadline` has come; `None` sleeps without end. It may wake for
+    /// nothing. A deadline is met up to [`TIMER_GRID`] late.
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.ready.clear();
+        let mut at_once = None;
+        if let Some(deadline) = deadline.filter(|deadline| self.timer.armed.is_none_or(|armed| *deadline < armed)) {
+            let now = clock::now();
+            if deadline <= now {
+                at_once = Some(Timespec { tv_sec: 0, tv_nsec: 0 });
+            } else {
+                self.timer.arm(now, deadline)?;
+            }
         }
+        let mut space = [const { MaybeUninit::uninit() }; READY_MAX];
+        let found = match epoll::wait(self.poll.registry(), &mut space, at_once.as_ref()) {
+            Err(Errno::INTR) => &[],
+            other => &*other?.0,
+        };
         self.bell.heard();
-        for event in self.events.iter().filter(|event| event.token() != WAKER) {
-            // Another datagram on a queued socket is a second edge, not a second place in the queue.
-            if let Some(open) = self.sockets.get_mut(event.token().0).filter(|open| !open.queued) {
-                open.queued = true;
-                self.ready.push_back(SocketId(event.token().0 as u32));
+        self.is_all_reported = found.len() < READY_MAX;
+        for event in found.iter().rev() {
+            match event.data.u64() {
+                BELL => {}
+                TIMER => self.timer.armed = None,
+                socket => self.ready.push(SocketId(socket as u32)),
             }
         }
         Ok(())
     }
 
-    /// Takes the next socket that may have something to read.
+    /// The next of the sockets that the last wait has found to be readable.
     pub(crate) fn next_ready(&mut self) -> Option<SocketId> {
-        let id = self.ready.pop_front()?;
-        if let Some(open) = self.sockets.get_mut(id.0 as usize) {
-            open.queued = false;
-        }
-        Some(id)
+        self.ready.pop()
     }
 
-    /// No socket is known to have anything to read.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.ready.is_empty()
-    }
-
-    /// Puts a socket back that was not read to its end.
-    pub(crate) fn not_empty(&mut self, id: SocketId) {
-        if let Some(open) = self.sockets.get_mut(id.0 as usize).filter(|open| !open.queued) {
-            open.queued = true;
-            self.ready.push_back(id);
-        }
+    /// The last wait has reported every socket that could be read.
+    pub(crate) fn is_all_reported(&self) -> bool {
+        self.is_all_reported
     }
 
     pub(crate) fn receive(&mut self, id: SocketId, buffer: &mut [u8]) -> Received {
@@ -172,76 +233,4 @@ impl Poller {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pair(poller: &mut Poller) -> (SocketId, SocketAddr, std::net::UdpSocket) {
-        let (id, address) = poller.open("127.0.0.1:0".parse().unwrap()).unwrap();
-        let peer =
-            std::net::UdpSocket::from(socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap());
-        peer.connect(address).unwrap();
-        (id, address, peer)
-    }
-
-    fn wait_for_one(poller: &mut Poller) -> SocketId {
-        loop {
-            poller.wait(Some(Duration::from_secs(10))).unwrap();
-            if let Some(id) = poller.next_ready() {
-                return id;
-            }
-        }
-    }
-
-    #[test]
-    fn a_socket_that_was_not_read_to_its_end_stays_ready_without_a_new_edge() {
-        let mut poller = Poller::new().unwrap();
-        let (id, _, peer) = pair(&mut poller);
-        peer.send(b"one").unwrap();
-        peer.send(b"two").unwrap();
-        let mut buffer = [0; 16];
-        assert_eq!(wait_for_one(&mut poller), id);
-        assert_eq!(poller.receive(id, &mut buffer), Received::Datagram(3, peer.local_addr().unwrap()));
-        poller.not_empty(id);
-        assert_eq!(wait_for_one(&mut poller), id);
-        assert_eq!(poller.receive(id, &mut buffer), Received::Datagram(3, peer.local_addr().unwrap()));
-        assert_eq!(&buffer[..3], b"two");
-        assert_eq!(poller.receive(id, &mut buffer), Received::Empty);
-    }
-
-    #[test]
-    fn a_quarantined_socket_is_read_but_nothing_comes_of_it() {
-        let mut poller = Poller::new().unwrap();
-        let (id, _, peer) = pair(&mut poller);
-        poller.quarantine(id);
-        peer.send(b"late").unwrap();
-        assert_eq!(wait_for_one(&mut poller), id);
-        assert_eq!(poller.receive(id, &mut [0; 16]), Received::Quarantined);
-        assert_eq!(poller.receive(id, &mut [0; 16]), Received::Empty);
-    }
-
-    #[test]
-    fn a_socket_that_is_used_again_gives_nothing_of_what_came_in_quarantine_and_marks_nothing() {
-        let mut poller = Poller::new().unwrap();
-        let (id, _, peer) = pair(&mut poller);
-        let to = peer.local_addr().unwrap();
-        poller.send(id, to, Some(184), b"x").unwrap();
-        poller.quarantine(id);
-        peer.send(b"late").unwrap();
-        peer.send(b"later").unwrap();
-        poller.reuse(id);
-        assert_eq!(poller.receive(id, &mut [0; 16]), Received::Empty);
-        peer.send(b"new").unwrap();
-        assert_eq!(poller.receive(id, &mut [0; 16]), Received::Datagram(3, to));
-        assert_eq!(socket2::SockRef::from(&poller.sockets[id.0 as usize].udp).tos_v4().unwrap(), 0);
-    }
-
-    #[test]
-    fn a_closed_socket_neither_reads_nor_sends() {
-        let mut poller = Poller::new().unwrap();
-        let (id, address, _peer) = pair(&mut poller);
-        poller.close(id);
-        poller.close(id);
-        assert_eq!(poller.receive(id, &mut [0; 16]), Received::Empty);
-        assert!(poller.send(id, address, None, b"x").is_err());
-    }
-}
+mod tests;

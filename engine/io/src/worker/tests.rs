@@ -207,6 +207,24 @@ fn what_one_phone_says_the_other_hears_from_the_port_it_was_told() {
 }
 
 #[test]
+fn a_call_goes_on_while_a_stranger_floods_its_port_and_that_of_another_call() {
+    let mut control = Control::new(64);
+    let worker = control.start(unused_range(8));
+    let (mut alice, bob) = (Phone::new(), Phone::new());
+    let [for_alice, _] = control.open(&worker, CallId(1), [&alice, &bob]);
+    let (carol, dan) = (Phone::new(), Phone::new());
+    let [for_carol, _] = control.open(&worker, CallId(2), [&carol, &dan]);
+    let mut stranger = Phone::new();
+    for sample in 1..=20 {
+        (0..20).for_each(|_| stranger.send(for_alice, 0));
+        (0..60).for_each(|_| stranger.send(for_carol, 0));
+        alice.send(for_alice, sample);
+        assert_eq!(bob.hear().0, vec![sample; 160]);
+    }
+    worker.stop();
+}
+
+#[test]
 fn a_phone_that_talks_on_after_its_call_reaches_nobody() {
     let mut control = Control::new(64);
     let worker = control.start(unused_range(2 * limits::PORT_STOCK as u16));

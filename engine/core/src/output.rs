@@ -36,9 +36,11 @@ pub struct Transmit<'a> {
 }
 
 /// Outgoing datagrams wait here, one behind the other in one buffer that is reused: no allocation per packet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
     bytes: Vec<u8>,
+    /// How much of `bytes` is taken; what is behind it is left as it is, since clearing it would cost more than a packet.
+    taken: usize,
     datagrams: VecDeque<Queued>,
     /// Replies, events and ports, which are rare.
     pub(crate) rest: VecDeque<Rare>,
@@ -59,6 +61,20 @@ pub(crate) enum Rare {
     Release(PortPair),
 }
 
+/// Datagrams and other things that there is room for from the beginning; more make more room, once.
+const ROOM: usize = 64;
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            taken: 0,
+            datagrams: VecDeque::with_capacity(ROOM),
+            rest: VecDeque::with_capacity(ROOM),
+        }
+    }
+}
+
 impl Outbox {
     /// Queues one datagram. `fill` writes it into the front of a buffer of [`limits::DATAGRAM_BYTES_MAX`] bytes and
     /// says how long it became; `None` queues nothing.
@@ -69,14 +85,15 @@ impl Outbox {
         tos: Option<u8>,
         fill: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Option<usize> {
-        let start = self.bytes.len();
-        self.bytes.resize(start + limits::DATAGRAM_BYTES_MAX, 0);
-        let len = fill(&mut self.bytes[start..]).map(|len| len.min(limits::DATAGRAM_BYTES_MAX));
-        self.bytes.truncate(start + len.unwrap_or(0));
-        if let Some(len) = len {
-            self.datagrams.push_back(Queued { socket, remote, tos, range: start..start + len });
+        let start = self.taken;
+        let end = start + limits::DATAGRAM_BYTES_MAX;
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
         }
-        len
+        let len = fill(&mut self.bytes[start..end])?.min(limits::DATAGRAM_BYTES_MAX);
+        self.taken = start + len;
+        self.datagrams.push_back(Queued { socket, remote, tos, range: start..start + len });
+        Some(len)
     }
 
     pub(crate) fn event(&mut self, event: Event) {
@@ -89,7 +106,7 @@ impl Outbox {
             let Queued { socket, remote, tos, range } = next;
             return Some(Output::Transmit(Transmit { socket, remote, tos, bytes: &self.bytes[range] }));
         }
-        self.bytes.clear();
+        self.taken = 0;
         Some(match self.rest.pop_front()? {
             Rare::Reply(answer) => Output::Reply(answer),
             Rare::Event(event) => Output::Event(event),

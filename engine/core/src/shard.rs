@@ -234,6 +234,8 @@ impl Shard {
             let call = Call::new(now, id, self.config.media_timeout);
             let slot = self.calls.insert(Slot { call, scheduled: Scheduled::default() });
             self.by_id.insert(id, slot);
+            self.timers.reserve(self.calls.len());
+            self.due.reserve(self.calls.len());
             self.totals.calls_total += 1;
             slot
         });

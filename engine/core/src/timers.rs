@@ -16,6 +16,11 @@ pub(crate) struct Timers {
 pub(crate) struct Scheduled(Option<Instant>);
 
 impl Timers {
+    /// Makes room for the deadlines of `calls`: one each, and those that were overtaken.
+    pub(crate) fn reserve(&mut self, calls: usize) {
+        self.heap.reserve((4 * calls).saturating_sub(self.heap.len()));
+    }
+
     /// Makes sure that `call` comes up no later than `deadline`.
     pub(crate) fn schedule(&mut self, call: usize, deadline: Option<Instant>, scheduled: &mut Scheduled) {
         let Some(deadline) = deadline else { return };

@@ -64,6 +64,9 @@ pub(crate) struct Leg {
     transcoder: Option<Box<Transcoder>>,
     /// What a transcoder to Opus may take; see [`crate::ladder`].
     opus_complexity: u8,
+    /// One that has made nothing but filler, for the next time that there is something to fill: a source that loses packets
+    /// must not cost an encoder each time.
+    spare: Option<Box<Transcoder>>,
     /// Packets in a row that would not have needed the transcoder.
     forwardable_run: u8,
     /// The last packet that was forwarded.
@@ -152,6 +155,7 @@ impl Leg {
             tones_in: None,
             transcoder: None,
             opus_complexity: setup.opus_complexity,
+            spare: None,
             forwardable_run: 0,
             forwarded: None,
             press_lost: false,
@@ -181,6 +185,7 @@ impl Leg {
         let other_source = self.plan.hears != plan.hears;
         if self.plan.send != plan.send || other_source && !unbroken {
             self.stop_transcoder();
+            self.spare = None;
             self.forwarded = None;
         }
         if let Some(transcoder) = &mut self.transcoder
@@ -353,13 +358,16 @@ impl Leg {
     }
 
     fn stop_transcoder(&mut self) {
-        if let Some(transcoder) = self.transcoder.take() {
-            self.counters.concealed_frames += transcoder.concealed_frames();
-            self.counters.transcoded_frames += transcoder.transcoded_frames();
-            self.counters.filled_frames += transcoder.filled_frames();
-            if transcoder.preroll() != Preroll::default() {
-                self.counters.preroll = transcoder.preroll();
-            }
+        let Some(mut transcoder) = self.transcoder.take() else { return };
+        self.counters.concealed_frames += transcoder.concealed_frames();
+        self.counters.transcoded_frames += transcoder.transcoded_frames();
+        self.counters.filled_frames += transcoder.filled_frames();
+        if transcoder.preroll() != Preroll::default() {
+            self.counters.preroll = transcoder.preroll();
+        }
+        if transcoder.is_only_filling() && self.is_unbroken() {
+            transcoder.rest();
+            self.spare = Some(transcoder);
         }
     }
 
@@ -454,6 +462,10 @@ fn event_clock_of(plan: &LegPlan) -> ClockRate {
 
 /// Keeps a digit string readable and bounded.
 fn note_digit(digits: &mut String, digit: Digit) {
+    if digits.capacity() == 0 {
+        // All the room there will ever be.
+        digits.reserve_exact(limits::DIGITS_MAX);
+    }
     if digits.len() < limits::DIGITS_MAX {
         digits.push(digit.to_char());
     }

@@ -98,8 +98,9 @@ impl Leg {
         let keep = (!self.can_send() && self.keeps()).then_some(self.plan.presence.preroll_max);
         let filler = self.plan.presence.filler;
         let complexity = self.opus_complexity;
-        self.transcoder.get_or_insert_with(|| {
-            let mut transcoder = Box::new(Transcoder::new(format));
+        let Self { transcoder, spare, .. } = self;
+        transcoder.get_or_insert_with(|| {
+            let mut transcoder = spare.take().unwrap_or_else(|| Box::new(Transcoder::new(format)));
             transcoder.set_filler(filler);
             transcoder.set_opus_complexity(complexity);
             if let Some(cap) = keep {
@@ -123,6 +124,7 @@ impl Leg {
         if preroll_max.is_zero() && gate == Gate::Shut {
             // Closed for good: there is nobody to make frames for.
             self.stop_transcoder();
+            self.spare = None;
         }
     }
 

@@ -183,6 +183,15 @@ impl Transcoder {
         self.seam = None;
     }
 
+    /// As if new, but for the encoder. For one that has made nothing but filler.
+    pub fn rest(&mut self) {
+        self.stop();
+        self.preroll = Preroll::default();
+        self.key_down = false;
+        (self.concealed_frames, self.recovered_frames, self.undecodable_frames) = (0, 0, 0);
+        (self.transcoded_frames, self.filled_frames) = (0, 0);
+    }
+
     /// Takes a packet. `source` names the received stream (see [`crate::stream::StreamTx::forward`]); `seq` and `time`
     /// are its header's. From the first packet on the listener gets a frame per packet time.
     pub fn push(

@@ -1,0 +1,153 @@
+//! One leg of a measured call: codec and security.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use trestle_core::plan::{
+    Codec, DtlsRole, Filler, Fingerprint, Gate, IceCredentials, LatchPolicy, OpusSettings, Presence, ReceiveFormat,
+    RtpPeer, SendFormat, Source, Transport, WebRtcPlan, WebRtcRemote, Withheld,
+};
+use trestle_core::{DtlsIdentity, InterfaceId, LegId, LegPlan};
+use trestle_srtp::{KeyingMaterial, Profile};
+use trestle_wire::{ClockRate, Pt, Ptime, Ssrc};
+
+/// A leg, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Side {
+    /// What its peer sends and takes.
+    pub codec: Codec,
+    /// How.
+    pub security: Security,
+    /// It is a leg towards WhatsApp: packets of 20 ms and no others, and comfort noise where there is nothing to pass on.
+    pub unbroken: bool,
+}
+
+/// How a leg's media is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// RTP.
+    Plain,
+    /// SRTP with signalled keys.
+    Sdes(Profile),
+    /// ICE, DTLS and SRTP.
+    Dtls,
+}
+
+/// Which end of a leg a plan is for.
+pub(crate) struct Ends<'a> {
+    /// Seeds keys and names, the same on both ends.
+    pub(crate) name: u32,
+    pub(crate) peer: SocketAddr,
+    pub(crate) peer_identity: &'a DtlsIdentity,
+    /// True for the engine that is measured, false for what plays its peer.
+    pub(crate) ours: bool,
+}
+
+impl Side {
+    /// G.711 over RTP.
+    pub const PHONE: Self = Self { codec: Codec::Pcma, security: Security::Plain, unbroken: false };
+
+    /// G.711 over SRTP.
+    pub const SECURE_PHONE: Self = Self { security: Security::Sdes(Profile::AesCm128HmacSha1_80), ..Self::PHONE };
+
+    /// Opus over DTLS-SRTP.
+    pub const BROWSER: Self = Self { codec: Codec::Opus, security: Security::Dtls, unbroken: false };
+
+    /// The same, towards WhatsApp.
+    pub const META: Self = Self { unbroken: true, ..Self::BROWSER };
+
+    /// Opus behind signalled keys.
+    pub const SECURE_OPUS: Self = Self { codec: Codec::Opus, ..Self::SECURE_PHONE };
+
+    /// The same with other security.
+    pub const fn over(self, security: Security) -> Self {
+        Self { security, ..self }
+    }
+
+    /// Payload type of audio.
+    pub fn pt(&self) -> Pt {
+        match self.codec {
+            Codec::Pcmu => Pt::PCMU,
+            Codec::Pcma => Pt::PCMA,
+            Codec::Opus => Pt::new(111).expect("7 bits"),
+        }
+    }
+
+    /// Payload type of digits, and their clock: the audio's.
+    pub fn event(&self) -> (Pt, ClockRate) {
+        (Pt::new(101).expect("7 bits"), self.codec.clock())
+    }
+
+    /// The plan of leg `leg` of two.
+    pub(crate) fn plan(&self, leg: usize, ends: &Ends<'_>) -> LegPlan {
+        let rtcp = SocketAddr::new(ends.peer.ip(), ends.peer.port() + 1);
+        let peer = RtpPeer { rtp: Some(ends.peer), rtcp: Some(rtcp), latch: LatchPolicy::SameIp };
+        let transport = match self.security {
+            Security::Plain => Transport::Plain(peer),
+            Security::Sdes(suite) => Transport::Sdes {
+                peer,
+                send_key: Some(key(suite, !ends.name)),
+                receive_key: Some(key(suite, ends.name)),
+                receive_mki_len: 0,
+            },
+            Security::Dtls => Transport::WebRtc(self.webrtc(ends)),
+        };
+        let presence = Presence {
+            gate: Gate::Open,
+            preroll_max: if self.unbroken { Duration::from_secs(5) } else { Duration::ZERO },
+            filler: if self.unbroken { Filler::ComfortNoise } else { Filler::Nothing },
+        };
+        LegPlan {
+            interface: InterfaceId(0),
+            ipv6: false,
+            transport,
+            rtcp_mux: self.security == Security::Dtls,
+            ssrc: Ssrc(if ends.ours { 0x7e51_0000 } else { 0x0abc_0000 } | ends.name),
+            cname: "trestle".to_owned(),
+            send: Some(SendFormat {
+                pt: self.pt(),
+                codec: self.codec,
+                ptime: Ptime::MS_20,
+                strict_ptime: self.unbroken,
+                opus: OpusSettings::default(),
+                event: Some(self.event()),
+            }),
+            receive: vec![ReceiveFormat { pt: self.pt(), codec: self.codec }],
+            receive_events: vec![self.event()],
+            hear_tones: false,
+            hears: Source::Leg(LegId(1 - leg as u16)),
+            withheld: Withheld::default(),
+            presence,
+            sending: true,
+            receiving: true,
+            tos: None,
+        }
+    }
+
+    fn webrtc(&self, ends: &Ends<'_>) -> WebRtcPlan {
+        let credentials = |ours: bool| IceCredentials {
+            ufrag: format!("{}{:08x}", if ours { "ours" } else { "peer" }, ends.name),
+            pwd: format!("{}passwordpassword{:08x}", if ours { "ours" } else { "peer" }, ends.name),
+        };
+        let candidate = format!("candidate:1 1 udp 2130706431 {} {} typ host", ends.peer.ip(), ends.peer.port());
+        WebRtcPlan {
+            local: credentials(ends.ours),
+            remote: Some(WebRtcRemote {
+                credentials: credentials(!ends.ours),
+                candidates: vec![candidate],
+                lite: false,
+                controlling: ends.ours,
+                fingerprint: Fingerprint::Sha256(ends.peer_identity.fingerprint()),
+            }),
+            dtls_role: if ends.ours { DtlsRole::Client } else { DtlsRole::Server },
+        }
+    }
+}
+
+/// A key that both ends of `name` know: the one that the peer sends under, and with `!name` the one we do.
+pub(crate) fn key(suite: Profile, name: u32) -> KeyingMaterial {
+    let seed = name.to_be_bytes();
+    let bytes: Vec<u8> =
+        (0..suite.key_len() + suite.salt_len()).map(|n| seed[n % 4].wrapping_mul(31) ^ n as u8).collect();
+    KeyingMaterial::from_key_and_salt(suite, &bytes).expect("the suite's lengths")
+}

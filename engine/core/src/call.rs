@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use trestle_wire::demux::Kind;
 use trestle_wire::rtp::Header;
 use trestle_wire::telephone_event::Digit;
 
@@ -25,6 +26,14 @@ pub(crate) struct Call {
     media_timeout: Duration,
     /// When silence on all legs becomes an event; pushed on by media, `None` once the event has been sent.
     silent_at: Option<Instant>,
+}
+
+/// Whether a call must be asked anew when it wants to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// No deadline has become earlier.
+    AsBefore,
+    Anew,
 }
 
 impl Call {
@@ -82,6 +91,9 @@ impl Call {
     }
 
     /// Takes a datagram that arrived on a port of `leg`, and passes on what it carries to the legs that hear it.
+    ///
+    /// In a call that only forwards, a packet of media moves no deadline but those that it moves later, and leaves nothing to
+    /// be done after it: then nothing is looked for either.
     pub(crate) fn handle_datagram(
         &mut self,
         now: Instant,
@@ -90,9 +102,12 @@ impl Call {
         flow: Flow,
         source: SocketAddr,
         datagram: &mut [u8],
-    ) {
-        let Some(from) = self.position(leg) else { return };
-        match self.legs[from].receive(now, flow, source, datagram) {
+    ) -> Wake {
+        let Some(from) = self.position(leg) else { return Wake::AsBefore };
+        let kind = Kind::of(datagram);
+        let was_silent = self.silent_at.is_none();
+        let mut updates = EventUpdates::new();
+        match self.legs[from].receive(now, flow, source, kind, datagram, &mut updates) {
             // What we sent on another leg came back on this one: a party that names our port as its own (RFC 3550 8.2). On its
             // own leg it is an echo service.
             Ok(Received::Media(Media { header: Header { ssrc, .. }, .. }) | Received::Event { ssrc, .. })
@@ -103,7 +118,7 @@ impl Call {
             Ok(Received::Media(media)) => {
                 self.heard_something(now);
                 // First, so that as little of a tone as can be is heard by those who get an event instead.
-                self.pass_on(outbox, now, from, &media.tones, Pressed::AsTone);
+                self.pass_on(outbox, now, from, &updates, Pressed::AsTone);
                 let payload = &datagram[media.payload.clone()];
                 let mut listeners = 0;
                 for listener in self.legs.iter_mut().filter(|other| other.hears(leg)) {
@@ -116,7 +131,7 @@ impl Call {
                 let updates = self.legs[from].audio_resumed(media.seq);
                 self.pass_on(outbox, now, from, &updates, Pressed::AsEvent);
             }
-            Ok(Received::Event { ssrc, seq, updates }) => {
+            Ok(Received::Event { ssrc, seq }) => {
                 self.heard_something(now);
                 for listener in self.legs.iter_mut().filter(|other| other.hears(leg)) {
                     listener.hear_event_packet(leg, ssrc, seq);
@@ -126,10 +141,15 @@ impl Call {
             Ok(Received::Nothing) => {}
             Err(reason) => self.legs[from].discard(reason),
         }
+        let is_handshake = matches!(kind, Some(Kind::Stun | Kind::Dtls));
+        if !is_handshake && !was_silent && !self.legs.iter().any(Leg::is_busy) {
+            return Wake::AsBefore;
+        }
         self.drain(now, outbox);
+        Wake::Anew
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) -> Wake {
         if self.silent_at.is_some_and(|at| at <= now) {
             self.silent_at = None;
             outbox.event(Event { call: self.id, kind: EventKind::MediaTimeout });
@@ -140,6 +160,7 @@ impl Call {
             self.pass_on(outbox, now, from, &tones, Pressed::AsTone);
         }
         self.drain(now, outbox);
+        Wake::Anew
     }
 
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
@@ -165,6 +186,9 @@ impl Call {
 
     /// Tells the controller of a finished digit and starts or ends it on every leg that hears `from`.
     fn pass_on(&mut self, outbox: &mut Outbox, now: Instant, from: usize, updates: &EventUpdates, pressed: Pressed) {
+        if updates.is_empty() {
+            return;
+        }
         let leg = self.legs[from].id();
         for update in updates {
             self.legs

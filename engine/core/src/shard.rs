@@ -9,7 +9,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use slab::Slab;
 
-use crate::call::Call;
+use crate::call::{Call, Wake};
 use crate::ladder::Ladder;
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
@@ -140,7 +140,9 @@ impl Shard {
         // not hold up the other calls.
         let mut due = std::mem::take(&mut self.due);
         while let Some((at, slot)) = self.timers.pop_due(now) {
-            if self.calls.get_mut(slot).is_some_and(|entry| entry.scheduled.take(at)) {
+            if let Some(entry) = self.calls.get_mut(slot)
+                && self.timers.is_due(now, at, slot, &mut entry.scheduled)
+            {
                 due.push(slot);
             }
         }
@@ -176,16 +178,19 @@ impl Shard {
         self.timers.next()
     }
 
-    /// Runs `work` on one call and reschedules it. A panic in there is a bug in one call and costs that call only.
-    fn with_call(&mut self, slot: usize, work: impl FnOnce(&mut Call, &mut Outbox)) {
+    /// Runs `work` on one call, and reschedules it unless no deadline of it has become earlier. A panic in there is a bug in
+    /// one call and costs that call only.
+    fn with_call(&mut self, slot: usize, work: impl FnOnce(&mut Call, &mut Outbox) -> Wake) {
         let Some(entry) = self.calls.get_mut(slot) else { return };
         let outbox = &mut self.outbox;
-        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            work(&mut entry.call, outbox);
-            entry.call.poll_timeout()
+        let is_set = entry.scheduled.is_set();
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| match work(&mut entry.call, outbox) {
+            Wake::AsBefore if is_set => None,
+            Wake::AsBefore | Wake::Anew => Some(entry.call.poll_timeout()),
         }));
         match outcome {
-            Ok(deadline) => self.timers.schedule(slot, deadline, &mut entry.scheduled),
+            Ok(None) => {}
+            Ok(Some(deadline)) => self.timers.schedule(slot, deadline, &mut entry.scheduled),
             Err(_) => {
                 let call = entry.call.id();
                 tracing::error!(call = call.0, "call ended by a bug");
@@ -252,7 +257,7 @@ impl Shard {
                 outcome = outcome.and(call.change_leg(now, leg, plan, &identity));
                 ports.extend(call.leg(leg).map(|leg| (leg.id(), leg.local())));
             }
-            call.handle_timeout(now, outbox);
+            call.handle_timeout(now, outbox)
         });
         if !self.by_id.contains_key(&id) {
             return Err(CommandError::Failed);

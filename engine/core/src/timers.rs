@@ -1,19 +1,23 @@
 //! Deadlines of calls, earliest first.
+//!
+//! Most deadlines move later with every packet. The heap is not told; its entry comes up early, and is put back.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-/// When to look at which call. A call is in the heap at most about once: its deadline mostly moves later, packet by
-/// packet, and then the old entry is left alone and merely found to be early when it comes up.
+/// When to look at which call. A call is in the heap at most about once.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(Instant, usize)>>,
 }
 
-/// The heap entry that covers a call's deadline; lives with the call.
+/// A call's deadline, and the heap entry that covers it; lives with the call.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Scheduled(Option<Instant>);
+pub(crate) struct Scheduled {
+    deadline: Option<Instant>,
+    entry: Option<Instant>,
+}
 
 impl Timers {
     /// Makes room for the deadlines of `calls`: one each, and those that were overtaken.
@@ -23,9 +27,10 @@ impl Timers {
 
     /// Makes sure that `call` comes up no later than `deadline`.
     pub(crate) fn schedule(&mut self, call: usize, deadline: Option<Instant>, scheduled: &mut Scheduled) {
+        scheduled.deadline = deadline;
         let Some(deadline) = deadline else { return };
-        if scheduled.0.is_none_or(|at| deadline < at) {
-            scheduled.0 = Some(deadline);
+        if scheduled.entry.is_none_or(|at| deadline < at) {
+            scheduled.entry = Some(deadline);
             self.heap.push(Reverse((deadline, call)));
         }
     }
@@ -35,7 +40,22 @@ impl Timers {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// The next call whose time has come. The caller handles it and calls [`Timers::schedule`] again.
+    /// The entry of `call` came up at `at`. True if its deadline has come: then the caller handles it and calls
+    /// [`Timers::schedule`] again.
+    pub(crate) fn is_due(&mut self, now: Instant, at: Instant, call: usize, scheduled: &mut Scheduled) -> bool {
+        if scheduled.entry != Some(at) {
+            // Overtaken by an earlier one.
+            return false;
+        }
+        scheduled.entry = None;
+        let due = scheduled.deadline.is_some_and(|deadline| deadline <= now);
+        if !due {
+            self.schedule(call, scheduled.deadline, scheduled);
+        }
+        due
+    }
+
+    /// The next entry whose time has come; see [`Timers::is_due`].
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, usize)> {
         if self.next()? > now {
             return None;
@@ -45,13 +65,9 @@ impl Timers {
 }
 
 impl Scheduled {
-    /// True if the entry that came up at `at` is the one that counts; it is used up then.
-    pub(crate) fn take(&mut self, at: Instant) -> bool {
-        if self.0 == Some(at) {
-            self.0 = None;
-            return true;
-        }
-        false
+    /// True if the call will come up.
+    pub(crate) fn is_set(&self) -> bool {
+        self.entry.is_some()
     }
 }
 
@@ -71,13 +87,14 @@ mod tests {
         assert_eq!(timers.heap.len(), 1);
         assert_eq!(timers.pop_due(ms(19)), None);
         assert_eq!(timers.pop_due(ms(20)), Some((ms(20), 3)));
-        assert!(scheduled.take(ms(20)));
-        timers.schedule(3, Some(ms(119)), &mut scheduled);
+        assert!(!timers.is_due(ms(20), ms(20), 3, &mut scheduled), "the deadline has moved");
+        assert_eq!(timers.next(), Some(ms(119)), "and the entry with it");
         timers.schedule(3, Some(ms(50)), &mut scheduled);
         assert_eq!(timers.pop_due(ms(200)), Some((ms(50), 3)));
-        assert!(scheduled.take(ms(50)));
+        assert!(timers.is_due(ms(200), ms(50), 3, &mut scheduled));
         timers.schedule(3, Some(ms(300)), &mut scheduled);
         assert_eq!(timers.pop_due(ms(200)), Some((ms(119), 3)));
-        assert!(!scheduled.take(ms(119)), "overtaken by the entry at 50 ms");
+        assert!(!timers.is_due(ms(200), ms(119), 3, &mut scheduled), "overtaken by the entry at 50 ms");
+        assert_eq!(timers.next(), Some(ms(300)));
     }
 }

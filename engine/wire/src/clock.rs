@@ -40,8 +40,9 @@ impl ClockRate {
 
     /// Whole ticks in `duration`, rounded down; saturates.
     pub fn ticks(self, duration: Duration) -> u32 {
-        let ticks = duration.as_nanos() * u128::from(self.0) / 1_000_000_000;
-        u32::try_from(ticks).unwrap_or(u32::MAX)
+        let hz = u64::from(self.0);
+        let part = u64::from(duration.subsec_nanos()) * hz / 1_000_000_000;
+        u32::try_from(duration.as_secs().saturating_mul(hz).saturating_add(part)).unwrap_or(u32::MAX)
     }
 
     /// How long `ticks` last.

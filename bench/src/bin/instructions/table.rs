@@ -32,7 +32,7 @@ pub(crate) fn judge(before: Option<&Count>, count: &Count) -> Option<&'static st
         None => Some("NEW"),
         Some(before) if has_grown(before.ours, count.ours) => Some("GROWN"),
         Some(before) if has_grown(before.libraries, count.libraries) => Some("LIBRARIES HAVE GROWN"),
-        Some(before) if count.mallocs > before.mallocs => Some("ALLOCATES"),
+        Some(before) if has_grown(before.mallocs, count.mallocs) => Some("ALLOCATES"),
         Some(_) => None,
     }
 }
@@ -88,7 +88,7 @@ mod tests {
             (count(100, 100, 0), None),
             (count(1_051, 10_000, 0), Some("GROWN")),
             (count(1_000, 10_501, 0), Some("LIBRARIES HAVE GROWN")),
-            (count(1_000, 10_000, 1), Some("ALLOCATES")),
+            (count(1_000, 10_000, 11), Some("ALLOCATES")),
         ] {
             assert_eq!(judge(Some(&known), &now), verdict, "{now:?}");
         }

@@ -206,6 +206,11 @@ impl EventReceiver {
         self.newest.is_some()
     }
 
+    /// True while a key is down.
+    pub fn is_pressed(&self) -> bool {
+        self.pressed.is_some()
+    }
+
     /// When a key counts as released though its end has not come.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.pressed.map(|pressed| pressed.last_at + END_TIMEOUT)

@@ -105,11 +105,10 @@ struct Counters {
 /// What a datagram turned out to carry for the other legs.
 pub(crate) enum Received {
     Media(Media),
-    /// A telephone-event packet, by its stream and number, and what changed by it.
+    /// A telephone-event packet, by its stream and number.
     Event {
         ssrc: Ssrc,
         seq: ExtSeq,
-        updates: EventUpdates,
     },
     Nothing,
 }
@@ -130,8 +129,6 @@ pub(crate) struct Media {
     pub(crate) codec: Codec,
     /// Octets of the datagram.
     pub(crate) payload: std::ops::Range<usize>,
-    /// Digits that sound in it.
-    pub(crate) tones: EventUpdates,
 }
 
 impl Leg {
@@ -266,6 +263,18 @@ impl Leg {
         (self.events_in.handle_timeout(now), self.tones_timeout(now))
     }
 
+    /// True if a packet of media can have left something to be done here, or a deadline that is earlier than the one before.
+    /// False for a leg that only forwards: what it has due are reports and looks at the watch, which no packet moves.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.transcoder.is_some()
+            || self.is_unbroken()
+            || self.events_out.is_active()
+            || self.events_in.is_pressed()
+            || self.tones_in.is_some()
+            || self.tones_out.is_some()
+            || self.timeline.has_news()
+    }
+
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
         let handshake = match &mut self.path {
             Path::WebRtc { webrtc, .. } => webrtc.poll_timeout(),
@@ -303,6 +312,9 @@ impl Leg {
 
     fn drain_handshake(&mut self, now: Instant, outbox: &mut Outbox) -> Option<EventKind> {
         let Path::WebRtc { webrtc, srtp } = &mut self.path else { return None };
+        if !webrtc.is_restless() {
+            return None;
+        }
         let (socket, tos) = (self.ports.rtp, self.plan.tos);
         let mut buf = [0; limits::DATAGRAM_BYTES_MAX];
         while let Some(output) = webrtc.poll_output(now, &mut buf) {

@@ -1,7 +1,6 @@
 //! How datagrams of one leg get to its peer and back: address, encryption, handshake.
 
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::time::Instant;
 
 use trestle_srtp::{Context, KeyingMaterial, UnprotectError};
@@ -170,45 +169,64 @@ impl Path {
         matches!(self, Self::WebRtc { webrtc, .. } if webrtc.is_role_hedged())
     }
 
-    /// Takes an RTP or RTCP datagram: authenticate, then believe its source. Gives the octets of `datagram` that are the
-    /// plain packet.
-    pub(crate) fn receive(
+    /// Takes an RTP packet: authenticate, then believe its source. What `datagram` begins with then is the plain packet.
+    pub(crate) fn receive_rtp(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Result<rtp::Packet, Discard> {
+        let parse = |bytes: &[u8]| rtp::Packet::parse(bytes).map_err(|_| Discard::Malformed);
+        if let Self::Plain(latch) = self {
+            // Nothing but a whole packet may fix the address.
+            let packet = parse(datagram)?;
+            let believed = latch.admit_plain(now, Flow::Rtp, source, Some((packet.header.ssrc, packet.header.seq)));
+            return if believed { Ok(packet) } else { Err(Discard::ForeignSource) };
+        }
+        let len = self.authenticate(now, Flow::Rtp, source, Kind::Rtp, datagram)?;
+        parse(&datagram[..len])
+    }
+
+    /// Takes an RTCP packet in the same way. Gives the length of the plain packet that `datagram` begins with then.
+    pub(crate) fn receive_rtcp(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        source: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Result<usize, Discard> {
+        if let Self::Plain(latch) = self {
+            Compound::parse_reduced_size(datagram).map_err(|_| Discard::Malformed)?;
+            let believed = latch.admit_plain(now, flow, source, None);
+            return if believed { Ok(datagram.len()) } else { Err(Discard::ForeignSource) };
+        }
+        self.authenticate(now, flow, source, Kind::Rtcp, datagram)
+    }
+
+    /// Decrypts what comes on a secured path, and learns from where it came.
+    fn authenticate(
         &mut self,
         now: Instant,
         flow: Flow,
         source: SocketAddr,
         kind: Kind,
         datagram: &mut [u8],
-    ) -> Result<Range<usize>, Discard> {
+    ) -> Result<usize, Discard> {
         match self {
-            Self::Plain(latch) => {
-                // Nothing but a whole packet may fix the address.
-                let stream = match kind {
-                    Kind::Rtp => {
-                        let header = rtp::Packet::parse(datagram).map_err(|_| Discard::Malformed)?.header;
-                        Some((header.ssrc, header.seq))
-                    }
-                    _ => {
-                        Compound::parse_reduced_size(datagram).map_err(|_| Discard::Malformed)?;
-                        None
-                    }
-                };
-                let believed = latch.admit_plain(now, flow, source, stream);
-                believed.then_some(0..datagram.len()).ok_or(Discard::ForeignSource)
-            }
+            Self::Plain(_) => Ok(datagram.len()),
             Self::Sdes { latch, srtp } => {
                 if !latch.may_authenticate(flow, source) {
                     return Err(Discard::ForeignSource);
                 }
                 let len = srtp.unprotect(kind, datagram)?;
                 latch.observe_authenticated(now, flow, source);
-                Ok(0..len)
+                Ok(len)
             }
             Self::WebRtc { webrtc, srtp } => {
                 if !webrtc.is_valid_source(source) {
                     return Err(Discard::ForeignSource);
                 }
-                Ok(0..srtp.unprotect(kind, datagram)?)
+                srtp.unprotect(kind, datagram)
             }
         }
     }

@@ -35,6 +35,8 @@ pub(super) struct Forwarded {
     media_us: i64,
     hold: Hold,
     lossy_until: Option<Instant>,
+    /// Packets have passed that were not learnt from.
+    is_stale: bool,
     /// Frames of ours stand in for it.
     silent: bool,
 }
@@ -43,7 +45,16 @@ impl Forwarded {
     fn new(now: Instant, source: u64, clock: ClockRate, seq: ExtSeq, time: RtpTime) -> Self {
         let mut hold = Hold::default();
         hold.restart(0, 0);
-        Self { source, clock, epoch: now, at: now, seq, time, media_us: 0, hold, lossy_until: None, silent: false }
+        let (lossy_until, is_stale, silent) = (None, false, false);
+        Self { source, clock, epoch: now, at: now, seq, time, media_us: 0, hold, lossy_until, is_stale, silent }
+    }
+
+    /// Takes note of the next packet for a peer to which no gap matters.
+    fn pass(&mut self, now: Instant, seq: ExtSeq, time: RtpTime) {
+        if seq > self.seq {
+            (self.seq, self.time) = (seq, time);
+        }
+        (self.at, self.is_stale, self.silent) = (now, true, false);
     }
 
     /// Takes note of the next packet of the same source.
@@ -54,7 +65,7 @@ impl Forwarded {
         if seq.0 > self.seq.0 + 1 {
             self.lossy_until = now.checked_add(LOSSY_FOR);
         }
-        if (elapsed_us - step_us).abs() > STEP_US_MAX {
+        if std::mem::take(&mut self.is_stale) || (elapsed_us - step_us).abs() > STEP_US_MAX {
             self.hold.restart(now_us, self.media_us + step_us);
         } else {
             self.hold.observe(now_us, self.media_us + step_us);
@@ -163,8 +174,15 @@ impl Leg {
 
     /// A packet goes on as it is: the next is expected soon.
     pub(super) fn note_forwarded(&mut self, now: Instant, source: u64, clock: ClockRate, seq: ExtSeq, time: RtpTime) {
+        let is_unbroken = self.is_unbroken();
         match &mut self.forwarded {
-            Some(known) if known.source == source && known.clock == clock => known.observe(now, seq, time),
+            Some(known) if known.source == source && known.clock == clock => {
+                if is_unbroken {
+                    known.observe(now, seq, time)
+                } else {
+                    known.pass(now, seq, time)
+                }
+            }
             other => *other = Some(Forwarded::new(now, source, clock, seq, time)),
         }
     }

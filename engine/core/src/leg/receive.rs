@@ -15,42 +15,42 @@ use crate::stream::{Admit, StreamRx};
 use crate::{Discard, EventKind, Milestone};
 
 impl Leg {
-    /// Takes a datagram that arrived on one of this leg's ports.
+    /// Takes a datagram that arrived on one of this leg's ports. Digits that it starts or ends go to `updates`.
     pub(crate) fn receive(
         &mut self,
         now: Instant,
         flow: Flow,
         source: SocketAddr,
+        kind: Option<Kind>,
         datagram: &mut [u8],
+        updates: &mut EventUpdates,
     ) -> Result<Received, Discard> {
-        match Kind::of(datagram).ok_or(Discard::Malformed)? {
+        match kind.ok_or(Discard::Malformed)? {
             kind @ (Kind::Stun | Kind::Dtls) => {
                 let Path::WebRtc { webrtc, .. } = &mut self.path else { return Err(Discard::NotConnected) };
                 webrtc.handle_datagram(now, source, kind, datagram).map(|()| Received::Nothing)
             }
             Kind::Rtcp => {
-                let plain = self.path.receive(now, flow, source, Kind::Rtcp, datagram)?;
+                let len = self.path.receive_rtcp(now, flow, source, datagram)?;
                 self.counters.rtcp_in.add(datagram.len());
-                self.receive_rtcp(now, &datagram[plain])
+                self.receive_rtcp(now, &datagram[..len])
             }
             Kind::Rtp if flow == Flow::Rtcp => Err(Discard::NotConnected),
-            Kind::Rtp => self.receive_rtp(now, flow, source, datagram),
+            Kind::Rtp => self.receive_rtp(now, source, datagram, updates),
         }
     }
 
     fn receive_rtp(
         &mut self,
         now: Instant,
-        flow: Flow,
         source: SocketAddr,
         datagram: &mut [u8],
+        updates: &mut EventUpdates,
     ) -> Result<Received, Discard> {
-        let plain = self.path.receive(now, flow, source, Kind::Rtp, datagram)?;
-        if self.path.is_latched() {
+        let rtp::Packet { header, payload } = self.path.receive_rtp(now, source, datagram)?;
+        if !self.timeline.has(Milestone::Latched) && self.path.is_latched() {
             self.timeline.reach(Milestone::Latched, now);
         }
-        let packet = &datagram[plain];
-        let rtp::Packet { header, payload } = rtp::Packet::parse(packet).map_err(|_| Discard::Malformed)?;
         if !self.plan.receiving {
             return Err(Discard::NotReceiving);
         }
@@ -68,16 +68,19 @@ impl Leg {
         if let Some(codec) = codec {
             let seq = rx.accept(now, &header, codec.clock())?;
             self.count_media(now, source, datagram.len());
-            let tones = self.hear_tones(now, &header, codec, &packet[payload.clone()]);
-            return Ok(Received::Media(Media { header, seq, codec, payload, tones }));
+            if self.hears_tones() {
+                self.hear_tones(now, &header, codec, &datagram[payload.clone()], updates);
+            }
+            return Ok(Received::Media(Media { header, seq, codec, payload }));
         }
         let Some(clock) = event_clock else { return Err(Discard::UnknownPt) };
         let seq = rx.accept_event(&header)?;
-        let updates =
-            self.events_in.observe(now, clock, seq, header.time, &packet[payload]).map_err(|_| Discard::Malformed)?;
+        let pressed = self.events_in.observe(now, clock, seq, header.time, &datagram[payload]);
+        let pressed = pressed.map_err(|_| Discard::Malformed)?;
         self.count_media(now, source, datagram.len());
-        let updates = self.hear_no_more_tones(updates);
-        Ok(Received::Event { ssrc: header.ssrc, seq, updates })
+        self.hear_no_more_tones(updates);
+        updates.extend(pressed);
+        Ok(Received::Event { ssrc: header.ssrc, seq })
     }
 
     /// The codec that the peer uses `pt` for. Packets of what was agreed before may still be on their way (RFC 3264 8.3.2).

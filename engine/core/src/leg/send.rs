@@ -136,6 +136,9 @@ impl Leg {
 
     /// Sends the frames that the transcoder has ready. Under a digit their time passes without a packet.
     pub(super) fn send_frames(&mut self, now: Instant, outbox: &mut Outbox) {
+        if self.transcoder.is_none() {
+            return;
+        }
         let mut payload = [0; route::FRAME_BYTES_MAX];
         while let Some(frame) = self.poll_frame(&mut payload) {
             if self.events_out.is_active() {

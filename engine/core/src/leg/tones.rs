@@ -10,20 +10,29 @@ use crate::plan::{Codec, Mute};
 use crate::route::Frame;
 
 impl Leg {
-    /// Listens for digits in audio, if the peer may have none but these.
-    pub(super) fn hear_tones(&mut self, now: Instant, header: &Header, codec: Codec, payload: &[u8]) -> EventUpdates {
-        if !self.plan.hear_tones || self.events_in.has_received() {
-            return EventUpdates::new();
-        }
-        self.tones_in.get_or_insert_default().observe(now, header.ssrc, header.time, codec, payload)
+    /// True if the peer's digits may be tones and nothing but these.
+    pub(super) fn hears_tones(&self) -> bool {
+        self.plan.hear_tones && !self.events_in.has_received()
+    }
+
+    /// Listens for digits in audio.
+    pub(super) fn hear_tones(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        codec: Codec,
+        payload: &[u8],
+        updates: &mut EventUpdates,
+    ) {
+        let tones = self.tones_in.get_or_insert_default();
+        updates.extend(tones.observe(now, header.ssrc, header.time, codec, payload));
     }
 
     /// The peer does send events, so that a key that also sounds must not be two. What sounds now is over before them.
-    pub(super) fn hear_no_more_tones(&mut self, updates: EventUpdates) -> EventUpdates {
-        let Some(mut tones) = self.tones_in.take() else { return updates };
-        let mut all = tones.finish();
-        all.extend(updates);
-        all
+    pub(super) fn hear_no_more_tones(&mut self, updates: &mut EventUpdates) {
+        if let Some(mut tones) = self.tones_in.take() {
+            updates.extend(tones.finish());
+        }
     }
 
     pub(super) fn tones_timeout(&mut self, now: Instant) -> EventUpdates {

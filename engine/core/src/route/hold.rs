@@ -33,6 +33,10 @@ pub struct Hold {
     least: [i64; WINDOWS],
     window_began_us: i64,
     late: [u16; BINS],
+    /// Sum of `late`.
+    total: u32,
+    /// No bin above this one has anything in it.
+    top: usize,
     frames: u32,
     /// Frames until the histogram is halved.
     until_halving: u32,
@@ -46,6 +50,8 @@ impl Default for Hold {
             least: [0; WINDOWS],
             window_began_us: 0,
             late: [0; BINS],
+            total: 0,
+            top: 0,
             frames: 0,
             until_halving: HALF_LIFE_FRAMES,
             peak_us: HOLD_INITIAL_US,
@@ -90,11 +96,16 @@ impl Hold {
             if late_us > self.hold_us {
                 self.peak_us = late_us + MARGIN_US;
             }
-            let bin = &mut self.late[(late_us / BIN_US) as usize];
-            *bin = bin.saturating_add(1);
+            // A bin takes no more than two half lives of frames.
+            let at = (late_us / BIN_US) as usize;
+            self.late[at] += 1;
+            self.total += 1;
+            self.top = self.top.max(at);
             self.until_halving -= 1;
             if self.until_halving == 0 {
                 self.late.iter_mut().for_each(|count| *count /= 2);
+                self.total = self.late.iter().map(|count| u32::from(*count)).sum();
+                self.top = self.late.iter().rposition(|count| *count > 0).unwrap_or(0);
                 self.until_halving = HALF_LIFE_FRAMES;
             }
         }
@@ -119,9 +130,8 @@ impl Hold {
 
     /// Lateness of 99 percent of the frames, and a margin.
     fn quantile_us(&self) -> i64 {
-        let total: u32 = self.late.iter().map(|count| u32::from(*count)).sum();
-        let mut above = total / 100;
-        for (bin, count) in self.late.iter().enumerate().rev() {
+        let mut above = self.total / 100;
+        for (bin, count) in self.late[..=self.top].iter().enumerate().rev() {
             match above.checked_sub((*count).into()) {
                 Some(rest) => above = rest,
                 None => return (bin as i64 + 1) * BIN_US + MARGIN_US,

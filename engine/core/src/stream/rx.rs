@@ -199,15 +199,15 @@ impl Arrival {
         if !same_clock || ticks == 0 {
             return;
         }
-        let elapsed = now.saturating_duration_since(before).as_nanos() as i128;
-        let sent = i128::from(ticks) * 1_000_000_000 / i128::from(clock.hz());
-        let difference = (elapsed - sent).unsigned_abs();
+        let elapsed = i64::try_from(now.saturating_duration_since(before).as_nanos()).unwrap_or(i64::MAX);
+        let sent = i64::from(ticks) * 1_000_000_000 / i64::from(clock.hz());
+        let difference = elapsed.saturating_sub(sent).unsigned_abs();
         // A jump of the timestamp is no jitter; let it not drown the figure for minutes.
         if difference > 10_000_000_000 {
             return;
         }
         // J += (|D| - J) / 16
-        self.jitter_x16_ns = self.jitter_x16_ns + difference as u64 - (self.jitter_x16_ns >> 4);
+        self.jitter_x16_ns = self.jitter_x16_ns + difference - (self.jitter_x16_ns >> 4);
     }
 }
 

@@ -263,7 +263,9 @@ impl StreamTx {
         let Some((time, at)) = self.line else { return self.initial_time };
         let ticks = |duration: Duration| {
             // Not ClockRate::ticks, which saturates: a line that rests for days has wrapped like any other.
-            (duration.as_nanos() * u128::from(self.clock.hz()) / 1_000_000_000) as u32
+            let hz = u64::from(self.clock.hz());
+            let part = u64::from(duration.subsec_nanos()) * hz / 1_000_000_000;
+            duration.as_secs().wrapping_mul(hz).wrapping_add(part) as u32
         };
         match now.checked_duration_since(at) {
             Some(after) => time.plus(ticks(after)),

@@ -27,6 +27,10 @@ pub(crate) struct WebRtc {
     dtls: Dtls,
     /// A DTLS datagram that overtook the check that would have made its source valid; only the latest is kept.
     early: Option<(SocketAddr, Vec<u8>)>,
+    /// The machines were given something, and may have something to say.
+    restless: bool,
+    /// When they want to be woken, if they are not.
+    wake_at: Option<Instant>,
 }
 
 /// What comes out of a WebRTC leg besides media.
@@ -54,14 +58,16 @@ impl WebRtc {
         plan: &WebRtcPlan,
         identity: &DtlsIdentity,
     ) -> Result<Self, CommandError> {
-        let mut webrtc =
-            Self { ice: Ice::new(local, &plan.local)?, dtls: Dtls::new(now, identity, plan.dtls_role), early: None };
+        let ice = Ice::new(local, &plan.local)?;
+        let dtls = Dtls::new(now, identity, plan.dtls_role);
+        let mut webrtc = Self { ice, dtls, early: None, restless: true, wake_at: None };
         webrtc.apply(now, plan)?;
         Ok(webrtc)
     }
 
     /// Takes what is new in `plan`: the peer's credentials, candidates, fingerprint and role.
     pub(crate) fn apply(&mut self, now: Instant, plan: &WebRtcPlan) -> Result<(), CommandError> {
+        self.restless = true;
         if let Some(remote) = &plan.remote {
             self.dtls.set_remote(now, plan.dtls_role, &remote.fingerprint);
             self.ice.set_remote(now, &plan.local, remote)?;
@@ -77,6 +83,7 @@ impl WebRtc {
         kind: Kind,
         bytes: &[u8],
     ) -> Result<(), Discard> {
+        self.restless = true;
         match kind {
             Kind::Stun => {
                 self.ice.handle_stun(now, source, bytes)?;
@@ -105,21 +112,41 @@ impl WebRtc {
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if self.ice.poll_timeout().is_some_and(|at| at <= now) {
+            self.restless = true;
             self.ice.handle_timeout(now);
         }
         if self.ice.selected().is_some() && self.dtls.poll_timeout().is_some_and(|at| at <= now) {
+            self.restless = true;
             self.dtls.handle_timeout(now);
         }
     }
 
+    /// True until [`WebRtc::poll_output`] has said that there is nothing.
+    pub(crate) fn is_restless(&self) -> bool {
+        self.restless
+    }
+
     /// When [`WebRtc::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        if self.restless { self.machines_timeout() } else { self.wake_at }
+    }
+
+    fn machines_timeout(&mut self) -> Option<Instant> {
         let dtls = self.ice.selected().and_then(|_| self.dtls.poll_timeout());
         soonest(self.ice.poll_timeout(), dtls)
     }
 
     /// The next thing to do; datagrams are written to the front of `buf`.
     pub(crate) fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Option<WebRtcOutput> {
+        let output = self.machines_output(now, buf);
+        if output.is_none() {
+            self.restless = false;
+            self.wake_at = self.machines_timeout();
+        }
+        output
+    }
+
+    fn machines_output(&mut self, now: Instant, buf: &mut [u8]) -> Option<WebRtcOutput> {
         while let Some(output) = self.ice.poll_output(buf) {
             match output {
                 IceOutput::Transmit { to, len } => return Some(WebRtcOutput::Transmit { to, len }),

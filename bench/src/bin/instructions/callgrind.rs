@@ -34,18 +34,14 @@ pub(crate) fn count(name: &str) -> anyhow::Result<Count> {
     if cost.ours == 0 {
         bail!("{name}: nothing was counted");
     }
-    Ok(Count {
-        ours: cost.ours / packets,
-        libraries: cost.libraries / packets,
-        mallocs: cost.mallocs * 1_000 / packets,
-    })
+    Ok(Count { ours: cost.ours / packets, libraries: cost.libraries / packets, heap: cost.heap / packets })
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Cost {
     ours: u64,
     libraries: u64,
-    mallocs: u64,
+    heap: u64,
 }
 
 /// Sums the costs of a callgrind profile (format version 1) by whose function they are.
@@ -57,24 +53,21 @@ fn sum(profile: &str) -> Cost {
     // Names are given once, with a number, and referred to by that.
     let mut names: HashMap<&str, &str> = HashMap::new();
     let mut objects: HashMap<&str, &str> = HashMap::new();
-    let (mut is_library, mut object, mut is_malloc, mut after_call) = (false, "", false, false);
+    let (mut is_library, mut is_heap, mut object, mut after_call) = (false, false, "", false);
     let mut cost = Cost::default();
     for line in profile.lines() {
         if let Some(name) = line.strip_prefix("fn=") {
-            is_library = is_foreign(object, resolve(&mut names, name));
+            let name = resolve(&mut names, name);
+            is_library = is_foreign(object, name);
+            is_heap = HEAP.contains(&name) || name.starts_with("_int_");
         } else if let Some(name) = line.strip_prefix("ob=") {
             object = resolve(&mut objects, name);
         } else if let Some(name) = line.strip_prefix("cob=") {
             resolve(&mut objects, name);
         } else if let Some(name) = line.strip_prefix("cfn=") {
-            is_malloc =
-                matches!(resolve(&mut names, name), "malloc" | "calloc" | "realloc" | "posix_memalign" | "free");
-        } else if let Some(call) = line.strip_prefix("calls=") {
-            let calls = call.split(' ').next().and_then(|calls| calls.parse().ok()).unwrap_or(0);
-            if is_malloc {
-                cost.mallocs += calls;
-            }
-            // The next line is the inclusive cost of the call.
+            resolve(&mut names, name);
+        } else if line.starts_with("calls=") {
+            // The next line is the inclusive cost of the call. How often is no use: that counts outside as well.
             after_call = true;
         } else if line.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-' | '*')) {
             let instructions: u64 = line.split(' ').nth(1).and_then(|count| count.parse().ok()).unwrap_or(0);
@@ -82,10 +75,15 @@ fn sum(profile: &str) -> Cost {
                 continue;
             }
             *(if is_library { &mut cost.libraries } else { &mut cost.ours }) += instructions;
+            cost.heap += if is_heap { instructions } else { 0 };
         }
     }
     cost
 }
+
+/// What allocates, in the C library, whoever asks for it.
+const HEAP: [&str; 7] =
+    ["malloc", "calloc", "realloc", "free", "posix_memalign", "aligned_alloc", "malloc_consolidate"];
 
 /// `(12) name` defines 12, `(12)` refers to it.
 fn resolve<'a>(names: &mut HashMap<&'a str, &'a str>, name: &'a str) -> &'a str {
@@ -114,6 +112,6 @@ mod tests {
         let profile = "version: 1\nevents: Ir\n\nob=(1) /target/debug/instructions\nfl=(1) a.rs\nfn=(1) trestle_core::take\n\
                        10 5\n+1 7\ncob=(2) /lib/libc.so\ncfn=(2) malloc\ncalls=3 0\n11 100\n12 1\n\n\
                        fn=(3) opus_decode\n0 40\n\nob=(2)\nfn=(2)\n0 100\n\nob=(1)\nfn=(3)\n* 2\n";
-        assert_eq!(sum(profile), Cost { ours: 113, libraries: 42, mallocs: 3 });
+        assert_eq!(sum(profile), Cost { ours: 113, libraries: 42, heap: 100 });
     }
 }

@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let known = table::read(&file)?;
     let mut counted = table::Table::new();
     let mut has_failed = false;
-    println!("{:<42} {:>9} {:>9} {:>9} {:>9}  mallocs", "instructions per packet", "ours", "", "libraries", "");
+    println!("{:<42} {:>9} {:>9} {:>9} {:>9}      heap", "instructions per packet", "ours", "", "libraries", "");
     for name in cases::names().filter(|name| only.is_none_or(|word| name.contains(word))) {
         let count = callgrind::count(&name)?;
         let before = known.get(&name);
@@ -51,7 +51,7 @@ fn main() -> anyhow::Result<ExitCode> {
             table::change(ours, count.ours),
             count.libraries,
             table::change(libraries, count.libraries),
-            count.mallocs,
+            count.heap,
             verdict.unwrap_or_default(),
         );
         has_failed |= verdict.is_some();

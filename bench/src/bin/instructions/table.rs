@@ -13,8 +13,8 @@ pub(crate) struct Count {
     pub(crate) ours: u64,
     /// Instructions of libopus and AWS-LC.
     pub(crate) libraries: u64,
-    /// Calls of `malloc` and its like, in a thousand packets.
-    pub(crate) mallocs: u64,
+    /// Of both, those of `malloc`, `free` and their like.
+    pub(crate) heap: u64,
 }
 
 /// Counts by the name of their case.
@@ -32,7 +32,7 @@ pub(crate) fn judge(before: Option<&Count>, count: &Count) -> Option<&'static st
         None => Some("NEW"),
         Some(before) if has_grown(before.ours, count.ours) => Some("GROWN"),
         Some(before) if has_grown(before.libraries, count.libraries) => Some("LIBRARIES HAVE GROWN"),
-        Some(before) if has_grown(before.mallocs, count.mallocs) => Some("ALLOCATES"),
+        Some(before) if has_grown(before.heap, count.heap) => Some("ALLOCATES"),
         Some(_) => None,
     }
 }
@@ -56,8 +56,7 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Table> {
         .iter()
         .map(|(name, case)| {
             let number = |key: &str| case[key].as_u64().with_context(|| format!("{name}: no {key}"));
-            let count =
-                Count { ours: number("ours")?, libraries: number("libraries")?, mallocs: number("mallocs_per_1000")? };
+            let count = Count { ours: number("ours")?, libraries: number("libraries")?, heap: number("heap")? };
             Ok((name.clone(), count))
         })
         .collect()
@@ -67,8 +66,8 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Table> {
 pub(crate) fn write(file: &Path, table: &Table) -> anyhow::Result<()> {
     let lines: Vec<String> = table
         .iter()
-        .map(|(name, Count { ours, libraries, mallocs })| {
-            let case = json!({ "ours": ours, "libraries": libraries, "mallocs_per_1000": mallocs });
+        .map(|(name, Count { ours, libraries, heap })| {
+            let case = json!({ "ours": ours, "libraries": libraries, "heap": heap });
             format!("{}: {case}", json!(name))
         })
         .collect();
@@ -81,7 +80,7 @@ mod tests {
 
     #[test]
     fn five_percent_more_fails_and_a_few_instructions_do_not() {
-        let count = |ours, libraries, mallocs| Count { ours, libraries, mallocs };
+        let count = |ours, libraries, heap| Count { ours, libraries, heap };
         let known = count(1_000, 10_000, 0);
         for (now, verdict) in [
             (count(1_050, 10_500, 0), None),

@@ -74,14 +74,7 @@ pub struct EventPacket {
 
 impl Default for EventSender {
     fn default() -> Self {
-        Self {
-            clock: ClockRate::HZ_8000,
-            // All the room there will ever be: digits then cost no allocation.
-            waiting: VecDeque::with_capacity(limits::DIGITS_MAX),
-            sounding: None,
-            quiet_until: None,
-            dropped: 0,
-        }
+        Self { clock: ClockRate::HZ_8000, waiting: VecDeque::new(), sounding: None, quiet_until: None, dropped: 0 }
     }
 }
 
@@ -164,6 +157,10 @@ impl EventSender {
         if self.waiting.len() == limits::DIGITS_MAX {
             self.dropped += 1;
             return;
+        }
+        if self.waiting.capacity() == 0 {
+            // All the room there will ever be, for a leg that has any digits: the others cost no allocation.
+            self.waiting.reserve_exact(limits::DIGITS_MAX);
         }
         self.waiting.push_back(press);
     }

@@ -36,7 +36,8 @@ fn main() -> anyhow::Result<ExitCode> {
         _ => bail!("usage: instructions [--accept | --only WORD]"),
     };
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("instructions.json");
-    let known = table::read(&file)?;
+    // What is to be replaced need not be readable.
+    let known = if accept { table::Table::new() } else { table::read(&file)? };
     let mut counted = table::Table::new();
     let mut has_failed = false;
     println!("{:<42} {:>9} {:>9} {:>9} {:>9}      heap", "instructions per packet", "ours", "", "libraries", "");
@@ -44,7 +45,7 @@ fn main() -> anyhow::Result<ExitCode> {
         let count = callgrind::count(&name)?;
         let before = known.get(&name);
         let (ours, libraries) = (before.map(|count| count.ours), before.map(|count| count.libraries));
-        let verdict = table::judge(before, &count);
+        let verdict = if accept { None } else { table::judge(before, &count) };
         println!(
             "{name:<42} {:>9} {:>9} {:>9} {:>9} {:>8}  {}",
             count.ours,

@@ -273,6 +273,7 @@ impl Leg {
             || self.tones_in.is_some()
             || self.tones_out.is_some()
             || self.timeline.has_news()
+            || matches!(&self.path, Path::WebRtc { webrtc, .. } if webrtc.is_restless())
     }
 
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {

@@ -192,6 +192,11 @@ impl Dtls {
         };
     }
 
+    /// True once there are keys.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// True once we have sent a ClientHello although the peer was to send one.
     pub(super) fn is_role_hedged(&self) -> bool {
         self.hedged

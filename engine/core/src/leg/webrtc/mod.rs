@@ -121,7 +121,8 @@ impl WebRtc {
         }
     }
 
-    /// True until [`WebRtc::poll_output`] has said that there is nothing.
+    /// True until there are keys, and then after anything was given to the machines until [`WebRtc::poll_output`] has said
+    /// that there is nothing.
     pub(crate) fn is_restless(&self) -> bool {
         self.restless
     }
@@ -140,7 +141,8 @@ impl WebRtc {
     pub(crate) fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Option<WebRtcOutput> {
         let output = self.machines_output(now, buf);
         if output.is_none() {
-            self.restless = false;
+            // Until there are keys, the handshake is asked at every turn.
+            self.restless = !self.dtls.is_connected();
             self.wake_at = self.machines_timeout();
         }
         output

@@ -4,7 +4,11 @@
 //!
 //! Each call has its own addresses in 127.0.0.0/8, so that any number of them run at once. What is asserted is what was
 //! heard, numbered and negotiated; how long it took is printed (`--nocapture`).
-#![allow(clippy::disallowed_methods, reason = "the outside world has clocks, sockets and threads")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the outside world has clocks, sockets, threads and locks"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that is surprised ends")]
 
 mod calls;

@@ -142,6 +142,7 @@ fn the_flag_block_dtmf_in_an_offer_blocks_the_digits_of_its_sender() {
 
 /// What is logged, as text.
 #[derive(Clone, Default)]
+#[expect(clippy::disallowed_types, reason = "the log's writer must be shared and `Send`; nobody waits for it")]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {

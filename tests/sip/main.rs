@@ -7,6 +7,7 @@
 //! printed (`--nocapture`). The logs of a failed test are in `target/sip-logs`.
 #![allow(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "these tests are the outside world, which has clocks, sockets and threads"
 )]
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]

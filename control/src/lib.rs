@@ -7,6 +7,7 @@
 //! ```
 
 pub mod ask;
+mod by_leg;
 pub mod config;
 pub mod connections;
 pub mod controller;

@@ -1,6 +1,6 @@
 //! One call as the controller knows it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use super::gate::Moving;
 use super::risks::Watch;
 use super::setup::Setup;
 use super::trunk::Tying;
+use crate::by_leg::ByLeg;
 use crate::negotiate::{Party, Session, Step};
 use crate::ng::{Cookie, Encoding};
 use crate::op::Op;
@@ -111,9 +112,9 @@ pub(super) struct Call {
     /// The verdict, once ended.
     pub(super) verdict: Option<Arc<Verdict>>,
     /// Which legs' peers have not said that they will not send.
-    pub(super) receiving: BTreeMap<LegId, bool>,
+    pub(super) receiving: ByLeg<bool>,
     /// Where legs are bound.
-    pub(super) ports: BTreeMap<LegId, LegPorts>,
+    pub(super) ports: ByLeg<LegPorts>,
     /// Branches that have not been deleted, oldest first.
     pub(super) branches: Vec<String>,
     /// The branch that answered.
@@ -152,8 +153,8 @@ impl Call {
             report: None,
             notes: Notes::default(),
             verdict: None,
-            receiving: BTreeMap::new(),
-            ports: BTreeMap::new(),
+            receiving: ByLeg::default(),
+            ports: ByLeg::default(),
             branches: Vec::new(),
             answered_branch: None,
             work: None,
@@ -162,7 +163,7 @@ impl Call {
             cuts: Vec::new(),
             end: None,
             gate_due: None,
-            watch: Watch::new(),
+            watch: Watch::default(),
             setup: Setup::default(),
             due: None,
         }
@@ -180,7 +181,7 @@ impl Call {
 
     /// No peer is to send: silence is no reason to end it soon.
     pub(super) fn is_held(&self) -> bool {
-        !self.receiving.values().any(|receiving| *receiving)
+        !self.receiving.iter().any(|(_, receiving)| *receiving)
     }
 
     /// Puts a request behind the present one; gives it back if too many wait.

@@ -1,12 +1,12 @@
 //! What may end a call: what the engine sees of each leg, and what only both legs tell, one-way audio.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use trestle_core::{CallId, LegId, Milestone, Risk};
 
 use super::Controller;
 use super::call::Call;
+use crate::by_leg::ByLeg;
 use crate::events::{Kind, RiskName, reason};
 use crate::op::flags::ProfileName;
 
@@ -38,7 +38,7 @@ impl LegWatch {
 }
 
 /// Legs by id.
-pub(super) type Watch = BTreeMap<LegId, LegWatch>;
+pub(super) type Watch = ByLeg<LegWatch>;
 
 impl Controller {
     pub(super) fn at_risk(
@@ -76,7 +76,7 @@ impl Controller {
     /// Notes something about a leg, and tells if that makes the call one-way, or no more so.
     pub(super) fn watch(&mut self, now: Instant, id: CallId, leg: LegId, note: impl FnOnce(&mut LegWatch)) {
         let Some(call) = self.table.get_mut(id) else { return };
-        note(call.watch.entry(leg).or_default());
+        note(call.watch.entry(leg));
         for (leg, kind) in one_way(call) {
             self.tell(now, id, Some(leg), kind);
         }
@@ -93,21 +93,17 @@ fn profile(call: &Call, leg: LegId) -> ProfileName {
 
 /// What is to be told of one-way audio: a leg is silent while the one that it talks to is heard.
 fn one_way(call: &mut Call) -> Vec<(LegId, Kind)> {
-    let is_heard = |leg: LegId| call.watch.get(&leg).is_some_and(|watch| watch.heard && !watch.silent);
+    let is_heard = |leg: LegId| call.watch.get(leg).is_some_and(|watch| watch.heard && !watch.silent);
     let is_one_way = |leg: LegId, watch: &LegWatch| {
         let other = call.party(leg).and_then(|party| party.peer());
         watch.silent && other.is_some_and(is_heard)
     };
-    let changed: Vec<LegId> = call
-        .watch
-        .iter()
-        .filter(|(leg, watch)| is_one_way(**leg, watch) != watch.one_way)
-        .map(|(leg, _)| *leg)
-        .collect();
+    let changed: Vec<LegId> =
+        call.watch.iter().filter(|(leg, watch)| is_one_way(*leg, watch) != watch.one_way).map(|(leg, _)| leg).collect();
     let mut told = Vec::new();
     for leg in changed {
         let profile = profile(call, leg);
-        let Some(watch) = call.watch.get_mut(&leg) else { continue };
+        let Some(watch) = call.watch.get_mut(leg) else { continue };
         watch.one_way = !watch.one_way;
         let risk = RiskName::OneWay;
         let kind = if watch.one_way {

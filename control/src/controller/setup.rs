@@ -1,11 +1,11 @@
 //! How long the set-up of WhatsApp's and browsers' legs takes, stage by stage, over all calls.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use trestle_core::{CallId, LegId, Milestone};
 
 use super::Controller;
+use crate::by_leg::ByLeg;
 use crate::op::flags::ProfileName;
 
 /// A stage of a leg's set-up. Each begins where the one before has ended.
@@ -78,7 +78,7 @@ impl SetupTimes {
 pub(super) struct Setup {
     /// When the last party's description became known.
     described: Option<Instant>,
-    legs: BTreeMap<LegId, LegSetup>,
+    legs: ByLeg<LegSetup>,
 }
 
 #[derive(Debug, Default)]
@@ -92,7 +92,7 @@ struct LegSetup {
 impl Setup {
     /// A leg has come to `milestone`. If a stage ends with that, which, and how long it took.
     fn reach(&mut self, now: Instant, leg: LegId, milestone: Milestone) -> Option<(Stage, Duration)> {
-        let leg = self.legs.entry(leg).or_default();
+        let leg = self.legs.entry(leg);
         let described = self.described;
         let since = |at: Option<Instant>| at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         match milestone {

@@ -116,7 +116,7 @@ impl Controller {
     fn own_address(&self, id: CallId, step: &Step) -> Option<SocketAddr> {
         let call = self.table.get(id)?;
         step.legs.iter().find_map(|(leg, plan)| {
-            let local = call.ports.get(leg)?.rtp;
+            let local = call.ports.get(*leg)?.rtp;
             let (Transport::Plain(peer) | Transport::Sdes { peer, .. }) = &plan.transport else { return None };
             peer.rtp.filter(|said| self.environment.is_at(local, *said))
         })
@@ -152,11 +152,11 @@ impl Controller {
         };
         let Some(call) = self.table.get_mut(id) else { return };
         let Apply { mut ticket, step, is_answer, is_silent, creates, via_branch, .. } = apply;
-        call.receiving.retain(|leg, _| !step.removed.contains(leg));
-        call.watch.retain(|leg, _| !step.removed.contains(leg));
-        call.ports.retain(|leg, _| !step.removed.contains(leg));
-        call.ports.extend(ports.iter().copied());
-        call.receiving.extend(step.legs.iter().map(|(leg, plan)| (*leg, plan.receiving)));
+        call.receiving.forget(&step.removed);
+        call.watch.forget(&step.removed);
+        call.ports.forget(&step.removed);
+        ports.iter().for_each(|(leg, ports)| call.ports.insert(*leg, *ports));
+        step.legs.iter().for_each(|(leg, plan)| call.receiving.insert(*leg, plan.receiving));
         call.last_signal = now;
         call.opened = true;
         via_branch.iter().for_each(|branch| call.add_branch(branch));

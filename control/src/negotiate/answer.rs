@@ -1,5 +1,7 @@
 //! Taking an answer in and answering with it.
 
+use std::sync::Arc;
+
 use trestle_core::plan::DtlsRole;
 
 use super::describe::Said;
@@ -22,7 +24,7 @@ impl Exchange<'_> {
         let answerer = self.answering_party(offerer)?;
         let party = &self.session.parties[answerer];
         let prefer_sdes = party.security == Security::Sdes;
-        let remote = Remote::read(&self.signal.sdp, &party.told_formats, prefer_sdes)?;
+        let remote = Arc::new(Remote::read(&self.signal.sdp, &party.told_formats, prefer_sdes)?);
         if party.is_fixed() && party.remote.as_ref().is_some_and(|known| known.text != remote.text) {
             return Err(whatsapp_is_fixed("answers"));
         }
@@ -111,7 +113,7 @@ impl Exchange<'_> {
         &mut self,
         offerer: usize,
         choice: codecs::Choice,
-        remote: Remote,
+        remote: Arc<Remote>,
     ) -> Result<Description, NegotiationError> {
         let flags = self.flags();
         let party = &self.session.parties[offerer];

@@ -1,6 +1,7 @@
 //! One party alone: we make the offer, it answers, and who it talks to is said later (`connect`).
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use super::exchange::{Exchange, whatsapp_is_fixed};
 use super::remote::{Remote, unbridgeable};
@@ -45,6 +46,7 @@ impl Exchange<'_> {
         let party = &self.session.parties[index];
         let address = self.environment.advertised(party.interface, party.ipv6).unwrap_or(Ipv4Addr::LOCALHOST.into());
         let all = Remote::read(&everything_we_speak(party.secrets.session_id, address), &[], false)?;
+        let all = Arc::new(all);
         let description = self.describe_offer(&all, ProfileName::Sip, index)?;
         self.finish(&[index], description)
     }
@@ -81,7 +83,7 @@ impl Exchange<'_> {
         }
         let format = codecs::first_accepted(&party.told_formats, &remote)?;
         codecs::settle_answerer(party, &remote, &format, &flags.codec);
-        party.remote = Some(remote);
+        party.remote = Some(Arc::new(remote));
         party.answered = true;
         let description = self.told(index)?;
         self.finish(&[index], description)

@@ -1,6 +1,7 @@
 //! From what was settled to the text that a party gets.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::description::Description;
 use super::exchange::Exchange;
@@ -13,7 +14,7 @@ use crate::sdp::{Direction, Setup};
 
 /// What a description says beyond what its party is.
 pub(super) struct Said {
-    pub(super) base: Remote,
+    pub(super) base: Arc<Remote>,
     pub(super) cryptos: Vec<String>,
     pub(super) direction: Direction,
     pub(super) setup: Option<Setup>,
@@ -31,7 +32,7 @@ impl Exchange<'_> {
             .advertised(party.interface, party.ipv6)
             .ok_or_else(|| NegotiationError::Flags("the interface has no address of this family".to_owned()))?;
         let flags = self.flags();
-        let own = party.remote.as_ref();
+        let own = party.remote();
         let web = party.profile != ProfileName::Sip;
         // In an answer our mid is the offer's (RFC 8843 7.3.1); in an offer it is ours to choose.
         let mid = match own.and_then(|remote| remote.mid.clone()) {

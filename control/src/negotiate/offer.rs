@@ -1,5 +1,7 @@
 //! Taking an offer in and making one of it.
 
+use std::sync::Arc;
+
 use trestle_core::LegId;
 use trestle_core::plan::DtlsRole;
 
@@ -22,7 +24,7 @@ impl Exchange<'_> {
         let known = self.session.party_by_tag(&self.signal.from_tag);
         let formats = known.map(|party| party.told_formats.clone()).unwrap_or_default();
         let prefer_sdes = flags.sdes.prefer || known.is_some_and(|party| party.security == Security::Sdes);
-        let remote = Remote::read(&self.signal.sdp, &formats, prefer_sdes)?;
+        let remote = Arc::new(Remote::read(&self.signal.sdp, &formats, prefer_sdes)?);
         if flags.reject_ice && remote.security == Security::Dtls {
             let reason = "reject-ICE leaves DTLS without a transport";
             return Err(NegotiationError::Flags(format!("{reason}; {}", remote.protocol.as_str())));
@@ -93,7 +95,7 @@ impl Exchange<'_> {
     }
 
     /// Enters what the sender of an offer says.
-    fn take_offer(&mut self, index: usize, remote: Remote) -> Result<(), NegotiationError> {
+    fn take_offer(&mut self, index: usize, remote: Arc<Remote>) -> Result<(), NegotiationError> {
         let flags = self.flags();
         self.refuse_echoed_keys(&remote)?;
         self.take_flags(index);
@@ -209,7 +211,7 @@ impl Exchange<'_> {
     /// An offer to `receiver` on the strength of what `remote` says.
     pub(super) fn describe_offer(
         &mut self,
-        remote: &Remote,
+        remote: &Arc<Remote>,
         from_profile: ProfileName,
         receiver: usize,
     ) -> Result<Description, NegotiationError> {

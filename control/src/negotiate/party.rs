@@ -1,6 +1,7 @@
 //! One participant: what it said, what it was told, what the engine shall do for it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use trestle_core::plan::{DtlsRole, LatchPolicy, LegPlan, ReceiveFormat, SendFormat, Source, Withheld};
 use trestle_core::{InterfaceId, LegId};
@@ -39,7 +40,8 @@ pub struct Party {
     pub(crate) secrets: Secrets,
 
     // What it said.
-    pub(crate) remote: Option<Remote>,
+    /// Never changed, only replaced.
+    pub(crate) remote: Option<Arc<Remote>>,
     /// An exchange with it is complete.
     pub(crate) answered: bool,
     pub(crate) latch: LatchPolicy,
@@ -172,7 +174,7 @@ impl Party {
 
     /// What it said last.
     pub fn remote(&self) -> Option<&Remote> {
-        self.remote.as_ref()
+        self.remote.as_deref()
     }
 
     /// True once an exchange with it is complete.
@@ -217,8 +219,8 @@ impl Party {
             hears: self.hears,
             withheld: Withheld::default(),
             presence: self.gateway.as_ref().map(Gateway::presence).unwrap_or_default(),
-            sending: self.remote.as_ref().is_none_or(Remote::listens),
-            receiving: self.remote.as_ref().is_none_or(Remote::speaks),
+            sending: self.remote().is_none_or(Remote::listens),
+            receiving: self.remote().is_none_or(Remote::speaks),
             tos: self.tos,
         }
     }

@@ -1,10 +1,10 @@
 //! What is remembered of a call while it goes on, because nobody could tell at its end.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use trestle_core::{LegFailure, LegId};
 
+use crate::by_leg::ByLeg;
 use crate::events::{Kind, RiskName};
 
 /// Of one call. Times are since it was opened.
@@ -14,7 +14,7 @@ pub struct Notes {
     pub answered: Option<Duration>,
     /// Whose tag a `delete` named as `from-tag`: in SIP, whoever has sent the BYE.
     pub deleted_by: Option<LegId>,
-    legs: BTreeMap<LegId, LegNotes>,
+    legs: ByLeg<LegNotes>,
 }
 
 /// Of one leg.
@@ -47,7 +47,7 @@ impl Notes {
         match (kind, leg) {
             (Kind::Answered, _) => self.answered = self.answered.or(Some(after)),
             (Kind::AtRisk { risk, lasted, .. }, Some(leg)) => {
-                let notes = self.legs.entry(leg).or_default();
+                let notes = self.legs.entry(leg);
                 // Told again as it lasts.
                 if !notes.risks.iter().any(|note| note.risk == *risk && note.over.is_none()) {
                     notes.risks.retain(|note| note.risk != *risk);
@@ -55,7 +55,7 @@ impl Notes {
                 }
             }
             (Kind::Recovered { risk }, Some(leg)) => {
-                let notes = self.legs.entry(leg).or_default();
+                let notes = self.legs.entry(leg);
                 notes.risks.iter_mut().filter(|note| note.risk == *risk).for_each(|note| note.over = Some(after));
                 // Consent that was lost has come back.
                 if *risk == RiskName::IceStuck {
@@ -63,17 +63,17 @@ impl Notes {
                 }
             }
             (Kind::LegFailed { failure }, Some(leg)) => {
-                let failed = &mut self.legs.entry(leg).or_default().failure;
+                let failed = &mut self.legs.entry(leg).failure;
                 *failed = failed.or(Some((after, *failure)));
             }
-            (Kind::GateTimedOut { .. }, Some(leg)) => self.legs.entry(leg).or_default().gate_timed_out = Some(after),
-            (Kind::GateClosed, Some(leg)) => self.legs.entry(leg).or_default().gate_closed = Some(after),
+            (Kind::GateTimedOut { .. }, Some(leg)) => self.legs.entry(leg).gate_timed_out = Some(after),
+            (Kind::GateClosed, Some(leg)) => self.legs.entry(leg).gate_closed = Some(after),
             _ => {}
         }
     }
 
     pub(super) fn leg(&self, leg: LegId) -> Option<&LegNotes> {
-        self.legs.get(&leg)
+        self.legs.get(leg)
     }
 
     /// A risk that has not passed, and since when.

@@ -1,0 +1,87 @@
+//! Something about each leg of a call. A call has two legs, as a rule: a map would allocate room for eleven.
+
+use trestle_core::LegId;
+
+/// Legs that room is made for at first.
+const LEGS: usize = 2;
+
+/// A value for each leg of a call, in the order in which they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ByLeg<V>(Vec<(LegId, V)>);
+
+impl<V> Default for ByLeg<V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<V> ByLeg<V> {
+    pub(crate) fn get(&self, leg: LegId) -> Option<&V> {
+        self.0.iter().find(|(id, _)| *id == leg).map(|(_, value)| value)
+    }
+
+    pub(crate) fn get_mut(&mut self, leg: LegId) -> Option<&mut V> {
+        self.0.iter_mut().find(|(id, _)| *id == leg).map(|(_, value)| value)
+    }
+
+    /// The leg's value; the default one is put in if it has none.
+    pub(crate) fn entry(&mut self, leg: LegId) -> &mut V
+    where
+        V: Default,
+    {
+        let index = self.0.iter().position(|(id, _)| *id == leg).unwrap_or_else(|| self.push(leg, V::default()));
+        &mut self.0[index].1
+    }
+
+    pub(crate) fn insert(&mut self, leg: LegId, value: V) {
+        match self.get_mut(leg) {
+            Some(old) => *old = value,
+            None => {
+                self.push(leg, value);
+            }
+        }
+    }
+
+    pub(crate) fn forget(&mut self, legs: &[LegId]) {
+        self.0.retain(|(leg, _)| !legs.contains(leg));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (LegId, &V)> {
+        self.0.iter().map(|(leg, value)| (*leg, value))
+    }
+
+    fn push(&mut self, leg: LegId, value: V) -> usize {
+        if self.0.len() == self.0.capacity() {
+            self.0.reserve_exact(LEGS);
+        }
+        self.0.push((leg, value));
+        self.0.len() - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_leg_has_one_value_until_it_is_forgotten() {
+        let mut legs = ByLeg::default();
+        for leg in [3, 1, 3, 2] {
+            *legs.entry(LegId(leg)) += 1;
+        }
+        legs.insert(LegId(1), 7);
+        legs.insert(LegId(9), 5);
+        assert_eq!(legs.iter().collect::<Vec<_>>(), [(LegId(3), &2), (LegId(1), &7), (LegId(2), &1), (LegId(9), &5)]);
+        legs.forget(&[LegId(1), LegId(4)]);
+        assert_eq!((legs.get(LegId(1)), legs.get(LegId(2))), (None, Some(&1)));
+        assert_eq!(legs.get_mut(LegId(9)), Some(&mut 5));
+    }
+
+    #[test]
+    fn two_legs_take_the_room_of_two() {
+        let mut legs = ByLeg::default();
+        legs.insert(LegId(0), [0_u8; 64]);
+        legs.insert(LegId(1), [0; 64]);
+        assert_eq!(legs.0.capacity(), 2);
+    }
+}

@@ -16,7 +16,13 @@ struct Served {
 impl Served {
     fn start(flags: &[&str]) -> Self {
         let child = Command::new(TRESTLE)
-            .args(["serve", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:0", "--num-threads=1"])
+            .args([
+                "serve",
+                "--interface=127.0.0.1",
+                "--listen-ng=127.0.0.1:0",
+                "--num-threads=1",
+                "--max-lateness-ms=0",
+            ])
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -18,6 +18,8 @@ fn start(change: impl FnOnce(&mut Settings)) -> Server {
         listen_ng: vec!["127.0.0.1:0".to_owned()],
         listen_http: Some("127.0.0.1:0".to_owned()),
         num_threads: Some(2),
+        // A machine that runs many tests at once is late, and that is not what this is about.
+        max_lateness_ms: Some(0),
         ..Settings::default()
     };
     change(&mut settings);

@@ -51,6 +51,8 @@ impl Stage {
         let settings = Settings {
             interface: vec![TRESTLE.to_string()],
             listen_ng: vec![SocketAddr::new(TRESTLE.into(), 0).to_string()],
+            // Nobody calls but we, however slow the machine is.
+            max_lateness_ms: Some(0),
             ..Settings::default()
         };
         let server = Server::start(&Config::new(settings)?).context("Trestle does not start")?;

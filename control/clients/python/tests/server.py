@@ -21,7 +21,15 @@ class Server:
         if not program.exists():
             raise SystemExit(f"there is no {program}: run cargo build, or set TRESTLE")
         self.process = subprocess.Popen(
-            [program, "serve", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:0", "--num-threads=1", *flags],
+            [
+                program,
+                "serve",
+                "--interface=127.0.0.1",
+                "--listen-ng=127.0.0.1:0",
+                "--num-threads=1",
+                "--max-lateness-ms=0",
+                *flags,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

@@ -95,7 +95,7 @@ fn a_handshake_that_does_not_end_is_told_and_so_is_that_it_has_ended_after_all()
 }
 
 #[test]
-fn a_handshake_that_never_ends_fails_the_leg_once() {
+fn a_peer_that_gives_a_handshake_up_fails_the_leg_once() {
     let (mut world, _) = call_losing(904, |kind| kind == Kind::Dtls);
     world.run_for_ms(130_000);
     let failures = failures(&world);

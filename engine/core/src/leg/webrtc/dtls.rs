@@ -221,13 +221,18 @@ impl Dtls {
             self.heard_hello = true;
             self.hello_at = None;
         }
-        self.handle_timeout(now);
         if self.connected {
             // The last flight is asked for again (RFC 6347 4.2.4). The machine repeats it once in each of its intervals.
             self.let_machine_wake();
         }
+        self.handle_timeout(now);
         let taken = self.machine.handle_packet(bytes);
-        self.answered |= taken.is_ok();
+        if taken.is_ok() && !self.answered && !self.connected {
+            // The peer is there at last: from here on the handshake has its time.
+            self.answered = true;
+            self.restarts = 0;
+            self.give_up_at = Some(now + HANDSHAKE_TIMEOUT);
+        }
         self.wake_at = Some(now);
         taken.map_err(|error| tracing::debug!(%error, "DTLS datagram refused"))
     }

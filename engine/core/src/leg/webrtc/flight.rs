@@ -1,5 +1,5 @@
-//! When a flight of the DTLS handshake is sent again (RFC 6347 4.2.4). Times are ours, not dimpl's: its backoff is doubled by
-//! every datagram that the other side repeats, so that on a lossy path the next try is seconds away, and it is drawn at random.
+//! When a flight of the DTLS handshake is sent again (RFC 6347 4.2.4). The times are ours and not dimpl's: they go no further
+//! apart than somebody who waits for his first word can bear, whatever the peer repeats, and are the same in every run.
 
 use std::time::{Duration, Instant};
 

@@ -398,3 +398,21 @@ fn a_peer_that_answers_checks_but_never_dtls_is_given_up_and_leaves_no_deadline_
     while ours.poll_output(now, &mut buf).is_some() {}
     assert!(ours.poll_timeout().is_none_or(|at| at > now), "a deadline in the past would be due for ever");
 }
+
+#[test]
+fn a_peer_that_takes_up_the_handshake_late_has_time_for_it() {
+    // Just before and after one handshake of ours gives way to the next, and before the last would end.
+    for first_word in [14_900, 15_010, 29_870, 59_950, 119_400].map(Duration::from_millis) {
+        let start = Instant::now();
+        let (id_a, id_b) = (DtlsIdentity::generate().unwrap(), DtlsIdentity::generate().unwrap());
+        let (at_a, at_b) = (addr(OURS), addr("198.51.100.7:2000"));
+        let plan_a = plan("alice", remote("bob", at_b, id_b.fingerprint(), true, false), DtlsRole::Client);
+        let plan_b = plan("bob", remote("alice", at_a, id_a.fingerprint(), false, false), DtlsRole::Server);
+        let (mut a, mut b) = (ours(start, at_a, &id_a, &plan_a), ours(start, at_b, &id_b, &plan_b));
+        let length = first_word + Duration::from_secs(5);
+        let (log, _) = run(start, length, (&mut a, at_a), (&mut b, at_b), |at, _, bytes| {
+            Kind::of(bytes) != Some(Kind::Dtls) || at >= first_word
+        });
+        assert!(log.keys.is_some(), "{first_word:?}: {:?}", log.failed);
+    }
+}

@@ -22,6 +22,10 @@ pub const QUARANTINE_MIN: Duration = Duration::from_millis(100);
 /// as much as ten packets; more than these come and go only in a burst.
 const RESTED_MAX: usize = 256;
 
+/// Below so many of them a pair is bound on another port of the range: a call shall not find itself on the port of the one
+/// before, to which a peer that missed the end may still be sending.
+const RESTED_MIN: usize = 64;
+
 /// Ports of the range tried for one pair before giving up until the next command: another program may hold many of
 /// them, and each attempt takes time from media.
 const BIND_TRIES_MAX: usize = 16;
@@ -111,8 +115,8 @@ impl Ports {
         Self { free, quarantine: VecDeque::new(), starved: false }
     }
 
-    /// A bound pair of `address`: one that has rested, else one on a random free port (who guesses ports shall have to guess
-    /// all of them), else the one that has been longest in quarantine.
+    /// A bound pair of `address`: one of those that have rested if there are many, else one on a random free port (who guesses
+    /// ports shall have to guess among many), else any that has rested, else the one that has been longest in quarantine.
     ///
     /// # Errors
     /// `AddrInUse` if no free port could be found, or what the system says (too many open files, unknown address).
@@ -124,11 +128,14 @@ impl Ports {
         mut random: impl FnMut() -> io::Result<u32>,
     ) -> io::Result<PortPair> {
         let free = self.free.iter_mut().find(|free| free.address == address).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        if !free.rested.is_empty() {
+        if free.rested.len() >= RESTED_MIN {
             let chosen = random()? as usize % free.rested.len();
             return Ok(reuse(poller, free.rested.swap_remove(chosen)));
         }
         free.open(poller, random).or_else(|error| {
+            if let Some(pair) = free.rested.pop() {
+                return Ok(reuse(poller, pair));
+            }
             let of_address = |(_, pair): &(Instant, PortPair)| pair.rtp_addr.ip() == address;
             let oldest = self.quarantine.iter().position(of_address).ok_or(error.kind())?;
             let long_enough = self.quarantine[oldest].0 + QUARANTINE_MIN <= now;

@@ -43,6 +43,8 @@ pub struct Ladder {
     in_time_since: Option<Instant>,
     in_time_for: Duration,
     stepped_at: Option<Instant>,
+    /// When complexity last went up, unless it has gone down since.
+    stepped_up_at: Option<Instant>,
     steps_down: u64,
     steps_up: u64,
 }
@@ -66,6 +68,7 @@ impl Ladder {
             in_time_since: None,
             in_time_for: IN_TIME_FOR,
             stepped_at: None,
+            stepped_up_at: None,
             steps_down: 0,
             steps_up: 0,
         }
@@ -108,8 +111,13 @@ impl Ladder {
     fn step_down(&mut self, now: Instant) -> Option<u8> {
         let next = STEPS.into_iter().find(|step| *step < self.complexity)?;
         // The last step up was one too many.
-        let regrets = self.steps_up > 0 && self.in_time_since_step(now);
-        self.in_time_for = if regrets { (self.in_time_for * 2).min(IN_TIME_FOR_MAX) } else { IN_TIME_FOR };
+        let stepped_up = self.stepped_up_at.take();
+        let regrets = stepped_up.is_some_and(|at| now.saturating_duration_since(at) < self.in_time_for);
+        if regrets {
+            self.in_time_for = (self.in_time_for * 2).min(IN_TIME_FOR_MAX);
+        } else if stepped_up.is_some() {
+            self.in_time_for = IN_TIME_FOR;
+        }
         self.steps_down += 1;
         self.step_to(now, next)
     }
@@ -120,6 +128,7 @@ impl Ladder {
         }
         let next = STEPS.into_iter().rev().find(|step| *step > self.complexity).unwrap_or(self.top).min(self.top);
         self.steps_up += 1;
+        self.stepped_up_at = Some(now);
         self.step_to(now, next)
     }
 
@@ -130,11 +139,6 @@ impl Ladder {
         self.late_since = self.late_since.map(|_| now);
         self.in_time_since = self.in_time_since.map(|_| now);
         Some(complexity)
-    }
-
-    /// True if the last step is so recent that it has not proved itself.
-    fn in_time_since_step(&self, now: Instant) -> bool {
-        self.stepped_at.is_some_and(|at| now.saturating_duration_since(at) < self.in_time_for)
     }
 }
 

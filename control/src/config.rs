@@ -126,11 +126,11 @@ pub struct Settings {
     pub max_sessions: Option<usize>,
 
     /// With the processors busier than this over half a second, twice in a row, no further call is taken until they have been
-    /// well below it for two seconds [default: no limit].
+    /// well below it for two seconds; 0 for no limit, which is the default.
     #[arg(long, value_name = "PERCENT")]
     pub max_cpu: Option<Hundredths>,
 
-    /// The same with the system's load average of the last minute [default: no limit].
+    /// The same with the system's load average of the last minute; 0 for no limit, which is the default.
     #[arg(long, value_name = "LOAD")]
     pub max_load: Option<Hundredths>,
 
@@ -324,8 +324,8 @@ impl Config {
                 lateness: Some(settings.max_lateness_ms.unwrap_or(20))
                     .filter(|ms| *ms > 0)
                     .map(|ms| Duration::from_millis(ms.into())),
-                cpu: settings.max_cpu,
-                average: settings.max_load,
+                cpu: settings.max_cpu.filter(|bound| bound.0 > 0),
+                average: settings.max_load.filter(|bound| bound.0 > 0),
             },
         })
     }

@@ -183,7 +183,7 @@ fn two_phones_talk_until_the_call_is_deleted() {
 #[test]
 fn a_server_that_is_too_busy_turns_new_calls_away_and_keeps_those_it_has() {
     // Any machine is busier than that.
-    let server = start(|settings| settings.max_cpu = Some("0".parse().unwrap()));
+    let server = start(|settings| settings.max_cpu = Some("0.01".parse().unwrap()));
     let (alice, bob) = (udp(), udp());
     let for_bob = signal(&server, "offer", "1", &alice);
     let busy =

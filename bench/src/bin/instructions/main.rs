@@ -7,7 +7,7 @@
 //! instructions --only WORD     the cases with WORD in their name, and nothing is compared that was not counted
 //! ```
 //!
-//! Each case runs in a process of its own, this program under valgrind, and is counted only inside of [`cases::counted`]: set-up
+//! Each case runs in a process of its own, this program under valgrind, and is counted only inside of `cases::counted`: set-up
 //! does not count. Two figures are kept for each: our own code with what it calls of Rust's and C's standard libraries, and
 //! libopus and AWS-LC, which choose their code by the processor (valgrind shows them one without SHA and AVX-512, so that the
 //! choice is the same wherever there is AVX2).

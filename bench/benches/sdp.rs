@@ -10,11 +10,11 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
-use trestle_control::negotiate::{Environment, PresencePolicy, Session};
-use trestle_control::ng::{Encoding, bencode, frame};
-use trestle_control::op::{Op, Request, Signal};
-use trestle_control::sdp::Sdp;
 use trestle_core::{LegId, LegPorts};
+use trestle_negotiate::{Environment, PresencePolicy, Session};
+use trestle_ng::command::{Op, Request, Signal};
+use trestle_ng::{Encoding, bencode, frame};
+use trestle_sdp::Sdp;
 
 /// What Meta offers for a call from a WhatsApp user.
 const META_OFFER: &str = include_str!("../../tests/vectors/meta/user_initiated.sip_webrtc.meta_offer.sdp");

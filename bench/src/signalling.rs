@@ -1,10 +1,10 @@
 //! An offer as a proxy sends it, and what it is negotiated with.
 
 use serde_json::json;
-use trestle_control::negotiate::{Environment, PresencePolicy};
-use trestle_control::ng::frame;
-use trestle_control::op::{Op, Request, Signal};
 use trestle_core::{LegId, LegPorts};
+use trestle_negotiate::{Environment, PresencePolicy};
+use trestle_ng::command::{Op, Request, Signal};
+use trestle_ng::frame;
 
 /// What Meta offers for a call from a WhatsApp user.
 pub const META_OFFER: &str = include_str!("../../tests/vectors/meta/user_initiated.sip_webrtc.meta_offer.sdp");

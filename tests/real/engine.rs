@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use trestle_control::config::{Config, Settings};
-use trestle_control::serve::Server;
+use trestle_server::config::{Config, Settings};
+use trestle_server::serve::Server;
 
 /// Whoever waits longer than this for a reply waits in vain.
 const IN_VAIN: Duration = Duration::from_secs(5);

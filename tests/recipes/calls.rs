@@ -1,7 +1,7 @@
 //! The calls. Each is made once through each recipe.
 
-use trestle_control::meta_sim::graph::Direction;
 use trestle_peers::ear;
+use trestle_tools::meta_sim::graph::Direction;
 
 use crate::bridge::{Bridge, PBX_HZ, Recipe, USER_HZ};
 use crate::graph::{self, USER, VERIFY_TOKEN};

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::hmac;
 use serde_json::Value;
 use tiny_http::{Header, Request, Response, Server};
-use trestle_control::meta_sim::graph::{self, Direction, Ends, Refusal};
+use trestle_tools::meta_sim::graph::{self, Direction, Ends, Refusal};
 
 use crate::IN_VAIN;
 

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use trestle_control::config::{Config, Settings};
-use trestle_control::serve::Server;
+use trestle_server::config::{Config, Settings};
+use trestle_server::serve::Server;
 
 use crate::IN_VAIN;
 

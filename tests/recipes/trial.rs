@@ -61,7 +61,7 @@ impl Trial {
             fs::write(to, trial.moved(&fs::read_to_string(from).unwrap())).unwrap();
         }
         for clip in ["agent_8k.wav", "caller_16k.wav"] {
-            let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../control/peers/assets");
+            let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../control/tools/peers/assets");
             fs::copy(assets.join(clip), trial.place.directory().join(clip)).unwrap();
         }
         trial

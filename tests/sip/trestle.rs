@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use serde_json::{Value, json};
-use trestle_control::config::{Config, Settings};
-use trestle_control::serve::Server;
+use trestle_server::config::{Config, Settings};
+use trestle_server::serve::Server;
 
 use crate::program::IN_VAIN;
 

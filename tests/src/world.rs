@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::{Value, json};
-use trestle_control::controller::{self, Controller, ControllerConfig};
-use trestle_control::negotiate::{Address, Environment, Interface, PresencePolicy};
+use trestle_calls::controller::{self, Controller, ControllerConfig};
 use trestle_core::report::Totals;
 use trestle_core::{
     Command, DtlsIdentity, Epoch, Event, EventKind, InterfaceId, Output, PortPair, Reply, RequestId, Shard,
     ShardConfig, SocketId,
 };
+use trestle_negotiate::{Address, Environment, Interface, PresencePolicy};
 use trestle_peers::{Meta, Phone};
 
 use crate::net::{Datagram, Link, Net};

@@ -4,11 +4,11 @@
 
 use std::net::SocketAddr;
 
-use trestle_control::config::{Config, Settings};
-use trestle_control::load::drive::{self, Stage};
-use trestle_control::load::work::Work;
-use trestle_control::load::{LoadArgs, Report, set_up};
-use trestle_control::serve::Server;
+use trestle_server::config::{Config, Settings};
+use trestle_server::serve::Server;
+use trestle_tools::load::drive::{self, Stage};
+use trestle_tools::load::work::Work;
+use trestle_tools::load::{LoadArgs, Report, set_up};
 
 /// Engine, WhatsApp and phone, each at an address that no other test has.
 const IPS: [&str; 3] = ["127.0.9.1", "127.0.9.2", "127.0.9.3"];

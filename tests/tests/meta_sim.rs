@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tiny_http::Response;
-use trestle_control::config::{Config, Settings};
-use trestle_control::meta_sim::{self, Judgement, MetaSimArgs};
-use trestle_control::serve::Server;
 use trestle_peers::{Codec, Phone, PhoneOptions, Voice, ear};
+use trestle_server::config::{Config, Settings};
+use trestle_server::serve::Server;
+use trestle_tools::meta_sim::{self, Judgement, MetaSimArgs};
 
 /// Whoever waits longer than this waits in vain.
 const IN_VAIN: Duration = Duration::from_secs(30);

@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use trestle_control::config::{Config, Settings};
-use trestle_control::serve::Server;
+use trestle_server::config::{Config, Settings};
+use trestle_server::serve::Server;
 
 /// Whoever waits longer than this for an answer waits in vain.
 const IN_VAIN: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-// Written from control/schema/*.json by control/schema/write_types.py; do not edit.
+// Written from control/ng/schema/*.json by control/ng/schema/write_types.py; do not edit.
 
 /** A member of `flags` that is acted on. Which message it belongs in, and what it does: docs/FLAGS.md. */
 export type Word =

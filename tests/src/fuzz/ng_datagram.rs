@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use trestle_control::ng::frame::{self, Encoding};
-use trestle_control::ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
-use trestle_control::ng::value::{Dict, Value};
-use trestle_control::op::Op;
+use trestle_ng::command::Op;
+use trestle_ng::frame::{self, Encoding};
+use trestle_ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
+use trestle_ng::value::{Dict, Value};
 
 use super::input::{Input, mutate};
 use super::rig::Rig;

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
-use trestle_control::controller::{self, Controller, ControllerConfig, LoadBounds};
-use trestle_control::negotiate::{Address, Environment, Interface, PresencePolicy};
+use trestle_calls::controller::{self, Controller, ControllerConfig, LoadBounds};
 use trestle_core::report::Totals;
 use trestle_core::{
     Command, CommandError, DtlsIdentity, Epoch, InterfaceId, LegPorts, Output, PortPair, Reply, RequestId, Shard,
     ShardConfig, SocketId, limits,
 };
+use trestle_negotiate::{Address, Environment, Interface, PresencePolicy};
 
 /// Port pairs per address family: two calls and a half, so that inputs run into their end.
 const PAIRS: u16 = 5;

@@ -1,7 +1,7 @@
 //! Real descriptions and flags to begin from.
 
-use trestle_control::ng::Value;
-use trestle_control::ng::value::Dict;
+use trestle_ng::Value;
+use trestle_ng::value::Dict;
 
 use super::input::Input;
 

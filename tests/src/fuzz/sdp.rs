@@ -3,11 +3,11 @@
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
-use trestle_control::negotiate::{Address, Environment, Interface, PresencePolicy, Session, Step};
-use trestle_control::op::{Flags, Signal, words};
-use trestle_control::sdp::limits::SDP_BYTES_MAX;
-use trestle_control::sdp::{MediaDescription, Sdp};
 use trestle_core::LegPorts;
+use trestle_negotiate::{Address, Environment, Interface, PresencePolicy, Session, Step};
+use trestle_ng::command::{Flags, Signal, words};
+use trestle_sdp::limits::SDP_BYTES_MAX;
+use trestle_sdp::{MediaDescription, Sdp};
 
 use super::input::Input;
 use super::samples;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use trestle_bench::{Calls, Work, signalling};
-use trestle_control::ng::{bencode, frame};
-use trestle_control::op::Request;
-use trestle_control::sdp::Sdp;
 use trestle_core::plan::Codec;
 use trestle_core::route::playout::{Arrival, Playout};
 use trestle_io::clock;
+use trestle_ng::command::Request;
+use trestle_ng::{bencode, frame};
+use trestle_sdp::Sdp;
 use trestle_srtp::{Context, OVERHEAD_MAX, Profile};
 use trestle_wire::{ExtSeq, Pt, RtpTime, Seq, Ssrc, rtp};
 
@@ -145,7 +145,7 @@ fn signal(name: &str) -> Option<()> {
     let bencoded = bencode::write(&dict);
     let sdp = Sdp::parse(signalling::META_OFFER).ok()?;
     let environment = signalling::environment();
-    let (session, signal) = (trestle_control::negotiate::Session::default(), signalling::signal());
+    let (session, signal) = (trestle_negotiate::Session::default(), signalling::signal());
     let mut rng = ChaCha12Rng::seed_from_u64(1);
     let mut work: Box<dyn FnMut() + '_> = match name {
         "sdp parse" => Box::new(|| drop(black_box(Sdp::parse(black_box(signalling::META_OFFER))))),

@@ -9,8 +9,8 @@ from pathlib import Path
 CONTROL = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(CONTROL / "clients/python/src"))
 
-SCHEMA = CONTROL / "schema/ng.schema.json"
-EVENTS = CONTROL / "schema/events.schema.json"
+SCHEMA = CONTROL / "ng/schema/ng.schema.json"
+EVENTS = CONTROL / "ng/schema/events.schema.json"
 
 
 class Server:

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use trestle_control::ng::Value;
-use trestle_control::ng::frame::{self, Encoding};
-use trestle_control::ng::value::Dict;
-use trestle_control::sdp::Sdp;
+use trestle_ng::Value;
+use trestle_ng::frame::{self, Encoding};
+use trestle_ng::value::Dict;
 use trestle_peers::{Flavour, Meta, MetaOptions};
+use trestle_sdp::Sdp;
 use trestle_wire::demux::Kind;
 use trestle_wire::rtp::Header;
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};

@@ -1,4 +1,4 @@
-"""The messages' types. Written from control/schema/*.json by control/schema/write_types.py; do not edit."""
+"""The messages' types. Written from control/ng/schema/*.json by control/ng/schema/write_types.py; do not edit."""
 
 from __future__ import annotations
 

@@ -1,0 +1,213 @@
+//! Replies of `query`, `delete` and `list`, in the shape from which proxies read their statistics.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use trestle_core::Discard;
+use trestle_core::report::{CallReport, Count, LegReport};
+
+use super::call::{Call, Ticket};
+use super::table::Table;
+use crate::verdict::Verdict;
+use trestle_negotiate::Party;
+use trestle_ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
+use trestle_ng::{Dict, Reply, Value};
+
+/// How much of a call a reply tells.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Detail {
+    Totals,
+    Packets,
+    Addresses,
+    Everything,
+}
+
+/// How much of a verdict a reply tells.
+#[derive(Clone, Copy, PartialEq)]
+enum Opinion {
+    Nothing,
+    Brief,
+    Full,
+}
+
+/// What a reply of any length may say, the best first.
+const LONG: [(Detail, Opinion); 4] = [
+    (Detail::Everything, Opinion::Full),
+    (Detail::Everything, Opinion::Brief),
+    (Detail::Addresses, Opinion::Brief),
+    (Detail::Packets, Opinion::Brief),
+];
+
+/// The same within one packet. Proxies read what they always have; the verdict goes first if there is no room.
+const SHORT: [(Detail, Opinion); 5] = [
+    (Detail::Addresses, Opinion::Brief),
+    (Detail::Addresses, Opinion::Nothing),
+    (Detail::Packets, Opinion::Brief),
+    (Detail::Packets, Opinion::Nothing),
+    (Detail::Totals, Opinion::Brief),
+];
+
+/// `created`, `tags`, `totals`, `verdict`. A reply that nobody asked to be long says less rather than grow beyond one packet.
+pub(super) fn call(
+    call: &Call,
+    report: Option<&CallReport>,
+    created: Duration,
+    verdict: &Verdict,
+    ticket: &Ticket,
+) -> Reply {
+    let (choices, limit) = if ticket.verbose { (&LONG[..], REPLY_BYTES_MAX) } else { (&SHORT[..], REPLY_BYTES) };
+    let room = limit - ticket.cookie.as_bytes().len() - 1 - ticket.warnings.iter().map(|w| w.len() + 3).sum::<usize>();
+    let replies = choices.iter().map(|(detail, opinion)| {
+        let dict = keys(call, report, created, *detail);
+        Reply::ok(match opinion {
+            Opinion::Nothing => dict,
+            Opinion::Brief => dict.with("verdict", verdict.brief()),
+            Opinion::Full => dict.with("verdict", verdict.full()),
+        })
+    });
+    let mut fitting = replies.filter(|reply| reply.write(ticket.encoding).len() <= room);
+    fitting.next().unwrap_or_else(|| Reply::ok(keys(call, report, created, Detail::Totals)))
+}
+
+/// `created`, `totals` and the whole of `verdict`. Only names could make it longer than any reply may be; then it goes without the
+/// parties and the timeline.
+pub(super) fn verdict(created: Duration, totals: &Dict, verdict: &Verdict, ticket: &Ticket) -> Reply {
+    let with = |verdict: Dict| {
+        let dict = Dict::default().with("created", created.as_secs()).with("totals", totals.clone());
+        Reply::ok(dict.with("verdict", verdict))
+    };
+    let room = REPLY_BYTES_MAX - ticket.cookie.as_bytes().len() - 1;
+    Some(with(verdict.full()))
+        .filter(|reply| reply.write(ticket.encoding).len() <= room)
+        .unwrap_or_else(|| with(verdict.headline()))
+}
+
+fn keys(call: &Call, report: Option<&CallReport>, created: Duration, detail: Detail) -> Dict {
+    let mut dict = Dict::default().with("created", created.as_secs());
+    let legs = report.map_or(&[][..], |report| &report.legs);
+    if detail > Detail::Totals {
+        let mut tags = Dict::default();
+        for party in call.parties() {
+            if let Some(tag) = party.tags().first() {
+                let leg = legs.iter().find(|leg| leg.leg == party.leg());
+                tags.push(tag, party_dict(tag, party, leg, detail));
+            }
+        }
+        dict.push("tags", tags);
+    }
+    dict.with("totals", totals(report))
+}
+
+/// What all legs received.
+pub(super) fn totals(report: Option<&CallReport>) -> Dict {
+    let legs = report.map_or(&[][..], |report| &report.legs);
+    let sum = |count: fn(&LegReport) -> Count| {
+        legs.iter().map(count).fold((0, 0), |sum, count| (sum.0 + count.packets, sum.1 + count.bytes))
+    };
+    let rtp = sum(|leg| leg.rtp_in);
+    let rtcp = sum(|leg| leg.rtcp_in);
+    let errors = legs.iter().map(errors).sum();
+    Dict::default().with("RTP", stats(rtp.0, rtp.1, errors)).with("RTCP", stats(rtcp.0, rtcp.1, 0))
+}
+
+fn party_dict(tag: &str, party: &Party, leg: Option<&LegReport>, detail: Detail) -> Dict {
+    let mut dict = Dict::default().with("tag", tag);
+    if let Some(label) = party.label() {
+        dict.push("label", label);
+    }
+    let Some(leg) = leg else { return dict };
+    let protocol = party.protocol().as_str();
+    let mut stream = Dict::default();
+    if detail >= Detail::Addresses {
+        stream.push("local port", u64::from(leg.local.port()));
+        if let Some(remote) = leg.remote {
+            stream.push("endpoint", endpoint(remote));
+        }
+    }
+    if let Some(ssrc) = leg.remote_ssrc {
+        stream.push("SSRC", u64::from(ssrc.0));
+    }
+    stream.push("stats", stats(leg.rtp_in.packets, leg.rtp_in.bytes, errors(leg)));
+    stream.push("stats_out", stats(leg.rtp_out.packets, leg.rtp_out.bytes, 0));
+    let media = Dict::default().with("index", 1u64).with("type", "audio").with("protocol", protocol);
+    let media = media.with("streams", vec![stream.into()]);
+    dict.push("medias", vec![Value::Dict(media)]);
+    if detail == Detail::Everything {
+        dict.push("leg", everything(leg));
+    }
+    dict
+}
+
+/// What only Trestle tells, under one key that nobody else uses.
+fn everything(leg: &LegReport) -> Dict {
+    let mut timeline = Dict::default();
+    for (milestone, after) in &leg.timeline {
+        timeline.push(&format!("{milestone:?}"), ms(*after));
+    }
+    let mut discards = Dict::default();
+    for (reason, count) in &leg.discards {
+        discards.push(reason.name(), *count);
+    }
+    let mut dict = Dict::default()
+        .with("description", leg.description.as_str())
+        .with("timeline ms", timeline)
+        .with("local SSRC", u64::from(leg.local_ssrc.0))
+        .with("packets lost", Value::Integer(leg.lost))
+        .with("jitter us", u64::try_from(leg.jitter.as_micros()).unwrap_or(u64::MAX))
+        .with("hold ms", ms(leg.hold))
+        .with("concealed frames", leg.concealed_frames)
+        .with("filled frames", leg.filled_frames)
+        .with("pre-roll ms", ms(leg.preroll.kept))
+        .with("clipped ms", ms(leg.preroll.clipped))
+        .with("digits in", leg.digits_in.as_str())
+        .with("digits out", leg.digits_out.as_str())
+        .with("discards", discards);
+    if let Some(caught_up) = leg.preroll.caught_up {
+        dict.push("caught up ms", ms(caught_up));
+    }
+    if let Some(round_trip) = leg.round_trip {
+        dict.push("round-trip time us", u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX));
+    }
+    if let Some(lost) = leg.remote_fraction_lost {
+        dict.push("remote loss percent", u64::from(lost) * 100 / 256);
+    }
+    dict
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn endpoint(remote: SocketAddr) -> Dict {
+    // A port of `::` bound for both families says IPv4 peers as mapped addresses; people look for the plain one.
+    let address = remote.ip().to_canonical();
+    let family = if matches!(address, IpAddr::V4(_)) { "IPv4" } else { "IPv6" };
+    let dict = Dict::default().with("family", family).with("address", address.to_string());
+    dict.with("port", u64::from(remote.port()))
+}
+
+fn stats(packets: u64, bytes: u64, errors: u64) -> Dict {
+    Dict::default().with("packets", packets).with("bytes", bytes).with("errors", errors)
+}
+
+/// Packets that should not have come, or not like that; not those that came while nobody listened.
+fn errors(leg: &LegReport) -> u64 {
+    let harmless = [Discard::NoListener, Discard::NotReceiving, Discard::NotConnected, Discard::Duplicate];
+    leg.discards.iter().filter(|(reason, _)| !harmless.contains(reason)).map(|(_, count)| count).sum()
+}
+
+/// `calls`, oldest first. A limit that was asked for is the caller's word that the reply may be long.
+pub(super) fn list(table: &Table, limit: usize, ticket: &Ticket) -> Reply {
+    let room = if ticket.verbose { REPLY_BYTES_MAX } else { REPLY_BYTES } - 100 - ticket.cookie.as_bytes().len();
+    let mut bytes = 0;
+    let fits = |call: &&Call| {
+        // As JSON writes it, which is the longer way.
+        bytes += serde_json::to_string(&call.name).map_or(0, |name| name.len()) + 1;
+        bytes <= room
+    };
+    let opened = || table.iter().filter(|call| call.opened);
+    let calls: Vec<Value> = opened().take(limit).take_while(fits).map(|call| call.name.as_str().into()).collect();
+    let missing = opened().count() - calls.len();
+    let warning = (missing > 0).then(|| format!("{missing} more calls are not listed"));
+    Reply::ok(Dict::default().with("calls", calls)).with_warnings(warning)
+}

@@ -1,0 +1,138 @@
+//! docs/FLAGS.md is true: each of its lines is put into an offer, and what comes of it is what the document says.
+
+use super::*;
+use trestle_ng::value::normalised;
+
+const DOCUMENT: &str = include_str!("../../../../../docs/FLAGS.md");
+
+/// Has every codec that is spoken, and digits.
+const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 111 \
+                     8 0 101\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n";
+
+/// First and second column of the lines that begin with a flag.
+fn lines() -> Vec<(&'static str, &'static str)> {
+    let flag = |line: &'static str| {
+        let (flag, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        Some((flag, rest.split_once(" |")?.0))
+    };
+    DOCUMENT.lines().filter_map(flag).collect()
+}
+
+#[test]
+fn every_flag_in_the_document_is_taken_as_it_says() {
+    let mut wrong = Vec::new();
+    for (flag, verdict) in lines() {
+        let mut world = World::new();
+        let request = serde_json::json!({
+            "command": "offer", "call-id": "c", "from-tag": "a", "sdp": OFFER, "rtpp-flags": flag,
+            "received-from": ["IP4", "192.0.2.9"],
+        });
+        let reply = world.send(format!("1 {request}")).expect("a reply");
+        let reply: serde_json::Value = serde_json::from_str(reply.strip_prefix("1 ").unwrap()).unwrap();
+        let became = match (reply["result"].as_str(), reply.get("warnings")) {
+            (Some("ok"), None) => "taken",
+            (Some("ok"), Some(_)) => "ignores",
+            _ => "refuses",
+        };
+        let said = if matches!(verdict, "does" | "same") { "taken" } else { verdict };
+        if became != said {
+            wrong.push(format!("{flag}: the document says {verdict}, but {reply}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_word_that_the_reader_knows_is_in_the_document() {
+    let words: BTreeSet<String> = lines()
+        .into_iter()
+        .flat_map(|(flags, _)| flags.split(' '))
+        .map(|flag| normalised(flag.split('=').next().unwrap_or(flag)))
+        .collect();
+    // A prefix is there if a word begins with it.
+    let known = |word: &str| words.iter().any(|known| known == word || known.starts_with(&format!("{word}-")));
+    let missing: Vec<&str> = trestle_ng::command::every_word().filter(|word| !known(word)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(words.len() > 150, "only {} flags were found", words.len());
+}
+
+#[test]
+fn an_offer_that_carries_our_mark_comes_back_as_it_is_and_makes_no_call() {
+    let mut world = World::new();
+    let marked = world.sdp(&offer("c").with("flags", "loop-protect"));
+    assert_eq!(marked.matches("a=rtpengine:").count(), 1, "{marked}");
+    let again = command("offer", "looped").with("from-tag", "x").with("sdp", marked.as_str());
+    assert_eq!(world.sdp(&again.clone().with("flags", "loop-protect")), marked);
+    assert_eq!(world.listed(), ["c"]);
+    // Without the flag, or with somebody else's mark, it is an offer like any other.
+    assert_ne!(world.sdp(&again), marked);
+    let foreign = marked.replace("a=rtpengine:", "a=rtpengine:f");
+    let foreign = command("offer", "foreign").with("from-tag", "x").with("sdp", foreign);
+    world.sdp(&foreign.with("flags", "loop-protect"));
+    assert_eq!(world.listed(), ["c", "looped", "foreign"]);
+}
+
+#[test]
+fn drop_traffic_keeps_everything_from_everybody_until_it_stops() {
+    use trestle_core::plan::{Mute, Withheld};
+    let mut world = World::new();
+    world.sdp(&offer("c").with("drop-traffic", "start"));
+    world.sdp(&answer("c"));
+    let withheld = |world: &World| [0, 1].map(|leg| world.engine.plans[&LegId(leg)].withheld);
+    assert_eq!(withheld(&world), [Withheld { audio: Mute::Nothing, digits: true }; 2]);
+    world.sdp(&offer("c").with("drop-traffic", "stop"));
+    assert_eq!(withheld(&world), [Withheld::default(); 2]);
+}
+
+#[test]
+fn reject_ice_leaves_nothing_of_an_offer_with_dtls() {
+    let mut world = World::new();
+    let meta = command("offer", "c").with("sdp", META).with("from-tag", "wa").with("flags", "reject-ICE");
+    let reason = world.error(&meta);
+    assert!(reason.starts_with("Error rewriting SDP: reject-ICE"), "{reason}");
+}
+
+/// What an `m=` line lists.
+fn formats(sdp: &str) -> &str {
+    let line = sdp.lines().find(|line| line.starts_with("m=audio ")).expect("audio");
+    line.splitn(4, ' ').nth(3).expect("formats")
+}
+
+#[test]
+fn an_ignored_codec_is_as_if_it_had_not_been_said() {
+    let mut world = World::new();
+    let offer = command("offer", "c").with("sdp", OFFER).with("from-tag", "a");
+    let told = world.sdp(&offer.with("codec-ignore", "opus"));
+    assert_eq!(formats(&told), "8 0 101");
+    let answer = command("answer", "c").with("from-tag", "a").with("to-tag", "b");
+    let said = told.replace(&format!("m=audio {}", port(&told)), "m=audio 42000");
+    let told = world.sdp(&answer.with("sdp", said).with("codec-ignore", "PCMA"));
+    assert_eq!(formats(&told), "0 101", "neither the offer's opus nor the answer's PCMA");
+}
+
+#[test]
+fn a_reoffer_that_reuses_codecs_begins_with_the_one_in_use() {
+    let mut world = World::new();
+    let offer = || command("offer", "c").with("sdp", OFFER).with("from-tag", "a");
+    let told = world.sdp(&offer());
+    assert_eq!(formats(&told), "111 8 0 101");
+    let pcmu = SDP.replace("RTP/AVP 8", "RTP/AVP 0");
+    world.sdp(&command("answer", "c").with("sdp", pcmu).with("from-tag", "a").with("to-tag", "b"));
+    let again = || offer().with("to-tag", "b");
+    assert_eq!(formats(&world.sdp(&again())), "111 8 0 101");
+    assert_eq!(formats(&world.sdp(&again().with("flags", "reuse-codecs"))), "0 111 8 101");
+    let all =
+        command("answer", "c").with("sdp", OFFER.replace("41000", "42000")).with("from-tag", "a").with("to-tag", "b");
+    let told = world.sdp(&all.with("flags", "reuse-codecs,single-codec"));
+    assert_eq!(formats(&told), "0 101");
+}
+
+#[test]
+fn a_group_can_be_rejected_except_towards_whatsapp() {
+    let mut world = World::new();
+    for (profile, groups) in [("webrtc", 0), ("whatsapp", 1)] {
+        let offer = command("offer", profile).with("sdp", OFFER).with("from-tag", "a").with("profile", profile);
+        let told = world.sdp(&offer.with("bundle", "reject"));
+        assert_eq!(told.matches("a=group:").count(), groups, "{profile}: {told}");
+    }
+}

@@ -1,0 +1,601 @@
+//! Invented calls, each with what is to be said of it.
+
+use std::time::Duration;
+
+use trestle_core::plan::Codec;
+use trestle_core::report::{CallReport, Count, LegReport, Preroll};
+use trestle_core::{Discard, LegFailure, LegId, Milestone};
+use trestle_wire::Ssrc;
+
+use super::*;
+use crate::events::{Kind, PartyName, RiskName};
+use trestle_negotiate::GateState;
+use trestle_ng::command::flags::ProfileName;
+use trestle_sdp::Security;
+
+const WA: usize = 0;
+const SIP: usize = 1;
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A call of a WhatsApp user (leg 0) with a phone (leg 1). Answered after 4 s, ended after 64 s, nothing wrong with it.
+struct Call {
+    parties: Vec<PartyFacts>,
+    legs: Vec<LegReport>,
+    notes: Notes,
+    age: Duration,
+    ended: Option<Cause>,
+    lost: bool,
+}
+
+fn leg(n: u16, timeline: &[(Milestone, u64)]) -> LegReport {
+    let packets = Count { packets: 3_000, bytes: 516_000 };
+    LegReport {
+        leg: LegId(n),
+        description: String::new(),
+        local: ([192, 0, 2, 1], 20_000).into(),
+        remote: None,
+        remote_ssrc: None,
+        local_ssrc: Ssrc(7),
+        timeline: timeline.iter().map(|(milestone, at)| (*milestone, ms(*at))).collect(),
+        rtp_in: packets,
+        rtp_out: packets,
+        rtcp_in: Count::default(),
+        rtcp_out: Count::default(),
+        discards: Vec::new(),
+        lost: 3,
+        jitter: ms(4),
+        round_trip: Some(ms(60)),
+        remote_fraction_lost: Some(0),
+        concealed_frames: 3,
+        hold: ms(12),
+        preroll: Preroll::default(),
+        filled_frames: 0,
+        digits_in: String::new(),
+        digits_out: String::new(),
+    }
+}
+
+fn party(n: u16, tag: &str, profile: ProfileName, security: Security, codec: Codec) -> PartyFacts {
+    PartyFacts {
+        leg: LegId(n),
+        name: PartyName { tag: Some(tag.to_owned()), label: None },
+        profile,
+        security,
+        answered: true,
+        speaks: true,
+        hears: Some(LegId(1 - n)),
+        codec_in: Some(codec),
+        codec_out: Some((codec, ms(20))),
+        gate: (profile == ProfileName::Whatsapp).then_some(GateState::Open),
+    }
+}
+
+impl Call {
+    fn new() -> Self {
+        use Milestone::*;
+        let whatsapp = [
+            (Opened, 0),
+            (RemoteKnown, 0),
+            (FirstCheck, 1),
+            (IceConnected, 4_210),
+            (DtlsConnected, 4_320),
+            (FirstMediaOut, 4_330),
+            (FirstMediaIn, 4_600),
+        ];
+        let sip = [(Opened, 0), (RemoteKnown, 4_000), (FirstMediaIn, 4_100), (FirstMediaOut, 4_620)];
+        let mut notes = Notes::default();
+        notes.take(ms(4_000), None, &Kind::Answered);
+        notes.deleted_by = Some(LegId(0));
+        Self {
+            parties: vec![
+                party(0, "whatsapp", ProfileName::Whatsapp, Security::Dtls, Codec::Opus),
+                party(1, "agent", ProfileName::Sip, Security::Plain, Codec::Pcma),
+            ],
+            legs: vec![leg(0, &whatsapp), leg(1, &sip)],
+            notes,
+            age: ms(64_000),
+            ended: Some(Cause::Deleted),
+            lost: false,
+        }
+    }
+
+    /// Ends so long after the answer.
+    fn lasts(&mut self, after_answer_ms: u64) {
+        self.age = ms(4_000 + after_answer_ms);
+    }
+
+    /// WhatsApp's leg gets no further than `last`.
+    fn gets_to(&mut self, last: Milestone) {
+        self.legs[WA].timeline.retain(|(milestone, _)| *milestone <= last);
+        self.silence(WA);
+        self.gets_nothing(WA);
+    }
+
+    fn silence(&mut self, n: usize) {
+        self.legs[n].rtp_in = Count::default();
+        self.legs[n].lost = 0;
+        self.legs[n].timeline.retain(|(milestone, _)| *milestone != Milestone::FirstMediaIn);
+    }
+
+    fn gets_nothing(&mut self, n: usize) {
+        self.legs[n].rtp_out = Count::default();
+        self.legs[n].timeline.retain(|(milestone, _)| *milestone != Milestone::FirstMediaOut);
+    }
+
+    fn reached(&mut self, n: usize, milestone: Milestone, at: u64) {
+        self.legs[n].timeline.retain(|(known, _)| *known != milestone);
+        self.legs[n].timeline.push((milestone, ms(at)));
+    }
+
+    fn risk(&mut self, n: u16, risk: RiskName, since: u64) {
+        let told = Kind::AtRisk { risk, stage: Milestone::Opened, lasted: ms(10_000), reason: String::new() };
+        self.notes.take(ms(since + 10_000), Some(LegId(n)), &told);
+    }
+
+    fn verdict(&self) -> Verdict {
+        let report = CallReport { age: self.age, last_media: None, legs: self.legs.clone() };
+        Verdict::of(&CallFacts {
+            parties: self.parties.clone(),
+            report: Some(&report).filter(|_| !self.lost),
+            notes: &self.notes,
+            age: self.age,
+            ended: self.ended,
+        })
+    }
+}
+
+type Change = fn(&mut Call);
+/// The call, and its cause, grade, Meta's code and hints.
+type Row = (&'static str, Change, EndCause, Grade, Option<u32>, &'static [Hint]);
+
+const TABLE: &[Row] = &[
+    ("a call as it should be", |_| {}, EndCause::Normal, Grade::Good, None, &[]),
+    ("the same, not over", |c| c.ended = None, EndCause::Running, Grade::Good, None, &[]),
+    (
+        "nobody answers",
+        |c| {
+            c.notes = Notes::default();
+            c.ended = Some(Cause::OfferTimeout);
+        },
+        EndCause::Unanswered,
+        Grade::None,
+        None,
+        &[],
+    ),
+    (
+        "hung up at once",
+        |c| {
+            c.lasts(900);
+            c.gets_to(Milestone::FirstCheck);
+        },
+        EndCause::TooShort,
+        Grade::None,
+        None,
+        &[],
+    ),
+    (
+        "ICE is never connected, and WhatsApp waits its 20 s",
+        |c| {
+            c.lasts(20_400);
+            c.gets_to(Milestone::FirstCheck);
+        },
+        EndCause::IceNeverConnected,
+        Grade::Bad,
+        Some(138_021),
+        &[],
+    ),
+    (
+        "ICE is never connected, and somebody hangs up before that",
+        |c| {
+            c.lasts(8_000);
+            c.gets_to(Milestone::FirstCheck);
+        },
+        EndCause::IceNeverConnected,
+        Grade::Bad,
+        Some(138_023),
+        &[],
+    ),
+    (
+        "ICE is not connected yet, in a call that goes on",
+        |c| {
+            c.ended = None;
+            c.lasts(8_000);
+            c.gets_to(Milestone::FirstCheck);
+        },
+        EndCause::IceNeverConnected,
+        Grade::Bad,
+        None,
+        &[],
+    ),
+    (
+        "DTLS is stuck",
+        |c| {
+            c.lasts(20_400);
+            c.gets_to(Milestone::IceConnected);
+        },
+        EndCause::DtlsStuck,
+        Grade::Bad,
+        Some(138_021),
+        &[],
+    ),
+    (
+        "the wrong certificate",
+        |c| {
+            c.lasts(10_000);
+            c.gets_to(Milestone::IceConnected);
+            let failed = Kind::LegFailed { failure: LegFailure::FingerprintMismatch };
+            c.notes.take(ms(4_400), Some(LegId(0)), &failed);
+        },
+        EndCause::FingerprintMismatch,
+        Grade::Bad,
+        Some(138_023),
+        &[],
+    ),
+    (
+        "the gate is never opened, and WhatsApp talks",
+        |c| {
+            c.lasts(20_500);
+            c.parties[WA].gate = Some(GateState::Shut);
+            c.gets_nothing(WA);
+        },
+        EndCause::GateNeverOpened,
+        Grade::Bad,
+        Some(138_021),
+        &[],
+    ),
+    (
+        "the gate is never opened, because nobody accepts",
+        |c| {
+            c.lasts(25_000);
+            c.parties[WA].gate = Some(GateState::Closed);
+            c.gets_nothing(WA);
+            c.silence(WA);
+        },
+        EndCause::GateNeverOpened,
+        Grade::None,
+        None,
+        &[],
+    ),
+    (
+        "a shut gate in a call that rings",
+        |c| {
+            c.ended = None;
+            c.parties[WA].gate = Some(GateState::Shut);
+            c.gets_nothing(WA);
+        },
+        EndCause::Running,
+        Grade::Good,
+        None,
+        &[],
+    ),
+    (
+        "the same, and WhatsApp says nothing",
+        |c| {
+            c.ended = None;
+            c.parties[WA].gate = Some(GateState::Shut);
+            c.gets_nothing(WA);
+            c.silence(WA);
+        },
+        EndCause::Running,
+        Grade::None,
+        None,
+        &[],
+    ),
+    (
+        "the gate is opened when WhatsApp gives up",
+        |c| {
+            c.lasts(20_300);
+            c.reached(WA, Milestone::GateOpened, 23_900);
+            c.reached(WA, Milestone::FirstMediaOut, 23_910);
+        },
+        EndCause::GateOpenedLate,
+        Grade::Bad,
+        Some(138_021),
+        &[],
+    ),
+    (
+        "the gate is opened after long ringing",
+        |c| {
+            c.reached(WA, Milestone::GateOpened, 25_000);
+            c.reached(WA, Milestone::FirstMediaOut, 25_010);
+        },
+        EndCause::Normal,
+        Grade::Good,
+        None,
+        &[],
+    ),
+    (
+        "the first media is late by 20 s",
+        |c| {
+            c.lasts(20_900);
+            c.reached(WA, Milestone::IceConnected, 24_000);
+            c.reached(WA, Milestone::DtlsConnected, 24_200);
+            c.reached(WA, Milestone::FirstMediaOut, 24_210);
+        },
+        EndCause::MediaToWhatsappLate,
+        Grade::Bad,
+        Some(138_021),
+        &[Hint::SlowMediaSetup],
+    ),
+    (
+        "the first media takes 5 s",
+        |c| c.reached(WA, Milestone::FirstMediaOut, 9_000),
+        EndCause::Normal,
+        Grade::Fair,
+        None,
+        &[Hint::SlowMediaSetup],
+    ),
+    (
+        "a path, and nothing to send",
+        |c| {
+            c.lasts(20_400);
+            c.gets_nothing(WA);
+        },
+        EndCause::NoMediaToWhatsapp,
+        Grade::Bad,
+        Some(138_021),
+        &[],
+    ),
+    (
+        "no more media in mid-call, until WhatsApp gives up",
+        |c| c.risk(0, RiskName::NothingSent, 33_500),
+        EndCause::MediaToWhatsappStopped,
+        Grade::Bad,
+        Some(138_021),
+        &[],
+    ),
+    ("WhatsApp is never heard", |c| c.silence(WA), EndCause::NoMediaFromWhatsapp, Grade::Bad, Some(138_022), &[]),
+    (
+        "WhatsApp is never heard, in a call of some seconds",
+        |c| {
+            c.lasts(9_000);
+            c.silence(WA);
+        },
+        EndCause::NoMediaFromWhatsapp,
+        Grade::Bad,
+        Some(138_020),
+        &[],
+    ),
+    (
+        "WhatsApp falls silent",
+        |c| c.risk(0, RiskName::FellSilent, 33_000),
+        EndCause::WhatsappFellSilent,
+        Grade::Bad,
+        Some(138_022),
+        &[],
+    ),
+    (
+        "the phone is never heard, because it sends from elsewhere",
+        |c| {
+            c.silence(SIP);
+            c.legs[SIP].discards = vec![(Discard::ForeignSource, 2_900)];
+        },
+        EndCause::OneWay,
+        Grade::Bad,
+        None,
+        &[Hint::ForeignSource],
+    ),
+    (
+        "the phone is on hold and silent",
+        |c| {
+            c.silence(SIP);
+            c.parties[SIP].speaks = false;
+        },
+        EndCause::Normal,
+        Grade::Good,
+        None,
+        &[],
+    ),
+    (
+        "nobody is heard",
+        |c| {
+            c.silence(WA);
+            c.silence(SIP);
+            c.ended = Some(Cause::MediaTimeout);
+        },
+        EndCause::NoMedia,
+        Grade::Bad,
+        Some(138_023),
+        &[],
+    ),
+    (
+        "consent is lost, and WhatsApp gives up",
+        |c| {
+            let failed = Kind::LegFailed { failure: LegFailure::IceDisconnected };
+            c.notes.take(ms(40_000), Some(LegId(0)), &failed);
+            c.risk(0, RiskName::FellSilent, 10_000);
+        },
+        EndCause::ConsentLost,
+        Grade::Bad,
+        Some(138_021),
+        &[],
+    ),
+    (
+        "consent is lost and comes back",
+        |c| {
+            let failed = Kind::LegFailed { failure: LegFailure::IceDisconnected };
+            c.notes.take(ms(30_000), Some(LegId(0)), &failed);
+            c.notes.take(ms(32_000), Some(LegId(0)), &Kind::Recovered { risk: RiskName::IceStuck });
+        },
+        EndCause::Normal,
+        Grade::Good,
+        None,
+        &[],
+    ),
+    ("the SIP side is gone", |c| c.risk(1, RiskName::SipGone, 30_000), EndCause::SipSideGone, Grade::Bad, None, &[]),
+    (
+        "the SIP side is silent for a while",
+        |c| {
+            c.risk(1, RiskName::SipGone, 20_000);
+            c.notes.take(ms(33_000), Some(LegId(1)), &Kind::Recovered { risk: RiskName::SipGone });
+        },
+        EndCause::Normal,
+        Grade::Fair,
+        None,
+        &[Hint::MediaInterrupted],
+    ),
+    (
+        "the end that a lost ACK brings",
+        |c| c.lasts(32_100),
+        EndCause::Normal,
+        Grade::Good,
+        None,
+        &[Hint::SipAckTimeoutSuspected],
+    ),
+    ("held for an hour", |c| c.ended = Some(Cause::SilentTimeout), EndCause::HeldTooLong, Grade::None, None, &[]),
+    (
+        "the first words are lost",
+        |c| c.legs[WA].preroll = Preroll { kept: ms(3_000), clipped: ms(700), caught_up: None },
+        EndCause::Normal,
+        Grade::Fair,
+        None,
+        &[Hint::Clipped],
+    ),
+    (
+        "a network that loses 5 %",
+        |c| {
+            c.legs[WA].lost = 158;
+            c.legs[SIP].concealed_frames = 150;
+        },
+        EndCause::Normal,
+        Grade::Bad,
+        None,
+        &[Hint::PacketLoss],
+    ),
+    (
+        "the engine loses the call",
+        |c| {
+            c.lost = true;
+            c.ended = Some(Cause::Failed);
+        },
+        EndCause::InternalError,
+        Grade::Bad,
+        None,
+        &[],
+    ),
+];
+
+#[test]
+fn each_end_has_its_cause_its_grade_and_what_whatsapp_calls_it() {
+    let mut met: Vec<EndCause> = Vec::new();
+    for (what, change, cause, grade, code, hints) in TABLE {
+        let mut call = Call::new();
+        change(&mut call);
+        let verdict = call.verdict();
+        let got = (verdict.cause, verdict.grade, verdict.code.map(MetaCode::number), verdict.hints.as_slice());
+        assert_eq!(got, (*cause, *grade, *code, *hints), "{what}: {verdict:#?}");
+        met.push(*cause);
+    }
+    let missing: Vec<_> = EndCause::ALL.into_iter().filter(|cause| !met.contains(cause)).collect();
+    assert!(missing.is_empty(), "no call for {missing:?}");
+}
+
+#[test]
+fn every_bad_call_says_how_that_is_known_and_what_to_do() {
+    for (what, change, ..) in TABLE {
+        let mut call = Call::new();
+        change(&mut call);
+        let verdict = call.verdict();
+        let paragraph = verdict.paragraph();
+        assert!(paragraph.ends_with('.') && !paragraph.contains(".."), "{what}: {paragraph}");
+        if verdict.grade == Grade::Bad && verdict.cause != EndCause::Normal {
+            assert!(!verdict.evidence.is_empty(), "{what}: {paragraph}");
+            assert!(paragraph.contains(verdict.cause.advice().expect("advice")), "{what}: {paragraph}");
+        }
+        let times: Vec<_> = verdict.timeline.iter().map(|moment| moment.at).collect();
+        assert!(times.is_sorted() && !times.is_empty(), "{what}");
+        // With the usual names, all of it fits into the longest reply.
+        assert!(trestle_ng::json::write(&verdict.full()).len() < 6_000, "{what}");
+        assert!(trestle_ng::json::write(&verdict.brief()).len() < 200, "{what}");
+    }
+}
+
+#[test]
+fn names_are_unlike_each_other_and_408_goes_with_138021_alone() {
+    let mut names: Vec<_> = EndCause::ALL.map(EndCause::name).into();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), EndCause::ALL.len());
+    let codes = [
+        MetaCode::RelayConnectionFailed,
+        MetaCode::MediaReceiveTimeout,
+        MetaCode::MediaTransmitTimeout,
+        MetaCode::NoMediaSignals,
+    ];
+    let told = codes.map(|code| (code.number(), code.sip_status()));
+    assert_eq!(told, [(138_020, None), (138_021, Some(408)), (138_022, None), (138_023, None)]);
+}
+
+#[test]
+fn a_good_call_reads_like_this() {
+    let mut call = Call::new();
+    call.legs[WA].digits_in = "12#".to_owned();
+    call.legs[WA].preroll = Preroll { kept: ms(340), clipped: ms(0), caught_up: Some(ms(2_900)) };
+    assert_eq!(
+        call.verdict().paragraph(),
+        "This was a good call: it ended normally 1 min 0 s after the answer, MOS 4.3. The signalling ended it (`delete`, naming WhatsApp). \
+         WhatsApp got its first media 330 ms after the answer (ICE 210 ms after the answer, DTLS 110 ms after \
+         ICE); 340 ms that came too early were kept and played, nothing was clipped. WhatsApp sent 3000 packets (0.0 % lost, jitter 4 ms) \
+         and was sent 3000 of opus, 3 of them made up for lost ones; what it heard is worth MOS 4.3. The SIP side sent 3000 packets (0.0 % lost, \
+         jitter 4 ms) and was sent 3000 of PCMA, 3 of them made up for lost ones; what it heard is worth MOS 4.3. WhatsApp pressed 12#."
+    );
+}
+
+#[test]
+fn a_bad_call_reads_like_this() {
+    let mut call = Call::new();
+    call.lasts(20_400);
+    call.gets_to(Milestone::FirstCheck);
+    call.gets_nothing(SIP);
+    assert_eq!(
+        call.verdict().paragraph(),
+        "This was a bad call: no path to WhatsApp, as no connectivity check succeeded. The signalling ended it (`delete`, naming WhatsApp), \
+         20.4 s after the answer. The first connectivity check was sent to WhatsApp 1 ms after the offer; none has succeeded in 20.4 s. \
+         That fits Meta's error 138021 \"Media receive timeout\", in SIP 408 \"RTP Timeout\". WhatsApp sent 0 packets and was sent 0 of opus. \
+         The SIP side sent 3000 packets (0.0 % lost, jitter 4 ms) and was sent 0 of PCMA. Check that the address in our SDP \
+         (`interface=LOCAL!PUBLIC`) is reachable from outside, that UDP to `port-min` to `port-max` is open, and that the SDP of our \
+         reply was handed on unchanged."
+    );
+}
+
+#[test]
+fn a_call_that_goes_on_is_told_of_in_the_present() {
+    let mut call = Call::new();
+    call.ended = None;
+    assert!(call.verdict().paragraph().starts_with("The call is going on for 1 min 0 s, MOS 4.3. "));
+    call.silence(SIP);
+    let wrong = "The call goes on, but something is wrong: audio went one way only, as the SIP side was not heard. ";
+    assert!(call.verdict().paragraph().starts_with(wrong));
+}
+
+#[test]
+fn two_of_a_kind_are_told_apart_by_their_names() {
+    let mut call = Call::new();
+    call.parties[WA] = party(0, "caller", ProfileName::Sip, Security::Plain, Codec::Pcma);
+    call.silence(SIP);
+    let verdict = call.verdict();
+    assert_eq!((verdict.cause, verdict.about.as_deref()), (EndCause::OneWay, Some("the SIP side (agent)")));
+}
+
+#[test]
+fn one_of_a_kind_of_risk_is_kept_and_it_begins_where_it_began() {
+    let mut notes = Notes::default();
+    let told = |lasted| Kind::AtRisk {
+        risk: RiskName::SipGone,
+        stage: Milestone::Opened,
+        lasted: ms(lasted),
+        reason: String::new(),
+    };
+    for n in 0..1_000 {
+        let at = n * 100_000;
+        notes.take(ms(at + 10_000), Some(LegId(1)), &told(10_000));
+        notes.take(ms(at + 20_000), Some(LegId(1)), &told(20_000));
+        assert_eq!(notes.standing(LegId(1), RiskName::SipGone), Some(ms(at)));
+        notes.take(ms(at + 30_000), Some(LegId(1)), &Kind::Recovered { risk: RiskName::SipGone });
+        assert_eq!(notes.standing(LegId(1), RiskName::SipGone), None);
+    }
+    assert_eq!(notes.leg(LegId(1)).map(|notes| notes.risks.len()), Some(1));
+}

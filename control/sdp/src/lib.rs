@@ -1,0 +1,30 @@
+//! Session descriptions (RFC 8866): a reader that keeps every line in its place, typed views of the lines that
+//! negotiation needs, and a writer.
+//!
+//! An [`Sdp`] is what somebody said, unchanged: written again it is the same bytes. What we say ourselves is put together
+//! by the negotiation, never by editing a parsed description.
+
+pub mod candidate;
+pub mod codec;
+pub mod crypto;
+pub mod fingerprint;
+pub mod limits;
+pub mod lint;
+mod parse;
+mod protocol;
+mod remote;
+mod types;
+mod write;
+
+#[cfg(test)]
+#[path = "../../../tests/vectors/meta/samples.rs"]
+mod meta_samples;
+#[cfg(test)]
+mod tests;
+
+pub use candidate::Candidate;
+pub use codec::{Format, FormatKind};
+pub use crypto::Crypto;
+pub use protocol::Protocol;
+pub use remote::{Remote, RemoteError, RemoteIce, Security};
+pub use types::{Attribute, Connection, Direction, Line, MediaDescription, Sdp, SdpError, Setup};

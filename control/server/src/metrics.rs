@@ -1,0 +1,250 @@
+//! What `/metrics` says: the counters of all shards and of the control thread as OpenMetrics text.
+//!
+//! | name | type | meaning |
+//! |---|---|---|
+//! | `trestle_calls`, `trestle_legs` | gauge | calls and legs there are |
+//! | `trestle_calls_opened_total` | counter | calls there have ever been |
+//! | `trestle_calls_failed_total` | counter | calls ended by a bug (a caught panic) |
+//! | `trestle_rtp_packets_total{direction}` | counter | media packets taken (`in`) and sent (`out`) |
+//! | `trestle_rtp_bytes_total{direction}` | counter | their octets of UDP payload |
+//! | `trestle_rtcp_packets_total{direction}` | counter | RTCP packets taken and sent |
+//! | `trestle_discards_total{reason}` | counter | datagrams that went no further |
+//! | `trestle_digits_total` | counter | digits taken from peers |
+//! | `trestle_concealed_frames_total` | counter | frames made up for lost ones |
+//! | `trestle_transcoded_frames_total` | counter | frames decoded and encoded again |
+//! | `trestle_opus_complexity` | gauge | Opus' complexity at present, of the shard with the lowest |
+//! | `trestle_opus_steps_total{direction}` | counter | times that it went `down` because a shard was late, and `up` again |
+//! | `trestle_io_errors_total{kind}` | counter | failures at the sockets |
+//! | `trestle_calls_ended_total{cause}` | counter | calls that are over, by why |
+//! | `trestle_call_end_total{cause}` | counter | the same, by what their media tells of why: causes of verdicts |
+//! | `trestle_call_hints_total{hint}` | counter | what else the verdicts on them say |
+//! | `trestle_mos` | histogram | mean opinion score of what the worse-off party of a call heard (G.107), at its end |
+//! | `trestle_clipped_seconds_total` | counter | sound that was lost because it came before it could be sent, of calls that are over |
+//! | `trestle_control_requests_total{command}` | counter | ng requests understood, retransmits not among them |
+//! | `trestle_control_errors_total{command}` | counter | error replies; `command="none"`: to what was no request |
+//! | `trestle_setup_seconds{stage}` | histogram | stages of the set-up of legs of WhatsApp and browsers: `ice`, `dtls`, `gate`, `first_audio` |
+//! | `trestle_dtls_roles_hedged_total` | counter | legs on which we sent a ClientHello although the peer was to send one |
+//! | `trestle_sdp_surprises_total{rule}` | counter | what was unusual in WhatsApp's SDP; `trestle sdp explain RULE` tells more |
+//! | `trestle_control_retransmits_total` | counter | requests that came again and were not done again |
+//! | `trestle_events_total{event}` | counter | what applications could be told, whether or not anybody listened |
+//! | `trestle_event_webhook_events_total{outcome}` | counter | events that the web hook has taken (`delivered`) or not (`dropped`) |
+//! | `trestle_event_webhook_retries_total` | counter | POSTs that were made again |
+//! | `trestle_event_readers_dropped_total` | counter | connections to `listen-events` closed for being too slow |
+//! | `trestle_control_connections_closed_total{listener,reason}` | counter | connections closed by us: `refused` there were too many, `late` the peer took too long |
+//! | `trestle_offers_rejected_total{limit}` | counter | offers refused for a limit: `sessions`, `ports`, `cpu`, `load`, `lateness`, `commands` |
+//! | `trestle_overloaded` | gauge | 1 while offers for new calls are refused because the machine is too busy |
+//! | `trestle_media_lateness_seconds` | gauge | how late the latest media thread was on average in the last half second |
+//! | `trestle_build_info{version}` | info | always 1 |
+//!
+//! `trestle_calls_opened_total` and not `trestle_calls_total`: OpenMetrics takes a counter's family name without `_total`,
+//! and `trestle_calls` is the gauge.
+
+mod setup;
+mod verdicts;
+
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use trestle_core::Discard;
+use trestle_core::report::Totals;
+use trestle_io::IoCounts;
+
+use crate::connections::Connections;
+use crate::publish::PublishCounts;
+use trestle_calls::controller::Counters;
+
+/// The content type of [`render`]'s text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything there is to say at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// One per shard.
+    pub shards: Vec<(Totals, IoCounts)>,
+    /// The control thread's.
+    pub control: Counters,
+    /// Of events on their way to applications.
+    pub publish: PublishCounts,
+}
+
+type Labelled<const N: usize> = Family<[(&'static str, &'static str); N], Counter>;
+
+/// The text of one scrape.
+pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
+    let mut registry = Registry::with_prefix("trestle");
+    let totals = |field: fn(&Totals) -> u64| snapshot.shards.iter().map(|(totals, _)| field(totals)).sum::<u64>();
+    let io = |field: fn(&IoCounts) -> u64| snapshot.shards.iter().map(|(_, io)| field(io)).sum::<u64>();
+
+    let mut gauge = |name, help, value: u64| {
+        registry.register(name, help, ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)));
+    };
+    gauge("calls", "Calls there are", totals(|t| t.calls));
+    gauge("legs", "Legs there are", totals(|t| t.legs));
+    let complexity = snapshot.shards.iter().map(|(totals, _)| totals.opus_complexity).min().unwrap_or(0);
+    gauge("opus_complexity", "Opus' complexity at present", complexity.into());
+
+    let mut counter = |name, help, value: u64| registry.register(name, help, ConstCounter::new(value));
+    counter("calls_opened", "Calls there have ever been", totals(|t| t.calls_total));
+    counter("calls_failed", "Calls ended by a bug", totals(|t| t.calls_failed));
+    counter("dtls_roles_hedged", "Legs on which the peer's ClientHello did not come", totals(|t| t.dtls_roles_hedged));
+    counter("digits", "Digits taken from peers", totals(|t| t.digits));
+    counter("concealed_frames", "Frames made up for lost ones", totals(|t| t.concealed_frames));
+    counter("transcoded_frames", "Frames decoded and encoded again", totals(|t| t.transcoded_frames));
+
+    let steps = [
+        ([("direction", "down")], totals(|t| t.opus_steps_down)),
+        ([("direction", "up")], totals(|t| t.opus_steps_up)),
+    ];
+    registry.register("opus_steps", "Changes of Opus' complexity with the CPU there is", labelled(steps));
+
+    let mut both_ways = |name, help, taken: u64, sent: u64| {
+        registry.register(name, help, labelled([([("direction", "in")], taken), ([("direction", "out")], sent)]));
+    };
+    both_ways("rtp_packets", "Media packets", totals(|t| t.rtp_in.packets), totals(|t| t.rtp_out.packets));
+    both_ways("rtp_bytes", "Octets of media packets", totals(|t| t.rtp_in.bytes), totals(|t| t.rtp_out.bytes));
+    both_ways("rtcp_packets", "RTCP packets", totals(|t| t.rtcp_in.packets), totals(|t| t.rtcp_out.packets));
+
+    let by_shards = Discard::ALL.into_iter().map(|reason| {
+        let count = snapshot.shards.iter().map(|(totals, _)| totals.discards.get(reason)).sum();
+        ([("reason", reason.name())], count)
+    });
+    let at_the_edge =
+        [([("reason", "oversize")], io(|io| io.oversize)), ([("reason", "quarantined")], io(|io| io.quarantined))];
+    registry.register("discards", "Datagrams that went no further", labelled(by_shards.chain(at_the_edge)));
+
+    let errors = [
+        ("send_blocked", io(|io| io.send_blocked)),
+        ("send_failed", io(|io| io.send_failed)),
+        ("receive_failed", io(|io| io.receive_failed)),
+        ("bind_failed", io(|io| io.bind_failed)),
+        ("event_dropped", io(|io| io.events_dropped)),
+    ];
+    registry.register("io_errors", "Failures at the sockets", labelled(errors.map(|(kind, n)| ([("kind", kind)], n))));
+
+    let control = &snapshot.control;
+    let causes = control.ended.iter().map(|(cause, n)| ([("cause", cause.name())], n));
+    registry.register("calls_ended", "Calls that are over", labelled(causes));
+    let rejected = control.rejected.iter().map(|(limit, n)| ([("limit", limit.name())], n));
+    registry.register("offers_rejected", "Offers refused for a limit", labelled(rejected));
+    let overloaded = ConstGauge::new(i64::from(control.overloaded.is_some()));
+    registry.register("overloaded", "Offers for new calls are refused", overloaded);
+    let lateness = ConstGauge::new(control.load.lateness.as_secs_f64());
+    registry.register("media_lateness_seconds", "How late media threads are", lateness);
+    let judgements = &control.judgements;
+    let causes = judgements.causes.iter().map(|(cause, n)| ([("cause", cause.name())], n));
+    registry.register("call_end", "Calls that are over, by what their media tells", labelled(causes));
+    let hints = judgements.hints.iter().map(|(hint, n)| ([("hint", hint.name())], n));
+    registry.register("call_hints", "What else the verdicts on them say", labelled(hints));
+    registry.register_collector(Box::new(verdicts::Mos(judgements.mos)));
+    registry.register_collector(Box::new(verdicts::Clipped(judgements.clipped)));
+    let requests = control.requests.iter().map(|(command, n)| ([("command", command)], n));
+    let surprises = control.surprises.iter().map(|(rule, n)| ([("rule", rule)], n));
+    registry.register("sdp_surprises", "What was unusual in WhatsApp's SDP", labelled(surprises));
+    registry.register("control_requests", "ng requests understood", labelled(requests));
+    let refused = control.errors.iter().map(|(command, n)| {
+        let command = if command.is_empty() { "none" } else { command };
+        ([("command", command)], n)
+    });
+    registry.register("control_errors", "Error replies", labelled(refused));
+    let events = control.events.iter().map(|(event, n)| ([("event", event)], n));
+    registry.register("events", "What applications could be told", labelled(events));
+    let publish = &snapshot.publish;
+    let hook = [([("outcome", "delivered")], publish.delivered), ([("outcome", "dropped")], publish.dropped)];
+    registry.register("event_webhook_events", "Events for the web hook", labelled(hook));
+    let mut counter = |name, help, value: u64| registry.register(name, help, ConstCounter::new(value));
+    counter("event_webhook_retries", "POSTs to the web hook made again", publish.retries);
+    counter("event_readers_dropped", "Readers of events that were too slow", publish.slow_readers);
+    registry.register_collector(Box::new(setup::SetupSeconds(control.setup)));
+    let retransmits = ConstCounter::new(control.retransmits);
+    registry.register("control_retransmits", "Requests that came again", retransmits);
+    let closed = connections.iter().flat_map(|of| {
+        let (listener, closed) = (("listener", of.listener()), of.closed());
+        [([listener, ("reason", "refused")], closed.refused), ([listener, ("reason", "late")], closed.late)]
+    });
+    registry.register("control_connections_closed", "Connections closed by us", labelled(closed));
+    registry.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+
+    let mut out = String::new();
+    // Writing to a String does not fail.
+    let _: std::fmt::Result = text::encode(&mut out, &registry);
+    out
+}
+
+fn labelled<const N: usize>(series: impl IntoIterator<Item = ([(&'static str, &'static str); N], u64)>) -> Labelled<N> {
+    let family = Labelled::default();
+    for (labels, value) in series {
+        family.get_or_create(&labels).inc_by(value);
+    }
+    family
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use trestle_core::discard::Discards;
+    use trestle_core::report::Count;
+
+    use super::*;
+    use trestle_calls::controller::Judgements;
+
+    #[test]
+    fn every_counter_is_the_sum_over_all_shards_under_its_documented_name() {
+        let mut discards = Discards::default();
+        (0..3).for_each(|_| discards.add(Discard::Replay));
+        let totals = Totals {
+            calls: 1,
+            legs: 2,
+            calls_total: 7,
+            rtp_in: Count { packets: 100, bytes: 17_200 },
+            discards,
+            digits: 4,
+            ..Totals::default()
+        };
+        let io = IoCounts { send_blocked: 5, quarantined: 6, ..IoCounts::default() };
+        let publish = PublishCounts { slow_readers: 3, ..PublishCounts::default() };
+        let judgements = Judgements { clipped: Duration::from_millis(1_500), ..Judgements::default() };
+        let control = Counters { retransmits: 9, judgements, ..Counters::default() };
+        let snapshot = Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control, publish };
+        let full = Connections::new("listen-http", 0, crate::http::PATIENCE);
+        assert!(full.place(([192, 0, 2, 1], 4_000).into()).is_none());
+        let text = render(&snapshot, &[full]);
+        for line in [
+            "trestle_calls 2",
+            "trestle_legs 4",
+            "trestle_calls_opened_total 14",
+            "trestle_rtp_packets_total{direction=\"in\"} 200",
+            "trestle_rtp_packets_total{direction=\"out\"} 0",
+            "trestle_rtp_bytes_total{direction=\"in\"} 34400",
+            "trestle_discards_total{reason=\"replay\"} 6",
+            "trestle_discards_total{reason=\"late\"} 0",
+            "trestle_discards_total{reason=\"quarantined\"} 12",
+            "trestle_digits_total 8",
+            "trestle_io_errors_total{kind=\"send_blocked\"} 10",
+            "trestle_control_retransmits_total 9",
+            "trestle_control_connections_closed_total{listener=\"listen-http\",reason=\"refused\"} 1",
+            "trestle_setup_seconds_bucket{le=\"0.35\",stage=\"dtls\"} 0",
+            "trestle_setup_seconds_count{stage=\"first_audio\"} 0",
+            "trestle_event_readers_dropped_total 3",
+            "trestle_mos_bucket{le=\"4.0\"} 0",
+            "trestle_mos_bucket{le=\"+Inf\"} 0",
+            "trestle_clipped_seconds_total 1.5",
+            concat!("trestle_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn no_family_is_named_twice() {
+        let text = render(&Snapshot::default(), &[]);
+        let mut families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        families.sort_unstable();
+        families.iter().zip(&families[1..]).for_each(|(a, b)| assert_ne!(a.split(' ').next(), b.split(' ').next()));
+        assert_eq!(families.len(), 25, "{families:#?}");
+    }
+}

@@ -1,0 +1,40 @@
+//! What verdicts on ended calls have come to, which the controller keeps.
+
+use std::fmt::Error;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+
+use trestle_calls::controller::{MOS_BOUNDS_X10, MosHistogram};
+
+/// `trestle_mos`, as it stands.
+#[derive(Debug)]
+pub(super) struct Mos(pub(super) MosHistogram);
+
+impl Collector for Mos {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "Mean opinion score of what the worse-off party of a call heard (G.107)";
+        let mut metric = encoder.encode_descriptor("mos", help, None, MetricType::Histogram)?;
+        let bounds = MOS_BOUNDS_X10.iter().map(|bound| f64::from(*bound) / 10.0).chain([f64::INFINITY]);
+        // None is above the last bound.
+        let buckets: Vec<(f64, u64)> = bounds.zip(self.0.counts.into_iter().chain([0])).collect();
+        let count = self.0.counts.iter().sum();
+        metric.encode_histogram::<NoLabelSet>(self.0.sum_x10 as f64 / 10.0, count, &buckets, None)
+    }
+}
+
+/// `trestle_clipped_seconds_total`, as it stands.
+#[derive(Debug)]
+pub(super) struct Clipped(pub(super) Duration);
+
+impl Collector for Clipped {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "Sound that was lost because it came before it could be sent";
+        let counter = ConstCounter::new(self.0.as_secs_f64());
+        let metric = encoder.encode_descriptor("clipped_seconds", help, None, MetricType::Counter)?;
+        counter.encode(metric)
+    }
+}

@@ -1,0 +1,229 @@
+//! A running Trestle: the control thread, the media threads and, if wanted, the HTTP thread.
+
+mod control_thread;
+mod files;
+mod load;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use trestle_core::{DtlsIdentity, InterfaceId};
+use trestle_io::mailbox::Bell;
+use trestle_io::{InterfacePorts, Worker, WorkerConfig, clock, mailbox};
+
+use crate::ask::Ask;
+use crate::config::Config;
+use crate::connections::{CONNECTIONS_MAX, Connections};
+use crate::http::{self, HttpServer};
+use crate::publish::{PublishServer, Publisher};
+use crate::tcp::{self, TcpServer};
+use control_thread::ControlThread;
+pub use files::make_room;
+use trestle_negotiate::Interface;
+
+/// Messages from shards that may wait for the control thread: a second of milestones at 500 calls a second.
+const FROM_SHARDS_MAX: usize = 8_192;
+
+/// Scrapes that may wait at the same time; a second scraper is normal, a tenth is a mistake.
+const SCRAPES_MAX: usize = 8;
+
+/// Requests over HTTP and TCP that may wait for the control thread.
+const ASKS_MAX: usize = 1_024;
+
+/// Why Trestle cannot start. What the system says is the source, not repeated in the text.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A listening address cannot be had.
+    #[error("{key}: cannot listen on {address}")]
+    Listen {
+        /// The configuration key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A media thread cannot start.
+    #[error("interface, port-min, port-max")]
+    Media(#[from] trestle_io::StartError),
+    /// No certificate can be made.
+    #[error("cannot make a DTLS certificate: {0}")]
+    Certificate(String),
+    /// No entropy, poller or thread.
+    #[error("cannot start")]
+    System(#[from] io::Error),
+}
+
+/// A running Trestle. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    ng: Vec<SocketAddr>,
+    http: Option<HttpServer>,
+    tcp: Option<TcpServer>,
+    events: Option<PublishServer>,
+    stop: Arc<AtomicBool>,
+    bell: Arc<Bell>,
+    control: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Binds everything, starts all threads and returns when commands are taken.
+    ///
+    /// # Errors
+    /// See [`ServeError`]; nothing is left running then.
+    pub fn start(config: &Config) -> Result<Self, ServeError> {
+        let epoch = clock::sample_epoch();
+        let identity = DtlsIdentity::generate().map_err(|error| ServeError::Certificate(error.to_string()))?;
+        let poll = mio::Poll::new()?;
+        let bell = Arc::new(Bell::new(poll.registry(), control_thread::BELL)?);
+
+        let (to_control, from_shards) = mailbox::channel(FROM_SHARDS_MAX, Arc::clone(&bell));
+        let mut workers = Vec::with_capacity(config.num_threads);
+        for worker in 0..config.num_threads {
+            let config = WorkerConfig {
+                worker,
+                workers: config.num_threads,
+                epoch,
+                identity: identity.clone(),
+                media_timeout: config.timeout,
+                interfaces: interface_ports(config),
+                range: config.ports,
+            };
+            workers.push(Worker::start(config, to_control.clone())?);
+        }
+
+        let (scrapes_in, scrapes) = mailbox::channel(SCRAPES_MAX, Arc::clone(&bell));
+        let (asks_in, asks) = mailbox::channel(ASKS_MAX, Arc::clone(&bell));
+        let (events, publisher) = publish(config)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = ControlThread::new(control_thread::Parts {
+            config,
+            epoch,
+            fingerprint: identity.fingerprint(),
+            poll,
+            workers,
+            from_shards,
+            scrapes,
+            asks,
+            publisher,
+            bell: Arc::clone(&bell),
+            stop: Arc::clone(&stop),
+        })?;
+        let ng = thread.listening();
+        let open = |key: &'static str, address: &SocketAddr| {
+            tracing::warn!(
+                %address,
+                key,
+                "this is open to other machines and ng has NO PASSWORD: whoever reaches this port can listen to, \
+                 redirect and end every call. Use a loopback address, or let a firewall admit the proxies only"
+            );
+        };
+        let addresses = |key, of: &[SocketAddr]| {
+            of.iter().filter(|address| !address.ip().is_loopback()).for_each(|address| open(key, address));
+        };
+        addresses("listen-ng", &ng);
+        addresses("listen-tcp-ng", &config.listen_tcp_ng);
+        addresses("listen-http", config.listen_http.as_slice());
+        let by_tcp = Connections::new("listen-tcp-ng", CONNECTIONS_MAX, tcp::PATIENCE);
+        let by_http = Connections::new("listen-http", CONNECTIONS_MAX, http::PATIENCE);
+        let tcp = if config.listen_tcp_ng.is_empty() { None } else { Some(listen_tcp(config, &by_tcp, &asks_in)?) };
+        let http = match config.listen_http {
+            Some(address) => {
+                let failed = |source| ServeError::Listen { key: "listen-http", address, source };
+                Some(HttpServer::start(address, by_http, &[by_tcp], scrapes_in, asks_in).map_err(failed)?)
+            }
+            None => None,
+        };
+        let control = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
+        Ok(Self { ng, http, tcp, events, stop, bell, control: Some(control) })
+    }
+
+    /// Where ng commands are taken; the first of the addresses.
+    pub fn ng_addr(&self) -> SocketAddr {
+        self.ng[0]
+    }
+
+    /// All addresses where ng commands are taken.
+    pub fn ng_addrs(&self) -> &[SocketAddr] {
+        &self.ng
+    }
+
+    /// Where ng is taken over TCP.
+    pub fn tcp_addrs(&self) -> &[SocketAddr] {
+        self.tcp.as_ref().map_or(&[], TcpServer::addresses)
+    }
+
+    /// Where events can be read.
+    pub fn events_addr(&self) -> Option<SocketAddr> {
+        self.events.as_ref().and_then(PublishServer::address)
+    }
+
+    /// Where HTTP is served.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(HttpServer::address)
+    }
+
+    /// Stops all threads and waits for them. Calls end without a word to their peers.
+    pub fn stop(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        self.http = None;
+        self.tcp = None;
+        self.stop.store(true, Ordering::Relaxed);
+        self.bell.ring();
+        if let Some(control) = self.control.take()
+            && control.join().is_err()
+        {
+            tracing::error!("the control thread had died of a panic");
+        }
+        self.events = None;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+fn listen_tcp(
+    config: &Config,
+    connections: &Connections,
+    asks: &mailbox::Sender<Ask>,
+) -> Result<TcpServer, ServeError> {
+    let failed = |(address, source)| ServeError::Listen { key: "listen-tcp-ng", address, source };
+    TcpServer::start(&config.listen_tcp_ng, connections, asks).map_err(failed)
+}
+
+fn publish(config: &Config) -> Result<(Option<PublishServer>, Publisher), ServeError> {
+    let (listen, webhook) = (config.listen_events, config.event_webhook.as_ref());
+    if listen.is_none() && webhook.is_none() {
+        return Ok((None, Publisher::default()));
+    }
+    if let Some(address) = listen.filter(|address| !address.ip().is_loopback()) {
+        tracing::warn!(
+            %address,
+            "listen-events is open to other machines and has NO PASSWORD: whoever reaches this port sees every call and \
+             every digit"
+        );
+    }
+    let (server, publisher) = PublishServer::start(listen, webhook).map_err(|source| match listen {
+        Some(address) => ServeError::Listen { key: "listen-events", address, source },
+        None => ServeError::System(source),
+    })?;
+    Ok((Some(server), publisher))
+}
+
+fn interface_ports(config: &Config) -> Vec<InterfacePorts> {
+    let of = |(index, interface): (usize, &Interface)| InterfacePorts {
+        interface: InterfaceId(index as u16),
+        v4: interface.v4.map(|address| address.local),
+        v6: interface.v6.map(|address| address.local),
+    };
+    config.interfaces.iter().enumerate().map(of).collect()
+}

@@ -1,0 +1,405 @@
+//! One call as the WhatsApp user has it: Meta's relay, the network to it, what is said and pressed, and how it ends. Without
+//! clock or socket.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use trestle_peers::{
+    GaveUp, Meta, MetaOptions, MetaReport, Network, NetworkOptions, Patience, SdpError, Transmit, Voice,
+};
+
+use super::graph::{Direction, Refusal};
+use trestle_sdp::lint::{Context, Role, Severity, Verdict, Writer, lint};
+
+/// How long a call may ring: "about 30 to 60 seconds".
+const RING_MAX: Duration = Duration::from_secs(60);
+/// How often the relay is asked what is new. What it says carries its own time.
+const LOOK: Duration = Duration::from_millis(20);
+/// Digits begin that long after the acceptance.
+const BEFORE_DIGITS: Duration = Duration::from_secs(1);
+
+/// What the user does, and over which network.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// Who calls.
+    pub direction: Direction,
+    /// The relay.
+    pub meta: MetaOptions,
+    /// The network, each way.
+    pub network: NetworkOptions,
+    /// From the acceptance until the user hangs up.
+    pub length: Duration,
+    /// How long a call that the business makes rings.
+    pub ring: Duration,
+    /// The keys that are pressed, 500 ms each with 100 ms between.
+    pub digits: String,
+    /// From the acceptance to Meta's first packet.
+    pub first_packet: Duration,
+    /// How long the app waits for media.
+    pub patience: Patience,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The user hung up at the end of the script.
+    UserHungUp,
+    /// The business hung up.
+    BusinessHungUp,
+    /// The business did not want the call.
+    Rejected,
+    /// Nobody picked up in time.
+    NotAnswered,
+    /// The app heard nothing.
+    GaveUp(GaveUp),
+    /// The business' SDP was refused, and there is nobody who could send another.
+    Refused,
+}
+
+impl End {
+    /// Meta's code in the web hook, if this is a failure.
+    pub fn code(self) -> Option<u32> {
+        match self {
+            Self::GaveUp(why) => Some(why.code()),
+            Self::NotAnswered => Some(138_007),
+            Self::UserHungUp | Self::BusinessHungUp | Self::Rejected | Self::Refused => None,
+        }
+    }
+}
+
+/// Something that happened, so long after the offer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moment {
+    /// Since the offer.
+    pub after: Duration,
+    /// In one line.
+    pub what: String,
+}
+
+/// A call.
+pub struct Call {
+    script: Script,
+    meta: Meta,
+    /// To the business, and from it.
+    networks: [Network; 2],
+    began_at: Instant,
+    offer: Option<String>,
+    /// The business' description, as it stood in pre_accept or accept.
+    theirs: Option<String>,
+    taken_at: Option<Instant>,
+    accepted_at: Option<Instant>,
+    speaks_at: Option<Instant>,
+    presses_at: Option<Instant>,
+    look_at: Option<Instant>,
+    end: Option<(Instant, End)>,
+    told: [bool; 5],
+    told_digits: usize,
+    moments: VecDeque<Moment>,
+    lints: Vec<Verdict>,
+    refusals: Vec<String>,
+}
+
+impl Call {
+    /// A call that was not offered yet.
+    pub fn new(now: Instant, script: Script) -> Self {
+        let seed = script.meta.seed;
+        // Nobody hears the user before the call is accepted.
+        let meta = Meta::new(now, MetaOptions { silent: true, ..script.meta.clone() });
+        let networks = [seed, seed + 1].map(|seed| Network::new(script.network, seed));
+        let mut call = Self {
+            script,
+            meta,
+            networks,
+            began_at: now,
+            offer: None,
+            theirs: None,
+            taken_at: None,
+            accepted_at: None,
+            speaks_at: None,
+            presses_at: None,
+            look_at: None,
+            end: None,
+            told: [false; 5],
+            told_digits: 0,
+            moments: VecDeque::new(),
+            lints: Vec::new(),
+            refusals: Vec::new(),
+        };
+        call.meta.ring();
+        call
+    }
+
+    /// The user calls: Meta's offer.
+    ///
+    /// # Errors
+    /// The relay has no address to offer.
+    pub fn offer(&mut self, now: Instant) -> Result<String, SdpError> {
+        self.began_at = now;
+        let offer = self.meta.offer(now)?;
+        self.offer = Some(offer.clone());
+        self.tell(now, "WhatsApp offers");
+        Ok(offer)
+    }
+
+    /// The business' answer, in `pre_accept` or `accept`. The same again does nothing.
+    ///
+    /// # Errors
+    /// What Graph answers to a description that it does not take, or to another than before.
+    pub fn take_answer(&mut self, now: Instant, sdp: &str) -> Result<(), Refusal> {
+        if let Some(theirs) = &self.theirs {
+            if theirs == sdp {
+                return Ok(());
+            }
+            let why = "the SDP answer in accept does not match the SDP answer given in pre_accept for the same call_id";
+            return Err(self.refused(now, Refusal::parameter(why)));
+        }
+        let offer = self.offer.clone();
+        self.judge(now, sdp, Role::Answer, offer.as_deref())?;
+        let taken = self.meta.accept(now, sdp);
+        self.taken(now, sdp, taken, "WhatsApp has the answer")
+    }
+
+    /// The business calls: Meta's answer to its offer.
+    ///
+    /// # Errors
+    /// What Graph answers to a description that it does not take.
+    pub fn take_offer(&mut self, now: Instant, sdp: &str) -> Result<String, Refusal> {
+        self.began_at = now;
+        self.judge(now, sdp, Role::Offer, None)?;
+        self.tell(now, "WhatsApp has the offer");
+        match self.meta.answer(now, sdp) {
+            Ok(answer) => {
+                self.taken(now, sdp, Ok(()), "WhatsApp answers, and rings")?;
+                Ok(answer)
+            }
+            Err(error) => Err(self.refused(now, Refusal::sdp(error.to_string()))),
+        }
+    }
+
+    /// The SDP doctor's errors are what Meta's validator would find, as far as anybody knows. An address on this machine
+    /// or network is none here: there the sim is.
+    fn judge(&mut self, now: Instant, sdp: &str, role: Role, offer: Option<&str>) -> Result<(), Refusal> {
+        let mut verdict = lint(sdp, &Context { writer: Some(Writer::Us), role: Some(role), offer });
+        verdict.findings.retain(|finding| finding.rule != trestle_sdp::lint::Rule::PublicAddress);
+        let errors: Vec<String> = verdict
+            .findings
+            .iter()
+            .filter(|finding| finding.rule.severity() == Severity::Error)
+            .map(ToString::to_string)
+            .collect();
+        self.lints.push(verdict);
+        if errors.is_empty() { Ok(()) } else { Err(self.refused(now, Refusal::sdp(errors.join("; ")))) }
+    }
+
+    fn taken(&mut self, now: Instant, sdp: &str, taken: Result<(), SdpError>, step: &str) -> Result<(), Refusal> {
+        match taken {
+            Ok(()) => {
+                self.look(now);
+                self.theirs = Some(sdp.to_owned());
+                self.taken_at = Some(now);
+                self.tell(now, step);
+                Ok(())
+            }
+            Err(error) => Err(self.refused(now, Refusal::sdp(error.to_string()))),
+        }
+    }
+
+    fn refused(&mut self, now: Instant, refusal: Refusal) -> Refusal {
+        self.tell(now, format!("WhatsApp refuses the SDP ({}): {}", refusal.code, refusal.details));
+        self.refusals.push(format!("the SDP was refused ({}): {}", refusal.code, refusal.details));
+        refusal
+    }
+
+    /// The call is accepted: the app's clocks run, the user speaks, and may be spoken to.
+    pub fn accept(&mut self, now: Instant) {
+        if self.accepted_at.is_some() || self.end.is_some() {
+            return;
+        }
+        self.look(now);
+        self.accepted_at = Some(now);
+        self.meta.accepted();
+        self.meta.be_impatient(now, self.script.patience);
+        self.speaks_at = (!self.script.meta.silent).then_some(now + self.script.first_packet);
+        self.presses_at = (!self.script.digits.is_empty()).then_some(now + BEFORE_DIGITS + self.script.first_packet);
+        self.tell(now, "the call is accepted");
+        self.handle_timeout(now);
+    }
+
+    /// The call is over.
+    pub fn end(&mut self, now: Instant, end: End) {
+        if self.end.is_none() {
+            self.look(now);
+            self.end = Some((now, end));
+            self.tell(
+                now,
+                match end {
+                    End::UserHungUp => "the user hangs up".to_owned(),
+                    End::BusinessHungUp => "the business hangs up".to_owned(),
+                    End::Rejected => "the business rejects the call".to_owned(),
+                    End::NotAnswered => "nobody picked up".to_owned(),
+                    End::GaveUp(_) => "WhatsApp hangs up".to_owned(),
+                    End::Refused => "there is no call".to_owned(),
+                },
+            );
+        }
+    }
+
+    /// How it ended, when it has.
+    pub fn ended(&self) -> Option<End> {
+        self.end.map(|(_, end)| end)
+    }
+
+    /// True once the user has called.
+    pub fn has_offered(&self) -> bool {
+        self.offer.is_some()
+    }
+
+    /// True once the business' description was taken.
+    pub fn has_theirs(&self) -> bool {
+        self.theirs.is_some()
+    }
+
+    /// True once it was accepted.
+    pub fn is_accepted(&self) -> bool {
+        self.accepted_at.is_some()
+    }
+
+    /// The addresses it needs sockets on.
+    pub fn locals(&self) -> &[SocketAddr] {
+        self.meta.locals()
+    }
+
+    /// A datagram that came to one of [`Call::locals`].
+    pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
+        self.networks[1].send(now, Transmit { local, remote, bytes: bytes.to_vec() });
+        self.arrive(now);
+    }
+
+    fn arrive(&mut self, now: Instant) {
+        while let Some(Transmit { local, remote, bytes }) = self.networks[1].poll(now) {
+            if self.end.is_none() {
+                self.meta.handle_datagram(now, local, remote, &bytes);
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.arrive(now);
+        if self.end.is_some() {
+            return;
+        }
+        self.meta.handle_timeout(now);
+        if let Some((at, why)) = self.meta.gave_up() {
+            return self.end(at, End::GaveUp(why));
+        }
+        if self.speaks_at.take_if(|at| now >= *at).is_some() {
+            self.meta.set_silent(false);
+        }
+        if self.presses_at.take_if(|at| now >= *at).is_some() {
+            for digit in self.script.digits.clone().chars() {
+                self.meta.press(digit);
+            }
+        }
+        if self.look_at.is_none_or(|at| now >= at) {
+            self.look_at = Some(now + LOOK);
+            self.look(now);
+        }
+        let answered = self.theirs.is_some() && self.script.direction == Direction::BusinessInitiated;
+        match (self.accepted_at, self.taken_at) {
+            (Some(at), _) if now >= at + self.script.length => self.end(now, End::UserHungUp),
+            (None, Some(at)) if answered && now >= at + self.script.ring => self.accept(now),
+            (None, _) if now >= self.began_at + RING_MAX && self.offer.is_some() => self.end(now, End::NotAnswered),
+            _ => {}
+        }
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        while let Some(transmit) = self.meta.poll_transmit() {
+            if self.end.is_none() {
+                self.networks[0].send(now, transmit);
+            }
+        }
+        self.networks[0].poll(now)
+    }
+
+    /// When [`Call::handle_timeout`] is due; `None` once it is over.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.end.is_some() {
+            return None;
+        }
+        let flying = self.networks.iter().filter_map(Network::poll_timeout);
+        let accepted = self.accepted_at.map(|at| at + self.script.length);
+        let answered = self.theirs.is_some() && self.script.direction == Direction::BusinessInitiated;
+        let rings = self.taken_at.filter(|_| answered && self.accepted_at.is_none()).map(|at| at + self.script.ring);
+        let unanswered = (self.offer.is_some() && self.accepted_at.is_none()).then_some(self.began_at + RING_MAX);
+        let due =
+            [self.meta.poll_timeout(), self.look_at, self.speaks_at, self.presses_at, accepted, rings, unanswered];
+        due.into_iter().flatten().chain(flying).min()
+    }
+
+    /// What happened since this was asked last.
+    pub fn poll_moment(&mut self) -> Option<Moment> {
+        self.moments.pop_front()
+    }
+
+    /// What Meta noticed.
+    pub fn report(&self) -> MetaReport {
+        self.meta.report()
+    }
+
+    /// What the user heard, at 16 kHz, from the first packet on.
+    pub fn heard(&self) -> &[i16] {
+        self.meta.heard()
+    }
+
+    /// When it was accepted, and the media packets that the network lost: to the business, from it.
+    pub(super) fn account(&self) -> (Option<Instant>, [u64; 2]) {
+        (self.accepted_at, [self.networks[0].lost(), self.networks[1].lost()])
+    }
+
+    /// Verdicts of the SDP doctor on what the business said, and what was refused.
+    pub(super) fn sdp(&self) -> (&[Verdict], &[String]) {
+        (&self.lints, &self.refusals)
+    }
+
+    /// True if the user says something.
+    pub(super) fn speaks(&self) -> bool {
+        !matches!(self.script.meta.voice, Voice::Silence)
+    }
+
+    /// RTP packets that Meta sent.
+    pub(super) fn packets_sent(&self) -> u32 {
+        self.meta.packets_sent()
+    }
+
+    fn look(&mut self, now: Instant) {
+        let report = self.meta.report();
+        let ice = report.ice.unwrap_or_default();
+        let steps = [
+            (ice.first_check_at, "the first connectivity check reaches WhatsApp"),
+            (ice.nominated_at, "an ICE pair is nominated"),
+            (report.dtls_connected_at, "DTLS is connected"),
+            (report.stream.first_rtp_at, "WhatsApp hears the first packet"),
+            ((self.meta.packets_sent() > 0).then_some(now), "WhatsApp sends its first packet"),
+        ];
+        let mut news: Vec<_> =
+            steps.into_iter().enumerate().filter_map(|(n, (at, what))| Some((at?, n, what))).collect();
+        news.sort_by_key(|(at, ..)| *at);
+        for (at, n, what) in news {
+            if !std::mem::replace(&mut self.told[n], true) {
+                self.tell(at, what);
+            }
+        }
+        while let Some(digit) = report.stream.digits.get(self.told_digits).filter(|digit| digit.ends > 0) {
+            self.told_digits += 1;
+            self.tell(digit.at, format!("the user's app hears digit {}, {:.0} ms", digit.digit, digit.duration_ms));
+        }
+    }
+
+    fn tell(&mut self, at: Instant, what: impl Into<String>) {
+        self.moments.push_back(Moment { after: at.saturating_duration_since(self.began_at), what: what.into() });
+    }
+}

@@ -1,0 +1,155 @@
+//! The `trestle` program: a server, commands by hand, and a demonstration.
+
+mod ctl;
+mod explain;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use trestle_server::config::{Config, ServeArgs};
+use trestle_server::serve::{Server, make_room};
+
+/// What a call is made of is allocated by one thread and freed by another, some hundred pieces a call: the system's
+/// allocator takes a lock for each and keeps what it was given in heaps of many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Joins WhatsApp calls to SIP: WebRTC or SDES on one side, RTP on the other.
+#[derive(Debug, Parser)]
+#[command(version)]
+enum Program {
+    /// Runs the media server in the foreground until SIGTERM or SIGINT.
+    Serve(Box<ServeArgs>),
+    /// Sends a command to a running server.
+    Ctl(ctl::CtlArgs),
+    /// Says what a call was like and why it ended.
+    Explain(explain::ExplainArgs),
+    /// Makes calls between a simulated WhatsApp and a simulated phone, and reports whether the bridge works.
+    #[cfg(feature = "tools")]
+    Demo(trestle_tools::demo::DemoArgs),
+    /// Plays WhatsApp towards any media engine, over files, pipes or Graph-shaped web hooks.
+    #[cfg(feature = "tools")]
+    MetaSim(Box<trestle_tools::meta_sim::MetaSimArgs>),
+    /// Puts any ng engine under the load of many calls, and reports what they cost it.
+    #[cfg(feature = "tools")]
+    Load(Box<trestle_tools::load::LoadArgs>),
+    /// Checks a session description: `trestle sdp lint FILE`.
+    #[cfg(feature = "tools")]
+    Sdp(trestle_tools::doctor::SdpArgs),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Program::parse() {
+        Program::Serve(args) => serve(*args).map(|()| ExitCode::SUCCESS),
+        Program::Ctl(args) => ctl::run(args),
+        Program::Explain(args) => explain::run(&args),
+        #[cfg(feature = "tools")]
+        Program::Demo(args) => trestle_tools::demo::run(&args),
+        #[cfg(feature = "tools")]
+        Program::MetaSim(args) => meta_sim(&args),
+        #[cfg(feature = "tools")]
+        Program::Load(args) => load(&args),
+        #[cfg(feature = "tools")]
+        Program::Sdp(args) => trestle_tools::doctor::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("trestle: {}", explain(&error));
+        ExitCode::FAILURE
+    })
+}
+
+/// The error and its causes, each once: some errors name their cause themselves.
+fn explain(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
+/// The progress of a call goes to standard output, unless the SDP goes there.
+#[cfg(feature = "tools")]
+fn meta_sim(args: &trestle_tools::meta_sim::MetaSimArgs) -> anyhow::Result<ExitCode> {
+    let pipes = args.hook.is_none() && args.write == std::path::Path::new("-");
+    let judgement = if pipes {
+        trestle_tools::meta_sim::run(args, &mut std::io::stderr())?
+    } else {
+        trestle_tools::meta_sim::run(args, &mut std::io::stdout())?
+    };
+    Ok(if judgement.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(feature = "tools")]
+fn load(args: &trestle_tools::load::LoadArgs) -> anyhow::Result<ExitCode> {
+    let good = trestle_tools::load::run(args, &mut std::io::stdout())?;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let config = args.load()?;
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(config.log_level)
+        .init();
+    make_room(&config);
+    // Signals are caught before anything is announced, so that whoever waits for the announcement may stop us at once.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _inside = runtime.enter();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let server = Server::start(&config)?;
+    announce(&server, &config)?;
+    runtime.block_on(std::future::poll_fn(|context| {
+        let terminated = terminate.poll_recv(context).is_ready();
+        if terminated || interrupt.poll_recv(context).is_ready() {
+            return std::task::Poll::Ready(());
+        }
+        std::task::Poll::Pending
+    }));
+    tracing::info!("stopping");
+    server.stop();
+    Ok(())
+}
+
+/// The one line on standard output: commands are taken from now on.
+fn announce(server: &Server, config: &Config) -> std::io::Result<()> {
+    let ng: Vec<_> = server.ng_addrs().iter().map(ToString::to_string).collect();
+    let tcp: String = server.tcp_addrs().iter().map(|address| format!(", tcp-ng {address}")).collect();
+    let http = server.http_addr().map_or("off".to_owned(), |address| address.to_string());
+    let events = server.events_addr().map(|address| format!(", events {address}")).unwrap_or_default();
+    let media: Vec<_> = config.interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten().collect();
+    let media: Vec<_> = media.iter().map(|address| address.local.to_string()).collect();
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "ready: ng {}, http {http}{tcp}{events}, media {} on ports {}, {} threads",
+        ng.join(" "),
+        media.join(" "),
+        config.ports,
+        config.num_threads
+    )?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use trestle_server::serve::ServeError;
+
+    use super::explain;
+
+    #[test]
+    fn an_error_names_each_cause_once() {
+        let source = io::Error::from_raw_os_error(99);
+        let address = "10.0.0.5".parse().unwrap();
+        let error = anyhow::Error::new(ServeError::Media(trestle_io::StartError::Bind { address, source }));
+        let wanted = "interface, port-min, port-max: cannot bind a media port on 10.0.0.5: Cannot assign requested address (os error 99)";
+        assert_eq!(explain(&error), wanted);
+        assert_eq!(explain(&error.context("cannot start")), format!("cannot start: {wanted}"));
+    }
+}

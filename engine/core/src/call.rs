@@ -1,16 +1,35 @@
-//! A call: its legs, and who hears whom.
+//! A call: its legs, and the path of a packet between them.
+//!
+//! ```text
+//!   io/poller.rs          a datagram is read from the socket
+//!   io/worker.rs          with the time, to the shard
+//!   shard.rs              Shard::handle_datagram: the call and leg that own the socket
+//!   call.rs               Call::handle_datagram: RTP, or control
+//!   leg/incoming.rs         Incoming::receive: receiving? negotiated payload type? expected SSRC? not seen before?
+//!   leg/path.rs               Path::receive_rtp: decrypt and authenticate (srtp), check the source (leg/latch.rs)
+//!   stream/{ssrc,rx}.rs       one SSRC, extended sequence numbers
+//!   call.rs               for each leg whose source is this leg:
+//!   leg/outgoing.rs         Outgoing::take_audio: forward it, transcode it, or store it
+//!   stream/tx.rs              StreamTx::forward: our SSRC, sequence number, timestamp, marker
+//!   leg/path.rs               Path::send_rtp: encrypt
+//!   output.rs             Outbox: wait for Shard::poll_output
+//!   io/worker.rs, io/poller.rs   the datagram is sent
+//! ```
+//!
+//! Audio that is transcoded goes through `route` instead of `StreamTx::forward`; its frames are sent by `Outgoing::drain`.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use trestle_wire::Ssrc;
 use trestle_wire::demux::Kind;
-use trestle_wire::rtp::Header;
 use trestle_wire::telephone_event::Digit;
 
 use crate::dtmf::EventUpdates;
+use crate::leg::incoming::Accepted;
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
-use crate::leg::{Leg, Media, Pressed, Received};
+use crate::leg::{DigitForm, Leg};
 use crate::output::Outbox;
 use crate::report::CallReport;
 use crate::time::soonest;
@@ -24,11 +43,11 @@ pub(crate) struct Call {
     legs: Vec<Leg>,
     last_media: Option<Instant>,
     media_timeout: Duration,
-    /// When silence on all legs becomes an event; pushed on by media, `None` once the event has been sent.
+    /// When silence on all legs is reported. Media moves it on; `None` once it was reported.
     silent_at: Option<Instant>,
 }
 
-/// Whether a call must be asked anew when it wants to be woken.
+/// Whether the shard must ask a call for its deadline again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wake {
     /// No deadline has become earlier.
@@ -90,10 +109,10 @@ impl Call {
         self.legs[position].play_digit(now, digit, duration, volume)
     }
 
-    /// Takes a datagram that arrived on a port of `leg`, and passes on what it carries to the legs that hear it.
+    /// Takes a datagram that arrived on a port of `leg`, and passes its audio or digits on to the legs whose source is `leg`.
     ///
-    /// In a call that only forwards, a packet of media moves no deadline but those that it moves later, and leaves nothing to
-    /// be done after it: then nothing is looked for either.
+    /// In a call that only forwards, a media packet moves deadlines only to later times and leaves nothing to be sent. Then the
+    /// deadlines are not asked for again.
     pub(crate) fn handle_datagram(
         &mut self,
         now: Instant,
@@ -107,39 +126,46 @@ impl Call {
         let kind = Kind::of(datagram);
         let was_silent = self.silent_at.is_none();
         let mut updates = EventUpdates::new();
-        match self.legs[from].receive(now, flow, source, kind, datagram, &mut updates) {
-            // What we sent on another leg came back on this one: a party that names our port as its own (RFC 3550 8.2). On its
-            // own leg it is an echo service.
-            Ok(Received::Media(Media { header: Header { ssrc, .. }, .. }) | Received::Event { ssrc, .. })
-                if self.legs.iter().any(|other| other.id() != leg && other.ssrc() == ssrc) =>
-            {
-                self.legs[from].discard(Discard::ForeignSsrc);
+        let receiver = &mut self.legs[from];
+        let accepted = match kind {
+            Some(Kind::Rtp) if flow == Flow::Rtp => {
+                receiver.incoming.receive(now, &mut receiver.path, source, datagram, &mut updates)
             }
-            Ok(Received::Media(media)) => {
-                self.heard_something(now);
-                // First, so that as little of a tone as can be is heard by those who get an event instead.
-                self.pass_on(outbox, now, from, &updates, Pressed::AsTone);
-                let payload = &datagram[media.payload.clone()];
-                let mut listeners = 0;
-                for listener in self.legs.iter_mut().filter(|other| other.hears(leg)) {
-                    listeners += usize::from(listener.hear(now, outbox, leg, &media, payload));
-                }
-                if listeners == 0 {
-                    self.legs[from].nobody_listened();
-                }
-                // Audio after an event ends the event, whether or not its end packets arrived.
-                let updates = self.legs[from].audio_resumed(media.seq);
-                self.pass_on(outbox, now, from, &updates, Pressed::AsEvent);
+            Some(kind) => receiver.receive_control(now, flow, source, kind, datagram),
+            None => Err(Discard::Malformed),
+        };
+        match accepted {
+            Ok(Accepted::Audio(audio)) if self.is_own_stream(leg, audio.header.ssrc) => {
+                self.legs[from].incoming.discard(Discard::ForeignSsrc);
             }
-            Ok(Received::Event { ssrc, seq }) => {
-                self.heard_something(now);
-                for listener in self.legs.iter_mut().filter(|other| other.hears(leg)) {
-                    listener.hear_event_packet(leg, ssrc, seq);
-                }
-                self.pass_on(outbox, now, from, &updates, Pressed::AsEvent);
+            Ok(Accepted::Event { ssrc, .. }) if self.is_own_stream(leg, ssrc) => {
+                self.legs[from].incoming.discard(Discard::ForeignSsrc);
             }
-            Ok(Received::Nothing) => {}
-            Err(reason) => self.legs[from].discard(reason),
+            Ok(Accepted::Audio(audio)) => {
+                self.note_media(now);
+                // Before the audio: a listener that gets an event instead of the tone should get little of the tone.
+                self.pass_digits(outbox, now, from, &updates, DigitForm::Tone);
+                let payload = &datagram[audio.payload.clone()];
+                let mut is_used = false;
+                for Leg { outgoing, path, .. } in self.legs.iter_mut().filter(|other| other.outgoing.has_source(leg)) {
+                    is_used |= outgoing.take_audio(now, path, outbox, leg, &audio, payload);
+                }
+                let incoming = &mut self.legs[from].incoming;
+                if !is_used {
+                    incoming.discard(Discard::NoListener);
+                }
+                let updates = incoming.audio_resumed(audio.seq);
+                self.pass_digits(outbox, now, from, &updates, DigitForm::Event);
+            }
+            Ok(Accepted::Event { ssrc, seq }) => {
+                self.note_media(now);
+                for listener in self.legs.iter_mut().filter(|other| other.outgoing.has_source(leg)) {
+                    listener.outgoing.take_event_packet(leg, ssrc, seq);
+                }
+                self.pass_digits(outbox, now, from, &updates, DigitForm::Event);
+            }
+            Ok(Accepted::Control) => {}
+            Err(reason) => self.legs[from].incoming.discard(reason),
         }
         let is_handshake = matches!(kind, Some(Kind::Stun | Kind::Dtls));
         if !is_handshake && !was_silent && !self.legs.iter().any(Leg::is_busy) {
@@ -156,8 +182,8 @@ impl Call {
         }
         for from in 0..self.legs.len() {
             let (updates, tones) = self.legs[from].handle_timeout(now, outbox);
-            self.pass_on(outbox, now, from, &updates, Pressed::AsEvent);
-            self.pass_on(outbox, now, from, &tones, Pressed::AsTone);
+            self.pass_digits(outbox, now, from, &updates, DigitForm::Event);
+            self.pass_digits(outbox, now, from, &tones, DigitForm::Tone);
         }
         self.drain(now, outbox);
         Wake::Anew
@@ -179,22 +205,27 @@ impl Call {
         self.legs.iter().position(|leg| leg.id() == id)
     }
 
-    fn heard_something(&mut self, now: Instant) {
+    /// True if `ssrc` is what another leg than `leg` sends: a party names our port as its own, and the packet has come back
+    /// (RFC 3550 8.2). On the same leg it is an echo service.
+    fn is_own_stream(&self, leg: LegId, ssrc: Ssrc) -> bool {
+        self.legs.iter().any(|other| other.id() != leg && other.outgoing.tx.ssrc() == ssrc)
+    }
+
+    fn note_media(&mut self, now: Instant) {
         self.last_media = Some(now);
         self.silent_at = now.checked_add(self.media_timeout);
     }
 
-    /// Tells the controller of a finished digit and starts or ends it on every leg that hears `from`.
-    fn pass_on(&mut self, outbox: &mut Outbox, now: Instant, from: usize, updates: &EventUpdates, pressed: Pressed) {
+    /// Starts or ends digits of `from` on every leg whose source it is, and reports finished ones to the controller.
+    fn pass_digits(&mut self, outbox: &mut Outbox, now: Instant, from: usize, updates: &EventUpdates, form: DigitForm) {
         if updates.is_empty() {
             return;
         }
         let leg = self.legs[from].id();
         for update in updates {
-            self.legs
-                .iter_mut()
-                .filter(|other| other.hears(leg))
-                .for_each(|other| other.hear_digit(now, update, pressed));
+            for Leg { outgoing, path, .. } in self.legs.iter_mut().filter(|other| other.outgoing.has_source(leg)) {
+                outgoing.take_digit(now, path, update, form);
+            }
             if let Some(kind) = self.legs[from].digit_event(update) {
                 outbox.event(Event { call: self.id, kind });
             }

@@ -53,6 +53,77 @@ pub struct LegPlan {
     pub tos: Option<u8>,
 }
 
+/// What a leg sends, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SendPlan {
+    /// Codec and payload types. `None` while the peer's answer is not known; nothing is sent then.
+    pub format: Option<SendFormat>,
+    /// Where the media comes from.
+    pub source: Source,
+    /// What of the source is left out.
+    pub muting: Withheld,
+    /// From when on media is sent, and what if the source sends none.
+    pub policy: Presence,
+    /// False while the peer has put us on hold (`sendonly`, `inactive`): nothing but RTCP is sent to it.
+    pub enabled: bool,
+}
+
+impl SendPlan {
+    /// True if the peer gets a packet per packet time, whether or not the source sends.
+    pub(crate) fn has_filler(&self) -> bool {
+        self.policy.filler != Filler::Nothing
+    }
+
+    pub(crate) fn is_gate_shut(&self) -> bool {
+        self.policy.gate == Gate::Shut
+    }
+
+    pub(crate) fn takes_events(&self) -> bool {
+        self.format.is_some_and(|format| format.event.is_some())
+    }
+
+    /// Clock of the peer's telephone-events.
+    pub(crate) fn event_clock(&self) -> ClockRate {
+        self.format.and_then(|format| format.event).map_or(ClockRate::HZ_8000, |(_, clock)| clock)
+    }
+}
+
+impl From<&LegPlan> for SendPlan {
+    fn from(plan: &LegPlan) -> Self {
+        Self {
+            format: plan.send,
+            source: plan.hears,
+            muting: plan.withheld,
+            policy: plan.presence,
+            enabled: plan.sending,
+        }
+    }
+}
+
+/// What a leg may receive.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReceivePlan {
+    /// Payload types of audio; packets of any other are discarded.
+    pub formats: Vec<ReceiveFormat>,
+    /// The peer's telephone-event payload types and their clock rates.
+    pub events: Vec<(Pt, ClockRate)>,
+    /// Detect digits in the peer's audio until it has sent its first telephone-event.
+    pub detect_inband_dtmf: bool,
+    /// False while the peer has announced that it sends nothing; its packets are then discarded.
+    pub enabled: bool,
+}
+
+impl From<&LegPlan> for ReceivePlan {
+    fn from(plan: &LegPlan) -> Self {
+        Self {
+            formats: plan.receive.clone(),
+            events: plan.receive_events.clone(),
+            detect_inband_dtmf: plan.hear_tones,
+            enabled: plan.receiving,
+        }
+    }
+}
+
 /// What a leg hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Source {

@@ -23,6 +23,12 @@ impl Count {
         self.packets += 1;
         self.bytes += len as u64;
     }
+
+    /// Adds another count to this one.
+    pub fn merge(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
 }
 
 /// What is known of one leg.

@@ -1,4 +1,5 @@
-//! How datagrams of one leg get to its peer and back: address, encryption, handshake.
+//! A leg's way to its peer: its ports, the peer's address, encryption and handshake, and when each point of the set-up was
+//! reached.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -6,23 +7,41 @@ use std::time::Instant;
 use trestle_srtp::{Context, KeyingMaterial, UnprotectError};
 use trestle_wire::demux::Kind;
 use trestle_wire::rtcp::Compound;
-use trestle_wire::rtp;
+use trestle_wire::rtp::{self, Header};
 
 use super::latch::{Flow, Latch};
-use super::webrtc::{DtlsIdentity, WebRtc};
+use super::risks::RiskMonitor;
+use super::timeline::Timeline;
+use super::webrtc::{DtlsIdentity, WebRtc, WebRtcOutput};
+use crate::output::Outbox;
 use crate::plan::Transport;
-use crate::{CommandError, Discard};
+use crate::{CommandError, Discard, EventKind, LegFailure, LegId, LegPlan, Milestone, PortPair, Risk, limits};
 
-/// The transport of a leg, in action.
+/// The ports of a leg, and what leads from them to the peer.
 #[derive(Debug)]
-pub(crate) enum Path {
+pub(crate) struct Path {
+    ports: PortPair,
+    /// DSCP byte of outgoing packets.
+    tos: Option<u8>,
+    rtcp_mux: bool,
+    link: Link,
+    /// The peer's address was learnt: [`Milestone::Latched`] is reached.
+    is_latched: bool,
+    /// The last failure of ICE or DTLS, until it has recovered.
+    failed: Option<LegFailure>,
+    pub(super) timeline: Timeline,
+}
+
+/// How packets are secured, and how the peer's address is found.
+#[derive(Debug)]
+enum Link {
     Plain(Latch),
     Sdes { latch: Latch, srtp: Srtp },
     WebRtc { webrtc: Box<WebRtc>, srtp: Srtp },
 }
 
-/// The SRTP contexts of a secured leg. The same key again, be it after others, finds its context as it was left:
-/// roll-over counters and replay windows stay (RFC 3711 3.3.1), and no index is encrypted twice under a key.
+/// The SRTP contexts of a secured leg. A key that returns after others continues with its own context: roll-over counters and
+/// replay windows stay (RFC 3711 3.3.1), and no index is encrypted twice under a key.
 #[derive(Debug, Default)]
 pub(crate) struct Srtp {
     send: Keyring,
@@ -35,8 +54,8 @@ struct Keyring {
     contexts: Vec<(KeyingMaterial, Box<Context>)>,
 }
 
-/// Keys of one direction that are remembered. We have one per crypto suite, six at most, so that none of ours is ever
-/// forgotten; a peer that takes new ones all the time loses only the replay window of the oldest.
+/// Keys of one direction that are kept. We use one per crypto suite, six at most, so none of ours is ever dropped; a peer that
+/// changes its key more often loses only the replay window of the oldest.
 const KEYS_MAX: usize = 16;
 
 impl Keyring {
@@ -44,8 +63,8 @@ impl Keyring {
         self.contexts.last_mut().map(|(_, context)| &mut **context)
     }
 
-    /// Takes `key` into use. A new one gets the context that `make` gives, from the one in use before.
-    fn take_up(&mut self, key: &KeyingMaterial, make: impl FnOnce(Option<&Context>) -> Context) {
+    /// Makes `key` the current one. A new key gets the context that `make` derives from the context in use before.
+    fn activate(&mut self, key: &KeyingMaterial, make: impl FnOnce(Option<&Context>) -> Context) {
         if let Some(position) = self.contexts.iter().position(|(known, _)| known == key) {
             self.contexts[position..].rotate_left(1);
             return;
@@ -60,13 +79,13 @@ impl Keyring {
 
 impl Srtp {
     pub(crate) fn set_send_key(&mut self, key: &KeyingMaterial) {
-        self.send.take_up(key, |_| Context::new(key));
+        self.send.activate(key, |_| Context::new(key));
     }
 
     pub(crate) fn set_receive_key(&mut self, key: &KeyingMaterial, mki_len: u8) {
-        self.receive.take_up(key, |before| {
+        self.receive.activate(key, |before| {
             let context = Context::new(key).with_mki_len(usize::from(mki_len));
-            // Some peers keep their roll-over counter under a new key: it may be where it was.
+            // Some peers keep their roll-over counter under a new key.
             match before.and_then(|old| old.ssrcs().filter_map(|ssrc| old.rtp_index(ssrc)).max()) {
                 Some(index) => context.with_roc_hint((index >> 16) as u32),
                 None => context,
@@ -98,7 +117,7 @@ impl Srtp {
             Kind::Rtcp => context.protect_rtcp(buf, len),
             _ => context.protect_rtp(buf, len),
         };
-        // Only a bug of ours gets here (an index used twice, a buffer too small): the packet is not sent.
+        // Only a bug in Trestle leads here (an index used twice, a buffer too small): the packet is not sent.
         protected.inspect_err(|error| tracing::error!(%error, "packet not encrypted, not sent")).ok()
     }
 }
@@ -106,24 +125,232 @@ impl Srtp {
 impl Path {
     pub(crate) fn new(
         now: Instant,
+        ports: PortPair,
+        plan: &LegPlan,
+        identity: &DtlsIdentity,
+    ) -> Result<Self, CommandError> {
+        let link = Link::new(now, ports.rtp_addr, &plan.transport, identity)?;
+        let mut timeline = Timeline::default();
+        timeline.reach(Milestone::Opened, now);
+        let (tos, rtcp_mux) = (plan.tos, plan.rtcp_mux);
+        Ok(Self { ports, tos, rtcp_mux, link, is_latched: false, failed: None, timeline })
+    }
+
+    /// Brings the path to `plan`. Another kind of transport (a re-offer without SRTP, for example) begins a new link on the
+    /// same ports.
+    pub(crate) fn apply(&mut self, now: Instant, plan: &LegPlan, identity: &DtlsIdentity) -> Result<(), CommandError> {
+        self.link.apply(now, self.ports.rtp_addr, &plan.transport, identity)?;
+        (self.tos, self.rtcp_mux) = (plan.tos, plan.rtcp_mux);
+        Ok(())
+    }
+
+    /// Reaches [`Milestone::RemoteKnown`] if `transport` has the peer's address or ICE credentials.
+    pub(crate) fn note_remote(&mut self, now: Instant, transport: &Transport) {
+        let known = match transport {
+            Transport::Plain(peer) | Transport::Sdes { peer, .. } => peer.rtp.is_some(),
+            Transport::WebRtc(webrtc) => webrtc.remote.is_some(),
+        };
+        if known {
+            self.timeline.reach(Milestone::RemoteKnown, now);
+        }
+    }
+
+    pub(crate) fn ports(&self) -> PortPair {
+        self.ports
+    }
+
+    /// `RTP`, `SDES-SRTP` or `DTLS-SRTP`.
+    pub(crate) fn transport_name(&self) -> &'static str {
+        match &self.link {
+            Link::Plain(_) => "RTP",
+            Link::Sdes { .. } => "SDES-SRTP",
+            Link::WebRtc { .. } => "DTLS-SRTP",
+        }
+    }
+
+    /// Where RTP goes, once that is known and there are keys.
+    pub(crate) fn destination(&self) -> Option<SocketAddr> {
+        self.link.destination(Flow::Rtp)
+    }
+
+    /// True once a path to the peer was found, or if the transport needs none.
+    pub(crate) fn has_pair(&self) -> bool {
+        match &self.link {
+            Link::Plain(_) | Link::Sdes { .. } => true,
+            // A pair that was lost again is reported as a failure of the leg.
+            Link::WebRtc { webrtc, .. } => self.timeline.has(Milestone::IceConnected) || webrtc.selected().is_some(),
+        }
+    }
+
+    /// True once there are keys, or if the transport needs none and the address is known.
+    pub(crate) fn has_keys(&self) -> bool {
+        match &self.link {
+            Link::Plain(_) | Link::Sdes { .. } => self.destination().is_some(),
+            Link::WebRtc { .. } => self.timeline.has(Milestone::DtlsConnected),
+        }
+    }
+
+    /// True once we have sent a ClientHello although the peer was to send one.
+    pub(crate) fn is_role_hedged(&self) -> bool {
+        matches!(&self.link, Link::WebRtc { webrtc, .. } if webrtc.is_role_hedged())
+    }
+
+    /// Authenticates an RTP packet and checks its source. `datagram` then begins with the plain packet.
+    pub(crate) fn receive_rtp(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Result<rtp::Packet, Discard> {
+        let packet = self.link.receive_rtp(now, source, datagram)?;
+        if !self.is_latched && self.link.is_latched() {
+            self.is_latched = true;
+            self.timeline.reach(Milestone::Latched, now);
+        }
+        Ok(packet)
+    }
+
+    /// The same for an RTCP packet. Gives the length of the plain packet that `datagram` then begins with.
+    pub(crate) fn receive_rtcp(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        source: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Result<usize, Discard> {
+        self.link.receive_rtcp(now, flow, source, datagram)
+    }
+
+    /// Takes a STUN or DTLS datagram.
+    pub(crate) fn receive_handshake(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        kind: Kind,
+        datagram: &[u8],
+    ) -> Result<(), Discard> {
+        let Link::WebRtc { webrtc, .. } = &mut self.link else { return Err(Discard::NotConnected) };
+        webrtc.handle_datagram(now, source, kind, datagram)
+    }
+
+    /// Encrypts and queues one RTP packet. Gives its length; `None` if it cannot be sent.
+    pub(crate) fn send_rtp(&mut self, outbox: &mut Outbox, header: Header, payload: &[u8]) -> Option<usize> {
+        let remote = self.link.destination(Flow::Rtp)?;
+        let link = &mut self.link;
+        outbox.datagram(self.ports.rtp, remote, self.tos, |buf| {
+            let len = Header::LEN + payload.len();
+            buf[..Header::LEN].copy_from_slice(&header.write());
+            buf.get_mut(Header::LEN..len)?.copy_from_slice(payload);
+            link.protect(Kind::Rtp, buf, len)
+        })
+    }
+
+    /// Where RTCP goes, once that is known and there are keys.
+    pub(crate) fn rtcp_destination(&self) -> Option<SocketAddr> {
+        self.link.destination(if self.rtcp_mux { Flow::Rtp } else { Flow::Rtcp })
+    }
+
+    /// Encrypts and queues the RTCP packet that `write` makes. Gives its length; `None` if it cannot be sent.
+    pub(crate) fn send_rtcp(
+        &mut self,
+        outbox: &mut Outbox,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Option<usize> {
+        let remote = self.rtcp_destination()?;
+        let socket = if self.rtcp_mux { self.ports.rtp } else { self.ports.rtcp };
+        let link = &mut self.link;
+        outbox.datagram(socket, remote, self.tos, |buf| {
+            let len = write(buf)?;
+            link.protect(Kind::Rtcp, buf, len)
+        })
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if let Link::WebRtc { webrtc, .. } = &mut self.link {
+            webrtc.handle_timeout(now);
+        }
+    }
+
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        match &mut self.link {
+            Link::WebRtc { webrtc, .. } => webrtc.poll_timeout(),
+            Link::Plain(_) | Link::Sdes { .. } => None,
+        }
+    }
+
+    /// True if ICE or DTLS may have something to send, or a milestone has not been reported yet.
+    pub(crate) fn needs_poll(&self) -> bool {
+        self.timeline.has_unreported() || matches!(&self.link, Link::WebRtc { webrtc, .. } if webrtc.is_restless())
+    }
+
+    /// Sends what ICE and DTLS have ready, and takes their keys. Gives one event at a time; call until `None`.
+    pub(super) fn drain_handshake(
+        &mut self,
+        leg: LegId,
+        now: Instant,
+        outbox: &mut Outbox,
+        risks: &mut RiskMonitor,
+    ) -> Option<EventKind> {
+        let Link::WebRtc { webrtc, srtp } = &mut self.link else { return None };
+        if !webrtc.is_restless() {
+            return None;
+        }
+        let mut buf = [0; limits::DATAGRAM_BYTES_MAX];
+        while let Some(output) = webrtc.poll_output(now, &mut buf) {
+            match output {
+                WebRtcOutput::Transmit { to, len } => {
+                    outbox.datagram(self.ports.rtp, to, self.tos, |out| {
+                        out[..len].copy_from_slice(&buf[..len]);
+                        Some(len)
+                    });
+                    if webrtc.has_checked() {
+                        self.timeline.reach(Milestone::FirstCheck, now);
+                    }
+                }
+                WebRtcOutput::Milestone(milestone) => {
+                    self.timeline.reach(milestone, now);
+                    risks.recheck_at(now);
+                    if self.failed.take_if(|failed| *failed == LegFailure::IceDisconnected).is_some() {
+                        return Some(EventKind::Recovered { leg, risk: Risk::IceStuck });
+                    }
+                }
+                WebRtcOutput::Keys(keys) => {
+                    self.failed = None;
+                    risks.recheck_at(now);
+                    srtp.set_send_key(&keys.0);
+                    srtp.set_receive_key(&keys.1, 0);
+                    self.timeline.reach(Milestone::DtlsConnected, now);
+                }
+                WebRtcOutput::Failed(reason) => {
+                    if self.failed.replace(reason) != Some(reason) {
+                        return Some(EventKind::LegFailed { leg, reason });
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Link {
+    fn new(
+        now: Instant,
         local: SocketAddr,
         transport: &Transport,
         identity: &DtlsIdentity,
     ) -> Result<Self, CommandError> {
-        let mut path = match transport {
+        let mut link = match transport {
             Transport::Plain(peer) => Self::Plain(Latch::new(peer)),
             Transport::Sdes { peer, .. } => Self::Sdes { latch: Latch::new(peer), srtp: Srtp::default() },
             Transport::WebRtc(plan) => {
                 Self::WebRtc { webrtc: Box::new(WebRtc::new(now, local, plan, identity)?), srtp: Srtp::default() }
             }
         };
-        path.apply(now, local, transport, identity)?;
-        Ok(path)
+        link.apply(now, local, transport, identity)?;
+        Ok(link)
     }
 
-    /// Brings the path to what `transport` says. Another kind of transport (a re-offer that turns SRTP off, say) starts
-    /// a new path on the same ports.
-    pub(crate) fn apply(
+    fn apply(
         &mut self,
         now: Instant,
         local: SocketAddr,
@@ -144,7 +371,7 @@ impl Path {
     }
 
     /// Where `flow` goes, once that is known and we may send.
-    pub(crate) fn destination(&self, flow: Flow) -> Option<SocketAddr> {
+    fn destination(&self, flow: Flow) -> Option<SocketAddr> {
         let latched = |latch: &Latch| match flow {
             Flow::Rtp => latch.rtp(),
             Flow::Rtcp => latch.rtcp(),
@@ -157,38 +384,26 @@ impl Path {
     }
 
     /// True once the peer's address was learnt from its packets, or found by ICE.
-    pub(crate) fn is_latched(&self) -> bool {
+    fn is_latched(&self) -> bool {
         match self {
             Self::Plain(latch) | Self::Sdes { latch, .. } => latch.is_latched(),
             Self::WebRtc { webrtc, .. } => webrtc.selected().is_some(),
         }
     }
 
-    /// True once we have sent a ClientHello although the peer was to send one.
-    pub(crate) fn is_role_hedged(&self) -> bool {
-        matches!(self, Self::WebRtc { webrtc, .. } if webrtc.is_role_hedged())
-    }
-
-    /// Takes an RTP packet: authenticate, then believe its source. What `datagram` begins with then is the plain packet.
-    pub(crate) fn receive_rtp(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        datagram: &mut [u8],
-    ) -> Result<rtp::Packet, Discard> {
+    fn receive_rtp(&mut self, now: Instant, source: SocketAddr, datagram: &mut [u8]) -> Result<rtp::Packet, Discard> {
         let parse = |bytes: &[u8]| rtp::Packet::parse(bytes).map_err(|_| Discard::Malformed);
         if let Self::Plain(latch) = self {
-            // Nothing but a whole packet may fix the address.
+            // Only a well-formed packet may fix the address.
             let packet = parse(datagram)?;
-            let believed = latch.admit_plain(now, Flow::Rtp, source, Some((packet.header.ssrc, packet.header.seq)));
-            return if believed { Ok(packet) } else { Err(Discard::ForeignSource) };
+            let accepted = latch.admit_plain(now, Flow::Rtp, source, Some((packet.header.ssrc, packet.header.seq)));
+            return if accepted { Ok(packet) } else { Err(Discard::ForeignSource) };
         }
         let len = self.authenticate(now, Flow::Rtp, source, Kind::Rtp, datagram)?;
         parse(&datagram[..len])
     }
 
-    /// Takes an RTCP packet in the same way. Gives the length of the plain packet that `datagram` begins with then.
-    pub(crate) fn receive_rtcp(
+    fn receive_rtcp(
         &mut self,
         now: Instant,
         flow: Flow,
@@ -197,13 +412,13 @@ impl Path {
     ) -> Result<usize, Discard> {
         if let Self::Plain(latch) = self {
             Compound::parse_reduced_size(datagram).map_err(|_| Discard::Malformed)?;
-            let believed = latch.admit_plain(now, flow, source, None);
-            return if believed { Ok(datagram.len()) } else { Err(Discard::ForeignSource) };
+            let accepted = latch.admit_plain(now, flow, source, None);
+            return if accepted { Ok(datagram.len()) } else { Err(Discard::ForeignSource) };
         }
         self.authenticate(now, flow, source, Kind::Rtcp, datagram)
     }
 
-    /// Decrypts what comes on a secured path, and learns from where it came.
+    /// Decrypts a packet of a secured path, and learns the peer's address from it.
     fn authenticate(
         &mut self,
         now: Instant,
@@ -232,7 +447,7 @@ impl Path {
     }
 
     /// Encrypts the plain packet `buf[..len]` in place, if the leg is secured. `None` if it must not be sent.
-    pub(crate) fn protect(&mut self, kind: Kind, buf: &mut [u8], len: usize) -> Option<usize> {
+    fn protect(&mut self, kind: Kind, buf: &mut [u8], len: usize) -> Option<usize> {
         match self {
             Self::Plain(_) => Some(len),
             Self::Sdes { srtp, .. } | Self::WebRtc { srtp, .. } => srtp.protect(kind, buf, len),

@@ -1,4 +1,4 @@
-//! When a leg first reached what: the story of its set-up.
+//! When a leg first reached each point of its set-up.
 
 use std::time::{Duration, Instant};
 
@@ -8,44 +8,44 @@ use crate::Milestone;
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
     reached: arrayvec::ArrayVec<(Milestone, Instant), 10>,
-    /// How many have been told to the controller.
-    told: usize,
-    /// A bit for each that was reached.
-    known: u16,
+    /// How many of them were reported to the controller.
+    reported: usize,
+    /// One bit for each that was reached.
+    bits: u16,
 }
 
 impl Timeline {
     /// Notes `milestone` unless it was reached before.
     pub(crate) fn reach(&mut self, milestone: Milestone, now: Instant) {
         if !self.has(milestone) {
-            self.known |= bit(milestone);
+            self.bits |= bit(milestone);
             // One entry per variant of `Milestone`; there is room for all ten.
             let _ = self.reached.try_push((milestone, now));
         }
     }
 
     pub(crate) fn has(&self, milestone: Milestone) -> bool {
-        self.known & bit(milestone) != 0
+        self.bits & bit(milestone) != 0
     }
 
-    /// The last point of the set-up that was reached. To have caught up comes after it.
+    /// The last milestone of the set-up. [`Milestone::CaughtUp`] is not part of it.
     pub(crate) fn last(&self) -> Option<Milestone> {
         self.reached.iter().map(|(milestone, _)| *milestone).rfind(|milestone| *milestone != Milestone::CaughtUp)
     }
 
-    /// True if there is one that has not been told yet.
-    pub(crate) fn has_news(&self) -> bool {
-        self.told < self.reached.len()
+    /// True if a milestone was not reported yet.
+    pub(crate) fn has_unreported(&self) -> bool {
+        self.reported < self.reached.len()
     }
 
-    /// The next milestone that has not been told yet.
+    /// The next milestone that was not reported yet; from now on it is.
     pub(crate) fn poll(&mut self) -> Option<Milestone> {
-        let (milestone, _) = self.reached.get(self.told)?;
-        self.told += 1;
+        let (milestone, _) = self.reached.get(self.reported)?;
+        self.reported += 1;
         Some(*milestone)
     }
 
-    /// Everything reached, as durations since `opened`.
+    /// All milestones reached, as durations since `opened`.
     pub(crate) fn since(&self, opened: Instant) -> Vec<(Milestone, Duration)> {
         self.reached.iter().map(|(milestone, at)| (*milestone, at.saturating_duration_since(opened))).collect()
     }

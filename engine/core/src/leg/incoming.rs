@@ -1,0 +1,197 @@
+//! The receiving side of a leg: from an authenticated packet to audio or a digit of a negotiated format.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use trestle_wire::rtp::{self, Header};
+use trestle_wire::telephone_event::Digit;
+use trestle_wire::{ExtSeq, Pt, Ssrc};
+
+use super::note_digit;
+use super::path::Path;
+use crate::discard::Discards;
+use crate::dtmf::{EventReceiver, EventUpdates, ToneReceiver};
+use crate::plan::{Codec, ReceiveFormat, ReceivePlan};
+use crate::report::Count;
+use crate::stream::{Admit, SsrcGate, StreamRx};
+use crate::{Discard, Milestone};
+
+/// The stream that a leg receives from its peer.
+#[derive(Debug, Default)]
+pub(crate) struct Incoming {
+    plan: ReceivePlan,
+    /// The formats of the plan before: packets in these may still be under way (RFC 3264 8.3.2).
+    formats_before: Vec<ReceiveFormat>,
+    ssrc_filter: SsrcGate,
+    rx: Option<StreamRx>,
+    events: EventReceiver,
+    /// Detects DTMF tones in the audio of a peer that may send no telephone-events.
+    inband_dtmf: Option<Box<ToneReceiver>>,
+    rtp: Count,
+    discards: Discards,
+    last_media_at: Option<Instant>,
+    media_source: Option<SocketAddr>,
+    digit_count: u64,
+    digits: String,
+}
+
+/// What a packet carries for the legs whose source is this one.
+pub(crate) enum Accepted {
+    Audio(AudioPacket),
+    /// A telephone-event packet. Its digit is in the updates; only its stream and number matter beyond that.
+    Event {
+        ssrc: Ssrc,
+        seq: ExtSeq,
+    },
+    /// Nothing: RTCP, STUN or DTLS.
+    Control,
+}
+
+/// One packet of audio: authenticated, of a negotiated codec, not seen before.
+pub(crate) struct AudioPacket {
+    pub(crate) header: Header,
+    pub(crate) seq: ExtSeq,
+    pub(crate) codec: Codec,
+    /// Octets of the datagram.
+    pub(crate) payload: std::ops::Range<usize>,
+}
+
+impl Incoming {
+    pub(super) fn apply(&mut self, plan: ReceivePlan) {
+        let before = std::mem::replace(&mut self.plan, plan);
+        if before.formats != self.plan.formats {
+            self.formats_before = before.formats;
+        }
+    }
+
+    /// Takes an RTP packet: authenticate, check source, payload type and SSRC, number it. Digits that it starts or ends go to
+    /// `updates`.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        path: &mut Path,
+        source: SocketAddr,
+        datagram: &mut [u8],
+        updates: &mut EventUpdates,
+    ) -> Result<Accepted, Discard> {
+        let rtp::Packet { header, payload } = path.receive_rtp(now, source, datagram)?;
+        if !self.plan.enabled {
+            return Err(Discard::NotReceiving);
+        }
+        let event_clock = self.plan.events.iter().find(|(pt, _)| *pt == header.pt).map(|(_, clock)| *clock);
+        let codec = self.codec_of(header.pt).filter(|_| event_clock.is_none());
+        if codec.is_none() && event_clock.is_none() {
+            return Err(Discard::UnknownPt);
+        }
+        match self.ssrc_filter.admit(header.ssrc, header.seq) {
+            Admit::Current => {}
+            Admit::New => self.rx = Some(StreamRx::new(header.ssrc)),
+            Admit::Wait => return Err(Discard::ForeignSsrc),
+        }
+        let rx = self.rx.get_or_insert_with(|| StreamRx::new(header.ssrc));
+        if let Some(codec) = codec {
+            let seq = rx.accept(now, &header, codec.clock())?;
+            self.count(now, path, source, datagram.len());
+            if self.plan.detect_inband_dtmf && !self.events.has_received() {
+                let detector = self.inband_dtmf.get_or_insert_default();
+                updates.extend(detector.observe(now, header.ssrc, header.time, codec, &datagram[payload.clone()]));
+            }
+            return Ok(Accepted::Audio(AudioPacket { header, seq, codec, payload }));
+        }
+        let Some(clock) = event_clock else { return Err(Discard::UnknownPt) };
+        let seq = rx.accept_event(&header)?;
+        let digits = self.events.observe(now, clock, seq, header.time, &datagram[payload]);
+        let digits = digits.map_err(|_| Discard::Malformed)?;
+        self.count(now, path, source, datagram.len());
+        // A peer that sends events may send each digit as a tone too; that must not count twice.
+        if let Some(mut detector) = self.inband_dtmf.take() {
+            updates.extend(detector.finish());
+        }
+        updates.extend(digits);
+        Ok(Accepted::Event { ssrc: header.ssrc, seq })
+    }
+
+    fn codec_of(&self, pt: Pt) -> Option<Codec> {
+        let known = self.plan.formats.iter().chain(&self.formats_before).find(|format| format.pt == pt);
+        known.map(|format| format.codec)
+    }
+
+    fn count(&mut self, now: Instant, path: &mut Path, source: SocketAddr, len: usize) {
+        self.rtp.add(len);
+        self.last_media_at = Some(now);
+        self.media_source = Some(source);
+        if self.rtp.packets == 1 {
+            path.timeline.reach(Milestone::FirstMediaIn, now);
+        }
+    }
+
+    pub(crate) fn discard(&mut self, reason: Discard) {
+        self.discards.add(reason);
+    }
+
+    /// Notes an audio packet behind a telephone-event: a digit whose end was lost ends.
+    pub(crate) fn audio_resumed(&mut self, seq: ExtSeq) -> EventUpdates {
+        self.events.audio_resumed(seq)
+    }
+
+    /// Counts a digit of the peer. Gives where its packets came from, if that is known.
+    pub(super) fn note_digit(&mut self, digit: Digit) -> Option<SocketAddr> {
+        self.digit_count += 1;
+        note_digit(&mut self.digits, digit);
+        self.media_source
+    }
+
+    /// Ends digits whose end is overdue: those of telephone-events and those of tones.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> (EventUpdates, EventUpdates) {
+        let tones = self.inband_dtmf.as_mut().map_or_else(EventUpdates::new, |detector| detector.handle_timeout(now));
+        (self.events.handle_timeout(now), tones)
+    }
+
+    /// When a digit that came as telephone-events ends without its end packet.
+    pub(super) fn event_end_at(&self) -> Option<Instant> {
+        self.events.poll_timeout()
+    }
+
+    /// When a digit that came as a tone ends because the audio has stopped.
+    pub(super) fn tone_end_at(&self) -> Option<Instant> {
+        self.inband_dtmf.as_ref().and_then(|detector| detector.poll_timeout())
+    }
+
+    /// True if a packet can have moved a deadline forward.
+    pub(super) fn is_busy(&self) -> bool {
+        self.events.is_pressed() || self.inband_dtmf.is_some()
+    }
+
+    pub(super) fn is_enabled(&self) -> bool {
+        self.plan.enabled
+    }
+
+    pub(super) fn rx(&self) -> Option<&StreamRx> {
+        self.rx.as_ref()
+    }
+
+    pub(super) fn rx_mut(&mut self) -> Option<&mut StreamRx> {
+        self.rx.as_mut()
+    }
+
+    pub(super) fn ssrc(&self) -> Option<Ssrc> {
+        self.ssrc_filter.current()
+    }
+
+    pub(super) fn rtp(&self) -> Count {
+        self.rtp
+    }
+
+    pub(super) fn discards(&self) -> &Discards {
+        &self.discards
+    }
+
+    pub(super) fn last_media_at(&self) -> Option<Instant> {
+        self.last_media_at
+    }
+
+    /// Digits received, counted and listed.
+    pub(super) fn digits(&self) -> (u64, &str) {
+        (self.digit_count, &self.digits)
+    }
+}

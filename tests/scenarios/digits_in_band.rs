@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use trestle_audio::{DigitDetector, DigitHeard, Tone};
+use trestle_audio::{DigitDetector, DigitDetection, Tone};
 use trestle_peers::{Codec, HeardDigit, MetaOptions, PhoneOptions, Voice, speech};
 use trestle_tests::World;
 use trestle_tests::calls::{self, Call};
@@ -43,7 +43,7 @@ fn name(event: u8) -> char {
 fn sounding(pcm: &[i16]) -> Vec<(char, u64)> {
     let (mut detector, mut list) = (DigitDetector::default(), Vec::new());
     let mut note = |heard| {
-        if let DigitHeard::Ended { event, samples, .. } = heard {
+        if let DigitDetection::Ended { event, samples, .. } = heard {
             list.push((name(event), samples / 8));
         }
     };

@@ -51,7 +51,7 @@ const OFF_MAX: f32 = 0.025;
 
 /// What is heard of a digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DigitHeard {
+pub enum DigitDetection {
     /// It has begun, some 35 ms ago.
     Began {
         /// Event code, 0 to 15.
@@ -150,7 +150,7 @@ impl Default for DigitDetector {
 
 impl DigitDetector {
     /// Listens on; tells `heard` what it finds.
-    pub fn hear(&mut self, pcm: &[i16], mut heard: impl FnMut(DigitHeard)) {
+    pub fn hear(&mut self, pcm: &[i16], mut heard: impl FnMut(DigitDetection)) {
         for sample in pcm {
             self.ring[self.at] = f32::from(*sample) / 32_768.0;
             self.at = (self.at + 1) % WINDOW;
@@ -164,7 +164,7 @@ impl DigitDetector {
     }
 
     /// `samples` are missing here.
-    pub fn skip(&mut self, samples: usize, mut heard: impl FnMut(DigitHeard)) {
+    pub fn skip(&mut self, samples: usize, mut heard: impl FnMut(DigitDetection)) {
         self.position += samples as u64;
         self.until_hop = WINDOW;
         if let Some(candidate) = &mut self.candidate {
@@ -176,7 +176,7 @@ impl DigitDetector {
     }
 
     /// The sound is over: a digit that is down is up.
-    pub fn finish(&mut self, mut heard: impl FnMut(DigitHeard)) {
+    pub fn finish(&mut self, mut heard: impl FnMut(DigitDetection)) {
         self.candidate = None;
         self.until_hop = WINDOW;
         if let Some(down) = self.down.take() {
@@ -189,7 +189,7 @@ impl DigitDetector {
         self.down.is_some()
     }
 
-    fn look(&mut self, heard: &mut impl FnMut(DigitHeard)) {
+    fn look(&mut self, heard: &mut impl FnMut(DigitDetection)) {
         let mut window = [0.0; WINDOW];
         let (newer, older) = self.ring.split_at(self.at);
         window[..older.len()].copy_from_slice(older);
@@ -217,7 +217,7 @@ impl DigitDetector {
                 heard(down.ended());
             }
             let down = Down::from(candidate, self.position);
-            heard(DigitHeard::Began { event: down.event(), volume: down.volume() });
+            heard(DigitDetection::Began { event: down.event(), volume: down.volume() });
             self.down = Some(down);
             self.candidate = None;
         }
@@ -335,9 +335,9 @@ impl Down {
         (-dbm0).round().min(63.0) as u8
     }
 
-    fn ended(&self) -> DigitHeard {
+    fn ended(&self) -> DigitDetection {
         let samples = (self.heard_at - self.began_at).saturating_sub(EXCESS_SAMPLES);
-        DigitHeard::Ended { event: self.event(), volume: self.volume(), samples }
+        DigitDetection::Ended { event: self.event(), volume: self.volume(), samples }
     }
 }
 

@@ -21,7 +21,7 @@ mod sounds;
 pub mod tone;
 
 pub use codec::{CodecError, CodecKind, Decoder, Encoder};
-pub use dtmf::{DigitDetector, DigitHeard};
+pub use dtmf::{DigitDetector, DigitDetection};
 pub use listen::Ear;
 pub use opus::{EncoderSettings, OpusError};
 pub use packer::Packer;

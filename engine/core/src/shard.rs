@@ -10,7 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use slab::Slab;
 
 use crate::call::{Call, Wake};
-use crate::ladder::Ladder;
+use crate::opus_complexity::OpusComplexityControl;
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
 use crate::leg::{Leg, LegSetup};
@@ -53,7 +53,7 @@ pub struct Shard {
     /// Calls whose time has come; empty between turns, kept for its memory.
     due: Vec<usize>,
     outbox: Outbox,
-    ladder: Ladder,
+    opus_complexity: OpusComplexityControl,
     /// Counters of calls that are over, and of datagrams that met no call.
     totals: Totals,
     unroutable: u64,
@@ -84,7 +84,7 @@ impl Shard {
             timers: Timers::default(),
             due: Vec::new(),
             outbox: Outbox::default(),
-            ladder: Ladder::default(),
+            opus_complexity: OpusComplexityControl::default(),
             totals: Totals::default(),
             unroutable: 0,
             config,
@@ -154,13 +154,13 @@ impl Shard {
 
     /// Opus' complexity while there is CPU, 0 to 10, for calls that begin from now on.
     pub fn set_opus_complexity(&mut self, complexity: u8) {
-        self.ladder = Ladder::new(complexity);
+        self.opus_complexity = OpusComplexityControl::new(complexity);
     }
 
     /// The thread was `late` with something at `now`: Opus takes less CPU while that goes on. Deadlines are looked after by
     /// [`Shard::handle_timeout`]; this is for what else the edge may know, like packets that have waited for their turn.
     pub fn note_lateness(&mut self, now: Instant, late: Duration) {
-        let Some(complexity) = self.ladder.observe(now, late) else { return };
+        let Some(complexity) = self.opus_complexity.observe(now, late) else { return };
         tracing::info!(complexity, "Opus' complexity follows the CPU that there is");
         for (_, entry) in &mut self.calls {
             entry.call.set_opus_complexity(complexity);
@@ -267,7 +267,7 @@ impl Shard {
 
     fn open_leg(&mut self, now: Instant, id: LegId, plan: LegPlan) -> Result<Leg, CommandError> {
         let ports = self.stock.take(plan.interface, plan.ipv6).ok_or(CommandError::NoPorts)?;
-        let opus_complexity = self.ladder.complexity();
+        let opus_complexity = self.opus_complexity.complexity();
         let setup =
             LegSetup { epoch: self.config.epoch, identity: &self.config.identity, rng: &mut self.rng, opus_complexity };
         std::panic::catch_unwind(AssertUnwindSafe(|| Leg::open(now, id, plan, ports, setup)))
@@ -315,8 +315,8 @@ impl Shard {
     fn totals(&self) -> Totals {
         let mut totals = self.totals.clone();
         totals.calls = self.calls.len() as u64;
-        totals.opus_complexity = self.ladder.complexity();
-        (totals.opus_steps_down, totals.opus_steps_up) = self.ladder.steps();
+        totals.opus_complexity = self.opus_complexity.complexity();
+        (totals.opus_steps_down, totals.opus_steps_up) = self.opus_complexity.steps();
         for (_, entry) in &self.calls {
             totals.legs += entry.call.legs().len() as u64;
             entry.call.legs().iter().for_each(|leg| leg.add_to(&mut totals));

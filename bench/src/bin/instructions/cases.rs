@@ -7,7 +7,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use trestle_bench::{Calls, Work, signalling};
 use trestle_core::plan::Codec;
-use trestle_core::route::playout::{Arrival, Playout};
+use trestle_core::transcode::playout::{SourceFrame, Playout};
 use trestle_io::clock;
 use trestle_ng::command::Request;
 use trestle_ng::{bencode, frame};
@@ -121,7 +121,7 @@ fn jitter_buffer() {
             _ => n,
         };
         let now = start + Duration::from_millis(20 * n);
-        let arrival = Arrival {
+        let arrival = SourceFrame {
             source: 1,
             seq: ExtSeq(seq),
             time: RtpTime(seq as u32 * 160),

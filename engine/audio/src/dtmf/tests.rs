@@ -56,10 +56,10 @@ fn through_a_law(pcm: &[i16]) -> Vec<i16> {
     heard
 }
 
-fn note(log: &mut String, heard: DigitHeard) {
+fn note(log: &mut String, heard: DigitDetection) {
     match heard {
-        DigitHeard::Began { event, .. } => log.push_str(&format!("+{event} ")),
-        DigitHeard::Ended { event, samples, .. } => log.push_str(&format!("-{event}={} ", samples / 8)),
+        DigitDetection::Began { event, .. } => log.push_str(&format!("+{event} ")),
+        DigitDetection::Ended { event, samples, .. } => log.push_str(&format!("-{event}={} ", samples / 8)),
     }
 }
 
@@ -68,7 +68,7 @@ fn events(pcm: &[i16]) -> Vec<u8> {
     let (mut detector, mut list) = (DigitDetector::default(), Vec::new());
     for packet in pcm.chunks(160) {
         detector.hear(&through_a_law(packet), |heard| {
-            if let DigitHeard::Began { event, .. } = heard {
+            if let DigitDetection::Began { event, .. } = heard {
                 list.push(event);
             }
         });
@@ -220,7 +220,7 @@ fn volume_is_the_power_of_both_tones() {
     let mut volumes = Vec::new();
     let mut detector = DigitDetector::default();
     detector.hear(&Key { level: (-13.0, -13.0), ..key(1) }.sound(800), |heard| {
-        if let DigitHeard::Began { volume, .. } = heard {
+        if let DigitDetection::Began { volume, .. } = heard {
             volumes.push(volume);
         }
     });

@@ -3,15 +3,15 @@
 //! Between two legs a digit is a key that goes down and comes up again, with a real duration. Payload types,
 //! timestamps, clocks, segments and retransmissions belong to each leg alone.
 
-pub mod hear;
-pub mod receive;
-pub mod send;
-pub mod sound;
+pub mod event_receiver;
+pub mod event_sender;
+pub mod tone_receiver;
+pub mod tone_sender;
 
-pub use hear::ToneReceiver;
-pub use receive::{EventReceiver, EventUpdate, EventUpdates};
-pub use send::{EventPacket, EventSender};
-pub use sound::ToneSender;
+pub use event_receiver::{EventReceiver, EventUpdate, EventUpdates};
+pub use event_sender::{EventPacket, EventSender};
+pub use tone_receiver::ToneReceiver;
+pub use tone_sender::ToneSender;
 
 use std::time::Duration;
 

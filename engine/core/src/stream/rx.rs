@@ -33,7 +33,7 @@ pub struct StreamRx {
     expected_before: u64,
     received: u64,
     duplicates: u64,
-    arrival: Arrival,
+    jitter: JitterEstimate,
     /// Expected and received at the last report (RFC 3550 A.3).
     at_report: (u64, u64),
     /// Middle bits of the last SR's NTP time, and when it came.
@@ -42,7 +42,7 @@ pub struct StreamRx {
 
 /// Interarrival jitter (RFC 3550 A.8), kept in nanoseconds so that a change of clock rate does not spoil it.
 #[derive(Debug, Clone, Default)]
-struct Arrival {
+struct JitterEstimate {
     previous: Option<(Instant, RtpTime)>,
     clock: Option<ClockRate>,
     /// Sixteen times the jitter.
@@ -62,7 +62,7 @@ impl StreamRx {
             expected_before: 0,
             received: 0,
             duplicates: 0,
-            arrival: Arrival::default(),
+            jitter: JitterEstimate::default(),
             at_report: (0, 0),
             last_sr: None,
         }
@@ -80,7 +80,7 @@ impl StreamRx {
         if highest.is_none_or(|highest| seq > highest) {
             self.newest_time = Some(header.time);
         }
-        self.arrival.observe(now, header.time, clock);
+        self.jitter.observe(now, header.time, clock);
         Ok(seq)
     }
 
@@ -131,7 +131,7 @@ impl StreamRx {
         self.seen = 1;
         self.after_jump = None;
         self.received += 1;
-        self.arrival.previous = None;
+        self.jitter.previous = None;
     }
 
     /// Notes a sender report from the peer, for LSR and DLSR.
@@ -153,7 +153,7 @@ impl StreamRx {
             cumulative_lost: self.lost().clamp(-0x80_0000, 0x7f_ffff) as i32,
             // The count of wraps begins at one inside, see ExtSeq.
             highest_seq: highest.0.saturating_sub(1 << 16) as u32,
-            jitter_ticks: self.arrival.clock.map_or(0, |clock| clock.ticks(self.jitter())),
+            jitter_ticks: self.jitter.clock.map_or(0, |clock| clock.ticks(self.jitter())),
             last_sr: self.last_sr.map_or(0, |(middle, _)| middle),
             delay_since_last_sr: self.last_sr.map_or(0, |(_, at)| to_dlsr(now.saturating_duration_since(at))),
         })
@@ -187,11 +187,11 @@ impl StreamRx {
 
     /// Interarrival jitter (RFC 3550 A.8).
     pub fn jitter(&self) -> Duration {
-        Duration::from_nanos(self.arrival.jitter_x16_ns >> 4)
+        Duration::from_nanos(self.jitter.jitter_x16_ns >> 4)
     }
 }
 
-impl Arrival {
+impl JitterEstimate {
     fn observe(&mut self, now: Instant, time: RtpTime, clock: ClockRate) {
         let same_clock = self.clock.replace(clock) == Some(clock);
         let Some((before, time_before)) = self.previous.replace((now, time)) else { return };

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use trestle_core::plan::{Codec, OpusSettings, SendFormat};
-use trestle_core::route::playout::Arrival;
-use trestle_core::route::{Due, FRAME_BYTES_MAX, Playout, Transcoder};
+use trestle_core::transcode::playout::SourceFrame;
+use trestle_core::transcode::{PlayoutOutput, FRAME_BYTES_MAX, Playout, Transcoder};
 use trestle_wire::{ExtSeq, Pt, Ptime, RtpTime};
 
 use super::super::input::Input;
@@ -68,7 +68,7 @@ impl Line {
         let mut payload = [0xd5; 160];
         payload[..4].copy_from_slice(&count.to_be_bytes());
         payload[4..12].copy_from_slice(&frame.to_be_bytes());
-        let arrival = Arrival {
+        let arrival = SourceFrame {
             source,
             seq: ExtSeq(frame),
             time: RtpTime((frame as u32).wrapping_mul(160).wrapping_add(skew)),
@@ -101,7 +101,7 @@ impl Line {
             taken += 1;
             assert!(taken <= DUE_AT_ONCE_MAX, "more is due than can have come");
             match due {
-                Due::Frame { codec, payload, skip_us, .. } => {
+                PlayoutOutput::Frame { codec, payload, skip_us, .. } => {
                     assert_eq!((codec, payload.len()), (Codec::Pcma, 160));
                     assert!((0..20_000).contains(&skip_us), "{skip_us} us of a frame were filled");
                     let (count, rest) = payload.split_first_chunk().expect("160 bytes");
@@ -113,7 +113,7 @@ impl Line {
                     }
                     self.newest = Some(frame);
                 }
-                Due::Missing { length_us, filled_us, .. } => {
+                PlayoutOutput::Missing { length_us, filled_us, .. } => {
                     assert!((1..=FRAME_US_MAX).contains(&length_us), "{length_us} us to fill");
                     assert!(filled_us >= 0);
                 }
@@ -161,7 +161,7 @@ pub(super) fn transcoder(input: &mut Input<'_>) -> usize {
         transcoder.handle_timeout(now);
         while let Some(frame) = transcoder.poll_frame(&mut out) {
             made += 1;
-            let samples = trestle_core::route::packet_ptime(format.codec, &out[..frame.len]).expect("a frame of ours");
+            let samples = trestle_core::transcode::packet_ptime(format.codec, &out[..frame.len]).expect("a frame of ours");
             assert_eq!(frame.duration_ticks, samples.ticks(format.codec.clock()));
             // No more than the source can have brought or time can have passed: 120 ms a packet and what was missing.
             assert!(made < 10_000, "frames without end");

@@ -51,7 +51,7 @@ pub(super) struct Ice {
     /// When a check was last answered.
     answered_at: Option<Instant>,
     /// Our latest checks. Over a long path several are under way before the first is answered.
-    checks: ArrayVec<Check, CHECKS_MAX>,
+    checks: ArrayVec<SentCheck, CHECKS_MAX>,
     established: bool,
     /// Consent has expired: nothing but checks may be sent, and the pair is not taken up again before the peer has new
     /// credentials (RFC 7675 5.1).
@@ -66,7 +66,7 @@ pub(super) struct Ice {
 
 /// A check that we have sent.
 #[derive(Debug)]
-struct Check {
+struct SentCheck {
     transaction: stun::TransactionId,
     to: SocketAddr,
     /// It carried USE-CANDIDATE, and the pair was not established yet.
@@ -257,7 +257,7 @@ impl Ice {
             if self.checks.is_full() {
                 self.checks.remove(0);
             }
-            self.checks.push(Check {
+            self.checks.push(SentCheck {
                 transaction: head.transaction,
                 to: transmit.destination,
                 nominates: head.use_candidate && !self.established,

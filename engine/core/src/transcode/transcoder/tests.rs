@@ -3,7 +3,7 @@ use trestle_audio::listen::{level_dbov, power_at, to_dbov};
 use trestle_wire::Pt;
 
 use super::*;
-use crate::route::packet_ptime;
+use crate::transcode::packet_ptime;
 
 /// One instant to count from.
 #[expect(clippy::disallowed_methods, reason = "nothing but the clock makes an Instant")]

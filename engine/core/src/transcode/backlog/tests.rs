@@ -35,9 +35,9 @@ impl Line {
         self.backlog.handle_timeout(self.now);
         loop {
             match self.backlog.poll_frame(FRAME, false, &mut self.packer) {
-                Played::Nothing | Played::Withheld => break,
-                Played::Frame => {}
-                Played::CaughtUp(preroll) => self.caught_up = Some(preroll),
+                BacklogOutput::Nothing | BacklogOutput::Withheld => break,
+                BacklogOutput::Frame => {}
+                BacklogOutput::CaughtUp(preroll) => self.caught_up = Some(preroll),
             }
             self.heard.extend(self.packer.pop(FRAME).expect("a frame was promised"));
             if self.caught_up.is_some() {
@@ -199,7 +199,7 @@ fn what_waits_while_something_else_is_said_is_not_lost() {
     line.backlog.play(line.now);
     line.backlog.handle_timeout(line.now);
     for _ in 0..25 {
-        assert_eq!(line.backlog.poll_frame(FRAME, true, &mut line.packer), Played::Withheld);
+        assert_eq!(line.backlog.poll_frame(FRAME, true, &mut line.packer), BacklogOutput::Withheld);
         line.now += Duration::from_millis(20);
         line.backlog.handle_timeout(line.now);
     }

@@ -30,7 +30,7 @@ fn sound(parts: &[(Option<char>, u64)]) -> Vec<i16> {
 }
 
 fn encoded(codec: Codec, pcm: &[i16]) -> Vec<Vec<u8>> {
-    let kind = route::codec_kind(codec);
+    let kind = transcode::codec_kind(codec);
     let mut encoder = Encoder::new(kind, EncoderSettings::default()).unwrap();
     let mut buf = [0; 1_500];
     let frame = |frame: &[i16]| {

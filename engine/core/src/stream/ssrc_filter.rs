@@ -10,7 +10,7 @@ use trestle_wire::{Seq, Ssrc};
 ///
 /// Telephone-events travel on the SSRC of the audio and are admitted like any other packet of it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SsrcGate {
+pub struct SsrcFilter {
     current: Option<Ssrc>,
     /// An SSRC on probation, and the sequence number that would prove it.
     candidate: Option<(Ssrc, Seq)>,
@@ -18,28 +18,28 @@ pub struct SsrcGate {
 
 /// Verdict on one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admit {
+pub enum SsrcStatus {
     /// Of the current stream.
     Current,
     /// A stream begins with this packet: start a new [`super::StreamRx`].
     New,
     /// On probation; discard the packet.
-    Wait,
+    Probation,
 }
 
-impl SsrcGate {
+impl SsrcFilter {
     /// Judges a packet, which has been authenticated if the leg can do that.
-    pub fn admit(&mut self, ssrc: Ssrc, seq: Seq) -> Admit {
+    pub fn admit(&mut self, ssrc: Ssrc, seq: Seq) -> SsrcStatus {
         if self.current == Some(ssrc) {
             self.candidate = None;
-            return Admit::Current;
+            return SsrcStatus::Current;
         }
         if self.current.is_none() || self.candidate == Some((ssrc, seq)) {
             *self = Self { current: Some(ssrc), candidate: None };
-            return Admit::New;
+            return SsrcStatus::New;
         }
         self.candidate = Some((ssrc, seq.next()));
-        Admit::Wait
+        SsrcStatus::Probation
     }
 
     /// The SSRC that is believed, once there is one.
@@ -50,24 +50,24 @@ impl SsrcGate {
 
 #[cfg(test)]
 mod tests {
-    use super::Admit::{Current, New, Wait};
+    use super::SsrcStatus::{Current, New, Probation};
     use super::*;
 
-    fn verdicts(packets: &[(u32, u16)]) -> Vec<Admit> {
-        let mut gate = SsrcGate::default();
+    fn verdicts(packets: &[(u32, u16)]) -> Vec<SsrcStatus> {
+        let mut gate = SsrcFilter::default();
         packets.iter().map(|(ssrc, seq)| gate.admit(Ssrc(*ssrc), Seq(*seq))).collect()
     }
 
     #[test]
     fn the_first_ssrc_is_taken_at_once_and_a_second_one_after_two_packets_in_order() {
-        type Row = (&'static str, &'static [(u32, u16)], &'static [Admit]);
+        type Row = (&'static str, &'static [(u32, u16)], &'static [SsrcStatus]);
         let table: [Row; 6] = [
             ("one stream", &[(1, 9), (1, 10), (1, 5)], &[New, Current, Current]),
-            ("a change", &[(1, 9), (2, 70), (2, 71), (2, 72)], &[New, Wait, New, Current]),
-            ("a change across the wrap", &[(1, 9), (2, 65_535), (2, 0)], &[New, Wait, New]),
-            ("a stray packet", &[(1, 9), (2, 70), (1, 10), (2, 71)], &[New, Wait, Current, Wait]),
-            ("random SSRCs", &[(1, 9), (2, 70), (3, 71), (4, 72)], &[New, Wait, Wait, Wait]),
-            ("the same packet again", &[(1, 9), (2, 70), (2, 70), (2, 71)], &[New, Wait, Wait, New]),
+            ("a change", &[(1, 9), (2, 70), (2, 71), (2, 72)], &[New, Probation, New, Current]),
+            ("a change across the wrap", &[(1, 9), (2, 65_535), (2, 0)], &[New, Probation, New]),
+            ("a stray packet", &[(1, 9), (2, 70), (1, 10), (2, 71)], &[New, Probation, Current, Probation]),
+            ("random SSRCs", &[(1, 9), (2, 70), (3, 71), (4, 72)], &[New, Probation, Probation, Probation]),
+            ("the same packet again", &[(1, 9), (2, 70), (2, 70), (2, 71)], &[New, Probation, Probation, New]),
         ];
         for (name, packets, expected) in table {
             assert_eq!(verdicts(packets), expected, "{name}");

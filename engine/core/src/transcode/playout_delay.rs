@@ -8,15 +8,15 @@
 //! All times are microseconds on the clock of the owner; transit is arrival less media time, and may be negative.
 
 /// Bounds of the hold: a timer's own jitter, and more delay than a conversation bears.
-pub const HOLD_MIN_US: i64 = 10_000;
-/// See [`HOLD_MIN_US`].
-pub const HOLD_MAX_US: i64 = 200_000;
+pub const DELAY_MIN_US: i64 = 10_000;
+/// See [`DELAY_MIN_US`].
+pub const DELAY_MAX_US: i64 = 200_000;
 
 /// Until frames have shown their jitter.
-const HOLD_INITIAL_US: i64 = 40_000;
+const DELAY_INITIAL_US: i64 = 40_000;
 const MARGIN_US: i64 = 5_000;
 const BIN_US: i64 = 5_000;
-const BINS: usize = (HOLD_MAX_US / BIN_US) as usize;
+const BINS: usize = (DELAY_MAX_US / BIN_US) as usize;
 /// Frames after which old lateness counts half: 10 s at 20 ms.
 const HALF_LIFE_FRAMES: u32 = 512;
 /// Frames before the initial hold gives way to what was measured.
@@ -28,7 +28,7 @@ const WINDOW_US: i64 = 2_500_000;
 
 /// Patience with one path.
 #[derive(Debug, Clone)]
-pub struct Hold {
+pub struct PlayoutDelay {
     /// Least transit of each part of the window, the present one first.
     least: [i64; WINDOWS],
     window_began_us: i64,
@@ -41,10 +41,10 @@ pub struct Hold {
     /// Frames until the histogram is halved.
     until_halving: u32,
     peak_us: i64,
-    hold_us: i64,
+    delay_us: i64,
 }
 
-impl Default for Hold {
+impl Default for PlayoutDelay {
     fn default() -> Self {
         Self {
             least: [0; WINDOWS],
@@ -54,13 +54,13 @@ impl Default for Hold {
             top: 0,
             frames: 0,
             until_halving: HALF_LIFE_FRAMES,
-            peak_us: HOLD_INITIAL_US,
-            hold_us: HOLD_INITIAL_US,
+            peak_us: DELAY_INITIAL_US,
+            delay_us: DELAY_INITIAL_US,
         }
     }
 }
 
-impl Hold {
+impl PlayoutDelay {
     /// A new relation of media time to arrival; what was learnt of jitter stays.
     pub fn restart(&mut self, now_us: i64, media_us: i64) {
         self.least = [now_us - media_us; WINDOWS];
@@ -92,8 +92,8 @@ impl Hold {
             self.peak_us = self.peak_us.min(self.quantile_us());
         }
         // Waiting for frames later than the longest hold is no use.
-        if late_us < HOLD_MAX_US {
-            if late_us > self.hold_us {
+        if late_us < DELAY_MAX_US {
+            if late_us > self.delay_us {
                 self.peak_us = late_us + MARGIN_US;
             }
             // A bin takes no more than two half lives of frames.
@@ -110,7 +110,7 @@ impl Hold {
             }
         }
         let measured = if self.frames < LEARNT_FRAMES { 0 } else { self.quantile_us() };
-        self.hold_us = measured.max(self.peak_us).clamp(HOLD_MIN_US, HOLD_MAX_US);
+        self.delay_us = measured.max(self.peak_us).clamp(DELAY_MIN_US, DELAY_MAX_US);
     }
 
     /// When a frame of this media time is expected.
@@ -124,8 +124,8 @@ impl Hold {
     }
 
     /// How long a missing frame is waited for beyond its expected arrival.
-    pub fn hold_us(&self) -> i64 {
-        self.hold_us
+    pub fn delay_us(&self) -> i64 {
+        self.delay_us
     }
 
     /// Lateness of 99 percent of the frames, and a margin.
@@ -148,73 +148,73 @@ mod tests {
     const FRAME_US: i64 = 20_000;
 
     /// Frames of 20 ms, each `late_us(n)` late on a path of 50 ms.
-    fn feed(hold: &mut Hold, frames: std::ops::Range<i64>, late_us: impl Fn(i64) -> i64) {
+    fn feed(delay: &mut PlayoutDelay, frames: std::ops::Range<i64>, late_us: impl Fn(i64) -> i64) {
         for n in frames {
-            hold.observe(n * FRAME_US + 50_000 + late_us(n), n * FRAME_US);
+            delay.observe(n * FRAME_US + 50_000 + late_us(n), n * FRAME_US);
         }
     }
 
-    fn started() -> Hold {
-        let mut hold = Hold::default();
-        hold.restart(50_000, 0);
-        hold
+    fn started() -> PlayoutDelay {
+        let mut delay = PlayoutDelay::default();
+        delay.restart(50_000, 0);
+        delay
     }
 
     #[test]
     fn the_hold_is_what_the_jitter_asks_for() {
         // Lateness spread evenly from nought.
         let table = [(0, 10_000), (8_000, 15_000), (20_000, 25_000), (50_000, 55_000), (100_000, 105_000)];
-        for (spread, expected) in table.into_iter().chain([(400_000, HOLD_MAX_US)]) {
-            let mut hold = started();
-            feed(&mut hold, 0..5_000, |n| (n * 7_919) % 1_009 * spread / 1_009);
-            assert!((hold.hold_us() - expected).abs() <= 5_000, "{spread} us of jitter: {} us", hold.hold_us());
+        for (spread, expected) in table.into_iter().chain([(400_000, DELAY_MAX_US)]) {
+            let mut delay = started();
+            feed(&mut delay, 0..5_000, |n| (n * 7_919) % 1_009 * spread / 1_009);
+            assert!((delay.delay_us() - expected).abs() <= 5_000, "{spread} us of jitter: {} us", delay.delay_us());
         }
     }
 
     #[test]
     fn a_late_frame_raises_the_hold_at_once_and_it_comes_down_slowly() {
-        let mut hold = started();
-        feed(&mut hold, 0..1_000, |_| 0);
-        assert_eq!(hold.hold_us(), HOLD_MIN_US);
-        feed(&mut hold, 1_000..1_001, |_| 90_000);
-        assert_eq!(hold.hold_us(), 95_000);
-        feed(&mut hold, 1_001..1_100, |_| 0);
-        assert!((70_000..95_000).contains(&hold.hold_us()), "{} after 2 s", hold.hold_us());
-        feed(&mut hold, 1_100..2_500, |_| 0);
-        assert_eq!(hold.hold_us(), HOLD_MIN_US, "after 30 s");
+        let mut delay = started();
+        feed(&mut delay, 0..1_000, |_| 0);
+        assert_eq!(delay.delay_us(), DELAY_MIN_US);
+        feed(&mut delay, 1_000..1_001, |_| 90_000);
+        assert_eq!(delay.delay_us(), 95_000);
+        feed(&mut delay, 1_001..1_100, |_| 0);
+        assert!((70_000..95_000).contains(&delay.delay_us()), "{} after 2 s", delay.delay_us());
+        feed(&mut delay, 1_100..2_500, |_| 0);
+        assert_eq!(delay.delay_us(), DELAY_MIN_US, "after 30 s");
     }
 
     #[test]
     fn a_frame_that_no_hold_could_have_saved_does_not_raise_it() {
-        let mut hold = started();
-        feed(&mut hold, 0..1_000, |_| 0);
-        feed(&mut hold, 1_000..1_001, |_| 900_000);
-        assert_eq!(hold.hold_us(), HOLD_MIN_US);
+        let mut delay = started();
+        feed(&mut delay, 0..1_000, |_| 0);
+        feed(&mut delay, 1_000..1_001, |_| 900_000);
+        assert_eq!(delay.delay_us(), DELAY_MIN_US);
     }
 
     #[test]
     fn the_expectation_follows_a_drifting_clock_and_a_longer_path() {
         for ppm in [-100, 100] {
-            let mut hold = started();
+            let mut delay = started();
             // An hour.
-            feed(&mut hold, 0..180_000, |n| n * FRAME_US / 1_000_000 * ppm);
-            let behind = 50_000 + 180_000 * FRAME_US / 1_000_000 * ppm - hold.transit_us();
+            feed(&mut delay, 0..180_000, |n| n * FRAME_US / 1_000_000 * ppm);
+            let behind = 50_000 + 180_000 * FRAME_US / 1_000_000 * ppm - delay.transit_us();
             assert!(behind.abs() <= 2_000, "{ppm} ppm: {behind} us behind");
-            assert_eq!(hold.hold_us(), HOLD_MIN_US);
+            assert_eq!(delay.delay_us(), DELAY_MIN_US);
         }
-        let mut hold = started();
-        feed(&mut hold, 0..500, |_| 0);
-        feed(&mut hold, 500..1_100, |_| 60_000);
-        assert_eq!(hold.transit_us(), 110_000);
+        let mut delay = started();
+        feed(&mut delay, 0..500, |_| 0);
+        feed(&mut delay, 500..1_100, |_| 60_000);
+        assert_eq!(delay.transit_us(), 110_000);
     }
 
     #[test]
     fn a_faster_path_is_expected_at_once_and_remembered_through_silence() {
-        let mut hold = started();
-        feed(&mut hold, 0..10, |_| 0);
-        feed(&mut hold, 10..11, |_| -30_000);
-        assert_eq!(hold.transit_us(), 20_000);
-        feed(&mut hold, 30_000..30_001, |_| 0);
-        assert_eq!(hold.transit_us(), 20_000, "ten minutes later");
+        let mut delay = started();
+        feed(&mut delay, 0..10, |_| 0);
+        feed(&mut delay, 10..11, |_| -30_000);
+        assert_eq!(delay.transit_us(), 20_000);
+        feed(&mut delay, 30_000..30_001, |_| 0);
+        assert_eq!(delay.transit_us(), 20_000, "ten minutes later");
     }
 }

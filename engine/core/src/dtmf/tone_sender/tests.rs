@@ -1,4 +1,4 @@
-use trestle_audio::{DigitDetector, DigitHeard};
+use trestle_audio::{DigitDetector, DigitDetection};
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn frames(sender: &mut ToneSender, frames: usize) -> Vec<i16> {
 fn heard(pcm: &[i16]) -> Vec<(char, u64)> {
     let (mut detector, mut list) = (DigitDetector::default(), Vec::new());
     let mut note = |heard| {
-        if let DigitHeard::Ended { event, samples, .. } = heard {
+        if let DigitDetection::Ended { event, samples, .. } = heard {
             list.push((Digit::from_event(event).unwrap().to_char(), samples / 8));
         }
     };

@@ -63,7 +63,7 @@ struct Playing {
 
 /// What [`Backlog::poll_frame`] gave.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Played {
+pub enum BacklogOutput {
     /// Nothing is due.
     Nothing,
     /// A frame went into the packer.
@@ -143,19 +143,19 @@ impl Backlog {
     }
 
     /// Puts the next frame into `packer`, if one is due; if `withhold`, it goes on waiting and only its time passes. Call
-    /// until [`Played::Nothing`].
-    pub fn poll_frame(&mut self, frame_samples: usize, withhold: bool, packer: &mut Packer) -> Played {
-        let (Some(playing), Some(now)) = (&mut self.playing, self.now) else { return Played::Nothing };
+    /// until [`BacklogOutput::Nothing`].
+    pub fn poll_frame(&mut self, frame_samples: usize, withhold: bool, packer: &mut Packer) -> BacklogOutput {
+        let (Some(playing), Some(now)) = (&mut self.playing, self.now) else { return BacklogOutput::Nothing };
         if playing.next_at > now {
-            return Played::Nothing;
+            return BacklogOutput::Nothing;
         }
         if withhold {
             playing.next_at = playing.next_at.max(now) + duration(frame_samples);
-            return Played::Withheld;
+            return BacklogOutput::Withheld;
         }
         if self.pcm.len() - self.start < frame_samples {
             playing.next_at = now + RETRY;
-            return Played::Nothing;
+            return BacklogOutput::Nothing;
         }
         let Playing { since, kept_samples, .. } = *playing;
         if now > playing.next_at + STALL_MAX {
@@ -171,11 +171,11 @@ impl Backlog {
                 clipped: self.clipped(),
                 caught_up: Some(now.saturating_duration_since(since)),
             };
-            return Played::CaughtUp(preroll);
+            return BacklogOutput::CaughtUp(preroll);
         }
         packer.push(&self.pcm[self.start..self.start + frame_samples]);
         self.start += frame_samples;
-        Played::Frame
+        BacklogOutput::Frame
     }
 
     /// The story so far.

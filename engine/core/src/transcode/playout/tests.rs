@@ -60,7 +60,7 @@ fn run(mut packets: Vec<Packet>, until_us: i64) -> Log {
     playout.start_epoch(start);
     for packet in packets.iter().take_while(|packet| packet.at_us < until_us) {
         log.idle(&mut playout, start, packet.at_us);
-        let arrival = Arrival {
+        let arrival = SourceFrame {
             source: packet.source,
             seq: ExtSeq(packet.seq),
             time: RtpTime(packet.time),
@@ -98,11 +98,11 @@ impl Log {
     fn drain(&mut self, playout: &mut Playout, now_us: i64) {
         while let Some(due) = playout.poll() {
             let (length_us, what) = match due {
-                Due::Frame { payload, skip_us, drop, .. } => {
+                PlayoutOutput::Frame { payload, skip_us, drop, .. } => {
                     let id = u32::from_be_bytes(payload.try_into().unwrap());
                     if drop { (0, What::Dropped(id)) } else { (FRAME - skip_us, What::Frame(id)) }
                 }
-                Due::Missing { length_us, .. } => (length_us, What::Missing),
+                PlayoutOutput::Missing { length_us, .. } => (length_us, What::Missing),
             };
             let since = self.due.last().map_or(now_us, |(at, ..)| *at);
             self.longest_wait_us = self.longest_wait_us.max(now_us - since);
@@ -275,7 +275,7 @@ fn a_started_line_is_silent_until_the_first_frame() {
     assert_eq!(log.due.len(), 6);
     let Packet { source, time, duration_us, .. } = packet(0);
     let arrival =
-        Arrival { source, seq: ExtSeq(65_530), time: RtpTime(time), codec: Codec::Pcma, duration_us, payload: &[0; 4] };
+        SourceFrame { source, seq: ExtSeq(65_530), time: RtpTime(time), codec: Codec::Pcma, duration_us, payload: &[0; 4] };
     playout.push(now + Duration::from_millis(110), &arrival).unwrap();
     log.drain(&mut playout, 110_000);
     assert_eq!(log.due[6..], [(110_000, FRAME, What::Frame(0))]);
@@ -397,9 +397,9 @@ fn a_frame_half_of_which_was_filled_gives_its_other_half() {
         }
         let Packet { source, seq, time, duration_us, .. } = packet;
         let (seq, time) = (ExtSeq(seq), RtpTime(time));
-        playout.push(now, &Arrival { source, seq, time, codec: Codec::Pcma, duration_us, payload: &[0; 480] }).unwrap();
+        playout.push(now, &SourceFrame { source, seq, time, codec: Codec::Pcma, duration_us, payload: &[0; 480] }).unwrap();
         while let Some(due) = playout.poll() {
-            if let Due::Frame { skip_us, .. } = due {
+            if let PlayoutOutput::Frame { skip_us, .. } = due {
                 skipped.push(skip_us);
             }
         }
@@ -415,7 +415,7 @@ fn a_late_timer_does_not_fill_over_frames_that_are_already_here() {
         let Packet { source, seq, time, duration_us, id, .. } = packet(n);
         let payload = &id.to_be_bytes();
         let arrival =
-            Arrival { source, seq: ExtSeq(seq), time: RtpTime(time), codec: Codec::Pcma, duration_us, payload };
+            SourceFrame { source, seq: ExtSeq(seq), time: RtpTime(time), codec: Codec::Pcma, duration_us, payload };
         playout.push(start + Duration::from_micros(at_us as u64), &arrival)
     };
     let mut log = Log::default();
@@ -473,6 +473,6 @@ proptest! {
         prop_assert!(frames.len() <= count);
         let filled_us: i64 = log.due.iter().filter(|(_, _, what)| *what == What::Missing).map(|(_, us, _)| us).sum();
         prop_assert!(filled_us <= at_us + 1_000_000 - first_us + 500_000, "{filled_us} us filled");
-        prop_assert!(log.longest_wait_us <= HOLD_MAX_US + 130_000, "waited {} us", log.longest_wait_us);
+        prop_assert!(log.longest_wait_us <= DELAY_MAX_US + 130_000, "waited {} us", log.longest_wait_us);
     }
 }

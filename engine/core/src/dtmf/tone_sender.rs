@@ -31,15 +31,15 @@ const LEVELS: std::ops::RangeInclusive<u8> = 7..=10;
 /// The digits going to one leg's peer as tones, one after the other.
 #[derive(Debug, Default)]
 pub struct ToneSender {
-    waiting: VecDeque<Press>,
-    sounding: Option<Sounding>,
+    waiting: VecDeque<QueuedTone>,
+    playing: Option<PlayingTone>,
     pause_left: u32,
     hushed: bool,
     dropped: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Press {
+struct QueuedTone {
     digit: Digit,
     volume: u8,
     /// Samples; `None` while the key is down.
@@ -47,7 +47,7 @@ struct Press {
 }
 
 #[derive(Debug, Clone)]
-struct Sounding {
+struct PlayingTone {
     tone: Tone,
     played: u32,
     length: Option<u32>,
@@ -57,23 +57,23 @@ impl ToneSender {
     /// A key goes down. One that is already down comes up first.
     pub fn start(&mut self, digit: Digit, volume: u8) {
         self.end(Duration::ZERO);
-        self.queue(Press { digit, volume, length: None });
+        self.queue(QueuedTone { digit, volume, length: None });
     }
 
     /// The key comes up after `duration`. Ignored if none is down, or if it has come up by itself.
     pub fn end(&mut self, duration: Duration) {
         let length = length_of(duration);
-        if let Some(press) = self.waiting.iter_mut().find(|press| press.length.is_none()) {
-            press.length = Some(length);
-        } else if let Some(sounding) = self.sounding.as_mut().filter(|sounding| sounding.length.is_none()) {
+        if let Some(queued) = self.waiting.iter_mut().find(|queued| queued.length.is_none()) {
+            queued.length = Some(length);
+        } else if let Some(playing) = self.playing.as_mut().filter(|playing| playing.length.is_none()) {
             // It has to fade, however late the news.
-            sounding.length = Some(length.max(sounding.played + RAMP_SAMPLES));
+            playing.length = Some(length.max(playing.played + RAMP_SAMPLES));
         }
     }
 
     /// Plays a digit of known duration, after those already there. `volume` is that of both tones, in -dBm0.
     pub fn play(&mut self, digit: Digit, duration: Duration, volume: u8) {
-        self.queue(Press { digit, volume, length: Some(length_of(duration)) });
+        self.queue(QueuedTone { digit, volume, length: Some(length_of(duration)) });
     }
 
     /// Silences all that is no tone of ours, or no longer does.
@@ -83,7 +83,7 @@ impl ToneSender {
 
     /// True while the peer must not get its audio as it is.
     pub fn is_active(&self) -> bool {
-        self.hushed || self.sounding.is_some() || self.pause_left > 0 || !self.waiting.is_empty()
+        self.hushed || self.playing.is_some() || self.pause_left > 0 || !self.waiting.is_empty()
     }
 
     /// Digits refused because [`limits::DIGITS_MAX`] were waiting.
@@ -102,13 +102,13 @@ impl ToneSender {
 
     /// Fills the beginning of `pcm`, at least one sample of it; says how many.
     fn fill_some(&mut self, pcm: &mut [i16]) -> usize {
-        if self.sounding.is_none() && self.pause_left == 0 {
-            self.sounding = self.waiting.pop_front().and_then(Sounding::new);
+        if self.playing.is_none() && self.pause_left == 0 {
+            self.playing = self.waiting.pop_front().and_then(PlayingTone::new);
         }
-        if let Some(sounding) = &mut self.sounding {
-            let filled = sounding.fill(pcm);
-            if sounding.left() == 0 {
-                self.sounding = None;
+        if let Some(playing) = &mut self.playing {
+            let filled = playing.fill(pcm);
+            if playing.left() == 0 {
+                self.playing = None;
                 self.pause_left = PAUSE_SAMPLES;
             }
             return filled;
@@ -121,21 +121,21 @@ impl ToneSender {
         silent
     }
 
-    fn queue(&mut self, press: Press) {
+    fn queue(&mut self, queued: QueuedTone) {
         if self.waiting.len() == limits::DIGITS_MAX {
             self.dropped += 1;
             return;
         }
-        self.waiting.push_back(press);
+        self.waiting.push_back(queued);
     }
 }
 
-impl Sounding {
-    fn new(press: Press) -> Option<Self> {
+impl PlayingTone {
+    fn new(queued: QueuedTone) -> Option<Self> {
         // The volume is that of both tones together: each has 3 dB less. Many peers state none, or any.
-        let level = press.volume.saturating_add(3).clamp(*LEVELS.start(), *LEVELS.end());
-        let tone = Tone::dtmf_at(press.digit.event(), -f64::from(level))?;
-        Some(Self { tone, played: 0, length: press.length })
+        let level = queued.volume.saturating_add(3).clamp(*LEVELS.start(), *LEVELS.end());
+        let tone = Tone::dtmf_at(queued.digit.event(), -f64::from(level))?;
+        Some(Self { tone, played: 0, length: queued.length })
     }
 
     /// Samples that it still sounds, as far as is known.

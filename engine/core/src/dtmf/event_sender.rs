@@ -32,15 +32,15 @@ const VOLUME_MAX: u8 = 63;
 #[derive(Debug, Clone)]
 pub struct EventSender {
     clock: ClockRate,
-    waiting: VecDeque<Press>,
-    sounding: Option<Sounding>,
+    waiting: VecDeque<QueuedEvent>,
+    sending: Option<SendingEvent>,
     /// Before that, no digit begins.
     quiet_until: Option<Instant>,
     dropped: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Press {
+struct QueuedEvent {
     queued_at: Instant,
     digit: Digit,
     volume: u8,
@@ -49,8 +49,8 @@ struct Press {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Sounding {
-    press: Press,
+struct SendingEvent {
+    queued: QueuedEvent,
     clock: ClockRate,
     since: Instant,
     next_at: Instant,
@@ -74,7 +74,7 @@ pub struct EventPacket {
 
 impl Default for EventSender {
     fn default() -> Self {
-        Self { clock: ClockRate::HZ_8000, waiting: VecDeque::new(), sounding: None, quiet_until: None, dropped: 0 }
+        Self { clock: ClockRate::HZ_8000, waiting: VecDeque::new(), sending: None, quiet_until: None, dropped: 0 }
     }
 }
 
@@ -88,18 +88,18 @@ impl EventSender {
     /// comes up first.
     pub fn start(&mut self, now: Instant, digit: Digit, volume: u8) {
         self.end(now, Duration::ZERO);
-        self.queue(Press { queued_at: now, digit, volume, duration: None });
+        self.queue(QueuedEvent { queued_at: now, digit, volume, duration: None });
     }
 
     /// The key comes up after `duration`. Ignored if none is down, or if it has come up by itself.
     pub fn end(&mut self, now: Instant, duration: Duration) {
         let duration = duration.clamp(DIGIT_MIN, DIGIT_MAX);
-        if let Some(press) = self.waiting.iter_mut().find(|press| press.duration.is_none()) {
-            press.duration = Some(duration);
-        } else if let Some(sounding) = self.sounding.as_mut().filter(|sounding| sounding.press.duration.is_none()) {
-            sounding.press.duration = Some(duration);
-            if sounding.since + duration <= now + INTERVAL {
-                sounding.next_at = now;
+        if let Some(queued) = self.waiting.iter_mut().find(|queued| queued.duration.is_none()) {
+            queued.duration = Some(duration);
+        } else if let Some(sending) = self.sending.as_mut().filter(|sending| sending.queued.duration.is_none()) {
+            sending.queued.duration = Some(duration);
+            if sending.since + duration <= now + INTERVAL {
+                sending.next_at = now;
             }
         }
     }
@@ -107,12 +107,12 @@ impl EventSender {
     /// Sends a digit of known duration, after those already there. `volume` is in -dBm0.
     pub fn play(&mut self, now: Instant, digit: Digit, duration: Duration, volume: u8) {
         let duration = Some(duration.clamp(DIGIT_MIN, DIGIT_MAX));
-        self.queue(Press { queued_at: now, digit, volume: volume.min(VOLUME_MAX), duration });
+        self.queue(QueuedEvent { queued_at: now, digit, volume: volume.min(VOLUME_MAX), duration });
     }
 
     /// True while digits are being sent or wait: audio gives way to them.
     pub fn is_active(&self) -> bool {
-        self.sounding.is_some() || !self.waiting.is_empty()
+        self.sending.is_some() || !self.waiting.is_empty()
     }
 
     /// Digits refused because [`limits::DIGITS_MAX`] were waiting.
@@ -122,18 +122,18 @@ impl EventSender {
 
     /// When the next packet is due; in the past if it is due at once.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match (&self.sounding, self.waiting.front()) {
-            (Some(sounding), _) => Some(sounding.next_at),
-            (None, Some(press)) => self.quiet_until.max(Some(press.queued_at)),
+        match (&self.sending, self.waiting.front()) {
+            (Some(sending), _) => Some(sending.next_at),
+            (None, Some(queued)) => self.quiet_until.max(Some(queued.queued_at)),
             (None, None) => None,
         }
     }
 
     /// The next packet that is due. Call until `None`.
     pub fn poll_packet(&mut self, now: Instant) -> Option<EventPacket> {
-        if self.sounding.is_none() && self.quiet_until.is_none_or(|until| until <= now) {
-            self.sounding = self.waiting.pop_front().map(|press| Sounding {
-                press,
+        if self.sending.is_none() && self.quiet_until.is_none_or(|until| until <= now) {
+            self.sending = self.waiting.pop_front().map(|queued| SendingEvent {
+                queued,
                 clock: self.clock,
                 since: now,
                 next_at: now,
@@ -142,18 +142,18 @@ impl EventSender {
                 ends_sent: 0,
             });
         }
-        let sounding = self.sounding.as_mut().filter(|sounding| sounding.next_at <= now)?;
-        let packet = sounding.packet(now);
-        if sounding.ends_sent == END_PACKETS {
-            let ended_at = sounding.since + sounding.clock.duration(sounding.stated_ticks);
+        let sending = self.sending.as_mut().filter(|sending| sending.next_at <= now)?;
+        let packet = sending.packet(now);
+        if sending.ends_sent == END_PACKETS {
+            let ended_at = sending.since + sending.clock.duration(sending.stated_ticks);
             // The last end packet is a packet time long, too.
             self.quiet_until = Some((ended_at + GAP_MIN).max(now + INTERVAL));
-            self.sounding = None;
+            self.sending = None;
         }
         Some(packet)
     }
 
-    fn queue(&mut self, press: Press) {
+    fn queue(&mut self, queued: QueuedEvent) {
         if self.waiting.len() == limits::DIGITS_MAX {
             self.dropped += 1;
             return;
@@ -162,25 +162,25 @@ impl EventSender {
             // All the room there will ever be, for a leg that has any digits: the others cost no allocation.
             self.waiting.reserve_exact(limits::DIGITS_MAX);
         }
-        self.waiting.push_back(press);
+        self.waiting.push_back(queued);
     }
 }
 
-impl Sounding {
+impl SendingEvent {
     fn packet(&mut self, now: Instant) -> EventPacket {
         let clock = self.clock;
         let first = self.stated_ticks == 0;
-        if self.press.duration.is_none() && clock.duration(self.stated_ticks) >= LIVE_MAX {
-            self.press.duration = Some(LIVE_MAX);
+        if self.queued.duration.is_none() && clock.duration(self.stated_ticks) >= LIVE_MAX {
+            self.queued.duration = Some(LIVE_MAX);
         }
-        let passed = match self.press.duration {
+        let passed = match self.queued.duration {
             // A packet speaks for the interval that it opens.
             Some(_) => clock.ticks(now.saturating_duration_since(self.since) + INTERVAL),
             // No more than one interval for each packet, however late they are: if this machine was held up, the key may have
             // come up long ago, and the packet that says so waits to be read.
             None => self.stated_ticks + clock.ticks(INTERVAL),
         };
-        let wanted = self.press.duration.map(|duration| clock.ticks(duration));
+        let wanted = self.queued.duration.map(|duration| clock.ticks(duration));
         // The duration never shrinks: packets that say more are already out.
         let total = passed.min(wanted.unwrap_or(u32::MAX)).max(self.stated_ticks);
         let segment_start = self.segment_ticks;
@@ -197,9 +197,9 @@ impl Sounding {
         self.stated_ticks = segment_start + in_segment;
         self.ends_sent += u8::from(end);
         let event = TelephoneEvent {
-            event: self.press.digit.event(),
+            event: self.queued.digit.event(),
             end,
-            volume: self.press.volume,
+            volume: self.queued.volume,
             duration_ticks: in_segment as u16,
         };
         EventPacket { payload: event.write(), first, offset: clock.duration(segment_start) }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use trestle_audio::{BRIDGE_RATE_HZ, CodecKind, Decoder, Encoder, EncoderSettings, Packer, Pcm, opus};
 use trestle_wire::{ExtSeq, Ptime, RtpTime};
 
-use super::backlog::{Backlog, Played};
+use super::backlog::{Backlog, BacklogOutput};
 use super::codec_kind;
 use super::filler::FillerSound;
-use super::playout::{Arrival, Due, Playout};
+use super::playout::{SourceFrame, PlayoutOutput, Playout};
 use crate::Discard;
 use crate::dtmf::ToneSender;
 use crate::plan::{Codec, Filler, OpusSettings, SendFormat};
@@ -65,7 +65,7 @@ pub struct Transcoder {
 
 /// A frame for the listener, or only its time if `len` is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Frame {
+pub struct EncodedFrame {
     /// Bytes of payload.
     pub len: usize,
     /// How long it is, in ticks of the listener's audio clock.
@@ -209,7 +209,7 @@ impl Transcoder {
         }
         self.key_down = false;
         let duration_us = samples as i64 * US_PER_SAMPLE;
-        self.playout.push(now, &Arrival { source, seq, time, codec, duration_us, payload })
+        self.playout.push(now, &SourceFrame { source, seq, time, codec, duration_us, payload })
     }
 
     /// Lets time pass: frames that are still missing are replaced.
@@ -227,12 +227,12 @@ impl Transcoder {
     }
 
     /// The next frame, written to `out` ([`FRAME_BYTES_MAX`]). Call until `None` after every push and timeout.
-    pub fn poll_frame(&mut self, out: &mut [u8]) -> Option<Frame> {
+    pub fn poll_frame(&mut self, out: &mut [u8]) -> Option<EncodedFrame> {
         self.poll_frame_through(out, None)
     }
 
     /// The same, with a digit's tone in the place of the source.
-    pub fn poll_frame_through(&mut self, out: &mut [u8], mut tones: Option<&mut ToneSender>) -> Option<Frame> {
+    pub fn poll_frame_through(&mut self, out: &mut [u8], mut tones: Option<&mut ToneSender>) -> Option<EncodedFrame> {
         loop {
             while let Some(mut pcm) = self.packer.pop(self.frame_samples) {
                 if let Some(tones) = &mut tones {
@@ -242,23 +242,23 @@ impl Transcoder {
                 }
                 if let Ok(len) = self.encoder.encode(pcm, out) {
                     self.transcoded_frames += 1;
-                    return Some(Frame { len, duration_ticks: self.frame_ticks });
+                    return Some(EncodedFrame { len, duration_ticks: self.frame_ticks });
                 }
             }
             if self.take_due() {
                 continue;
             }
             match self.play_kept() {
-                Played::Nothing => return None,
-                Played::Withheld => return Some(Frame { len: 0, duration_ticks: self.frame_ticks }),
-                Played::Frame | Played::CaughtUp(_) => {}
+                BacklogOutput::Nothing => return None,
+                BacklogOutput::Withheld => return Some(EncodedFrame { len: 0, duration_ticks: self.frame_ticks }),
+                BacklogOutput::Frame | BacklogOutput::CaughtUp(_) => {}
             }
         }
     }
 
     /// How long a missing frame is waited for at present.
-    pub fn hold(&self) -> Duration {
-        self.playout.hold()
+    pub fn playout_delay(&self) -> Duration {
+        self.playout.delay()
     }
 
     /// Frames, of 20 ms or less, that were invented.
@@ -305,7 +305,7 @@ impl Transcoder {
     fn take_due(&mut self) -> bool {
         let Some(due) = self.playout.poll() else { return false };
         match due {
-            Due::Frame { codec, payload, skip_us, drop } => {
+            PlayoutOutput::Frame { codec, payload, skip_us, drop } => {
                 self.source_in_dtx = codec == Codec::Opus && payload.len() <= DTX_BYTES_MAX;
                 let decoded = match decoder(&mut self.decoder, codec_kind(codec)) {
                     Some(decoder) => decoder.decode(payload, &mut self.pcm).is_ok(),
@@ -329,7 +329,7 @@ impl Transcoder {
                     deliver(&mut self.backlog, &mut self.packer, pcm);
                 }
             }
-            Due::Missing { length_us, filled_us, following } => {
+            PlayoutOutput::Missing { length_us, filled_us, following } => {
                 let samples = (length_us / US_PER_SAMPLE) as usize;
                 let recovered = match (following, &mut self.decoder) {
                     (Some(following), Some(decoder)) => decoder.recover(following, samples, &mut self.pcm),
@@ -348,10 +348,10 @@ impl Transcoder {
     }
 
     /// Moves what was kept and is due to the packer.
-    fn play_kept(&mut self) -> Played {
-        let Some(backlog) = &mut self.backlog else { return Played::Nothing };
+    fn play_kept(&mut self) -> BacklogOutput {
+        let Some(backlog) = &mut self.backlog else { return BacklogOutput::Nothing };
         let played = backlog.poll_frame(self.frame_samples, self.withhold, &mut self.packer);
-        if let Played::CaughtUp(preroll) = played {
+        if let BacklogOutput::CaughtUp(preroll) = played {
             self.preroll = preroll;
             self.backlog = None;
         }

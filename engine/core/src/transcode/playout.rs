@@ -1,7 +1,7 @@
 //! When which frame of a source is due: the policy between the network's timing and one frame per packet time.
 //!
 //! The expected frame is due as it arrives. A missing one is waited for until its deadline, the expected arrival plus
-//! the [`Hold`]; then its time is filled, and so on, so that the listener's line goes on whatever the source does.
+//! the [`PlayoutDelay`]; then its time is filled, and so on, so that the listener's line goes on whatever the source does.
 //!
 //! ```text
 //!                        +-- in its turn ------------> due at once
@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use trestle_wire::{ClockRate, ExtSeq, RtpTime};
 
-use super::hold::{HOLD_MAX_US, Hold};
-use super::jitter::{JitterBuffer, Stamp};
+use super::playout_delay::{DELAY_MAX_US, PlayoutDelay};
+use super::jitter::{JitterBuffer, FrameTiming};
 use crate::Discard;
 use crate::plan::Codec;
 
@@ -53,7 +53,7 @@ pub struct Playout {
     epoch: Option<Instant>,
     now_us: i64,
     buffer: JitterBuffer,
-    hold: Hold,
+    delay: PlayoutDelay,
     /// End of what was played and filled; `None` while stopped.
     next_us: Option<i64>,
     newest: Option<Newest>,
@@ -76,12 +76,12 @@ struct Newest {
     source: u64,
     clock: ClockRate,
     time: RtpTime,
-    stamp: Stamp,
+    timing: FrameTiming,
 }
 
 /// A frame as it comes from the network.
 #[derive(Debug, Clone, Copy)]
-pub struct Arrival<'a> {
+pub struct SourceFrame<'a> {
     /// Names the received stream; another one starts over.
     pub source: u64,
     /// Sequence number.
@@ -98,7 +98,7 @@ pub struct Arrival<'a> {
 
 /// What the listener gets next.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Due<'a> {
+pub enum PlayoutOutput<'a> {
     /// This frame.
     Frame {
         /// Its codec.
@@ -129,7 +129,7 @@ impl Playout {
             self.next_us = Some(0);
             self.filled_us = SILENT_US;
             self.last_due_us = self.now_us - FILL_SPACING_MIN_US;
-            self.hold.restart(self.now_us, 0);
+            self.delay.restart(self.now_us, 0);
         }
     }
 
@@ -147,40 +147,40 @@ impl Playout {
     }
 
     /// Takes a frame. The first one begins the line.
-    pub fn push(&mut self, now: Instant, arrival: &Arrival<'_>) -> Result<(), Discard> {
+    pub fn push(&mut self, now: Instant, arrival: &SourceFrame<'_>) -> Result<(), Discard> {
         self.advance_to(now);
         let clock = arrival.codec.clock();
         let known = self.newest.filter(|newest| newest.source == arrival.source && newest.clock == clock);
         let (Some(newest), Some(next_us)) = (known, self.next_us) else { return self.start_over(arrival) };
         let ticks = i64::from(newest.time.distance_to(arrival.time));
-        let mut stamp = Stamp {
-            media_us: newest.stamp.media_us + ticks * 1_000_000 / i64::from(clock.hz()),
+        let mut timing = FrameTiming {
+            media_us: newest.timing.media_us + ticks * 1_000_000 / i64::from(clock.hz()),
             duration_us: arrival.duration_us,
             seq: arrival.seq,
             codec: arrival.codec,
         };
-        let in_order = arrival.seq > newest.stamp.seq;
-        if in_order && stamp.media_us + TOLERANCE_US < newest.stamp.end_us() {
+        let in_order = arrival.seq > newest.timing.seq;
+        if in_order && timing.media_us + TOLERANCE_US < newest.timing.end_us() {
             // Numbers go on while time goes back or stands still.
             return self.start_over(arrival);
         }
         if in_order {
-            stamp.media_us -= self.jumped_us(&stamp, newest.stamp.end_us().max(next_us));
-        } else if stamp.media_us >= newest.stamp.media_us {
+            timing.media_us -= self.jumped_us(&timing, newest.timing.end_us().max(next_us));
+        } else if timing.media_us >= newest.timing.media_us {
             return Err(Discard::Late);
         }
-        self.hold.observe(self.now_us, stamp.media_us);
+        self.delay.observe(self.now_us, timing.media_us);
         if in_order {
-            if arrival.seq.0 > newest.stamp.seq.0 + 1 {
+            if arrival.seq.0 > newest.timing.seq.0 + 1 {
                 self.lossy_until_us = self.now_us + LOSSY_FOR_US;
             }
-            self.newest = Some(Newest { time: arrival.time, stamp, ..newest });
+            self.newest = Some(Newest { time: arrival.time, timing, ..newest });
         }
-        if stamp.end_us() <= next_us + TOLERANCE_US {
-            return self.late(arrival, stamp, in_order);
+        if timing.end_us() <= next_us + TOLERANCE_US {
+            return self.late(arrival, timing, in_order);
         }
         self.late_run = 0;
-        self.buffer.insert(stamp, arrival.payload)
+        self.buffer.insert(timing, arrival.payload)
     }
 
     /// Lets time pass.
@@ -195,11 +195,11 @@ impl Playout {
     }
 
     /// What is due by now, one thing at a time; call until `None`.
-    pub fn poll(&mut self) -> Option<Due<'_>> {
+    pub fn poll(&mut self) -> Option<PlayoutOutput<'_>> {
         let next_us = self.next_us?;
         if self.ahead_us <= -PIECE_US {
             self.ahead_us += PIECE_US;
-            return Some(Due::Missing { length_us: PIECE_US, filled_us: self.filled_us, following: None });
+            return Some(PlayoutOutput::Missing { length_us: PIECE_US, filled_us: self.filled_us, following: None });
         }
         if self.frame_in_turn() {
             return self.play(next_us);
@@ -211,8 +211,8 @@ impl Playout {
     }
 
     /// How long a missing frame is waited for at present.
-    pub fn hold(&self) -> Duration {
-        Duration::from_micros(self.hold.hold_us().unsigned_abs())
+    pub fn delay(&self) -> Duration {
+        Duration::from_micros(self.delay.delay_us().unsigned_abs())
     }
 
     fn advance_to(&mut self, now: Instant) {
@@ -223,9 +223,9 @@ impl Playout {
 
     /// By how much the timestamp of a frame behind `end_us` went further than time did. That part of the gap is not
     /// filled.
-    fn jumped_us(&mut self, stamp: &Stamp, end_us: i64) -> i64 {
-        let gap_us = stamp.media_us - end_us;
-        let early_us = self.hold.expected_us(stamp.media_us) - self.now_us;
+    fn jumped_us(&mut self, timing: &FrameTiming, end_us: i64) -> i64 {
+        let gap_us = timing.media_us - end_us;
+        let early_us = self.delay.expected_us(timing.media_us) - self.now_us;
         if gap_us <= TOLERANCE_US || early_us <= EARLY_MAX_US {
             return 0;
         }
@@ -238,7 +238,7 @@ impl Playout {
     }
 
     /// A frame whose time has been filled. Its like in a row show a slower path: then the line goes on with this one.
-    fn late(&mut self, arrival: &Arrival<'_>, stamp: Stamp, in_order: bool) -> Result<(), Discard> {
+    fn late(&mut self, arrival: &SourceFrame<'_>, timing: FrameTiming, in_order: bool) -> Result<(), Discard> {
         if !in_order {
             return Err(Discard::Late);
         }
@@ -251,44 +251,44 @@ impl Playout {
         }
         let next_us = self.next_us.unwrap_or(0);
         // What was filled from there on was too much, if the path becomes as fast as it was.
-        self.ahead_us += next_us - stamp.media_us;
+        self.ahead_us += next_us - timing.media_us;
         self.anchor(arrival, next_us)
     }
 
     /// The source has started over, or it is another source.
-    fn start_over(&mut self, arrival: &Arrival<'_>) -> Result<(), Discard> {
+    fn start_over(&mut self, arrival: &SourceFrame<'_>) -> Result<(), Discard> {
         let Some(next_us) = self.next_us else {
             self.ahead_us = 0;
             return self.anchor(arrival, 0);
         };
         // The line goes on now rather than when it would have. Both errors are made good: see `poll` and `play`.
-        let early_us = self.hold.expected_us(next_us) - self.now_us;
-        self.ahead_us += early_us.clamp(-HOLD_MAX_US, HOLD_MAX_US);
+        let early_us = self.delay.expected_us(next_us) - self.now_us;
+        self.ahead_us += early_us.clamp(-DELAY_MAX_US, DELAY_MAX_US);
         self.anchor(arrival, next_us)
     }
 
     /// Puts a frame at the end of the line.
-    fn anchor(&mut self, arrival: &Arrival<'_>, next_us: i64) -> Result<(), Discard> {
-        let Arrival { source, seq, time, codec, duration_us, payload } = *arrival;
-        let stamp = Stamp { media_us: next_us, duration_us, seq, codec };
+    fn anchor(&mut self, arrival: &SourceFrame<'_>, next_us: i64) -> Result<(), Discard> {
+        let SourceFrame { source, seq, time, codec, duration_us, payload } = *arrival;
+        let timing = FrameTiming { media_us: next_us, duration_us, seq, codec };
         self.next_us = Some(next_us);
-        self.newest = Some(Newest { source, clock: codec.clock(), time, stamp });
+        self.newest = Some(Newest { source, clock: codec.clock(), time, timing });
         self.late_run = 0;
-        self.hold.restart(self.now_us, next_us);
-        self.anchor_transit_us = self.hold.transit_us();
+        self.delay.restart(self.now_us, next_us);
+        self.anchor_transit_us = self.delay.transit_us();
         self.buffer.clear();
-        self.buffer.insert(stamp, payload)
+        self.buffer.insert(timing, payload)
     }
 
     fn frame_in_turn(&self) -> bool {
-        let first = self.buffer.first().map(|(stamp, _)| stamp.media_us);
+        let first = self.buffer.first().map(|(timing, _)| timing.media_us);
         matches!((first, self.next_us), (Some(media_us), Some(next_us)) if media_us <= next_us + TOLERANCE_US)
     }
 
     fn deadline_us(&self, next_us: i64) -> i64 {
-        let due_us = self.hold.expected_us(next_us) + self.patience_us();
+        let due_us = self.delay.expected_us(next_us) + self.patience_us();
         let latest_us = match self.filled_us {
-            0 if self.unbroken && !self.hold.is_learnt() => self.last_due_us + UNBROKEN_US,
+            0 if self.unbroken && !self.delay.is_learnt() => self.last_due_us + UNBROKEN_US,
             0 => i64::MAX,
             _ => self.last_due_us + FILL_SPACING_MAX_US,
         };
@@ -299,42 +299,42 @@ impl Playout {
         match self.newest {
             // Nobody to wait for.
             None => 0,
-            Some(Newest { stamp: Stamp { codec: Codec::Opus, duration_us, .. }, .. })
+            Some(Newest { timing: FrameTiming { codec: Codec::Opus, duration_us, .. }, .. })
                 if !self.unbroken || self.now_us < self.lossy_until_us =>
             {
-                self.hold.hold_us().max(duration_us + COPY_MARGIN_US).min(HOLD_MAX_US)
+                self.delay.delay_us().max(duration_us + COPY_MARGIN_US).min(DELAY_MAX_US)
             }
-            Some(_) => self.hold.hold_us(),
+            Some(_) => self.delay.delay_us(),
         }
     }
 
-    fn play(&mut self, next_us: i64) -> Option<Due<'_>> {
+    fn play(&mut self, next_us: i64) -> Option<PlayoutOutput<'_>> {
         // How much faster the path is than when the listener got too much.
-        let faster_us = self.anchor_transit_us - self.hold.transit_us();
-        let (stamp, payload) = self.buffer.pop()?;
-        let skip_us = Some(next_us - stamp.media_us).filter(|skip| *skip > TOLERANCE_US).unwrap_or(0);
-        let length_us = stamp.duration_us - skip_us;
+        let faster_us = self.anchor_transit_us - self.delay.transit_us();
+        let (timing, payload) = self.buffer.pop()?;
+        let skip_us = Some(next_us - timing.media_us).filter(|skip| *skip > TOLERANCE_US).unwrap_or(0);
+        let length_us = timing.duration_us - skip_us;
         let drop = length_us <= self.ahead_us && length_us <= faster_us;
         if drop {
             self.ahead_us -= length_us;
             self.anchor_transit_us -= length_us;
         }
-        self.next_us = Some(stamp.end_us());
+        self.next_us = Some(timing.end_us());
         self.filled_us = 0;
         self.last_due_us = self.now_us;
-        Some(Due::Frame { codec: stamp.codec, payload, skip_us, drop })
+        Some(PlayoutOutput::Frame { codec: timing.codec, payload, skip_us, drop })
     }
 
-    fn fill(&mut self, mut next_us: i64) -> Due<'_> {
+    fn fill(&mut self, mut next_us: i64) -> PlayoutOutput<'_> {
         let behind = self.buffer.first();
         if behind.is_none() && self.filled_us >= SILENT_US && self.ahead_us >= PIECE_US {
             // The listener has had too much: here a piece can be left out unheard.
             self.ahead_us -= PIECE_US;
             next_us += PIECE_US;
         }
-        let gap_us = behind.map_or(i64::MAX, |(stamp, _)| stamp.media_us - next_us);
+        let gap_us = behind.map_or(i64::MAX, |(timing, _)| timing.media_us - next_us);
         // A copy in the frame behind covers as much as that frame is long, right before it.
-        let copy_us = behind.filter(|(stamp, _)| stamp.codec == Codec::Opus).map_or(0, |(stamp, _)| stamp.duration_us);
+        let copy_us = behind.filter(|(timing, _)| timing.codec == Codec::Opus).map_or(0, |(timing, _)| timing.duration_us);
         let (length_us, following) = if gap_us <= copy_us {
             (gap_us, behind.map(|(_, payload)| payload))
         } else {
@@ -344,7 +344,7 @@ impl Playout {
         self.filled_us += length_us;
         self.next_us = Some(next_us + length_us);
         self.last_due_us = self.now_us;
-        Due::Missing { length_us, filled_us, following }
+        PlayoutOutput::Missing { length_us, filled_us, following }
     }
 }
 

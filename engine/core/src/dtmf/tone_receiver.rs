@@ -5,13 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use trestle_audio::{BRIDGE_RATE_HZ, Decoder, DigitDetector, DigitHeard, Pcm};
+use trestle_audio::{BRIDGE_RATE_HZ, Decoder, DigitDetector, DigitDetection, Pcm};
 use trestle_wire::telephone_event::Digit;
 use trestle_wire::{RtpTime, Ssrc};
 
 use super::{DIGIT_MAX, DIGIT_MIN, EventUpdate, EventUpdates};
 use crate::plan::Codec;
-use crate::route;
+use crate::transcode;
 
 /// A stream of which nothing more comes has ended its digit.
 const END_TIMEOUT: Duration = Duration::from_millis(200);
@@ -24,13 +24,13 @@ pub struct ToneReceiver {
     detector: DigitDetector,
     decoder: Option<Decoder>,
     pcm: Pcm,
-    line: Option<Line>,
+    position: Option<AudioPosition>,
     last_at: Option<Instant>,
 }
 
 /// Where the audio heard so far ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Line {
+struct AudioPosition {
     ssrc: Ssrc,
     codec: Codec,
     next: RtpTime,
@@ -40,13 +40,13 @@ impl ToneReceiver {
     /// Listens to a packet of audio; `ssrc` and `time` are its header's.
     pub fn observe(&mut self, now: Instant, ssrc: Ssrc, time: RtpTime, codec: Codec, payload: &[u8]) -> EventUpdates {
         let mut updates = EventUpdates::new();
-        let kind = route::codec_kind(codec);
+        let kind = transcode::codec_kind(codec);
         let Some(samples) = kind.duration_samples(payload) else { return updates };
         let hz = i64::from(codec.clock().hz());
-        let after = Line { ssrc, codec, next: time.plus((samples as i64 * hz / i64::from(BRIDGE_RATE_HZ)) as u32) };
+        let after = AudioPosition { ssrc, codec, next: time.plus((samples as i64 * hz / i64::from(BRIDGE_RATE_HZ)) as u32) };
         let mut heard = |heard| updates.extend(update(heard));
-        match self.line.filter(|line| line.ssrc == ssrc && line.codec == codec) {
-            Some(line) => match i64::from(line.next.distance_to(time)) * i64::from(BRIDGE_RATE_HZ) / hz {
+        match self.position.filter(|position| position.ssrc == ssrc && position.codec == codec) {
+            Some(position) => match i64::from(position.next.distance_to(time)) * i64::from(BRIDGE_RATE_HZ) / hz {
                 0 => {}
                 ahead if (1..=JUMP_MAX).contains(&ahead) => self.detector.skip(ahead as usize, &mut heard),
                 // Overtaken by what was heard already.
@@ -55,7 +55,7 @@ impl ToneReceiver {
             },
             None => self.detector.finish(&mut heard),
         }
-        (self.line, self.last_at) = (Some(after), Some(now));
+        (self.position, self.last_at) = (Some(after), Some(now));
         if self.decoder.as_ref().is_none_or(|decoder| decoder.kind() != kind) {
             self.decoder = Decoder::new(kind).ok();
         }
@@ -82,15 +82,15 @@ impl ToneReceiver {
     pub fn finish(&mut self) -> EventUpdates {
         let mut updates = EventUpdates::new();
         self.detector.finish(|heard| updates.extend(update(heard)));
-        self.line = None;
+        self.position = None;
         updates
     }
 }
 
-fn update(heard: DigitHeard) -> Option<EventUpdate> {
+fn update(heard: DigitDetection) -> Option<EventUpdate> {
     Some(match heard {
-        DigitHeard::Began { event, volume } => EventUpdate::Started { digit: Digit::from_event(event)?, volume },
-        DigitHeard::Ended { event, volume, samples } => {
+        DigitDetection::Began { event, volume } => EventUpdate::Started { digit: Digit::from_event(event)?, volume },
+        DigitDetection::Ended { event, volume, samples } => {
             let duration = Duration::from_millis(samples * 1_000 / u64::from(BRIDGE_RATE_HZ));
             let duration = duration.clamp(DIGIT_MIN, DIGIT_MAX);
             EventUpdate::Ended { digit: Digit::from_event(event)?, duration, volume }

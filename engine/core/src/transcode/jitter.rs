@@ -10,7 +10,7 @@ use crate::plan::Codec;
 /// Frames of one source. Storage grows to the most that ever waited at once and is used again from then on.
 #[derive(Debug, Default)]
 pub struct JitterBuffer {
-    slots: Vec<Slot>,
+    slots: Vec<FrameSlot>,
     /// Slots in use, by media time.
     order: ArrayVec<u8, JITTER_FRAMES_MAX>,
     /// Slots not in use.
@@ -18,14 +18,14 @@ pub struct JitterBuffer {
 }
 
 #[derive(Debug)]
-struct Slot {
-    stamp: Stamp,
+struct FrameSlot {
+    timing: FrameTiming,
     payload: Vec<u8>,
 }
 
 /// What is known of a frame besides its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FrameTiming {
     /// Where the frame begins on the source's media line, in microseconds.
     pub media_us: i64,
     /// How long it is.
@@ -36,7 +36,7 @@ pub struct Stamp {
     pub codec: Codec,
 }
 
-impl Stamp {
+impl FrameTiming {
     /// Where the frame ends.
     pub fn end_us(&self) -> i64 {
         self.media_us + self.duration_us
@@ -46,19 +46,19 @@ impl Stamp {
 impl JitterBuffer {
     /// Stores a frame. `Duplicate` if one with its number or its time waits already, `Overflow` if there are
     /// [`JITTER_FRAMES_MAX`], `Malformed` if it is longer than any datagram.
-    pub fn insert(&mut self, stamp: Stamp, payload: &[u8]) -> Result<(), Discard> {
+    pub fn insert(&mut self, timing: FrameTiming, payload: &[u8]) -> Result<(), Discard> {
         if payload.len() > DATAGRAM_BYTES_MAX {
             return Err(Discard::Malformed);
         }
-        let taken = self.order.iter().map(|index| &self.slots[usize::from(*index)].stamp);
-        if taken.clone().any(|other| other.media_us == stamp.media_us || other.seq == stamp.seq) {
+        let taken = self.order.iter().map(|index| &self.slots[usize::from(*index)].timing);
+        if taken.clone().any(|other| other.media_us == timing.media_us || other.seq == timing.seq) {
             return Err(Discard::Duplicate);
         }
         // Nearly every frame is the newest: look from the back.
-        let place = self.order.len() - taken.rev().take_while(|other| other.media_us > stamp.media_us).count();
+        let place = self.order.len() - taken.rev().take_while(|other| other.media_us > timing.media_us).count();
         let index = self.take_slot().ok_or(Discard::Overflow)?;
         let slot = &mut self.slots[usize::from(index)];
-        slot.stamp = stamp;
+        slot.timing = timing;
         slot.payload.clear();
         slot.payload.extend_from_slice(payload);
         self.order.insert(place, index);
@@ -66,12 +66,12 @@ impl JitterBuffer {
     }
 
     /// The earliest frame.
-    pub fn first(&self) -> Option<(Stamp, &[u8])> {
+    pub fn first(&self) -> Option<(FrameTiming, &[u8])> {
         self.order.first().map(|index| self.slot(*index))
     }
 
     /// Takes the earliest frame out. Its payload stays readable until the next insertion.
-    pub fn pop(&mut self) -> Option<(Stamp, &[u8])> {
+    pub fn pop(&mut self) -> Option<(FrameTiming, &[u8])> {
         let index = self.order.pop_at(0)?;
         self.free.push(index);
         Some(self.slot(index))
@@ -92,9 +92,9 @@ impl JitterBuffer {
         self.order.is_empty()
     }
 
-    fn slot(&self, index: u8) -> (Stamp, &[u8]) {
-        let Slot { stamp, payload } = &self.slots[usize::from(index)];
-        (*stamp, payload)
+    fn slot(&self, index: u8) -> (FrameTiming, &[u8]) {
+        let FrameSlot { timing, payload } = &self.slots[usize::from(index)];
+        (*timing, payload)
     }
 
     fn take_slot(&mut self) -> Option<u8> {
@@ -105,8 +105,8 @@ impl JitterBuffer {
         if index == JITTER_FRAMES_MAX {
             return None;
         }
-        let stamp = Stamp { media_us: 0, duration_us: 0, seq: ExtSeq(0), codec: Codec::Pcmu };
-        self.slots.push(Slot { stamp, payload: Vec::new() });
+        let timing = FrameTiming { media_us: 0, duration_us: 0, seq: ExtSeq(0), codec: Codec::Pcmu };
+        self.slots.push(FrameSlot { timing, payload: Vec::new() });
         u8::try_from(index).ok()
     }
 }
@@ -115,8 +115,8 @@ impl JitterBuffer {
 mod tests {
     use super::*;
 
-    fn stamp(n: i64) -> Stamp {
-        Stamp { media_us: n * 20_000, duration_us: 20_000, seq: ExtSeq((70_000 + n) as u64), codec: Codec::Pcma }
+    fn timing(n: i64) -> FrameTiming {
+        FrameTiming { media_us: n * 20_000, duration_us: 20_000, seq: ExtSeq((70_000 + n) as u64), codec: Codec::Pcma }
     }
 
     #[test]
@@ -124,10 +124,10 @@ mod tests {
         let mut buffer = JitterBuffer::default();
         for round in 0..50 {
             for n in [3, 1, 4, 0, 2] {
-                buffer.insert(stamp(round * 5 + n), &[n as u8; 3]).unwrap();
+                buffer.insert(timing(round * 5 + n), &[n as u8; 3]).unwrap();
             }
             for n in 0..5 {
-                assert_eq!(buffer.pop(), Some((stamp(round * 5 + n), &[n as u8; 3][..])));
+                assert_eq!(buffer.pop(), Some((timing(round * 5 + n), &[n as u8; 3][..])));
             }
         }
         assert_eq!(buffer.pop(), None);
@@ -137,28 +137,28 @@ mod tests {
     #[test]
     fn a_frame_waits_once() {
         let mut buffer = JitterBuffer::default();
-        buffer.insert(stamp(1), b"one").unwrap();
-        assert_eq!(buffer.insert(stamp(1), b"two"), Err(Discard::Duplicate));
-        assert_eq!(buffer.insert(Stamp { seq: ExtSeq(1), ..stamp(1) }, b"two"), Err(Discard::Duplicate));
-        assert_eq!(buffer.insert(Stamp { media_us: 7, ..stamp(1) }, b"two"), Err(Discard::Duplicate));
-        assert_eq!(buffer.pop(), Some((stamp(1), &b"one"[..])));
+        buffer.insert(timing(1), b"one").unwrap();
+        assert_eq!(buffer.insert(timing(1), b"two"), Err(Discard::Duplicate));
+        assert_eq!(buffer.insert(FrameTiming { seq: ExtSeq(1), ..timing(1) }, b"two"), Err(Discard::Duplicate));
+        assert_eq!(buffer.insert(FrameTiming { media_us: 7, ..timing(1) }, b"two"), Err(Discard::Duplicate));
+        assert_eq!(buffer.pop(), Some((timing(1), &b"one"[..])));
     }
 
     #[test]
     fn it_holds_no_more_than_its_limit_and_recovers_from_being_full() {
         let mut buffer = JitterBuffer::default();
         for n in 0..JITTER_FRAMES_MAX as i64 {
-            buffer.insert(stamp(n), b"x").unwrap();
+            buffer.insert(timing(n), b"x").unwrap();
         }
-        assert_eq!(buffer.insert(stamp(1_000), b"x"), Err(Discard::Overflow));
+        assert_eq!(buffer.insert(timing(1_000), b"x"), Err(Discard::Overflow));
         buffer.clear();
         assert!(buffer.is_empty());
-        buffer.insert(stamp(1_000), b"y").unwrap();
-        assert_eq!((buffer.len(), buffer.first()), (1, Some((stamp(1_000), &b"y"[..]))));
+        buffer.insert(timing(1_000), b"y").unwrap();
+        assert_eq!((buffer.len(), buffer.first()), (1, Some((timing(1_000), &b"y"[..]))));
     }
 
     #[test]
     fn a_payload_longer_than_a_datagram_is_refused() {
-        assert_eq!(JitterBuffer::default().insert(stamp(0), &[0; DATAGRAM_BYTES_MAX + 1]), Err(Discard::Malformed));
+        assert_eq!(JitterBuffer::default().insert(timing(0), &[0; DATAGRAM_BYTES_MAX + 1]), Err(Discard::Malformed));
     }
 }

@@ -47,8 +47,8 @@ const SLOW_PROOF: Duration = Duration::from_millis(100);
 /// Telephone-events of one leg's peer.
 #[derive(Debug, Clone, Default)]
 pub struct EventReceiver {
-    pressed: Option<Pressed>,
-    ended: ArrayVec<Key, ENDED_MAX>,
+    active: Option<ActiveEvent>,
+    ended: ArrayVec<EventKey, ENDED_MAX>,
     /// Number of the newest event packet; `None` before the first.
     newest: Option<ExtSeq>,
     /// First packet of the newest event. Unknown events from before are left alone.
@@ -62,15 +62,15 @@ pub struct EventReceiver {
 
 /// What makes packets belong to one event, or to one segment of a long one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key {
+struct EventKey {
     time: RtpTime,
     event: u8,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Pressed {
+struct ActiveEvent {
     /// Of the present segment.
-    key: Key,
+    key: EventKey,
     digit: Digit,
     volume: u8,
     clock: ClockRate,
@@ -78,7 +78,7 @@ struct Pressed {
     ticks_before: u64,
     /// Longest duration seen in the present segment.
     ticks: u32,
-    first: Sight,
+    first: Observation,
     /// Its newest packet.
     last: ExtSeq,
     /// The first audio packet behind that.
@@ -90,7 +90,7 @@ struct Pressed {
 
 /// A packet seen early in an event, to measure the growth of the duration against.
 #[derive(Debug, Clone, Copy)]
-struct Sight {
+struct Observation {
     at: Instant,
     seq: ExtSeq,
     ticks: u32,
@@ -135,7 +135,7 @@ impl EventReceiver {
         let packet = TelephoneEvent::parse(payload)?;
         let mut updates = EventUpdates::new();
         let Some(digit) = Digit::from_event(packet.event) else { return Ok(updates) };
-        let key = Key { time, event: packet.event };
+        let key = EventKey { time, event: packet.event };
         let is_newest = self.newest.is_none_or(|newest| !is_stray(seq, newest.plus(1)));
         if is_newest {
             self.newest = Some(seq);
@@ -143,12 +143,12 @@ impl EventReceiver {
         if self.ended.contains(&key) {
             return Ok(updates);
         }
-        match &mut self.pressed {
-            Some(pressed) if pressed.key == key || is_newest && pressed.continues_with(key) => {
+        match &mut self.active {
+            Some(active) if active.key == key || is_newest && active.continues_with(key) => {
                 if is_newest && (1..AUDIO_RUN).contains(&self.audio_run) {
                     self.audio_beside_events = true;
                 }
-                let full_segment = pressed.grow(now, seq, key, packet.duration_ticks.into());
+                let full_segment = active.grow(now, seq, key, packet.duration_ticks.into());
                 if let Some(key) = full_segment {
                     self.remember(key);
                 }
@@ -159,14 +159,14 @@ impl EventReceiver {
                 updates.extend(self.release_unended());
                 self.newest_began = seq;
                 let ticks = packet.duration_ticks.into();
-                self.pressed = Some(Pressed {
+                self.active = Some(ActiveEvent {
                     key,
                     digit,
                     volume: packet.volume,
                     clock,
                     ticks_before: 0,
                     ticks,
-                    first: Sight { at: now, seq, ticks },
+                    first: Observation { at: now, seq, ticks },
                     last: seq,
                     audio_from: None,
                     audio_packets: 0,
@@ -188,12 +188,12 @@ impl EventReceiver {
     /// Takes note of an audio packet from the same peer: once audio is back, a key whose end was lost is up.
     pub fn audio_resumed(&mut self, seq: ExtSeq) -> EventUpdates {
         let mut updates = EventUpdates::new();
-        let Some(pressed) = self.pressed.as_mut().filter(|_| self.newest.is_none_or(|newest| !is_stray(seq, newest)))
+        let Some(active) = self.active.as_mut().filter(|_| self.newest.is_none_or(|newest| !is_stray(seq, newest)))
         else {
             return updates;
         };
-        pressed.audio_packets += 1;
-        pressed.audio_from = Some(pressed.audio_from.map_or(seq, |first| first.min(seq)));
+        active.audio_packets += 1;
+        active.audio_from = Some(active.audio_from.map_or(seq, |first| first.min(seq)));
         self.audio_run = self.audio_run.saturating_add(1);
         if self.audio_run >= AUDIO_RUN && !self.audio_beside_events {
             updates.extend(self.release_unended());
@@ -208,12 +208,12 @@ impl EventReceiver {
 
     /// True while a key is down.
     pub fn is_pressed(&self) -> bool {
-        self.pressed.is_some()
+        self.active.is_some()
     }
 
     /// When a key counts as released though its end has not come.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.pressed.map(|pressed| pressed.last_at + END_TIMEOUT)
+        self.active.map(|active| active.last_at + END_TIMEOUT)
     }
 
     /// Releases a key whose end was lost.
@@ -224,27 +224,27 @@ impl EventReceiver {
 
     /// The key is up, though no packet said so.
     fn release_unended(&mut self) -> Option<EventUpdate> {
-        if let Some(pressed) = self.pressed.as_mut().filter(|_| !self.audio_beside_events) {
-            pressed.ticks = (pressed.ticks + pressed.missed_ticks()).min(SEGMENT_TICKS);
+        if let Some(active) = self.active.as_mut().filter(|_| !self.audio_beside_events) {
+            active.ticks = (active.ticks + active.missed_ticks()).min(SEGMENT_TICKS);
         }
         self.release()
     }
 
     fn release(&mut self) -> Option<EventUpdate> {
-        let pressed = self.pressed.take()?;
+        let active = self.active.take()?;
         self.audio_run = 0;
-        self.remember(pressed.key);
-        let ticks = pressed.ticks_before + u64::from(pressed.ticks);
-        let millis = if self.counts_audio_ticks && pressed.clock == ClockRate::HZ_8000 {
+        self.remember(active.key);
+        let ticks = active.ticks_before + u64::from(active.ticks);
+        let millis = if self.counts_audio_ticks && active.clock == ClockRate::HZ_8000 {
             ticks / AUDIO_TICKS_PER_MS
         } else {
-            ticks * 1_000 / u64::from(pressed.clock.hz())
+            ticks * 1_000 / u64::from(active.clock.hz())
         };
         let duration = Duration::from_millis(millis).clamp(DIGIT_MIN, DIGIT_MAX);
-        Some(EventUpdate::Ended { digit: pressed.digit, duration, volume: pressed.volume })
+        Some(EventUpdate::Ended { digit: active.digit, duration, volume: active.volume })
     }
 
-    fn remember(&mut self, key: Key) {
+    fn remember(&mut self, key: EventKey) {
         if self.ended.is_full() {
             self.ended.remove(0);
         }
@@ -254,8 +254,8 @@ impl EventReceiver {
     /// Compares the growth of the duration with the time and the packets it took. Both must speak for a fast clock:
     /// jitter alone squeezes arrival times, and a sparse sender alone makes large steps.
     fn judge_clock(&mut self, now: Instant, seq: ExtSeq) {
-        let Some(Pressed { first, audio_packets, ticks, ticks_before: 0, clock: ClockRate::HZ_8000, .. }) =
-            self.pressed
+        let Some(ActiveEvent { first, audio_packets, ticks, ticks_before: 0, clock: ClockRate::HZ_8000, .. }) =
+            self.active
         else {
             return;
         };
@@ -276,10 +276,10 @@ impl EventReceiver {
     }
 }
 
-impl Pressed {
+impl ActiveEvent {
     /// True if `key` is the next segment of this event: the same event, beginning where a full segment ends
     /// (RFC 4733 2.5.1.3), in ticks of the event's clock or of an audio clock six times as fast.
-    fn continues_with(&self, key: Key) -> bool {
+    fn continues_with(&self, key: EventKey) -> bool {
         let ahead = self.key.time.distance_to(key.time);
         let begins_at = |ticks: u32| ahead.wrapping_sub(ticks as i32).unsigned_abs() <= SEGMENT_SLACK_TICKS;
         key.event == self.key.event
@@ -302,7 +302,7 @@ impl Pressed {
     }
 
     /// Takes a packet's duration; gives the segment before if the packet begins a new one.
-    fn grow(&mut self, now: Instant, seq: ExtSeq, key: Key, ticks: u32) -> Option<Key> {
+    fn grow(&mut self, now: Instant, seq: ExtSeq, key: EventKey, ticks: u32) -> Option<EventKey> {
         self.last_at = self.last_at.max(now);
         if seq > self.last {
             (self.last, self.audio_from) = (seq, None);

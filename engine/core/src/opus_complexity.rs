@@ -34,7 +34,7 @@ const LATE_MAX: Duration = Duration::from_millis(50);
 
 /// See the module.
 #[derive(Debug, Clone)]
-pub struct Ladder {
+pub struct OpusComplexityControl {
     top: u8,
     complexity: u8,
     average_us: f32,
@@ -49,13 +49,13 @@ pub struct Ladder {
     steps_up: u64,
 }
 
-impl Default for Ladder {
+impl Default for OpusComplexityControl {
     fn default() -> Self {
         Self::new(DEFAULT_COMPLEXITY)
     }
 }
 
-impl Ladder {
+impl OpusComplexityControl {
     /// Begins at its top, the complexity (0 to 10) that is used while there is CPU.
     pub fn new(complexity: u8) -> Self {
         let complexity = complexity.min(STEPS[0]);
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     /// A shard that is called 200 times a second, `late_ms(second, complexity)` late; gives the steps: when, and to what.
-    fn run(ladder: &mut Ladder, seconds: std::ops::Range<u64>, late_ms: impl Fn(f64, u8) -> f64) -> Vec<(f64, u8)> {
+    fn run(ladder: &mut OpusComplexityControl, seconds: std::ops::Range<u64>, late_ms: impl Fn(f64, u8) -> f64) -> Vec<(f64, u8)> {
         // Virtual time begins at one real instant and never looks at the clock again.
         static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
         let mut steps = Vec::new();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_is_late_goes_down_a_step_a_second_and_up_again_when_it_has_been_in_time() {
-        let mut ladder = Ladder::new(5);
+        let mut ladder = OpusComplexityControl::new(5);
         assert_eq!(run(&mut ladder, 0..60, |_, _| 1.0), [], "no steps above the top");
         let down = run(&mut ladder, 60..70, |_, _| 20.0);
         assert_eq!(down.iter().map(|(_, to)| *to).collect::<Vec<_>>(), [3, 1, 0], "{down:?}");
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn between_late_and_in_time_nothing_changes() {
-        let mut ladder = Ladder::new(5);
+        let mut ladder = OpusComplexityControl::new(5);
         run(&mut ladder, 0..2, |_, _| 20.0);
         let before = ladder.complexity();
         assert!(before < 5);
@@ -191,18 +191,18 @@ mod tests {
     #[test]
     fn a_hiccup_changes_nothing() {
         for (name, hiccup) in [("once for a second", 1_000.0), ("once for 30 ms", 30.0)] {
-            let mut ladder = Ladder::new(5);
+            let mut ladder = OpusComplexityControl::new(5);
             let steps = run(&mut ladder, 0..60, |second, _| if second == 30.0 { hiccup } else { 1.0 });
             assert_eq!(steps, [], "{name}");
         }
-        let mut ladder = Ladder::new(5);
+        let mut ladder = OpusComplexityControl::new(5);
         let every_second = run(&mut ladder, 0..60, |second, _| if second.fract() == 0.0 { 40.0 } else { 1.0 });
         assert_eq!(every_second, [], "one call in 200 is late");
     }
 
     #[test]
     fn a_shard_that_can_bear_only_the_lower_step_tries_the_higher_one_ever_less_often() {
-        let mut ladder = Ladder::new(5);
+        let mut ladder = OpusComplexityControl::new(5);
         let steps = run(&mut ladder, 0..1_000, |_, complexity| if complexity > 1 { 15.0 } else { 1.0 });
         assert!(steps.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1.0), "{steps:?}");
         let tries: Vec<f64> = steps.iter().filter(|(_, to)| *to == 3).map(|(at, _)| *at).skip(1).collect();
@@ -237,11 +237,11 @@ mod tests {
 
     #[test]
     fn a_top_between_two_steps_is_come_back_to() {
-        let mut ladder = Ladder::new(4);
+        let mut ladder = OpusComplexityControl::new(4);
         run(&mut ladder, 0..10, |_, _| 20.0);
         assert_eq!(ladder.complexity(), 0);
         run(&mut ladder, 10..100, |_, _| 1.0);
         assert_eq!(ladder.complexity(), 4);
-        assert_eq!(Ladder::new(255).complexity(), 10);
+        assert_eq!(OpusComplexityControl::new(255).complexity(), 10);
     }
 }

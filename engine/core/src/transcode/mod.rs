@@ -7,15 +7,15 @@
 
 pub mod backlog;
 pub mod filler;
-pub mod hold;
 pub mod jitter;
 pub mod playout;
-pub mod transcode;
+pub mod playout_delay;
+pub mod transcoder;
 
-pub use hold::Hold;
 pub use jitter::JitterBuffer;
-pub use playout::{Due, Playout};
-pub use transcode::{FRAME_BYTES_MAX, Frame, Transcoder};
+pub use playout::{Playout, PlayoutOutput};
+pub use playout_delay::PlayoutDelay;
+pub use transcoder::{EncodedFrame, FRAME_BYTES_MAX, Transcoder};
 
 use trestle_audio::{BRIDGE_RATE_HZ, CodecKind};
 use trestle_wire::Ptime;

@@ -47,7 +47,7 @@ fn lossy() -> EncoderSettings {
 }
 
 fn opus_packets() -> Vec<Vec<u8>> {
-    let mut encoder = opus::Encoder::new(BRIDGE_RATE_HZ, lossy()).expect("encoder");
+    let mut encoder = opus::OpusEncoder::new(BRIDGE_RATE_HZ, lossy()).expect("encoder");
     let mut out = [0; PACKET_BYTES_MAX];
     let pcm = voice();
     let encode = |frame| {
@@ -86,7 +86,7 @@ fn opus_encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("opus/encode_8k_20kbps");
     let clean = [0, 1, 5, 10].map(|complexity| (complexity.to_string(), settings(complexity)));
     for (name, settings) in clean.into_iter().chain([("lossy".to_owned(), lossy())]) {
-        let mut encoder = opus::Encoder::new(BRIDGE_RATE_HZ, settings).expect("encoder");
+        let mut encoder = opus::OpusEncoder::new(BRIDGE_RATE_HZ, settings).expect("encoder");
         let mut frames = pcm.chunks(FRAME).cycle();
         let mut out = [0; PACKET_BYTES_MAX];
         group.bench_function(BenchmarkId::new("complexity", name), |bencher| {
@@ -97,7 +97,7 @@ fn opus_encode(criterion: &mut Criterion) {
 
 /// A muted microphone, as G.711 has it.
 fn opus_silence(criterion: &mut Criterion) {
-    let mut encoder = opus::Encoder::new(BRIDGE_RATE_HZ, settings(opus::DEFAULT_COMPLEXITY)).expect("encoder");
+    let mut encoder = opus::OpusEncoder::new(BRIDGE_RATE_HZ, settings(opus::DEFAULT_COMPLEXITY)).expect("encoder");
     let mut out = [0; PACKET_BYTES_MAX];
     criterion.bench_function("opus/encode_silence", |bencher| {
         bencher.iter(|| black_box(encoder.encode(black_box(&[8; FRAME]), &mut out).expect("a frame")));
@@ -108,7 +108,7 @@ fn opus_decode(criterion: &mut Criterion) {
     let packets = opus_packets();
     let mut heard = [0; FRAME];
 
-    let mut decoder = opus::Decoder::new(BRIDGE_RATE_HZ).expect("decoder");
+    let mut decoder = opus::OpusDecoder::new(BRIDGE_RATE_HZ).expect("decoder");
     let mut stream = packets.iter().cycle();
     criterion.bench_function("opus/decode_8k", |bencher| {
         bencher.iter(|| black_box(decoder.decode(stream.next().expect("endless"), &mut heard).expect("a packet")));
@@ -142,8 +142,8 @@ fn opus_decode(criterion: &mut Criterion) {
     });
 }
 
-fn decoder_after(packets: &[Vec<u8>]) -> opus::Decoder {
-    let mut decoder = opus::Decoder::new(BRIDGE_RATE_HZ).expect("decoder");
+fn decoder_after(packets: &[Vec<u8>]) -> opus::OpusDecoder {
+    let mut decoder = opus::OpusDecoder::new(BRIDGE_RATE_HZ).expect("decoder");
     let mut heard = [0; FRAME];
     for packet in packets {
         decoder.decode(packet, &mut heard).expect("a packet");

@@ -23,7 +23,7 @@ use trestle_core::{
 use trestle_io::clock;
 use trestle_peers::speech;
 use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::Header;
 use trestle_wire::{ClockRate, Pt, Ptime, RtpTime, Seq, Ssrc};
 
@@ -129,7 +129,7 @@ impl Engine {
         loop {
             match self.shard.poll_output() {
                 Output::Transmit(transmit) => {
-                    sent += usize::from(Kind::of(black_box(transmit.bytes)) == Some(Kind::Rtp));
+                    sent += usize::from(DatagramKind::of(black_box(transmit.bytes)) == Some(DatagramKind::Rtp));
                 }
                 Output::Timeout(Some(at)) if at <= self.now => self.shard.handle_timeout(self.now),
                 Output::Timeout(_) => return sent,
@@ -215,7 +215,8 @@ impl Peer {
         let frames = clip.chunks_exact(SAMPLES);
         let payloads = match codec {
             Codec::Opus => {
-                let mut encoder = opus::Encoder::new(BRIDGE_RATE_HZ, EncoderSettings::default()).expect("an encoder");
+                let mut encoder =
+                    opus::OpusEncoder::new(BRIDGE_RATE_HZ, EncoderSettings::default()).expect("an encoder");
                 let mut out = [0; PACKET_BYTES_MAX];
                 let mut encode = |frame| {
                     let len = encoder.encode(frame, &mut out).expect("20 ms is a frame");

@@ -60,7 +60,7 @@ fn main() {
 fn encode(pcm: &[i16], settings: EncoderSettings) -> (f64, Vec<Vec<u8>>) {
     let mut packets = Vec::new();
     let us = least(pcm.len() / FRAME, || {
-        let mut encoder = opus::Encoder::new(BRIDGE_RATE_HZ, settings).expect("an encoder");
+        let mut encoder = opus::OpusEncoder::new(BRIDGE_RATE_HZ, settings).expect("an encoder");
         let mut out = [0; PACKET_BYTES_MAX];
         packets.clear();
         for frame in pcm.chunks_exact(FRAME) {
@@ -84,7 +84,7 @@ fn decode(packets: &[Vec<u8>], loss_percent: u8) -> (f64, Vec<i16>) {
         .collect();
     let mut heard = vec![0; packets.len() * FRAME];
     let us = least(packets.len(), || {
-        let mut decoder = opus::Decoder::new(BRIDGE_RATE_HZ).expect("a decoder");
+        let mut decoder = opus::OpusDecoder::new(BRIDGE_RATE_HZ).expect("a decoder");
         for (n, frame) in heard.chunks_mut(FRAME).enumerate() {
             match packets.get(n + 1) {
                 _ if !lost[n] => {

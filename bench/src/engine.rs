@@ -8,7 +8,7 @@ use trestle_core::{
     Command, DtlsIdentity, Epoch, InterfaceId, LegPorts, Output, PortPair, Reply, RequestId, Shard, ShardConfig,
     SocketId,
 };
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 
 /// A shard.
 #[derive(Debug)]
@@ -160,14 +160,14 @@ fn address(host: u8, pair: u32) -> SocketAddr {
 
 impl Sent {
     fn note(&mut self, transmit: &trestle_core::Transmit<'_>) {
-        let kind = Kind::of(transmit.bytes);
+        let kind = DatagramKind::of(transmit.bytes);
         match kind {
-            Some(Kind::Rtp) => self.rtp += 1,
-            Some(Kind::Rtcp) => self.rtcp += 1,
-            Some(Kind::Stun | Kind::Dtls) => self.handshakes += 1,
+            Some(DatagramKind::Rtp) => self.rtp += 1,
+            Some(DatagramKind::Rtcp) => self.rtcp += 1,
+            Some(DatagramKind::Stun | DatagramKind::Dtls) => self.handshakes += 1,
             None => {}
         }
-        if self.keep_media || matches!(kind, Some(Kind::Stun | Kind::Dtls)) {
+        if self.keep_media || matches!(kind, Some(DatagramKind::Stun | DatagramKind::Dtls)) {
             let start = self.bytes.len();
             self.bytes.extend_from_slice(transmit.bytes);
             self.kept.push((transmit.socket, start..self.bytes.len()));

@@ -11,8 +11,8 @@ use trestle_core::plan::Codec;
 use trestle_core::{CallId, Command, DtlsIdentity, LegId};
 use trestle_peers::speech;
 use trestle_srtp::{Context, OVERHEAD_MAX};
-use trestle_wire::demux::Kind;
-use trestle_wire::rtcp::{Report, SenderInfo};
+use trestle_wire::demux::DatagramKind;
+use trestle_wire::rtcp::{RtcpReport, SenderInfo};
 use trestle_wire::rtp::Header;
 use trestle_wire::telephone_event::TelephoneEvent;
 use trestle_wire::{NtpTime, Pt, Ptime, RtpTime, Seq, Ssrc};
@@ -142,7 +142,7 @@ impl Peer {
         match codec {
             Codec::Opus => {
                 let settings = EncoderSettings { dtx, ..EncoderSettings::default() };
-                let mut encoder = opus::Encoder::new(BRIDGE_RATE_HZ, settings).expect("an encoder");
+                let mut encoder = opus::OpusEncoder::new(BRIDGE_RATE_HZ, settings).expect("an encoder");
                 let mut out = [0; PACKET_BYTES_MAX];
                 let mut encode = |frame| {
                     let len = encoder.encode(frame, &mut out).expect("20 ms is a frame");
@@ -226,7 +226,7 @@ impl Peer {
             packets: self.rtp_sent,
             octets: self.rtp_sent * 160,
         };
-        let report = Report { ssrc: self.ssrc, sender: Some(sender), reports: &[], cname: "peer", bye: false };
+        let report = RtcpReport { ssrc: self.ssrc, sender: Some(sender), reports: &[], cname: "peer", bye: false };
         let mut bytes = vec![0; 128];
         let len = report.write(&mut bytes).expect("a report is short");
         bytes.truncate(len);
@@ -270,10 +270,10 @@ impl Peer {
 }
 
 fn work_of(bytes: &[u8], event: Pt) -> Work {
-    match Kind::of(bytes) {
-        Some(Kind::Rtp) if bytes.get(1).is_some_and(|byte| byte & 0x7f == event.get()) => Work::Event,
-        Some(Kind::Rtp) => Work::Audio,
-        Some(Kind::Rtcp) => Work::Rtcp,
+    match DatagramKind::of(bytes) {
+        Some(DatagramKind::Rtp) if bytes.get(1).is_some_and(|byte| byte & 0x7f == event.get()) => Work::Event,
+        Some(DatagramKind::Rtp) => Work::Audio,
+        Some(DatagramKind::Rtcp) => Work::Rtcp,
         _ => Work::Handshake,
     }
 }

@@ -6,7 +6,7 @@ use trestle_peers::{Codec, MetaOptions, PhoneOptions, SetupAnswer};
 use trestle_srtp::Profile;
 use trestle_tests::calls::{self, Call};
 use trestle_tests::{Link, World};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 
 type Caller = fn(&mut World, MetaOptions, PhoneOptions) -> Call;
 
@@ -109,7 +109,7 @@ fn rtcp_goes_to_the_next_port_or_the_same_one_as_agreed() {
             .captured()
             .iter()
             .filter(|(_, datagram)| datagram.to.ip() == calls::addr("198.51.100.20:0").ip())
-            .filter(|(_, datagram)| Kind::of(&datagram.bytes) == Some(Kind::Rtcp))
+            .filter(|(_, datagram)| DatagramKind::of(&datagram.bytes) == Some(DatagramKind::Rtcp))
             .map(|(_, datagram)| datagram.to.port())
             .collect();
         assert_eq!(ports.into_iter().collect::<Vec<_>>(), [if rtcp_mux { 30_000 } else { 30_001 }]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use trestle_audio::{DigitDetector, DigitDetection, Tone};
+use trestle_audio::{DigitDetection, DigitDetector, Tone};
 use trestle_peers::{Codec, HeardDigit, MetaOptions, PhoneOptions, Voice, speech};
 use trestle_tests::World;
 use trestle_tests::calls::{self, Call};
@@ -47,7 +47,7 @@ fn sounding(pcm: &[i16]) -> Vec<(char, u64)> {
             list.push((name(event), samples / 8));
         }
     };
-    detector.hear(pcm, &mut note);
+    detector.process(pcm, &mut note);
     detector.finish(&mut note);
     list
 }

@@ -11,7 +11,7 @@ use trestle_core::{EventKind, Milestone};
 use trestle_peers::{Meta, MetaOptions, Phone, PhoneOptions, Voice, ear};
 use trestle_tests::calls::{self, Call};
 use trestle_tests::{Link, World};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 
 /// The first word is a tone that nobody sings later.
 const FIRST_WORD_HZ: f64 = 850.0;
@@ -99,7 +99,11 @@ fn nothing_but_stun_and_dtls_leaves_towards_whatsapp_before_the_gate_opens() {
         world.run_for_ms(8_000);
         let early = |world: &World| {
             let kinds = world.captured().iter().filter(|(_, datagram)| datagram.to.ip() == whatsapp.ip());
-            kinds.filter(|(_, datagram)| !matches!(Kind::of(&datagram.bytes), Some(Kind::Stun | Kind::Dtls))).count()
+            kinds
+                .filter(|(_, datagram)| {
+                    !matches!(DatagramKind::of(&datagram.bytes), Some(DatagramKind::Stun | DatagramKind::Dtls))
+                })
+                .count()
         };
         assert_eq!(early(&world), 0);
         assert_eq!(world.meta(call.meta).report().stream.early_packets, 0);
@@ -120,7 +124,7 @@ fn the_first_packet_leaves_at_the_instant_the_gate_opens() {
         let opened = world.now();
         move_gate(&mut world, &call, "open");
         world.run_for_ms(100);
-        let is_rtp = |bytes: &[u8]| Kind::of(bytes) == Some(Kind::Rtp);
+        let is_rtp = |bytes: &[u8]| DatagramKind::of(bytes) == Some(DatagramKind::Rtp);
         let to_meta =
             world.captured().iter().find(|(_, d)| d.to.ip() == calls::meta().locals[0].ip() && is_rtp(&d.bytes));
         let after = to_meta.expect("a packet").0 - opened;

@@ -10,7 +10,7 @@ use trestle_srtp::Profile;
 use trestle_tests::calls::{self, Call};
 use trestle_tests::raw::{self, RawPhone};
 use trestle_tests::{ActorId, World, world};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 
 mod forged;
 mod handshake;

@@ -9,7 +9,7 @@ use trestle_peers::{Codec, Flavour, MetaOptions, Phone, PhoneOptions, Voice};
 use trestle_srtp::Profile;
 use trestle_tests::calls::{self, Call};
 use trestle_tests::{ActorId, Link, World};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp;
 
 /// The longest time WhatsApp may be without a packet.
@@ -153,9 +153,12 @@ impl Restless {
     /// When each packet of media left for WhatsApp, and its header.
     fn stream(&self) -> Vec<(Instant, rtp::Header)> {
         let to_meta = |to: std::net::SocketAddr| to == calls::meta().locals[0];
-        let media =
-            self.world.captured().iter().filter(|(_, d)| to_meta(d.to) && Kind::of(&d.bytes) == Some(Kind::Rtp));
-        media.map(|(at, datagram)| (*at, rtp::Packet::parse(&datagram.bytes).expect("RTP").header)).collect()
+        let media = self
+            .world
+            .captured()
+            .iter()
+            .filter(|(_, d)| to_meta(d.to) && DatagramKind::of(&d.bytes) == Some(DatagramKind::Rtp));
+        media.map(|(at, datagram)| (*at, rtp::RtpPacket::parse(&datagram.bytes).expect("RTP").header)).collect()
     }
 
     /// One stream on one line, up to this moment.

@@ -6,7 +6,7 @@ use trestle_tests::calls::{self, Call};
 use trestle_tests::net::Datagram;
 use trestle_tests::raw::{self, RawPhone};
 use trestle_tests::{Link, World};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 
 /// WhatsApp's leg, and the phone's.
 const META: LegId = LegId(0);
@@ -40,11 +40,11 @@ fn failures(world: &World) -> Vec<LegFailure> {
 }
 
 /// A user calls while `lost` says what of WhatsApp's datagrams gets lost.
-fn call_losing(seed: u64, lost: fn(Kind) -> bool) -> (World, Call) {
+fn call_losing(seed: u64, lost: fn(DatagramKind) -> bool) -> (World, Call) {
     let mut world = World::new(seed);
     let from_meta = calls::meta().locals[0];
     world.set_wire(move |datagram: &mut Datagram| {
-        datagram.from != from_meta || !Kind::of(&datagram.bytes).is_some_and(lost)
+        datagram.from != from_meta || !DatagramKind::of(&datagram.bytes).is_some_and(lost)
     });
     let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
     (world, call)
@@ -77,7 +77,7 @@ fn checks_without_an_answer_are_told_and_so_is_that_whatsapp_gets_nothing() {
 
 #[test]
 fn a_handshake_that_does_not_end_is_told_and_so_is_that_it_has_ended_after_all() {
-    let (mut world, call) = call_losing(903, |kind| kind == Kind::Dtls);
+    let (mut world, call) = call_losing(903, |kind| kind == DatagramKind::Dtls);
     world.run_for_ms(6_000);
     let at = |second, risk| (second, risk, Some((second, Milestone::IceConnected)));
     assert_eq!(told(&world, META), [at(2, Risk::DtlsStuck), at(5, Risk::DtlsStuck)]);
@@ -96,7 +96,7 @@ fn a_handshake_that_does_not_end_is_told_and_so_is_that_it_has_ended_after_all()
 
 #[test]
 fn a_peer_that_gives_a_handshake_up_fails_the_leg_once() {
-    let (mut world, _) = call_losing(904, |kind| kind == Kind::Dtls);
+    let (mut world, _) = call_losing(904, |kind| kind == DatagramKind::Dtls);
     world.run_for_ms(130_000);
     let failures = failures(&world);
     // The peer gives up before we do, and answers no more checks.

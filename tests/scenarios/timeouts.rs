@@ -7,7 +7,7 @@ use trestle_tests::calls::{self, Call};
 use trestle_tests::net::Datagram;
 use trestle_tests::raw::{self, RawPhone};
 use trestle_tests::{World, world};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 
 fn counter(world: &mut World, name: &str) -> u64 {
     let reply = world.ng(&json!({"command": "statistics"}));
@@ -137,7 +137,7 @@ fn when_whatsapp_gives_no_consent_any_more_the_leg_fails_with_that_name_and_noth
     let media = world
         .captured()
         .iter()
-        .filter(|(_, d)| d.to == meta && Kind::of(&d.bytes).is_some_and(|kind| kind != Kind::Stun));
+        .filter(|(_, d)| d.to == meta && DatagramKind::of(&d.bytes).is_some_and(|kind| kind != DatagramKind::Stun));
     assert_eq!(media.count(), 0, "without consent nothing may be sent (RFC 7675 5.1)");
     assert_eq!(world.ng(&world::delete(&call.id))["result"], "ok");
 }

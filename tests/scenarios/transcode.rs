@@ -98,5 +98,5 @@ fn a_phone_that_falls_silent_does_not_stop_the_stream_to_whatsapp() {
 }
 
 fn is_rtp(bytes: &[u8]) -> bool {
-    trestle_wire::demux::Kind::of(bytes) == Some(trestle_wire::demux::Kind::Rtp)
+    trestle_wire::demux::DatagramKind::of(bytes) == Some(trestle_wire::demux::DatagramKind::Rtp)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use trestle_peers::{Meta, Phone, PhoneOptions};
 use trestle_tests::calls::{self, Call};
 use trestle_tests::{Link, World};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 
 /// A WhatsApp user calls a phone that answers after 4 s; 50 ms each way.
 fn world(seed: u64) -> World {
@@ -77,8 +77,8 @@ fn a_good_call_is_said_to_be_one() {
 }
 
 /// A firewall between WhatsApp and us, which lets nothing through of what `kept` names.
-fn without(world: &mut World, kept: impl Fn(SocketAddr, SocketAddr, Option<Kind>) -> bool + 'static) {
-    world.set_wire(move |datagram| kept(datagram.from, datagram.to, Kind::of(&datagram.bytes)));
+fn without(world: &mut World, kept: impl Fn(SocketAddr, SocketAddr, Option<DatagramKind>) -> bool + 'static) {
+    world.set_wire(move |datagram| kept(datagram.from, datagram.to, DatagramKind::of(&datagram.bytes)));
 }
 
 fn is_whatsapp(address: SocketAddr) -> bool {
@@ -87,26 +87,26 @@ fn is_whatsapp(address: SocketAddr) -> bool {
 
 #[test]
 fn what_goes_wrong_is_named() {
-    type Wire = fn(SocketAddr, SocketAddr, Option<Kind>) -> bool;
+    type Wire = fn(SocketAddr, SocketAddr, Option<DatagramKind>) -> bool;
     let table: [(&str, Wire, u64, &str, u64); 5] = [
         ("nothing gets to WhatsApp", |_, to, _| !is_whatsapp(to), 20_300, "ice_never_connected", 138_021),
         (
             "DTLS does not get through",
-            |from, to, kind| kind != Some(Kind::Dtls) || !is_whatsapp(from) && !is_whatsapp(to),
+            |from, to, kind| kind != Some(DatagramKind::Dtls) || !is_whatsapp(from) && !is_whatsapp(to),
             20_300,
             "dtls_stuck",
             138_021,
         ),
         (
             "WhatsApp's media does not get through",
-            |from, _, kind| kind != Some(Kind::Rtp) || !is_whatsapp(from),
+            |from, _, kind| kind != Some(DatagramKind::Rtp) || !is_whatsapp(from),
             25_000,
             "no_media_from_whatsapp",
             138_022,
         ),
         (
             "the phone's media does not get through",
-            |from, _, kind| kind != Some(Kind::Rtp) || from.ip() != calls::phone().rtp.ip(),
+            |from, _, kind| kind != Some(DatagramKind::Rtp) || from.ip() != calls::phone().rtp.ip(),
             25_000,
             "one_way",
             0,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_srtp::{Context, KeyingMaterial, Profile};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::read_header;
 use trestle_wire::{SeqExtender, Ssrc};
 
@@ -48,9 +48,9 @@ pub fn judge(world: &World, sdps: &[String]) -> Judged {
     for (_, datagram) in world.captured() {
         // RTCP has the RTP port's key.
         let Some(keys) = keys.get_mut(&(datagram.from.port() & !1)) else { continue };
-        let is_rtcp = match Kind::of(&datagram.bytes) {
-            Some(Kind::Rtp) => false,
-            Some(Kind::Rtcp) => true,
+        let is_rtcp = match DatagramKind::of(&datagram.bytes) {
+            Some(DatagramKind::Rtp) => false,
+            Some(DatagramKind::Rtcp) => true,
             kind => panic!("{kind:?} from a leg with keys: {:02x?}", &datagram.bytes[..datagram.bytes.len().min(16)]),
         };
         let opened = keys.iter_mut().any(|(_, key)| {

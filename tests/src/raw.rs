@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
-use trestle_wire::rtp::{Header, Packet};
+use trestle_wire::rtp::{Header, RtpPacket};
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 
 use crate::calls;
@@ -183,7 +183,7 @@ impl RawPhone {
                     }
                 }
             }
-            let Packet { header, payload } = Packet::parse(&bytes).expect("RTP");
+            let RtpPacket { header, payload } = RtpPacket::parse(&bytes).expect("RTP");
             heard.push(Heard { header, payload: bytes[payload].to_vec() });
         }
         heard

@@ -17,7 +17,7 @@ use trestle_core::{
 use trestle_io::clock;
 use trestle_peers::speech;
 use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::Header;
 use trestle_wire::{ClockRate, Pt, Ptime, RtpTime, Seq, Ssrc};
 
@@ -231,7 +231,7 @@ impl Node {
         loop {
             match self.shard.poll_output() {
                 Output::Transmit(transmit) => {
-                    let is_media = Kind::of(transmit.bytes) == Some(Kind::Rtp);
+                    let is_media = DatagramKind::of(transmit.bytes) == Some(DatagramKind::Rtp);
                     media += usize::from(is_media);
                     if transmit.remote.ip() == ip && !(is_media && self.ip == TRESTLE) {
                         let from = SocketAddr::new(self.ip, 20_000 + transmit.socket.0 as u16);
@@ -324,7 +324,7 @@ fn voice(clip: &[i16], sample_hz: usize, said: Said) -> Vec<i16> {
 /// WhatsApp's Opus: 16 kHz, 20 kbit/s.
 fn opus_of(said: Said) -> Vec<Vec<u8>> {
     let settings = EncoderSettings { expected_loss_percent: 0, complexity: 9, ..EncoderSettings::default() };
-    let mut encoder = opus::Encoder::new(speech::CALLER_HZ, settings).expect("an encoder");
+    let mut encoder = opus::OpusEncoder::new(speech::CALLER_HZ, settings).expect("an encoder");
     let mut out = [0; PACKET_BYTES_MAX];
     let mut encode = |frame: &[i16]| {
         let len = encoder.encode(frame, &mut out).expect("20 ms is a frame");

@@ -8,7 +8,7 @@ use mio::{Events, Interest, Poll, Token};
 use serde_json::json;
 use trestle_io::clock;
 use trestle_peers::{Flavour, Meta, MetaOptions, Phone, PhoneOptions, Transmit, Voice, speech};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 
 use crate::ground::{META, Ng, PHONE};
 
@@ -178,7 +178,7 @@ impl Sockets {
 
     fn send(&self, Transmit { local, remote, bytes }: &Transmit, rtp_sent: &mut Vec<Instant>) {
         let Some((_, socket)) = self.all.iter().find(|(known, _)| known == local) else { return };
-        if Kind::of(bytes) == Some(Kind::Rtp) {
+        if DatagramKind::of(bytes) == Some(DatagramKind::Rtp) {
             rtp_sent.push(clock::now());
         }
         // A full buffer loses the datagram, as a network would.

@@ -9,8 +9,8 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::json;
 use trestle_io::clock;
-use trestle_wire::demux::Kind;
-use trestle_wire::rtp::{Header, Packet};
+use trestle_wire::demux::DatagramKind;
+use trestle_wire::rtp::{Header, RtpPacket};
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 
 use crate::figure::{Figure, Spread, Wanted};
@@ -134,7 +134,7 @@ fn packet(n: u64, legs: u64, zero: Instant) -> [u8; PACKET_BYTES] {
 
 /// `None` for what is no audio of this load.
 fn sent_at(datagram: &[u8], zero: Instant) -> Option<Instant> {
-    let packet = Packet::parse(datagram).ok().filter(|_| Kind::of(datagram) == Some(Kind::Rtp))?;
+    let packet = RtpPacket::parse(datagram).ok().filter(|_| DatagramKind::of(datagram) == Some(DatagramKind::Rtp))?;
     let stamp = datagram[packet.payload].first_chunk::<8>()?;
     Some(zero + Duration::from_nanos(u64::from_be_bytes(*stamp)))
 }

@@ -60,7 +60,7 @@ pub enum Decoder {
     /// G.711 A-law and its concealment.
     Pcma(Box<Concealer>),
     /// Opus, which conceals by itself.
-    Opus(opus::Decoder),
+    Opus(opus::OpusDecoder),
 }
 
 impl Decoder {
@@ -69,7 +69,7 @@ impl Decoder {
         Ok(match kind {
             CodecKind::Pcmu => Self::Pcmu(Box::default()),
             CodecKind::Pcma => Self::Pcma(Box::default()),
-            CodecKind::Opus => Self::Opus(opus::Decoder::new(BRIDGE_RATE_HZ)?),
+            CodecKind::Opus => Self::Opus(opus::OpusDecoder::new(BRIDGE_RATE_HZ)?),
         })
     }
 
@@ -139,7 +139,7 @@ pub enum Encoder {
     /// G.711 A-law.
     Pcma,
     /// Opus.
-    Opus(opus::Encoder),
+    Opus(opus::OpusEncoder),
 }
 
 impl Encoder {
@@ -148,7 +148,7 @@ impl Encoder {
         Ok(match kind {
             CodecKind::Pcmu => Self::Pcmu,
             CodecKind::Pcma => Self::Pcma,
-            CodecKind::Opus => Self::Opus(opus::Encoder::new(BRIDGE_RATE_HZ, settings)?),
+            CodecKind::Opus => Self::Opus(opus::OpusEncoder::new(BRIDGE_RATE_HZ, settings)?),
         })
     }
 

@@ -84,8 +84,8 @@ pub struct DigitDetector {
     /// Hann's window, for the columns: a strong row must not be smeared over a weak column. Rows are too close to each
     /// other for it.
     taper: [f32; WINDOW],
-    candidate: Option<Candidate>,
-    down: Option<Down>,
+    candidate: Option<DigitCandidate>,
+    down: Option<ActiveDigit>,
 }
 
 /// Goertzel's recursion for one frequency.
@@ -99,7 +99,7 @@ struct Bin {
 
 /// One window's strongest row and column.
 #[derive(Debug, Clone, Copy)]
-struct Sight {
+struct WindowPeaks {
     row: usize,
     column: usize,
     phases: [f32; 2],
@@ -108,7 +108,7 @@ struct Sight {
 
 /// A digit that may be about to begin.
 #[derive(Debug, Clone, Copy)]
-struct Candidate {
+struct DigitCandidate {
     row: usize,
     column: usize,
     hits: u32,
@@ -122,7 +122,7 @@ struct Candidate {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Down {
+struct ActiveDigit {
     row: usize,
     column: usize,
     began_at: u64,
@@ -150,7 +150,7 @@ impl Default for DigitDetector {
 
 impl DigitDetector {
     /// Listens on; tells `heard` what it finds.
-    pub fn hear(&mut self, pcm: &[i16], mut heard: impl FnMut(DigitDetection)) {
+    pub fn process(&mut self, pcm: &[i16], mut heard: impl FnMut(DigitDetection)) {
         for sample in pcm {
             self.ring[self.at] = f32::from(*sample) / 32_768.0;
             self.at = (self.at + 1) % WINDOW;
@@ -209,14 +209,14 @@ impl DigitDetector {
                 self.down = None;
             }
         }
-        let sight = sights.and_then(|sights| Sight::of(&sights, total, least)).filter(|_| !goes_on);
+        let sight = sights.and_then(|sights| WindowPeaks::of(&sights, total, least)).filter(|_| !goes_on);
         self.candidate = sight.map(|sight| self.follow(sight));
-        if let Some(candidate) = self.candidate.filter(Candidate::is_digit) {
+        if let Some(candidate) = self.candidate.filter(DigitCandidate::is_digit) {
             // Another digit without a pause.
             if let Some(down) = self.down.take() {
                 heard(down.ended());
             }
-            let down = Down::from(candidate, self.position);
+            let down = ActiveDigit::from(candidate, self.position);
             heard(DigitDetection::Began { event: down.event(), volume: down.volume() });
             self.down = Some(down);
             self.candidate = None;
@@ -233,10 +233,10 @@ impl DigitDetector {
         sights
     }
 
-    fn follow(&self, sight: Sight) -> Candidate {
-        let same = |candidate: &Candidate| (candidate.row, candidate.column) == (sight.row, sight.column);
+    fn follow(&self, sight: WindowPeaks) -> DigitCandidate {
+        let same = |candidate: &DigitCandidate| (candidate.row, candidate.column) == (sight.row, sight.column);
         let Some(mut candidate) = self.candidate.filter(same) else {
-            return Candidate {
+            return DigitCandidate {
                 row: sight.row,
                 column: sight.column,
                 hits: 1,
@@ -276,7 +276,7 @@ impl Bin {
     }
 }
 
-impl Sight {
+impl WindowPeaks {
     /// A digit, if there is nothing but one in the window.
     fn of(sights: &[(f32, f32); 8], total: f32, least: f32) -> Option<Self> {
         let powers = sights.map(power);
@@ -295,7 +295,7 @@ impl Sight {
     }
 }
 
-impl Candidate {
+impl DigitCandidate {
     fn is_digit(&self) -> bool {
         let on_frequency = |tone: usize, hz: f32| {
             let off_hz = self.ahead[tone] / self.steps.max(1) as f32 * BRIDGE_RATE_HZ as f32 / (TAU * HOP as f32);
@@ -305,9 +305,9 @@ impl Candidate {
     }
 }
 
-impl Down {
-    fn from(candidate: Candidate, now: u64) -> Self {
-        let Candidate { row, column, began_at, power, .. } = candidate;
+impl ActiveDigit {
+    fn from(candidate: DigitCandidate, now: u64) -> Self {
+        let DigitCandidate { row, column, began_at, power, .. } = candidate;
         Self { row, column, began_at, heard_at: now, misses: 0, power }
     }
 

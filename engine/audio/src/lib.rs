@@ -21,8 +21,8 @@ mod sounds;
 pub mod tone;
 
 pub use codec::{CodecError, CodecKind, Decoder, Encoder};
-pub use dtmf::{DigitDetector, DigitDetection};
-pub use listen::Ear;
+pub use dtmf::{DigitDetection, DigitDetector};
+pub use listen::GapCounter;
 pub use opus::{EncoderSettings, OpusError};
 pub use packer::Packer;
 pub use pause::PauseDetector;

@@ -42,7 +42,7 @@ pub fn to_dbov(power: f64) -> f64 {
 
 /// A tone that stands out.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Heard {
+pub struct MeasuredTone {
     /// Its frequency, to about 2 Hz.
     pub hz: f64,
     /// Its level.
@@ -52,7 +52,7 @@ pub struct Heard {
 }
 
 /// The strongest tone of 100 to 3600 Hz, if it has at least half of all power. 100 ms or more of `pcm` give a sure answer.
-pub fn dominant_tone(pcm: &[i16], rate_hz: u32) -> Option<Heard> {
+pub fn dominant_tone(pcm: &[i16], rate_hz: u32) -> Option<MeasuredTone> {
     let total = power(pcm);
     if total == 0.0 {
         return None;
@@ -67,7 +67,7 @@ pub fn dominant_tone(pcm: &[i16], rate_hz: u32) -> Option<Heard> {
     let fine = step / 25.0;
     let (hz, power) = strongest(&mut (-25..=25).map(|n| near + fine * f64::from(n)))?;
     let share = power / total;
-    (share >= 0.5).then(|| Heard { hz, dbov: to_dbov(power), share })
+    (share >= 0.5).then(|| MeasuredTone { hz, dbov: to_dbov(power), share })
 }
 
 /// The digit whose two tones make up most of `pcm`: its event code.
@@ -87,7 +87,7 @@ pub fn clipped(pcm: &[i16]) -> usize {
 
 /// Listens to a stream and counts the holes in it: stretches below a level between two that are above it.
 #[derive(Debug, Clone)]
-pub struct Ear {
+pub struct GapCounter {
     window_samples: usize,
     gap_samples_min: usize,
     threshold_power: f64,
@@ -99,7 +99,7 @@ pub struct Ear {
     gap_samples: usize,
 }
 
-impl Ear {
+impl GapCounter {
     /// Each window of `window_samples` (5 ms is good) is sound if it reaches `threshold_dbov`, else quiet; a quiet
     /// stretch of `gap_samples_min` or more is a hole.
     pub fn new(window_samples: usize, gap_samples_min: usize, threshold_dbov: f64) -> Self {
@@ -117,7 +117,7 @@ impl Ear {
     }
 
     /// Listens on.
-    pub fn hear(&mut self, pcm: &[i16]) {
+    pub fn process(&mut self, pcm: &[i16]) {
         for sample in pcm {
             self.square_sum += (f64::from(*sample) / 32_768.0).powi(2);
             self.in_window += 1;

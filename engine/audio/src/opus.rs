@@ -4,14 +4,14 @@
 //! libopus sees a byte of it.
 
 pub mod packet;
-mod quiet;
+mod silence_cache;
 #[cfg(test)]
 mod tests;
 
 use ::opus as libopus;
 
 pub use packet::{packet_duration_samples, packet_has_fec};
-use quiet::Quiet;
+use silence_cache::SilenceCache;
 
 /// Encoder complexity, 0 to 10, unless somebody says otherwise. At 8 kHz nobody tells it from 5, at four tenths of the cost:
 /// docs/decisions/0010.
@@ -80,20 +80,20 @@ impl Default for EncoderSettings {
 
 /// Encoder of one mono stream.
 #[derive(Debug)]
-pub struct Encoder {
+pub struct OpusEncoder {
     state: libopus::Encoder,
     rate_hz: u32,
     settings: EncoderSettings,
-    quiet: Box<Quiet>,
+    silence: Box<SilenceCache>,
 }
 
-impl Encoder {
+impl OpusEncoder {
     /// From PCM at `rate_hz`: 8000, 16000 or 48000. At 8 kHz its look-ahead is 52 samples (6.5 ms).
     pub fn new(rate_hz: u32, settings: EncoderSettings) -> Result<Self, OpusError> {
         let rate_hz = known_rate(rate_hz)?;
         let state = libopus::Encoder::new(rate_hz, libopus::Channels::Mono, libopus::Application::Voip)?;
         let settings = EncoderSettings { complexity: settings.complexity.min(10), ..settings };
-        let mut encoder = Self { state, rate_hz, settings, quiet: Quiet::new(settings.dtx) };
+        let mut encoder = Self { state, rate_hz, settings, silence: SilenceCache::new(settings.dtx) };
         // Telephone speech: stay in SILK, which alone has FEC.
         encoder.state.set_signal(libopus::Signal::Voice)?;
         encoder.state.set_inband_fec(settings.inband_fec)?;
@@ -111,14 +111,14 @@ impl Encoder {
         if !is_frame(pcm.len(), self.rate_hz) {
             return Err(OpusError::Samples(pcm.len()));
         }
-        if let Some(packet) = self.quiet.hear(pcm)
+        if let Some(packet) = self.silence.packet_for(pcm)
             && let Some(out) = out.get_mut(..packet.len())
         {
             out.copy_from_slice(packet);
             return Ok(packet.len());
         }
         let len = self.state.encode(pcm, out)?;
-        self.quiet.encoded(&out[..len]);
+        self.silence.encoded(&out[..len]);
         Ok(len)
     }
 
@@ -152,12 +152,12 @@ impl Encoder {
 
 /// Decoder of one stream; its output is mono whatever comes.
 #[derive(Debug)]
-pub struct Decoder {
+pub struct OpusDecoder {
     state: libopus::Decoder,
     rate_hz: u32,
 }
 
-impl Decoder {
+impl OpusDecoder {
     /// To PCM at `rate_hz`: 8000, 16000 or 48000.
     pub fn new(rate_hz: u32) -> Result<Self, OpusError> {
         let rate_hz = known_rate(rate_hz)?;

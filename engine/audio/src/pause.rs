@@ -29,14 +29,14 @@ impl Default for PauseDetector {
 
 impl PauseDetector {
     /// True if `block` is a pause. Any length will do; the line's noise is learnt from [`BLOCK_SAMPLES`] at a time.
-    pub fn hear(&mut self, block: &[i16]) -> bool {
+    pub fn process(&mut self, block: &[i16]) -> bool {
         let energy = energy(block);
         self.noise = if energy < self.noise { energy } else { (self.noise * FORGET).clamp(1.0, LOUD) };
         self.is_pause(energy)
     }
 
     /// True if `block` would be a pause, without learning from it.
-    pub fn would_pause(&self, block: &[i16]) -> bool {
+    pub fn is_like_pause(&self, block: &[i16]) -> bool {
         self.is_pause(energy(block))
     }
 
@@ -73,26 +73,26 @@ mod tests {
     #[test]
     fn speech_levels_are_sound_and_silence_is_a_pause_at_once() {
         let mut detector = PauseDetector::default();
-        assert!(detector.hear(&[0; BLOCK_SAMPLES]));
+        assert!(detector.process(&[0; BLOCK_SAMPLES]));
         for block in blocks(300.0, 1_000, 5) {
-            assert!(!detector.hear(&block));
+            assert!(!detector.process(&block));
         }
-        assert!(detector.hear(&[2; BLOCK_SAMPLES]));
+        assert!(detector.process(&[2; BLOCK_SAMPLES]));
     }
 
     #[test]
     fn a_noisy_line_pauses_at_its_own_level_once_that_is_known() {
         let mut detector = PauseDetector::default();
         let noise = blocks(1_111.0, 350, 400);
-        let verdicts: Vec<bool> = noise.iter().map(|block| detector.hear(block)).collect();
+        let verdicts: Vec<bool> = noise.iter().map(|block| detector.process(block)).collect();
         assert!(!verdicts[0], "nothing is known of the line yet");
         assert!(verdicts[200..].iter().all(|pause| *pause));
-        assert!(!detector.hear(&blocks(300.0, 2_000, 1)[0]));
+        assert!(!detector.process(&blocks(300.0, 2_000, 1)[0]));
     }
 
     #[test]
     fn a_sound_that_lasts_never_becomes_a_pause() {
         let mut detector = PauseDetector::default();
-        assert!(blocks(300.0, 2_000, 3_000).iter().all(|block| !detector.hear(block)));
+        assert!(blocks(300.0, 2_000, 3_000).iter().all(|block| !detector.process(block)));
     }
 }

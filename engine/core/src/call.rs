@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use trestle_wire::Ssrc;
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::telephone_event::Digit;
 
 use crate::dtmf::EventUpdates;
@@ -123,12 +123,12 @@ impl Call {
         datagram: &mut [u8],
     ) -> Wake {
         let Some(from) = self.position(leg) else { return Wake::AsBefore };
-        let kind = Kind::of(datagram);
+        let kind = DatagramKind::of(datagram);
         let was_silent = self.silent_at.is_none();
         let mut updates = EventUpdates::new();
         let receiver = &mut self.legs[from];
         let accepted = match kind {
-            Some(Kind::Rtp) if flow == Flow::Rtp => {
+            Some(DatagramKind::Rtp) if flow == Flow::Rtp => {
                 receiver.incoming.receive(now, &mut receiver.path, source, datagram, &mut updates)
             }
             Some(kind) => receiver.receive_control(now, flow, source, kind, datagram),
@@ -167,7 +167,7 @@ impl Call {
             Ok(Accepted::Control) => {}
             Err(reason) => self.legs[from].incoming.discard(reason),
         }
-        let is_handshake = matches!(kind, Some(Kind::Stun | Kind::Dtls));
+        let is_handshake = matches!(kind, Some(DatagramKind::Stun | DatagramKind::Dtls));
         if !is_handshake && !was_silent && !self.legs.iter().any(Leg::is_busy) {
             return Wake::AsBefore;
         }

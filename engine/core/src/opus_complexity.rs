@@ -151,7 +151,11 @@ mod tests {
     use super::*;
 
     /// A shard that is called 200 times a second, `late_ms(second, complexity)` late; gives the steps: when, and to what.
-    fn run(ladder: &mut OpusComplexityControl, seconds: std::ops::Range<u64>, late_ms: impl Fn(f64, u8) -> f64) -> Vec<(f64, u8)> {
+    fn run(
+        ladder: &mut OpusComplexityControl,
+        seconds: std::ops::Range<u64>,
+        late_ms: impl Fn(f64, u8) -> f64,
+    ) -> Vec<(f64, u8)> {
         // Virtual time begins at one real instant and never looks at the clock again.
         static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
         let mut steps = Vec::new();

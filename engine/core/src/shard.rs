@@ -10,10 +10,10 @@ use rand_chacha::rand_core::SeedableRng;
 use slab::Slab;
 
 use crate::call::{Call, Wake};
-use crate::opus_complexity::OpusComplexityControl;
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
 use crate::leg::{Leg, LegSetup};
+use crate::opus_complexity::OpusComplexityControl;
 use crate::output::{Outbox, Output, Rare};
 use crate::ports::PortStock;
 use crate::report::Totals;

@@ -22,12 +22,12 @@ impl Lateness {
 
 /// [`Lateness`] as the thread writes it and others read it. One thread writes, so that it costs two plain stores.
 #[derive(Debug, Default)]
-pub(crate) struct Shared {
+pub(crate) struct SharedLateness {
     turns: AtomicU64,
     late_us: AtomicU64,
 }
 
-impl Shared {
+impl SharedLateness {
     pub(crate) fn read(&self) -> Lateness {
         let late = Duration::from_micros(self.late_us.load(Ordering::Relaxed));
         Lateness { turns: self.turns.load(Ordering::Relaxed), late }
@@ -42,19 +42,19 @@ impl Shared {
 
 /// What the thread itself keeps.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct LatenessMeter {
     /// Since when datagrams have been waiting that could not all be taken in one turn.
     behind: Option<Instant>,
 }
 
-impl Watch {
+impl LatenessMeter {
     /// One turn has taken datagrams, and at `now` looks at what was due at `deadline`. `caught_up` says that no datagram is
     /// left.
-    pub(crate) fn turn(&mut self, now: Instant, deadline: Option<Instant>, caught_up: bool, told: &Shared) {
+    pub(crate) fn turn(&mut self, now: Instant, deadline: Option<Instant>, caught_up: bool, shared: &SharedLateness) {
         let since_due = deadline.filter(|deadline| *deadline <= now);
         let began = if caught_up { self.behind.take() } else { Some(*self.behind.get_or_insert(now)) };
         if let Some(since) = trestle_core::time::soonest(since_due, began) {
-            told.add(now.saturating_duration_since(since));
+            shared.add(now.saturating_duration_since(since));
         }
     }
 }
@@ -65,12 +65,12 @@ mod tests {
 
     #[test]
     fn a_turn_is_as_late_as_the_oldest_thing_that_waits() {
-        let (mut watch, told, start) = (Watch::default(), Shared::default(), crate::clock::now());
+        let (mut meter, shared, start) = (LatenessMeter::default(), SharedLateness::default(), crate::clock::now());
         let ms = |ms| start + Duration::from_millis(ms);
         let mut turn = |now, deadline: Option<u64>, caught_up| {
-            let before = told.read();
-            watch.turn(ms(now), deadline.map(ms), caught_up, &told);
-            let after = told.read();
+            let before = shared.read();
+            meter.turn(ms(now), deadline.map(ms), caught_up, &shared);
+            let after = shared.read();
             (after.turns - before.turns, after.mean_since(&before).as_millis())
         };
         assert_eq!(turn(10, None, true), (0, 0), "nothing was due");

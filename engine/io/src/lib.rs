@@ -14,6 +14,6 @@ pub mod socket;
 pub mod worker;
 
 pub use lateness::Lateness;
-pub use mailbox::Busy;
+pub use mailbox::MailboxFull;
 pub use ports::{InterfacePorts, PortRange};
 pub use worker::{FromShard, IoCounts, ShardMessage, StartError, Worker, WorkerConfig};

@@ -44,7 +44,7 @@ impl Bell {
 /// The mailbox is full, or its reader is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("busy")]
-pub struct Busy;
+pub struct MailboxFull;
 
 /// The writing end. Clones write into the same mailbox.
 #[derive(Debug)]
@@ -63,9 +63,9 @@ impl<T> Sender<T> {
     /// Puts a message in and wakes the reader's poller.
     ///
     /// # Errors
-    /// [`Busy`] if there is no room or nobody reads any more; the message is dropped.
-    pub fn send(&self, message: T) -> Result<(), Busy> {
-        self.try_send(message).map_err(|_message| Busy)
+    /// [`MailboxFull`] if there is no room or nobody reads any more; the message is dropped.
+    pub fn send(&self, message: T) -> Result<(), MailboxFull> {
+        self.try_send(message).map_err(|_message| MailboxFull)
     }
 
     /// As [`Sender::send`], but gives the message back if there is no room.
@@ -109,7 +109,7 @@ mod tests {
         let (sender, receiver) = channel(2, bell);
         assert_eq!(sender.send(1), Ok(()));
         assert_eq!(sender.clone().send(2), Ok(()));
-        assert_eq!(sender.send(3), Err(Busy));
+        assert_eq!(sender.send(3), Err(MailboxFull));
 
         let mut events = Events::with_capacity(4);
         poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2]);
 
         drop(receiver);
-        assert_eq!(sender.send(4), Err(Busy));
+        assert_eq!(sender.send(4), Err(MailboxFull));
     }
     #[test]
     fn a_bell_that_was_rung_twice_wakes_once_and_rings_again_after_it_was_heard() {

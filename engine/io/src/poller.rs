@@ -68,7 +68,7 @@ struct Timer {
 
 /// What reading a socket gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Received {
+pub(crate) enum ReceiveResult {
     /// A datagram of this length from this address.
     Datagram(usize, SocketAddr),
     /// A datagram on a socket in quarantine.
@@ -162,7 +162,7 @@ impl Poller {
     /// by default again.
     pub(crate) fn reuse(&mut self, id: SocketId) {
         for _ in 0..REUSE_READS_MAX {
-            if self.receive(id, &mut []) != Received::Quarantined {
+            if self.receive(id, &mut []) != ReceiveResult::Quarantined {
                 break;
             }
         }
@@ -215,15 +215,15 @@ impl Poller {
         self.is_all_reported
     }
 
-    pub(crate) fn receive(&mut self, id: SocketId, buffer: &mut [u8]) -> Received {
+    pub(crate) fn receive(&mut self, id: SocketId, buffer: &mut [u8]) -> ReceiveResult {
         let Some(open) = self.sockets.get(id.0 as usize) else {
-            return Received::Empty;
+            return ReceiveResult::Empty;
         };
         match open.udp.recv_from(buffer) {
-            Ok(_) if open.quarantined => Received::Quarantined,
-            Ok((len, remote)) => Received::Datagram(len, remote),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Empty,
-            Err(_) => Received::Failed,
+            Ok(_) if open.quarantined => ReceiveResult::Quarantined,
+            Ok((len, remote)) => ReceiveResult::Datagram(len, remote),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ReceiveResult::Empty,
+            Err(_) => ReceiveResult::Failed,
         }
     }
 

@@ -15,8 +15,8 @@ use trestle_core::{
 };
 
 use crate::lateness::{self, Lateness};
-use crate::mailbox::{self, Busy, Sender};
-use crate::poller::{Poller, Received};
+use crate::mailbox::{self, MailboxFull, Sender};
+use crate::poller::{Poller, ReceiveResult};
 use crate::ports::{InterfacePorts, PortRange, Ports};
 use crate::{clock, entropy};
 
@@ -116,7 +116,7 @@ pub struct IoCounts {
 
 /// [`IoCounts`] as the worker counts and others read. Touched only when something goes wrong, never per packet.
 #[derive(Debug, Default)]
-struct Counters {
+struct AtomicIoCounts {
     send_blocked: AtomicU64,
     send_failed: AtomicU64,
     receive_failed: AtomicU64,
@@ -135,8 +135,8 @@ fn count(counter: &AtomicU64) {
 pub struct Worker {
     commands: Sender<(RequestId, Command)>,
     stop: Arc<AtomicBool>,
-    counters: Arc<Counters>,
-    lateness: Arc<lateness::Shared>,
+    counters: Arc<AtomicIoCounts>,
+    lateness: Arc<lateness::SharedLateness>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -161,8 +161,8 @@ impl Worker {
         let poller = Poller::new()?;
         let (commands, inbox) = mailbox::channel(COMMANDS_WAITING_MAX, poller.bell());
         let stop = Arc::new(AtomicBool::new(false));
-        let counters = Arc::new(Counters::default());
-        let lateness = Arc::new(lateness::Shared::default());
+        let counters = Arc::new(AtomicIoCounts::default());
+        let lateness = Arc::new(lateness::SharedLateness::default());
         let mut running = Running {
             ports: Ports::new(&interfaces, range, worker, workers),
             shard: Shard::new(shard),
@@ -171,12 +171,12 @@ impl Worker {
             interfaces,
             inbox,
             control,
-            waiting: Waiting::default(),
+            undelivered: Undelivered::default(),
             deadline: None,
             refill: false,
             stop: Arc::clone(&stop),
             counters: Arc::clone(&counters),
-            watch: lateness::Watch::default(),
+            meter: lateness::LatenessMeter::default(),
             lateness: Arc::clone(&lateness),
         };
         running.first_stock()?;
@@ -187,8 +187,8 @@ impl Worker {
     /// Hands a command to the shard. Its answer comes as [`ShardMessage::Answer`].
     ///
     /// # Errors
-    /// [`Busy`] if [`COMMANDS_WAITING_MAX`] commands wait already, or the thread has died; there will be no answer.
-    pub fn send(&self, request: RequestId, command: Command) -> Result<(), Busy> {
+    /// [`MailboxFull`] if [`COMMANDS_WAITING_MAX`] commands wait already, or the thread has died; there will be no answer.
+    pub fn send(&self, request: RequestId, command: Command) -> Result<(), MailboxFull> {
         self.commands.send((request, command))
     }
 
@@ -235,7 +235,7 @@ impl Drop for Worker {
 
 /// What could not be handed to the control thread yet.
 #[derive(Debug, Default)]
-struct Waiting {
+struct Undelivered {
     messages: VecDeque<ShardMessage>,
     /// Answers among them. While there is one, no further command is taken, so there is never more than a turn's worth.
     answers: usize,
@@ -250,15 +250,15 @@ struct Running {
     interfaces: Vec<InterfacePorts>,
     inbox: Receiver<(RequestId, Command)>,
     control: Sender<FromShard>,
-    waiting: Waiting,
+    undelivered: Undelivered,
     /// When the shard wants to be called.
     deadline: Option<Instant>,
     /// The shard's stock of ports may be short.
     refill: bool,
     stop: Arc<AtomicBool>,
-    counters: Arc<Counters>,
-    watch: lateness::Watch,
-    lateness: Arc<lateness::Shared>,
+    counters: Arc<AtomicIoCounts>,
+    meter: lateness::LatenessMeter,
+    lateness: Arc<lateness::SharedLateness>,
 }
 
 impl Running {
@@ -284,7 +284,7 @@ impl Running {
 
     /// When the next thing is to be done that nobody wakes us for.
     fn wake_at(&self, now: Instant) -> Option<Instant> {
-        let retry = (!self.waiting.messages.is_empty()).then(|| now + MAILBOX_RETRY);
+        let retry = (!self.undelivered.messages.is_empty()).then(|| now + MAILBOX_RETRY);
         soonest(retry, soonest(self.deadline, self.ports.poll_timeout()))
     }
 
@@ -298,22 +298,22 @@ impl Running {
             }
             of_this_time += 1;
             match self.poller.receive(socket, buffer) {
-                Received::Datagram(len, _) if len > limits::DATAGRAM_BYTES_MAX => count(&self.counters.oversize),
-                Received::Datagram(len, remote) => {
+                ReceiveResult::Datagram(len, _) if len > limits::DATAGRAM_BYTES_MAX => count(&self.counters.oversize),
+                ReceiveResult::Datagram(len, remote) => {
                     self.shard.handle_datagram(now, socket, remote, &mut buffer[..len]);
                     // Sent at once: to read some more before delays the first of them and saves next to nothing.
                     self.drain(now);
                 }
-                Received::Quarantined => count(&self.counters.quarantined),
-                Received::Failed => count(&self.counters.receive_failed),
-                Received::Empty => {}
+                ReceiveResult::Quarantined => count(&self.counters.quarantined),
+                ReceiveResult::Failed => count(&self.counters.receive_failed),
+                ReceiveResult::Empty => {}
             }
         }
         if of_this_time > 1 { clock::now() } else { now }
     }
 
     fn do_what_is_due(&mut self, now: Instant) {
-        self.watch.turn(now, self.deadline, self.poller.is_all_reported(), &self.lateness);
+        self.meter.turn(now, self.deadline, self.poller.is_all_reported(), &self.lateness);
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.shard.handle_timeout(now);
             self.drain(now);
@@ -324,7 +324,7 @@ impl Running {
     /// Takes a turn's worth of commands; says whether there may be more.
     fn take_commands(&mut self) -> bool {
         for _ in 0..TURN_COMMANDS {
-            if self.waiting.answers > 0 {
+            if self.undelivered.answers > 0 {
                 return false;
             }
             match self.inbox.try_recv() {
@@ -358,12 +358,12 @@ impl Running {
                     }
                 }
                 Output::Reply(answer) => {
-                    self.waiting.messages.push_back(ShardMessage::Answer(answer));
-                    self.waiting.answers += 1;
+                    self.undelivered.messages.push_back(ShardMessage::Answer(answer));
+                    self.undelivered.answers += 1;
                 }
                 Output::Event(event) => {
-                    if self.waiting.messages.len() < EVENTS_WAITING_MAX {
-                        self.waiting.messages.push_back(ShardMessage::Event(event));
+                    if self.undelivered.messages.len() < EVENTS_WAITING_MAX {
+                        self.undelivered.messages.push_back(ShardMessage::Event(event));
                     } else {
                         count(&self.counters.events_dropped);
                     }
@@ -382,13 +382,13 @@ impl Running {
     }
 
     fn hand_over_waiting(&mut self) {
-        while let Some(message) = self.waiting.messages.pop_front() {
+        while let Some(message) = self.undelivered.messages.pop_front() {
             let answer = matches!(message, ShardMessage::Answer(_));
             if let Err(refused) = self.control.try_send(FromShard { worker: self.worker, message }) {
-                self.waiting.messages.push_front(refused.message);
+                self.undelivered.messages.push_front(refused.message);
                 return;
             }
-            self.waiting.answers -= usize::from(answer);
+            self.undelivered.answers -= usize::from(answer);
         }
     }
 

@@ -43,12 +43,12 @@ pub struct Context {
     roc_hint: Option<u32>,
     /// Next SRTCP index to send, of all SSRCs together; `RTCP_INDEX_END` once all are used up.
     srtcp_index: u32,
-    streams: Vec<Stream>,
+    streams: Vec<SsrcState>,
 }
 
 /// What is remembered of one SSRC.
 #[derive(Debug, Clone, Copy)]
-struct Stream {
+struct SsrcState {
     ssrc: Ssrc,
     rtp: ReplayWindow,
     rtcp: ReplayWindow,
@@ -193,7 +193,7 @@ impl Context {
     /// The indices that a received packet may have: one if the stream is known, else one per possible start.
     pub(crate) fn rtp_candidates(&self, ssrc: Ssrc, seq: Seq) -> Result<ArrayVec<u64, 4>, UnprotectError> {
         let stream = self.stream(ssrc);
-        if let Some(Stream { rtp, .. }) = stream
+        if let Some(SsrcState { rtp, .. }) = stream
             && let Some(highest) = rtp.highest()
         {
             // Past the last roll-over there is no index, and nothing authentic.
@@ -242,16 +242,16 @@ impl Context {
         self.streams.len() >= SSRCS_MAX
     }
 
-    fn stream(&self, ssrc: Ssrc) -> Option<&Stream> {
+    fn stream(&self, ssrc: Ssrc) -> Option<&SsrcState> {
         // The newest stream is the one that talks.
         self.streams.iter().rev().find(|stream| stream.ssrc == ssrc)
     }
 
-    fn stream_or_new(&mut self, ssrc: Ssrc) -> Option<&mut Stream> {
+    fn stream_or_new(&mut self, ssrc: Ssrc) -> Option<&mut SsrcState> {
         let at = match self.streams.iter().rposition(|stream| stream.ssrc == ssrc) {
             Some(at) => at,
             None => {
-                let stream = Stream { ssrc, rtp: ReplayWindow::default(), rtcp: ReplayWindow::default() };
+                let stream = SsrcState { ssrc, rtp: ReplayWindow::default(), rtcp: ReplayWindow::default() };
                 if self.is_full() {
                     return None;
                 }

@@ -2,7 +2,7 @@
 
 /// The protocols that share one media port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum DatagramKind {
     /// First byte 0 to 3.
     Stun,
     /// First byte 20 to 63.
@@ -13,7 +13,7 @@ pub enum Kind {
     Rtcp,
 }
 
-impl Kind {
+impl DatagramKind {
     /// Classifies `datagram`; `None` for what none of the four could have sent.
     pub fn of(datagram: &[u8]) -> Option<Self> {
         match (datagram.first()?, datagram.get(1)) {
@@ -33,18 +33,18 @@ mod tests {
     #[test]
     fn the_first_byte_decides() {
         let table = [
-            (&[0u8, 1][..], Some(Kind::Stun)),
-            (&[22, 254], Some(Kind::Dtls)),
-            (&[0x80, 111], Some(Kind::Rtp)),
-            (&[0x80, 0x80 | 8], Some(Kind::Rtp)),
-            (&[0x80, 200], Some(Kind::Rtcp)),
-            (&[0x80], Some(Kind::Rtp)),
+            (&[0u8, 1][..], Some(DatagramKind::Stun)),
+            (&[22, 254], Some(DatagramKind::Dtls)),
+            (&[0x80, 111], Some(DatagramKind::Rtp)),
+            (&[0x80, 0x80 | 8], Some(DatagramKind::Rtp)),
+            (&[0x80, 200], Some(DatagramKind::Rtcp)),
+            (&[0x80], Some(DatagramKind::Rtp)),
             (&[64, 0], None),
             (&[255, 0], None),
             (&[], None),
         ];
         for (datagram, kind) in table {
-            assert_eq!(Kind::of(datagram), kind, "{datagram:?}");
+            assert_eq!(DatagramKind::of(datagram), kind, "{datagram:?}");
         }
     }
 }

@@ -59,7 +59,7 @@ impl<'a> Compound<'a> {
     }
 
     /// The packets, in order; at least one.
-    pub fn packets(&self) -> impl Iterator<Item = Packet<'a>> + use<'a> {
+    pub fn packets(&self) -> impl Iterator<Item = RtcpPacket<'a>> + use<'a> {
         let mut rest = self.bytes;
         std::iter::from_fn(move || {
             let (packet, after) = split_packet(rest).ok()?;
@@ -71,7 +71,7 @@ impl<'a> Compound<'a> {
 
 /// One packet of a compound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packet<'a> {
+pub enum RtcpPacket<'a> {
     /// Somebody sends (RFC 3550 6.4.1).
     SenderReport {
         /// Who.
@@ -219,7 +219,7 @@ impl<'a> Ssrcs<'a> {
 }
 
 /// Reads the first packet of `bytes`, and gives what comes after it.
-fn split_packet(bytes: &[u8]) -> Result<(Packet<'_>, &[u8]), Malformed> {
+fn split_packet(bytes: &[u8]) -> Result<(RtcpPacket<'_>, &[u8]), Malformed> {
     let &[first, packet_type, len_high, len_low] = bytes.first_chunk().ok_or(Malformed)?;
     if first >> 6 != 2 {
         return Err(Malformed);
@@ -241,15 +241,15 @@ fn split_packet(bytes: &[u8]) -> Result<(Packet<'_>, &[u8]), Malformed> {
         SENDER_REPORT => {
             let (ssrc, body) = split_ssrc(body)?;
             let (sender, body) = body.split_first_chunk().ok_or(Malformed)?;
-            Packet::SenderReport { ssrc, sender: SenderInfo::read(sender), reports: report_blocks(body, count)? }
+            RtcpPacket::SenderReport { ssrc, sender: SenderInfo::read(sender), reports: report_blocks(body, count)? }
         }
         RECEIVER_REPORT => {
             let (ssrc, body) = split_ssrc(body)?;
-            Packet::ReceiverReport { ssrc, reports: report_blocks(body, count)? }
+            RtcpPacket::ReceiverReport { ssrc, reports: report_blocks(body, count)? }
         }
         SOURCE_DESCRIPTION => source_description(body, count)?,
         BYE => bye(body, count)?,
-        other => Packet::Other(other),
+        other => RtcpPacket::Other(other),
     };
     Ok((packet, rest))
 }
@@ -266,7 +266,7 @@ fn report_blocks(bytes: &[u8], count: usize) -> Result<ReportBlocks<'_>, Malform
 
 /// Chunks of an SSRC and items; an item is type, length, text; type 0 ends the chunk, which is filled up with zeros to
 /// a whole word (RFC 3550 6.5). Every chunk is checked, the first is told of.
-fn source_description(body: &[u8], count: usize) -> Result<Packet<'_>, Malformed> {
+fn source_description(body: &[u8], count: usize) -> Result<RtcpPacket<'_>, Malformed> {
     let mut first = None;
     let mut rest = body;
     for _ in 0..count {
@@ -289,11 +289,11 @@ fn source_description(body: &[u8], count: usize) -> Result<Packet<'_>, Malformed
         first.get_or_insert((ssrc, cname));
     }
     let (ssrc, cname) = first.unzip();
-    Ok(Packet::SourceDescription { ssrc, cname: cname.flatten() })
+    Ok(RtcpPacket::SourceDescription { ssrc, cname: cname.flatten() })
 }
 
 /// SSRCs, then perhaps a reason as one byte of length and text (RFC 3550 6.6), which is checked and skipped.
-fn bye(body: &[u8], count: usize) -> Result<Packet<'_>, Malformed> {
+fn bye(body: &[u8], count: usize) -> Result<RtcpPacket<'_>, Malformed> {
     let words = body.as_chunks().0;
     let ssrcs = words.get(..count).ok_or(Malformed)?;
     if let Some((&len, reason)) = body[4 * count..].split_first()
@@ -301,12 +301,12 @@ fn bye(body: &[u8], count: usize) -> Result<Packet<'_>, Malformed> {
     {
         return Err(Malformed);
     }
-    Ok(Packet::Bye { ssrcs: Ssrcs(ssrcs) })
+    Ok(RtcpPacket::Bye { ssrcs: Ssrcs(ssrcs) })
 }
 
 /// The compound packet that we send about a leg: SR or RR, SDES with the CNAME, perhaps a BYE (RFC 3550 6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report<'a> {
+pub struct RtcpReport<'a> {
     /// Our stream.
     pub ssrc: Ssrc,
     /// `Some` makes it a sender report: we have sent since the report before the last (RFC 3550 6.4).
@@ -319,7 +319,7 @@ pub struct Report<'a> {
     pub bye: bool,
 }
 
-impl Report<'_> {
+impl RtcpReport<'_> {
     /// Bytes on the wire.
     pub fn wire_len(&self) -> usize {
         let bye_len = if self.bye { 8 } else { 0 };

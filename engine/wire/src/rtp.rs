@@ -74,14 +74,14 @@ impl Header {
 
 /// A parsed RTP packet: its header and where in the datagram the payload lies, padding taken off.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packet {
+pub struct RtpPacket {
     /// The header.
     pub header: Header,
     /// Bytes of the datagram that are payload; may be empty.
     pub payload: Range<usize>,
 }
 
-impl Packet {
+impl RtpPacket {
     /// Parses a whole plain RTP packet (or an SRTP packet that has been decrypted).
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let start = header_len(bytes)?;
@@ -139,7 +139,7 @@ mod tests {
     fn a_header_reads_back_as_written() {
         let mut bytes = header().write().to_vec();
         bytes.extend_from_slice(b"payload");
-        let packet = Packet::parse(&bytes).unwrap();
+        let packet = RtpPacket::parse(&bytes).unwrap();
         assert_eq!(packet.header, header());
         assert_eq!(&bytes[packet.payload], b"payload");
     }
@@ -152,7 +152,7 @@ mod tests {
         bytes.extend_from_slice(&[0xbe, 0xde, 0, 1, 1, 2, 3, 4]);
         bytes.extend_from_slice(b"xy");
         bytes.extend_from_slice(&[0, 0, 3]);
-        let packet = Packet::parse(&bytes).unwrap();
+        let packet = RtpPacket::parse(&bytes).unwrap();
         assert_eq!(&bytes[packet.payload], b"xy");
     }
 
@@ -160,13 +160,13 @@ mod tests {
     fn short_and_lying_packets_are_malformed() {
         let good = header().write();
         for len in 0..12 {
-            assert_eq!(Packet::parse(&good[..len]), Err(Malformed), "length {len}");
+            assert_eq!(RtpPacket::parse(&good[..len]), Err(Malformed), "length {len}");
         }
         let with = |first: u8, tail: &[u8]| {
             let mut bytes = good.to_vec();
             bytes[0] = first;
             bytes.extend_from_slice(tail);
-            Packet::parse(&bytes)
+            RtpPacket::parse(&bytes)
         };
         assert_eq!(with(0x40, b""), Err(Malformed), "version 1");
         assert_eq!(with(0x8f, b""), Err(Malformed), "15 CSRCs, none there");

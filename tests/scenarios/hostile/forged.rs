@@ -10,14 +10,15 @@ fn replayed_srtp_and_srtcp_are_dropped_whoever_sends_them() {
         let call = kind.call(&mut world, false);
         world.capture();
         world.run_for_ms(4_000);
-        let media = |bytes: &[u8]| matches!(Kind::of(bytes), Some(Kind::Rtp | Kind::Rtcp));
+        let media = |bytes: &[u8]| matches!(DatagramKind::of(bytes), Some(DatagramKind::Rtp | DatagramKind::Rtcp));
         let recorded: Vec<_> = world
             .received()
             .iter()
             .filter(|(_, datagram)| media(&datagram.bytes))
             .map(|(_, datagram)| datagram.clone())
             .collect();
-        let rtcp = recorded.iter().filter(|datagram| Kind::of(&datagram.bytes) == Some(Kind::Rtcp)).count();
+        let rtcp =
+            recorded.iter().filter(|datagram| DatagramKind::of(&datagram.bytes) == Some(DatagramKind::Rtcp)).count();
         assert!(recorded.len() > 300 && rtcp > 0, "{kind:?}: {} and {rtcp}", recorded.len());
         let before = world.totals();
         for pause_ms in [0, 30_000] {
@@ -52,7 +53,8 @@ fn srtp_with_flipped_bits_from_the_peers_own_address_costs_no_packet_of_the_call
         world.capture();
         world.run_for_ms(1_000);
         let secured = if kind == Kinds::WebRtc { calls::meta().locals[0].ip() } else { calls::phone().rtp.ip() };
-        let is_ours = |from: SocketAddr, bytes: &[u8]| from.ip() == secured && Kind::of(bytes) == Some(Kind::Rtp);
+        let is_ours =
+            |from: SocketAddr, bytes: &[u8]| from.ip() == secured && DatagramKind::of(bytes) == Some(DatagramKind::Rtp);
         let refused = |world: &mut World| {
             let discards = world.totals().discards;
             // A number that has come already is not even authenticated, nor is what is no RTP any more.
@@ -74,7 +76,7 @@ fn srtp_with_flipped_bits_from_the_peers_own_address_costs_no_packet_of_the_call
                 forged.bytes[2..4].copy_from_slice(&seq.to_be_bytes());
                 let bit = 32 + n % ((forged.bytes.len() - 4) * 8);
                 forged.bytes[bit / 8] ^= 1 << (bit % 8);
-                if Kind::of(&forged.bytes) == Some(Kind::Rtp) {
+                if DatagramKind::of(&forged.bytes) == Some(DatagramKind::Rtp) {
                     sent += 1;
                     world.inject(forged.from, forged.to, &forged.bytes);
                 }

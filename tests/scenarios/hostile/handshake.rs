@@ -276,7 +276,8 @@ fn a_certificate_that_is_not_the_announced_one_ends_in_a_failed_leg_and_never_in
         assert_eq!(world.phone(phone).report().packets, 0, "nothing of Meta's is heard");
         let to_meta = calls::meta().locals[0];
         let media = world.captured().iter().filter(|(_, datagram)| {
-            datagram.to == to_meta && matches!(Kind::of(&datagram.bytes), Some(Kind::Rtp | Kind::Rtcp))
+            datagram.to == to_meta
+                && matches!(DatagramKind::of(&datagram.bytes), Some(DatagramKind::Rtp | DatagramKind::Rtcp))
         });
         assert_eq!(media.count(), 0, "nothing is sent to it");
     }

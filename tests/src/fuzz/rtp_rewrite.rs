@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use trestle_core::Discard;
 use trestle_core::stream::{StreamRx, StreamTx};
-use trestle_wire::demux::Kind;
-use trestle_wire::rtcp::{Compound, Packet, REPORT_BLOCKS_MAX, Report, ReportBlock, SenderInfo};
+use trestle_wire::demux::DatagramKind;
+use trestle_wire::rtcp::{Compound, REPORT_BLOCKS_MAX, ReportBlock, RtcpPacket, RtcpReport, SenderInfo};
 use trestle_wire::rtp::{self, Header};
 use trestle_wire::telephone_event::TelephoneEvent;
 use trestle_wire::{ClockRate, ExtSeq, NtpTime, Pt, RtpTime, Seq, Ssrc, stun};
@@ -38,20 +38,20 @@ pub fn rtp_rewrite(data: &[u8]) -> usize {
 /// Every reader on the same bytes.
 fn wire(bytes: &[u8]) -> usize {
     let mut checked = 0;
-    let kind = Kind::of(bytes);
-    if let Ok(packet) = rtp::Packet::parse(bytes) {
-        assert!(matches!(kind, Some(Kind::Rtp | Kind::Rtcp)), "{kind:?}");
+    let kind = DatagramKind::of(bytes);
+    if let Ok(packet) = rtp::RtpPacket::parse(bytes) {
+        assert!(matches!(kind, Some(DatagramKind::Rtp | DatagramKind::Rtcp)), "{kind:?}");
         let payload = &bytes[packet.payload.clone()];
         assert!(rtp::header_len(bytes).is_ok_and(|len| len == packet.payload.start));
         let rewritten = [&packet.header.write()[..], payload].concat();
         assert_eq!(rewritten.len(), Header::LEN + payload.len());
-        let again = rtp::Packet::parse(&rewritten).expect("our own packet");
+        let again = rtp::RtpPacket::parse(&rewritten).expect("our own packet");
         assert_eq!((again.header, &rewritten[again.payload]), (packet.header, payload));
         checked += 1;
     }
     if let Ok(compound) = Compound::parse_reduced_size(bytes) {
         checked += 1;
-        let packets: Vec<Packet<'_>> = compound.packets().collect();
+        let packets: Vec<RtcpPacket<'_>> = compound.packets().collect();
         let mut lengths = Vec::new();
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -62,11 +62,11 @@ fn wire(bytes: &[u8]) -> usize {
         assert_eq!(lengths.len(), packets.len(), "{packets:?}");
         for (packet, len) in packets.iter().zip(lengths) {
             match packet {
-                Packet::SenderReport { reports, .. } => assert!(28 + 24 * reports.iter().count() <= len),
-                Packet::ReceiverReport { reports, .. } => assert!(8 + 24 * reports.iter().count() <= len),
-                Packet::SourceDescription { cname, .. } => assert!(cname.is_none_or(|cname| cname.len() < len)),
-                Packet::Bye { ssrcs } => assert!(4 + 4 * ssrcs.iter().count() <= len),
-                Packet::Other(_) => {}
+                RtcpPacket::SenderReport { reports, .. } => assert!(28 + 24 * reports.iter().count() <= len),
+                RtcpPacket::ReceiverReport { reports, .. } => assert!(8 + 24 * reports.iter().count() <= len),
+                RtcpPacket::SourceDescription { cname, .. } => assert!(cname.is_none_or(|cname| cname.len() < len)),
+                RtcpPacket::Bye { ssrcs } => assert!(4 + 4 * ssrcs.iter().count() <= len),
+                RtcpPacket::Other(_) => {}
             }
         }
     } else {
@@ -80,7 +80,7 @@ fn wire(bytes: &[u8]) -> usize {
     }
     if let Ok(head) = stun::Head::parse(bytes) {
         checked += 1;
-        assert_eq!(kind, Some(Kind::Stun));
+        assert_eq!(kind, Some(DatagramKind::Stun));
         assert_eq!(&head.transaction.0, &bytes[8..20]);
     }
     checked
@@ -96,7 +96,7 @@ fn rtp_header(input: &mut Input<'_>) -> usize {
     };
     let mut packet = header.write().to_vec();
     packet.extend_from_slice(input.rest());
-    let read = rtp::Packet::parse(&packet).expect("our own packet");
+    let read = rtp::RtpPacket::parse(&packet).expect("our own packet");
     assert_eq!((read.header, read.payload), (header, Header::LEN..packet.len()));
     1
 }
@@ -123,30 +123,30 @@ fn rtcp_report(input: &mut Input<'_>) -> usize {
         .collect();
     let bye = input.flag();
     let cname = String::from_utf8_lossy(input.rest());
-    let report = Report { ssrc, sender, reports: &blocks, cname: &cname, bye };
+    let report = RtcpReport { ssrc, sender, reports: &blocks, cname: &cname, bye };
 
     let len = report.wire_len();
     let mut buf = vec![0xaa; len + 8];
     assert_eq!(report.write(&mut buf[..len - 1]), None, "it does not fit");
     assert_eq!(report.write(&mut buf), Some(len));
     assert!(buf[len..].iter().all(|byte| *byte == 0xaa), "written beyond its end");
-    assert_eq!(Kind::of(&buf), Some(Kind::Rtcp));
+    assert_eq!(DatagramKind::of(&buf), Some(DatagramKind::Rtcp));
 
-    let packets: Vec<Packet<'_>> = Compound::parse(&buf[..len]).expect("our own report").packets().collect();
+    let packets: Vec<RtcpPacket<'_>> = Compound::parse(&buf[..len]).expect("our own report").packets().collect();
     let expected_blocks = &blocks[..blocks.len().min(REPORT_BLOCKS_MAX)];
     match packets[0] {
-        Packet::SenderReport { ssrc: who, sender: what, reports } => {
+        RtcpPacket::SenderReport { ssrc: who, sender: what, reports } => {
             assert_eq!((who, Some(what)), (ssrc, sender));
             assert_eq!(reports.iter().collect::<Vec<_>>(), expected_blocks);
         }
-        Packet::ReceiverReport { ssrc: who, reports } => {
+        RtcpPacket::ReceiverReport { ssrc: who, reports } => {
             assert_eq!((who, None), (ssrc, sender));
             assert_eq!(reports.iter().collect::<Vec<_>>(), expected_blocks);
         }
         other => panic!("no report but {other:?}"),
     }
     match packets[1] {
-        Packet::SourceDescription { ssrc: who, cname: Some(name) } => {
+        RtcpPacket::SourceDescription { ssrc: who, cname: Some(name) } => {
             assert_eq!(who, Some(ssrc));
             assert!(cname.as_bytes().starts_with(name) && std::str::from_utf8(name).is_ok());
         }

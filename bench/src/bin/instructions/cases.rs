@@ -7,7 +7,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use trestle_bench::{Calls, Work, signalling};
 use trestle_core::plan::Codec;
-use trestle_core::transcode::playout::{SourceFrame, Playout};
+use trestle_core::transcode::playout::{Playout, SourceFrame};
 use trestle_io::clock;
 use trestle_ng::command::Request;
 use trestle_ng::{bencode, frame};

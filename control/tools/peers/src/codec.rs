@@ -36,7 +36,7 @@ impl Codec {
 pub(crate) enum Encoder {
     /// With so many samples for each of its own.
     G711(Law, usize),
-    Opus(Box<opus::Encoder>),
+    Opus(Box<opus::OpusEncoder>),
 }
 
 impl Encoder {
@@ -46,7 +46,7 @@ impl Encoder {
             Codec::Pcma => Self::G711(Law::A, sample_hz as usize / 8_000),
             Codec::Pcmu => Self::G711(Law::Mu, sample_hz as usize / 8_000),
             Codec::Opus => {
-                let encoder = opus::Encoder::new(sample_hz, EncoderSettings::default());
+                let encoder = opus::OpusEncoder::new(sample_hz, EncoderSettings::default());
                 Self::Opus(Box::new(encoder.expect("libopus has memory for an encoder at a peer's rate")))
             }
         }
@@ -77,7 +77,7 @@ pub(crate) enum Decoder {
     /// With so many samples for each of its own.
     G711(Law, usize),
     Opus {
-        decoder: Box<opus::Decoder>,
+        decoder: Box<opus::OpusDecoder>,
         sample_hz: u32,
     },
 }
@@ -89,7 +89,8 @@ impl Decoder {
             Codec::Pcma => Self::G711(Law::A, sample_hz as usize / 8_000),
             Codec::Pcmu => Self::G711(Law::Mu, sample_hz as usize / 8_000),
             Codec::Opus => {
-                let decoder = opus::Decoder::new(sample_hz).expect("libopus has memory for a decoder at a peer's rate");
+                let decoder =
+                    opus::OpusDecoder::new(sample_hz).expect("libopus has memory for a decoder at a peer's rate");
                 Self::Opus { decoder: Box::new(decoder), sample_hz }
             }
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 
 use crate::Transmit;
 
@@ -36,7 +36,7 @@ impl Loss {
 
     /// True if this datagram gets lost.
     pub fn takes(&mut self, datagram: &[u8]) -> bool {
-        let media = matches!(Kind::of(datagram), Some(Kind::Rtp | Kind::Rtcp));
+        let media = matches!(DatagramKind::of(datagram), Some(DatagramKind::Rtp | DatagramKind::Rtcp));
         let takes = media && self.rng.next_u32() % 100 < self.percent;
         self.lost += u64::from(takes);
         takes

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use trestle_wire::demux::Kind;
-use trestle_wire::rtp::{Header, Packet};
+use trestle_wire::demux::DatagramKind;
+use trestle_wire::rtp::{Header, RtpPacket};
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 
 use crate::Transmit;
@@ -60,9 +60,9 @@ impl RtpSession {
 
     pub(crate) fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, datagram: &[u8]) {
         let expected = |source: &Remote| source.rtp == remote || source.rtcp == Some(remote);
-        let kind = Kind::of(datagram);
+        let kind = DatagramKind::of(datagram);
         match kind {
-            Some(Kind::Rtp | Kind::Rtcp) if self.remote.as_ref().is_some_and(expected) => {}
+            Some(DatagramKind::Rtp | DatagramKind::Rtcp) if self.remote.as_ref().is_some_and(expected) => {}
             _ => {
                 self.listener.report.strays += 1;
                 return;
@@ -71,7 +71,7 @@ impl RtpSession {
         if self.listener.gate_closed {
             self.listener.report.early_packets += 1;
         }
-        let is_rtcp = kind == Some(Kind::Rtcp);
+        let is_rtcp = kind == Some(DatagramKind::Rtcp);
         let Some(packet) = self.keys.unprotect(datagram, is_rtcp) else {
             self.listener.report.auth_failures += 1;
             return;
@@ -80,7 +80,7 @@ impl RtpSession {
             self.listener.receive_rtcp(now, &packet, self.talker.ssrc);
             return;
         }
-        let Ok(parsed) = Packet::parse(&packet) else {
+        let Ok(parsed) = RtpPacket::parse(&packet) else {
             self.listener.report.strays += 1;
             return;
         };

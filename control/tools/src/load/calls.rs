@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 
 use serde_json::Value;
 use trestle_srtp::KeyingMaterial;
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 
 use super::counts::Counts;
 use super::leg::{Heard, PACKET_ROOM};
@@ -201,10 +201,10 @@ impl Calls {
             }
             return;
         }
-        match Kind::of(bytes) {
-            Some(Kind::Rtp) => self.hear(at, socket, from, bytes),
-            Some(Kind::Stun | Kind::Dtls) => self.handle_handshake(now, socket, from, bytes),
-            Some(Kind::Rtcp) | None => {}
+        match DatagramKind::of(bytes) {
+            Some(DatagramKind::Rtp) => self.hear(at, socket, from, bytes),
+            Some(DatagramKind::Stun | DatagramKind::Dtls) => self.handle_handshake(now, socket, from, bytes),
+            Some(DatagramKind::Rtcp) | None => {}
         }
     }
 

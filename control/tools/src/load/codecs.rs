@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use serde::Serialize;
-use trestle_audio::opus::{Decoder, Encoder, EncoderSettings, PACKET_BYTES_MAX};
+use trestle_audio::opus::{EncoderSettings, OpusDecoder, OpusEncoder, PACKET_BYTES_MAX};
 
 use super::speech::Loop;
 use super::wire;
@@ -33,8 +33,8 @@ pub struct CodecReport {
 pub fn run(silence: f64) -> anyhow::Result<CodecReport> {
     let (opus, pcma) = (Loop::encode(Codec::Opus, silence)?, Loop::encode(Codec::Pcma, silence)?);
     let settings = EncoderSettings::default();
-    let mut decoder = Decoder::new(NARROW_HZ).context("no Opus decoder")?;
-    let mut encoder = Encoder::new(NARROW_HZ, settings).context("no Opus encoder")?;
+    let mut decoder = OpusDecoder::new(NARROW_HZ).context("no Opus decoder")?;
+    let mut encoder = OpusEncoder::new(NARROW_HZ, settings).context("no Opus encoder")?;
     let mut pcm = [0; NARROW_HZ as usize / 50];
     let start = wire::own_cpu_s();
     for n in 0..FRAMES {

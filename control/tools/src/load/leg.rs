@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX};
-use trestle_wire::rtp::{Header, Packet, Pt, Ssrc};
+use trestle_wire::rtp::{Header, Pt, RtpPacket, Ssrc};
 use trestle_wire::{RtpTime, Seq};
 
 use super::pair::Window;
@@ -117,7 +117,7 @@ impl Incoming {
             },
             None => datagram.len(),
         };
-        let Ok(packet) = Packet::parse(&datagram[..len]) else { return Heard::Bad };
+        let Ok(packet) = RtpPacket::parse(&datagram[..len]) else { return Heard::Bad };
         if packet.header.pt.get() != self.pt {
             return Heard::Other;
         }

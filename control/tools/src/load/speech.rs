@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use trestle_audio::g711::Law;
-use trestle_audio::opus::{Encoder, EncoderSettings, PACKET_BYTES_MAX};
+use trestle_audio::opus::{EncoderSettings, OpusEncoder, PACKET_BYTES_MAX};
 use trestle_peers::speech;
 
 use super::work::Codec;
@@ -29,7 +29,7 @@ impl Loop {
             Codec::Pcma => (speech::agent(), speech::AGENT_HZ),
         };
         let samples = hz as usize / 50;
-        let mut encoder = Encoder::new(hz, EncoderSettings::default()).context("no Opus encoder")?;
+        let mut encoder = OpusEncoder::new(hz, EncoderSettings::default()).context("no Opus encoder")?;
         let mut said = clip.chunks_exact(samples).cycle();
         let mut frames = Vec::with_capacity(FRAMES);
         for n in 0..FRAMES {

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use aws_lc_rs::{digest, hmac};
 use dimpl::{Dtls, Output, SrtpProfile};
 use trestle_srtp::{KeyingMaterial, Profile};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::stun::{Class, Head};
 
 use super::pace::Ns;
@@ -113,9 +113,9 @@ impl WhatsApp {
         bytes: &[u8],
         out: &mut Vec<Vec<u8>>,
     ) -> Option<Keys> {
-        match Kind::of(bytes) {
-            Some(Kind::Stun) => out.extend(self.answer_check(from, bytes)),
-            Some(Kind::Dtls) => return self.handle_dtls(now, bytes, out),
+        match DatagramKind::of(bytes) {
+            Some(DatagramKind::Stun) => out.extend(self.answer_check(from, bytes)),
+            Some(DatagramKind::Dtls) => return self.handle_dtls(now, bytes, out),
             _ => {}
         }
         None

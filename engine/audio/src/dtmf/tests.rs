@@ -42,7 +42,7 @@ fn silence(samples: usize) -> Vec<i16> {
 fn hear(pcm: &[i16]) -> String {
     let (mut detector, mut log) = (DigitDetector::default(), String::new());
     for packet in pcm.chunks(160) {
-        detector.hear(&through_a_law(packet), |heard| note(&mut log, heard));
+        detector.process(&through_a_law(packet), |heard| note(&mut log, heard));
     }
     detector.finish(|heard| note(&mut log, heard));
     log
@@ -67,7 +67,7 @@ fn note(log: &mut String, heard: DigitDetection) {
 fn events(pcm: &[i16]) -> Vec<u8> {
     let (mut detector, mut list) = (DigitDetector::default(), Vec::new());
     for packet in pcm.chunks(160) {
-        detector.hear(&through_a_law(packet), |heard| {
+        detector.process(&through_a_law(packet), |heard| {
             if let DigitDetection::Began { event, .. } = heard {
                 list.push(event);
             }
@@ -196,7 +196,7 @@ fn a_lost_packet_neither_ends_a_digit_nor_makes_two_of_it() {
             if n == lost {
                 detector.skip(packet.len(), |heard| note(&mut log, heard));
             } else {
-                detector.hear(packet, |heard| note(&mut log, heard));
+                detector.process(packet, |heard| note(&mut log, heard));
             }
         }
         let ended = log.strip_prefix("+8 -8=").unwrap_or_else(|| panic!("{lost} lost: {log}"));
@@ -208,7 +208,7 @@ fn a_lost_packet_neither_ends_a_digit_nor_makes_two_of_it() {
 #[test]
 fn a_stream_that_breaks_off_ends_its_digit() {
     let (mut detector, mut log) = (DigitDetector::default(), String::new());
-    detector.hear(&key(3).sound(800), |heard| note(&mut log, heard));
+    detector.process(&key(3).sound(800), |heard| note(&mut log, heard));
     assert!(detector.is_down());
     detector.skip(8_000, |heard| note(&mut log, heard));
     assert!(!detector.is_down());
@@ -219,7 +219,7 @@ fn a_stream_that_breaks_off_ends_its_digit() {
 fn volume_is_the_power_of_both_tones() {
     let mut volumes = Vec::new();
     let mut detector = DigitDetector::default();
-    detector.hear(&Key { level: (-13.0, -13.0), ..key(1) }.sound(800), |heard| {
+    detector.process(&Key { level: (-13.0, -13.0), ..key(1) }.sound(800), |heard| {
         if let DigitDetection::Began { volume, .. } = heard {
             volumes.push(volume);
         }

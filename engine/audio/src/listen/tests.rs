@@ -77,10 +77,10 @@ fn the_ear_counts_holes_but_not_the_silence_around() {
         (&[0, 300, 20, 300, 20, 300, 20, 300], 3, 60),
     ];
     for (pattern, gaps, gap_ms) in table {
-        let mut ear = Ear::new(40, 160, -50.0);
+        let mut ear = GapCounter::new(40, 160, -50.0);
         for (n, ms) in pattern.iter().enumerate() {
             let samples = ms * 8;
-            ear.hear(&if n % 2 == 0 { vec![0; samples] } else { sine(440.0, samples) });
+            ear.process(&if n % 2 == 0 { vec![0; samples] } else { sine(440.0, samples) });
         }
         assert_eq!((ear.gaps(), ear.gap_samples()), (gaps, gap_ms * 8), "{pattern:?}");
         assert_eq!(ear.heard_anything(), pattern.len() > 1, "{pattern:?}");

@@ -5,7 +5,7 @@ use crate::sounds::{Chance, sine, snr_db, speech};
 const FRAME: usize = 160;
 
 fn encode_all(pcm: &[i16], frame: usize, settings: EncoderSettings) -> Vec<Vec<u8>> {
-    let mut encoder = Encoder::new(8_000, settings).unwrap();
+    let mut encoder = OpusEncoder::new(8_000, settings).unwrap();
     let mut out = [0; PACKET_BYTES_MAX];
     pcm.chunks_exact(frame)
         .map(|pcm| {
@@ -65,7 +65,7 @@ fn each_rule_of_section_3_4_refuses() {
     for (rule, packet) in table {
         assert_eq!(packet_duration_samples(packet, 8_000), None, "{rule}");
         assert!(!packet_has_fec(packet), "{rule}");
-        assert_eq!(Decoder::new(8_000).unwrap().decode(packet, &mut [0; 960]), Err(OpusError::Malformed), "{rule}");
+        assert_eq!(OpusDecoder::new(8_000).unwrap().decode(packet, &mut [0; 960]), Err(OpusError::Malformed), "{rule}");
     }
 }
 
@@ -129,7 +129,7 @@ fn the_flag_of_a_copy_stands_behind_the_vad_flags() {
 fn random_packets_do_no_harm() {
     let good = encode_all(&sine(440.0, 30 * FRAME), FRAME, EncoderSettings::default());
     let mut chance = Chance(5);
-    let mut decoder = Decoder::new(8_000).unwrap();
+    let mut decoder = OpusDecoder::new(8_000).unwrap();
     for round in 0..30_000 {
         let packet: Vec<u8> = (0..round % 11).map(|_| (chance.next() >> 24) as u8).collect();
         let mut pcm = [0; 960];
@@ -161,8 +161,8 @@ fn random_packets_do_no_harm() {
 fn a_tone_keeps_its_pitch_and_level_from_and_to_every_rate() {
     for encode_hz in [8_000, 16_000, 48_000] {
         for decode_hz in [8_000, 16_000, 48_000] {
-            let mut encoder = Encoder::new(encode_hz, EncoderSettings::default()).unwrap();
-            let mut decoder = Decoder::new(decode_hz).unwrap();
+            let mut encoder = OpusEncoder::new(encode_hz, EncoderSettings::default()).unwrap();
+            let mut decoder = OpusDecoder::new(decode_hz).unwrap();
             let mut tone = crate::Tone::sine(440.0, 8_000);
             let (mut pcm, mut out) = (vec![0; encode_hz as usize / 50], [0; PACKET_BYTES_MAX]);
             let mut heard = Vec::new();
@@ -186,7 +186,7 @@ fn stereo_is_mixed_down_to_mono() {
     stereo.set_force_channels(Some(libopus::Channels::Stereo)).unwrap();
     stereo.set_bitrate(libopus::Bitrate::Bits(64_000)).unwrap();
     let (mut left, mut right) = (crate::Tone::sine(440.0, 8_000), crate::Tone::sine(1_000.0, 8_000));
-    let mut decoder = Decoder::new(8_000).unwrap();
+    let mut decoder = OpusDecoder::new(8_000).unwrap();
     let mut heard = Vec::new();
     for _ in 0..50 {
         let (mut l, mut r) = ([0; 960], [0; 960]);
@@ -215,7 +215,7 @@ fn fec_beats_concealment_on_a_lossy_trace() {
     let lost: Vec<bool> = packets.iter().map(|_| chance.below(5) == 0).collect();
 
     let listen = |use_fec: bool| {
-        let mut decoder = Decoder::new(8_000).unwrap();
+        let mut decoder = OpusDecoder::new(8_000).unwrap();
         let mut heard = vec![0; pcm.len()];
         for (n, frame) in heard.chunks_mut(FRAME).enumerate() {
             match packets.get(n + 1) {
@@ -229,7 +229,7 @@ fn fec_beats_concealment_on_a_lossy_trace() {
         heard
     };
     let reference = {
-        let mut decoder = Decoder::new(8_000).unwrap();
+        let mut decoder = OpusDecoder::new(8_000).unwrap();
         let mut whole = vec![0; pcm.len()];
         for (packet, frame) in packets.iter().zip(whole.chunks_mut(FRAME)) {
             decoder.decode(packet, frame).unwrap();
@@ -258,7 +258,7 @@ fn copies_are_sent_only_where_loss_is_expected_and_fec_was_agreed() {
 #[test]
 fn expected_loss_may_change_in_mid_stream() {
     let settings = EncoderSettings { expected_loss_percent: 0, ..Default::default() };
-    let mut encoder = Encoder::new(8_000, settings).unwrap();
+    let mut encoder = OpusEncoder::new(8_000, settings).unwrap();
     let mut out = [0; PACKET_BYTES_MAX];
     let mut copies = [0; 2];
     for (n, frame) in speech(200 * FRAME, 8_000).chunks(FRAME).enumerate() {
@@ -304,7 +304,7 @@ fn settings_off_the_scale_are_brought_onto_it() {
         dtx: true,
         complexity: 255,
     };
-    let mut encoder = Encoder::new(48_000, settings).unwrap();
+    let mut encoder = OpusEncoder::new(48_000, settings).unwrap();
     encoder.set_bitrate_bps(0).unwrap();
     assert!(encoder.encode(&[0; 960], &mut [0; PACKET_BYTES_MAX]).unwrap() > 0);
 }
@@ -313,7 +313,7 @@ fn settings_off_the_scale_are_brought_onto_it() {
 fn silence_with_dtx_is_tiny_and_still_decodes() {
     let packets = encode_all(&[0; 100 * FRAME], FRAME, EncoderSettings { dtx: true, ..Default::default() });
     assert!(packets[50..].iter().filter(|packet| packet.len() <= 2).count() > 30);
-    let mut decoder = Decoder::new(8_000).unwrap();
+    let mut decoder = OpusDecoder::new(8_000).unwrap();
     for packet in &packets {
         let mut pcm = [1; FRAME];
         assert_eq!(decoder.decode(packet, &mut pcm), Ok(FRAME));
@@ -323,7 +323,7 @@ fn silence_with_dtx_is_tiny_and_still_decodes() {
 
 #[test]
 fn lengths_that_opus_has_no_frame_for_are_refused() {
-    let mut encoder = Encoder::new(8_000, EncoderSettings::default()).unwrap();
+    let mut encoder = OpusEncoder::new(8_000, EncoderSettings::default()).unwrap();
     let mut out = [0; PACKET_BYTES_MAX];
     for samples in [20, 40, 80, 160, 320, 480, 640, 800, 960] {
         let len = encoder.encode(&vec![0; samples], &mut out).unwrap();
@@ -334,7 +334,7 @@ fn lengths_that_opus_has_no_frame_for_are_refused() {
     }
     assert!(encoder.encode(&[0; FRAME], &mut []).is_err());
 
-    let mut decoder = Decoder::new(8_000).unwrap();
+    let mut decoder = OpusDecoder::new(8_000).unwrap();
     let packet = &encode_all(&sine(440.0, FRAME), FRAME, EncoderSettings::default())[0];
     assert_eq!(decoder.decode(packet, &mut [0; 159]), Err(OpusError::Samples(159)));
     assert_eq!(decoder.decode_fec(packet, &mut [0; 159]), Err(OpusError::Samples(159)));
@@ -348,7 +348,7 @@ fn lengths_that_opus_has_no_frame_for_are_refused() {
 #[test]
 fn other_rates_are_refused() {
     for rate_hz in [0, 8_001, 11_025, 12_000, 24_000, 44_100, 96_000] {
-        assert_eq!(Decoder::new(rate_hz).unwrap_err(), OpusError::Rate(rate_hz));
-        assert_eq!(Encoder::new(rate_hz, EncoderSettings::default()).unwrap_err(), OpusError::Rate(rate_hz));
+        assert_eq!(OpusDecoder::new(rate_hz).unwrap_err(), OpusError::Rate(rate_hz));
+        assert_eq!(OpusEncoder::new(rate_hz, EncoderSettings::default()).unwrap_err(), OpusError::Rate(rate_hz));
     }
 }

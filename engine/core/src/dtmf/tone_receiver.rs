@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use trestle_audio::{BRIDGE_RATE_HZ, Decoder, DigitDetector, DigitDetection, Pcm};
+use trestle_audio::{BRIDGE_RATE_HZ, Decoder, DigitDetection, DigitDetector, Pcm};
 use trestle_wire::telephone_event::Digit;
 use trestle_wire::{RtpTime, Ssrc};
 
@@ -43,7 +43,8 @@ impl ToneReceiver {
         let kind = transcode::codec_kind(codec);
         let Some(samples) = kind.duration_samples(payload) else { return updates };
         let hz = i64::from(codec.clock().hz());
-        let after = AudioPosition { ssrc, codec, next: time.plus((samples as i64 * hz / i64::from(BRIDGE_RATE_HZ)) as u32) };
+        let after =
+            AudioPosition { ssrc, codec, next: time.plus((samples as i64 * hz / i64::from(BRIDGE_RATE_HZ)) as u32) };
         let mut heard = |heard| updates.extend(update(heard));
         match self.position.filter(|position| position.ssrc == ssrc && position.codec == codec) {
             Some(position) => match i64::from(position.next.distance_to(time)) * i64::from(BRIDGE_RATE_HZ) / hz {
@@ -61,7 +62,7 @@ impl ToneReceiver {
         }
         let decoded = self.decoder.as_mut().is_some_and(|decoder| decoder.decode(payload, &mut self.pcm).is_ok());
         if decoded {
-            self.detector.hear(self.pcm.as_slice(), heard);
+            self.detector.process(self.pcm.as_slice(), heard);
         } else {
             self.detector.skip(samples, heard);
         }

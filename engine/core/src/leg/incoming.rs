@@ -13,7 +13,7 @@ use crate::discard::Discards;
 use crate::dtmf::{EventReceiver, EventUpdates, ToneReceiver};
 use crate::plan::{Codec, ReceiveFormat, ReceivePlan};
 use crate::report::Count;
-use crate::stream::{Admit, SsrcGate, StreamRx};
+use crate::stream::{SsrcFilter, SsrcStatus, StreamRx};
 use crate::{Discard, Milestone};
 
 /// The stream that a leg receives from its peer.
@@ -22,7 +22,7 @@ pub(crate) struct Incoming {
     plan: ReceivePlan,
     /// The formats of the plan before: packets in these may still be under way (RFC 3264 8.3.2).
     formats_before: Vec<ReceiveFormat>,
-    ssrc_filter: SsrcGate,
+    ssrc_filter: SsrcFilter,
     rx: Option<StreamRx>,
     events: EventReceiver,
     /// Detects DTMF tones in the audio of a peer that may send no telephone-events.
@@ -74,7 +74,7 @@ impl Incoming {
         datagram: &mut [u8],
         updates: &mut EventUpdates,
     ) -> Result<Accepted, Discard> {
-        let rtp::Packet { header, payload } = path.receive_rtp(now, source, datagram)?;
+        let rtp::RtpPacket { header, payload } = path.receive_rtp(now, source, datagram)?;
         if !self.plan.enabled {
             return Err(Discard::NotReceiving);
         }
@@ -84,9 +84,9 @@ impl Incoming {
             return Err(Discard::UnknownPt);
         }
         match self.ssrc_filter.admit(header.ssrc, header.seq) {
-            Admit::Current => {}
-            Admit::New => self.rx = Some(StreamRx::new(header.ssrc)),
-            Admit::Wait => return Err(Discard::ForeignSsrc),
+            SsrcStatus::Current => {}
+            SsrcStatus::New => self.rx = Some(StreamRx::new(header.ssrc)),
+            SsrcStatus::Probation => return Err(Discard::ForeignSsrc),
         }
         let rx = self.rx.get_or_insert_with(|| StreamRx::new(header.ssrc));
         if let Some(codec) = codec {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::telephone_event::Digit;
 
 use self::incoming::{Accepted, Incoming};
@@ -31,9 +31,9 @@ use crate::dtmf::{EventUpdate, EventUpdates};
 use crate::output::Outbox;
 use crate::plan::{Mute, ReceivePlan, SendPlan, Source};
 use crate::report::{LegReport, Totals};
-use crate::route::Transcoder;
 use crate::stream::StreamRx;
 use crate::time::{Epoch, soonest};
+use crate::transcode::Transcoder;
 use crate::{CommandError, Discard, EventKind, LegId, LegPlan, LegPorts, Milestone, PortPair, limits};
 
 /// What a leg needs of its shard to open.
@@ -141,18 +141,18 @@ impl Leg {
         now: Instant,
         flow: Flow,
         source: SocketAddr,
-        kind: Kind,
+        kind: DatagramKind,
         datagram: &mut [u8],
     ) -> Result<Accepted, Discard> {
         match kind {
-            Kind::Stun | Kind::Dtls => self.path.receive_handshake(now, source, kind, datagram)?,
-            Kind::Rtcp => {
+            DatagramKind::Stun | DatagramKind::Dtls => self.path.receive_handshake(now, source, kind, datagram)?,
+            DatagramKind::Rtcp => {
                 let len = self.path.receive_rtcp(now, flow, source, datagram)?;
                 let (incoming, outgoing) = (&mut self.incoming, &mut self.outgoing);
                 self.rtcp.receive(now, &datagram[..len], datagram.len(), incoming, outgoing)?;
             }
             // RTP on the RTCP port.
-            Kind::Rtp => return Err(Discard::NotConnected),
+            DatagramKind::Rtp => return Err(Discard::NotConnected),
         }
         Ok(Accepted::Control)
     }
@@ -282,7 +282,7 @@ impl Leg {
             round_trip: rtcp.round_trip(),
             remote_fraction_lost: rtcp.remote_fraction_lost(),
             concealed_frames: frames.concealed,
-            hold: transcoder.map_or(Duration::ZERO, Transcoder::hold),
+            hold: transcoder.map_or(Duration::ZERO, Transcoder::playout_delay),
             preroll: frames.preroll,
             filled_frames: frames.filled,
             digits_in: incoming.digits().1.to_owned(),

@@ -19,8 +19,8 @@ use crate::dtmf::EventUpdate;
 use crate::output::Outbox;
 use crate::plan::{Filler, Gate, Mute, Presence as SendPolicy, SendFormat, SendPlan, Source};
 use crate::report::Count;
-use crate::route::{self, Transcoder};
 use crate::stream::StreamTx;
+use crate::transcode::{self, Transcoder};
 use crate::{CommandError, Discard, LegId, Milestone};
 
 /// So many forwardable packets in a row end the work of a transcoder: one second of 20 ms packets.
@@ -76,7 +76,7 @@ impl std::fmt::Display for Mode {
             Self::Forwarding => f.write_str("forwarded"),
             Self::Filling(_) => f.write_str("filled"),
             Self::Transcoding(transcoder) => {
-                write!(f, "transcoded, playout delay {} ms", transcoder.hold().as_millis())
+                write!(f, "transcoded, playout delay {} ms", transcoder.playout_delay().as_millis())
             }
         }
     }
@@ -437,7 +437,7 @@ impl Outgoing {
         }
         let under_event = self.digits.sends_events();
         let can_send = self.readiness(path) == Readiness::Ready;
-        let mut payload = [0; route::FRAME_BYTES_MAX];
+        let mut payload = [0; transcode::FRAME_BYTES_MAX];
         loop {
             let Some(transcoder) = self.mode.transcoder_mut() else { return };
             transcoder.withhold(under_event);
@@ -561,5 +561,5 @@ fn source_key(from: LegId, ssrc: Ssrc) -> u64 {
 /// True if the peer takes the packet's codec, and its packet time.
 fn is_forwardable(format: &SendFormat, audio: &AudioPacket, payload: &[u8]) -> bool {
     format.codec == audio.codec
-        && (!format.strict_ptime || route::packet_ptime(audio.codec, payload) == Some(format.ptime))
+        && (!format.strict_ptime || transcode::packet_ptime(audio.codec, payload) == Some(format.ptime))
 }

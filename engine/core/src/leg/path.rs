@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use trestle_srtp::{Context, KeyingMaterial, UnprotectError};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtcp::Compound;
 use trestle_wire::rtp::{self, Header};
 
@@ -97,10 +97,10 @@ impl Srtp {
         !self.send.contexts.is_empty()
     }
 
-    fn unprotect(&mut self, kind: Kind, datagram: &mut [u8]) -> Result<usize, Discard> {
+    fn unprotect(&mut self, kind: DatagramKind, datagram: &mut [u8]) -> Result<usize, Discard> {
         let context = self.receive.current().ok_or(Discard::NotConnected)?;
         let plain = match kind {
-            Kind::Rtcp => context.unprotect_rtcp(datagram),
+            DatagramKind::Rtcp => context.unprotect_rtcp(datagram),
             _ => context.unprotect_rtp(datagram),
         };
         plain.map_err(|error| match error {
@@ -111,10 +111,10 @@ impl Srtp {
         })
     }
 
-    fn protect(&mut self, kind: Kind, buf: &mut [u8], len: usize) -> Option<usize> {
+    fn protect(&mut self, kind: DatagramKind, buf: &mut [u8], len: usize) -> Option<usize> {
         let context = self.send.current()?;
         let protected = match kind {
-            Kind::Rtcp => context.protect_rtcp(buf, len),
+            DatagramKind::Rtcp => context.protect_rtcp(buf, len),
             _ => context.protect_rtp(buf, len),
         };
         // Only a bug in Trestle leads here (an index used twice, a buffer too small): the packet is not sent.
@@ -201,7 +201,7 @@ impl Path {
         now: Instant,
         source: SocketAddr,
         datagram: &mut [u8],
-    ) -> Result<rtp::Packet, Discard> {
+    ) -> Result<rtp::RtpPacket, Discard> {
         let packet = self.link.receive_rtp(now, source, datagram)?;
         if !self.is_latched && self.link.is_latched() {
             self.is_latched = true;
@@ -226,7 +226,7 @@ impl Path {
         &mut self,
         now: Instant,
         source: SocketAddr,
-        kind: Kind,
+        kind: DatagramKind,
         datagram: &[u8],
     ) -> Result<(), Discard> {
         let Link::WebRtc { webrtc, .. } = &mut self.link else { return Err(Discard::NotConnected) };
@@ -241,7 +241,7 @@ impl Path {
             let len = Header::LEN + payload.len();
             buf[..Header::LEN].copy_from_slice(&header.write());
             buf.get_mut(Header::LEN..len)?.copy_from_slice(payload);
-            link.protect(Kind::Rtp, buf, len)
+            link.protect(DatagramKind::Rtp, buf, len)
         })
     }
 
@@ -261,7 +261,7 @@ impl Path {
         let link = &mut self.link;
         outbox.datagram(socket, remote, self.tos, |buf| {
             let len = write(buf)?;
-            link.protect(Kind::Rtcp, buf, len)
+            link.protect(DatagramKind::Rtcp, buf, len)
         })
     }
 
@@ -391,15 +391,20 @@ impl Link {
         }
     }
 
-    fn receive_rtp(&mut self, now: Instant, source: SocketAddr, datagram: &mut [u8]) -> Result<rtp::Packet, Discard> {
-        let parse = |bytes: &[u8]| rtp::Packet::parse(bytes).map_err(|_| Discard::Malformed);
+    fn receive_rtp(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Result<rtp::RtpPacket, Discard> {
+        let parse = |bytes: &[u8]| rtp::RtpPacket::parse(bytes).map_err(|_| Discard::Malformed);
         if let Self::Plain(latch) = self {
             // Only a well-formed packet may fix the address.
             let packet = parse(datagram)?;
             let accepted = latch.admit_plain(now, Flow::Rtp, source, Some((packet.header.ssrc, packet.header.seq)));
             return if accepted { Ok(packet) } else { Err(Discard::ForeignSource) };
         }
-        let len = self.authenticate(now, Flow::Rtp, source, Kind::Rtp, datagram)?;
+        let len = self.authenticate(now, Flow::Rtp, source, DatagramKind::Rtp, datagram)?;
         parse(&datagram[..len])
     }
 
@@ -415,7 +420,7 @@ impl Link {
             let accepted = latch.admit_plain(now, flow, source, None);
             return if accepted { Ok(datagram.len()) } else { Err(Discard::ForeignSource) };
         }
-        self.authenticate(now, flow, source, Kind::Rtcp, datagram)
+        self.authenticate(now, flow, source, DatagramKind::Rtcp, datagram)
     }
 
     /// Decrypts a packet of a secured path, and learns the peer's address from it.
@@ -424,7 +429,7 @@ impl Link {
         now: Instant,
         flow: Flow,
         source: SocketAddr,
-        kind: Kind,
+        kind: DatagramKind,
         datagram: &mut [u8],
     ) -> Result<usize, Discard> {
         match self {
@@ -447,7 +452,7 @@ impl Link {
     }
 
     /// Encrypts the plain packet `buf[..len]` in place, if the leg is secured. `None` if it must not be sent.
-    fn protect(&mut self, kind: Kind, buf: &mut [u8], len: usize) -> Option<usize> {
+    fn protect(&mut self, kind: DatagramKind, buf: &mut [u8], len: usize) -> Option<usize> {
         match self {
             Self::Plain(_) => Some(len),
             Self::Sdes { srtp, .. } | Self::WebRtc { srtp, .. } => srtp.protect(kind, buf, len),
@@ -473,7 +478,7 @@ mod tests {
             buf.extend_from_slice(&[7; 20 + trestle_srtp::OVERHEAD_MAX]);
             buf
         };
-        let send = |srtp: &mut Srtp, seq: u16| srtp.protect(Kind::Rtp, &mut packet(seq), 32);
+        let send = |srtp: &mut Srtp, seq: u16| srtp.protect(DatagramKind::Rtp, &mut packet(seq), 32);
         srtp.set_send_key(&key(1));
         assert!(send(&mut srtp, 5).is_some());
         srtp.set_send_key(&key(2));

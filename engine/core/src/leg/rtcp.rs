@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use trestle_wire::rtcp::{Compound, Packet, Report, SenderInfo};
+use trestle_wire::rtcp::{Compound, RtcpPacket, RtcpReport, SenderInfo};
 
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
@@ -96,10 +96,10 @@ impl RtcpReporter {
         let compound = Compound::parse_reduced_size(bytes).map_err(|_| Discard::Malformed)?;
         for packet in compound.packets() {
             let (sender, reports) = match packet {
-                Packet::SenderReport { ssrc, sender, reports } => (Some((ssrc, sender)), reports),
-                Packet::ReceiverReport { reports, .. } => (None, reports),
+                RtcpPacket::SenderReport { ssrc, sender, reports } => (Some((ssrc, sender)), reports),
+                RtcpPacket::ReceiverReport { reports, .. } => (None, reports),
                 // A BYE ends nothing: signalling ends calls, and on a plain path a BYE is easily forged.
-                Packet::SourceDescription { .. } | Packet::Bye { .. } | Packet::Other(_) => continue,
+                RtcpPacket::SourceDescription { .. } | RtcpPacket::Bye { .. } | RtcpPacket::Other(_) => continue,
             };
             if let (Some((ssrc, sender)), Some(rx)) = (sender, incoming.rx_mut())
                 && rx.ssrc() == ssrc
@@ -154,7 +154,7 @@ impl RtcpReporter {
         });
         self.packets_at_last = packets;
         let (ssrc, cname) = (outgoing.tx.ssrc(), &self.cname);
-        let report = Report { ssrc, sender, reports: reception.as_slice(), cname, bye: false };
+        let report = RtcpReport { ssrc, sender, reports: reception.as_slice(), cname, bye: false };
         if let Some(len) = path.send_rtcp(outbox, |buf| report.write(buf)) {
             self.sent.add(len);
         }

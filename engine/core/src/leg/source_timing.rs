@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use trestle_wire::{ClockRate, ExtSeq, RtpTime};
 
-use crate::route::Hold;
+use crate::transcode::PlayoutDelay;
 
 /// The peer gets filler this long after the last forwarded packet, or as late as the source's packets have been so far...
 pub(super) const GAP_MAX: Duration = Duration::from_millis(40);
@@ -29,7 +29,7 @@ pub(super) struct SourceTiming {
     seq: ExtSeq,
     time: RtpTime,
     media_us: i64,
-    delay: Hold,
+    delay: PlayoutDelay,
     lossy_until: Option<Instant>,
 }
 
@@ -50,7 +50,7 @@ impl SourceTiming {
     }
 
     fn new(now: Instant, source: u64, clock: ClockRate, seq: ExtSeq, time: RtpTime) -> Self {
-        let mut delay = Hold::default();
+        let mut delay = PlayoutDelay::default();
         delay.restart(0, 0);
         Self { source, clock, epoch: now, at: now, seq, time, media_us: 0, delay, lossy_until: None }
     }
@@ -80,7 +80,7 @@ impl SourceTiming {
         if !self.delay.is_learnt() {
             return Some(even);
         }
-        let late_us = self.delay.expected_us(self.media_us + PACKET_US) + self.delay.hold_us();
+        let late_us = self.delay.expected_us(self.media_us + PACKET_US) + self.delay.delay_us();
         let late = self.epoch.checked_add(Duration::from_micros(u64::try_from(late_us).unwrap_or(0)))?;
         Some(even.max(late))
     }

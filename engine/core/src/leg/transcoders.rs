@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::plan::{Filler, SendFormat};
 use crate::report::Preroll;
-use crate::route::Transcoder;
+use crate::transcode::Transcoder;
 
 /// Makes transcoders, and adds up the counters of those that have ended.
 #[derive(Debug)]
 pub(super) struct TranscoderStock {
-    /// Complexity of Opus encoders; see [`crate::ladder`].
+    /// Complexity of Opus encoders; see [`crate::opus_complexity`].
     opus_complexity: u8,
     /// One that has made nothing but filler, for the next gap: a source that loses packets must not cost an encoder each time.
     spare: Option<Box<Transcoder>>,

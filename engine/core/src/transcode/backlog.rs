@@ -196,7 +196,7 @@ impl Backlog {
     /// Shortens the pause that the block at `at` belongs to, if it is one and has become long.
     fn judge(&mut self, at: usize) {
         let block = &self.pcm[at.max(self.start)..at + BLOCK_SAMPLES];
-        if !self.pauses.hear(block) {
+        if !self.pauses.process(block) {
             (self.pause_run, self.pause_lasted, self.heard_sound) = (0, 0, true);
             return;
         }
@@ -230,7 +230,7 @@ impl Backlog {
     /// Gives up the oldest block.
     fn give_up_block(&mut self) {
         let block = BLOCK_SAMPLES.min(self.waiting());
-        if !self.pauses.would_pause(&self.pcm[self.start..self.start + block]) {
+        if !self.pauses.is_like_pause(&self.pcm[self.start..self.start + block]) {
             self.clipped_samples += block;
         }
         self.start += block;
@@ -243,7 +243,7 @@ impl Backlog {
         let cut_max = spare.min(self.credit / 100);
         let window = &mut self.pcm[self.start..];
         let window = &mut window[..(CUT_MAX + OVERLAP).min(frame_samples + spare)];
-        let cut = if self.pauses.would_pause(window) {
+        let cut = if self.pauses.is_like_pause(window) {
             // Nobody hears where a pause is cut, nor how much faster it goes by.
             Some(spare.min(CUT_MAX)).filter(|cut| *cut >= CUT_MIN)
         } else {

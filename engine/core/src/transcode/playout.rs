@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use trestle_wire::{ClockRate, ExtSeq, RtpTime};
 
+use super::jitter::{FrameTiming, JitterBuffer};
 use super::playout_delay::{DELAY_MAX_US, PlayoutDelay};
-use super::jitter::{JitterBuffer, FrameTiming};
 use crate::Discard;
 use crate::plan::Codec;
 
@@ -334,7 +334,8 @@ impl Playout {
         }
         let gap_us = behind.map_or(i64::MAX, |(timing, _)| timing.media_us - next_us);
         // A copy in the frame behind covers as much as that frame is long, right before it.
-        let copy_us = behind.filter(|(timing, _)| timing.codec == Codec::Opus).map_or(0, |(timing, _)| timing.duration_us);
+        let copy_us =
+            behind.filter(|(timing, _)| timing.codec == Codec::Opus).map_or(0, |(timing, _)| timing.duration_us);
         let (length_us, following) = if gap_us <= copy_us {
             (gap_us, behind.map(|(_, payload)| payload))
         } else {

@@ -8,7 +8,7 @@ use trestle_wire::{ExtSeq, Ptime, RtpTime};
 use super::backlog::{Backlog, BacklogOutput};
 use super::codec_kind;
 use super::filler::FillerSound;
-use super::playout::{SourceFrame, PlayoutOutput, Playout};
+use super::playout::{Playout, PlayoutOutput, SourceFrame};
 use crate::Discard;
 use crate::dtmf::ToneSender;
 use crate::plan::{Codec, Filler, OpusSettings, SendFormat};

@@ -29,12 +29,12 @@ fn a_socket_that_was_not_read_to_its_end_stays_ready() {
     peer.send(b"two").unwrap();
     let mut buffer = [0; 16];
     assert_eq!(wait_for_one(&mut poller), id);
-    assert_eq!(poller.receive(id, &mut buffer), Received::Datagram(3, peer.local_addr().unwrap()));
+    assert_eq!(poller.receive(id, &mut buffer), ReceiveResult::Datagram(3, peer.local_addr().unwrap()));
     assert_eq!(poller.next_ready(), None);
     assert_eq!(wait_for_one(&mut poller), id);
-    assert_eq!(poller.receive(id, &mut buffer), Received::Datagram(3, peer.local_addr().unwrap()));
+    assert_eq!(poller.receive(id, &mut buffer), ReceiveResult::Datagram(3, peer.local_addr().unwrap()));
     assert_eq!(&buffer[..3], b"two");
-    assert_eq!(poller.receive(id, &mut buffer), Received::Empty);
+    assert_eq!(poller.receive(id, &mut buffer), ReceiveResult::Empty);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn sockets_are_reported_in_turn_even_if_there_are_more_than_one_wait_reports() {
         poller.wait(soon()).unwrap();
         assert!(!poller.is_all_reported());
         while let Some(id) = poller.next_ready() {
-            assert!(matches!(poller.receive(id, &mut [0; 16]), Received::Datagram(3, _)));
+            assert!(matches!(poller.receive(id, &mut [0; 16]), ReceiveResult::Datagram(3, _)));
             seen[id.0 as usize] += 1;
         }
     }
@@ -69,8 +69,8 @@ fn a_flooded_socket_does_not_hold_up_the_others() {
         let mut ready = [poller.next_ready(), poller.next_ready()].map(Option::unwrap);
         ready.sort_unstable_by_key(|id| id.0);
         assert_eq!(ready, [flooded, quiet], "round {round}");
-        assert!(matches!(poller.receive(flooded, &mut [0; 16]), Received::Datagram(5, _)));
-        assert!(matches!(poller.receive(quiet, &mut [0; 16]), Received::Datagram(3, _)));
+        assert!(matches!(poller.receive(flooded, &mut [0; 16]), ReceiveResult::Datagram(5, _)));
+        assert!(matches!(poller.receive(quiet, &mut [0; 16]), ReceiveResult::Datagram(3, _)));
     }
 }
 
@@ -112,8 +112,8 @@ fn a_quarantined_socket_is_read_but_nothing_comes_of_it() {
     poller.quarantine(id);
     peer.send(b"late").unwrap();
     assert_eq!(wait_for_one(&mut poller), id);
-    assert_eq!(poller.receive(id, &mut [0; 16]), Received::Quarantined);
-    assert_eq!(poller.receive(id, &mut [0; 16]), Received::Empty);
+    assert_eq!(poller.receive(id, &mut [0; 16]), ReceiveResult::Quarantined);
+    assert_eq!(poller.receive(id, &mut [0; 16]), ReceiveResult::Empty);
 }
 
 #[test]
@@ -126,9 +126,9 @@ fn a_socket_that_is_used_again_gives_nothing_of_what_came_in_quarantine_and_mark
     peer.send(b"late").unwrap();
     peer.send(b"later").unwrap();
     poller.reuse(id);
-    assert_eq!(poller.receive(id, &mut [0; 16]), Received::Empty);
+    assert_eq!(poller.receive(id, &mut [0; 16]), ReceiveResult::Empty);
     peer.send(b"new").unwrap();
-    assert_eq!(poller.receive(id, &mut [0; 16]), Received::Datagram(3, to));
+    assert_eq!(poller.receive(id, &mut [0; 16]), ReceiveResult::Datagram(3, to));
     assert_eq!(socket2::SockRef::from(&poller.sockets[id.0 as usize].udp).tos_v4().unwrap(), 0);
 }
 
@@ -143,6 +143,6 @@ fn a_closed_socket_neither_reads_nor_sends_nor_wakes() {
     other_peer.send(b"y").unwrap();
     assert_eq!(wait_for_one(&mut poller), other);
     assert_eq!(poller.next_ready(), None);
-    assert_eq!(poller.receive(id, &mut [0; 16]), Received::Empty);
+    assert_eq!(poller.receive(id, &mut [0; 16]), ReceiveResult::Empty);
     assert!(poller.send(id, address, None, b"x").is_err());
 }

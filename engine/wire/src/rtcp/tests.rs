@@ -16,7 +16,7 @@ const BLOCK: ReportBlock = ReportBlock {
     delay_since_last_sr: 0x0005_4000,
 };
 
-fn written(report: &Report<'_>) -> Vec<u8> {
+fn written(report: &RtcpReport<'_>) -> Vec<u8> {
     let mut buf = vec![0xee; report.wire_len()];
     assert_eq!(report.write(&mut buf), Some(report.wire_len()));
     buf
@@ -29,7 +29,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 #[test]
 fn a_sender_report_with_name_and_bye_byte_for_byte() {
-    let report = Report { ssrc: US, sender: Some(SENDER), reports: &[BLOCK], cname: "ear", bye: true };
+    let report = RtcpReport { ssrc: US, sender: Some(SENDER), reports: &[BLOCK], cname: "ear", bye: true };
     let expected = hex("81c8000c 01020304 b44db705 20000000 00000640 0000000a 00000640
          a0b0c0d0 40fffffe 00010005 00000011 b7052000 00054000
          81ca0003 01020304 01036561 72000000
@@ -44,21 +44,21 @@ fn a_report_reads_back_as_written() {
             for cname in ["", "a", "ab", "abc", "abcd", "abcde", &"x".repeat(CNAME_BYTES_MAX)] {
                 for leaves in [false, true] {
                     let blocks: Vec<_> = (0..blocks as u32).map(|n| ReportBlock { ssrc: Ssrc(n), ..BLOCK }).collect();
-                    let report = Report { ssrc: US, sender, reports: &blocks, cname, bye: leaves };
+                    let report = RtcpReport { ssrc: US, sender, reports: &blocks, cname, bye: leaves };
                     let bytes = written(&report);
                     let compound = Compound::parse(&bytes).unwrap();
                     let mut packets = compound.packets();
                     let read = match packets.next().unwrap() {
-                        Packet::SenderReport { ssrc, sender, reports } => (ssrc, Some(sender), reports),
-                        Packet::ReceiverReport { ssrc, reports } => (ssrc, None, reports),
+                        RtcpPacket::SenderReport { ssrc, sender, reports } => (ssrc, Some(sender), reports),
+                        RtcpPacket::ReceiverReport { ssrc, reports } => (ssrc, None, reports),
                         other => panic!("{other:?}"),
                     };
                     assert_eq!((read.0, read.1), (US, sender));
                     assert!(read.2.iter().eq(blocks.iter().copied()));
-                    let name = Packet::SourceDescription { ssrc: Some(US), cname: Some(cname.as_bytes()) };
+                    let name = RtcpPacket::SourceDescription { ssrc: Some(US), cname: Some(cname.as_bytes()) };
                     assert_eq!(packets.next(), Some(name));
                     if leaves {
-                        let Some(Packet::Bye { ssrcs }) = packets.next() else { panic!("no BYE") };
+                        let Some(RtcpPacket::Bye { ssrcs }) = packets.next() else { panic!("no BYE") };
                         assert!(ssrcs.iter().eq([US]));
                     }
                     assert_eq!(packets.next(), None);
@@ -72,12 +72,12 @@ fn a_report_reads_back_as_written() {
 fn what_does_not_fit_is_cut_or_not_written() {
     let blocks = [BLOCK; 40];
     let long = "é".repeat(200);
-    let report = Report { ssrc: US, sender: None, reports: &blocks, cname: &long, bye: false };
+    let report = RtcpReport { ssrc: US, sender: None, reports: &blocks, cname: &long, bye: false };
     let bytes = written(&report);
     let mut packets = Compound::parse(&bytes).unwrap().packets();
-    let Some(Packet::ReceiverReport { reports, .. }) = packets.next() else { panic!("no RR") };
+    let Some(RtcpPacket::ReceiverReport { reports, .. }) = packets.next() else { panic!("no RR") };
     assert_eq!(reports.iter().count(), REPORT_BLOCKS_MAX);
-    let Some(Packet::SourceDescription { cname: Some(cname), .. }) = packets.next() else { panic!("no CNAME") };
+    let Some(RtcpPacket::SourceDescription { cname: Some(cname), .. }) = packets.next() else { panic!("no CNAME") };
     assert_eq!(cname, "é".repeat(127).as_bytes());
 
     let mut short = vec![0xee; bytes.len() - 1];
@@ -123,14 +123,14 @@ fn packets_of_other_types_are_skipped() {
     let bytes = hex("80c90001 01020304  82ce0002 01020304 a0b0c0d0  80cf0001 01020304");
     let compound = Compound::parse(&bytes).unwrap();
     let kinds: Vec<_> = compound.packets().skip(1).collect();
-    assert_eq!(kinds, [Packet::Other(206), Packet::Other(207)]);
+    assert_eq!(kinds, [RtcpPacket::Other(206), RtcpPacket::Other(207)]);
 }
 
 #[test]
 fn a_profile_extension_after_the_blocks_is_skipped() {
     let bytes = hex("80c90003 01020304 11111111 22222222");
     let compound = Compound::parse(&bytes).unwrap();
-    let Some(Packet::ReceiverReport { ssrc: US, reports }) = compound.packets().next() else { panic!("no RR") };
+    let Some(RtcpPacket::ReceiverReport { ssrc: US, reports }) = compound.packets().next() else { panic!("no RR") };
     assert_eq!(reports.iter().count(), 0);
     assert_eq!(reports.about(THEM), None);
 }
@@ -164,7 +164,7 @@ fn a_description_tells_the_first_chunk() {
         let mut bytes = vec![0x80 | count as u8, 202, 0, (body.len() / 4) as u8];
         bytes.extend_from_slice(&body);
         let told = Compound::parse_reduced_size(&bytes).map(|compound| match compound.packets().next() {
-            Some(Packet::SourceDescription { ssrc, cname }) => (ssrc.map(|ssrc| ssrc.0), cname),
+            Some(RtcpPacket::SourceDescription { ssrc, cname }) => (ssrc.map(|ssrc| ssrc.0), cname),
             other => panic!("{other:?}"),
         });
         assert_eq!(told, expected, "{count} chunks in {body:02x?}");
@@ -186,7 +186,7 @@ fn a_bye_may_name_nobody_many_and_a_reason() {
     for (packet, expected) in table {
         let bytes = hex(packet);
         let read = Compound::parse_reduced_size(&bytes).ok().map(|compound| match compound.packets().next() {
-            Some(Packet::Bye { ssrcs }) => ssrcs.iter().map(|ssrc| ssrc.0).collect::<Vec<_>>(),
+            Some(RtcpPacket::Bye { ssrcs }) => ssrcs.iter().map(|ssrc| ssrc.0).collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         });
         assert_eq!(read.as_deref(), expected, "{packet}");
@@ -236,7 +236,7 @@ fn the_validity_checks_of_appendix_a_2() {
 
 #[test]
 fn what_passes_the_check_is_read_to_its_end_and_nothing_panics() {
-    let report = Report { ssrc: US, sender: Some(SENDER), reports: &[BLOCK; 2], cname: "somebody", bye: true };
+    let report = RtcpReport { ssrc: US, sender: Some(SENDER), reports: &[BLOCK; 2], cname: "somebody", bye: true };
     let good = written(&report);
     // Every byte takes every value, and every length is cut: far more than chance would find.
     for at in 0..good.len() {
@@ -256,7 +256,7 @@ fn what_passes_the_check_is_read_to_its_end_and_nothing_panics() {
 fn walk(compound: Compound<'_>) -> usize {
     let mut at = 0;
     for packet in compound.packets() {
-        if let Packet::SenderReport { reports, .. } | Packet::ReceiverReport { reports, .. } = packet {
+        if let RtcpPacket::SenderReport { reports, .. } | RtcpPacket::ReceiverReport { reports, .. } = packet {
             assert!(reports.iter().count() <= REPORT_BLOCKS_MAX);
         }
         at += 4 + 4 * usize::from(u16::from_be_bytes([compound.bytes[at + 2], compound.bytes[at + 3]]));

@@ -9,8 +9,8 @@ use trestle_core::plan::{
 };
 use trestle_core::{CallId, Command, InterfaceId, LegId, LegPlan, LegPorts};
 use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
-use trestle_wire::demux::Kind;
-use trestle_wire::rtp::{Header, Packet};
+use trestle_wire::demux::DatagramKind;
+use trestle_wire::rtp::{Header, RtpPacket};
 use trestle_wire::telephone_event::TelephoneEvent;
 use trestle_wire::{ClockRate, Pt, Ptime, RtpTime, Seq, Ssrc};
 
@@ -184,7 +184,7 @@ impl<'a> Scene<'a> {
         rig.sent.iter().for_each(|sent| assert_no_stranger(sent.to));
         for sent in &rig.sent[warm..] {
             for (n, peer) in peers.iter_mut().enumerate() {
-                if sent.from == peer.ports.rtp && Kind::of(&sent.bytes) == Some(Kind::Rtp) {
+                if sent.from == peer.ports.rtp && DatagramKind::of(&sent.bytes) == Some(DatagramKind::Rtp) {
                     assert!(
                         [said_by(n, false), said_by(n, self.styles[n].nat)].contains(&sent.to),
                         "sent to {}",
@@ -377,7 +377,7 @@ impl Peer {
             let len = context.unprotect_rtp(&mut packet).expect("a packet that its peer can decrypt");
             packet.truncate(len);
         }
-        let read = Packet::parse(&packet).expect("an RTP packet");
+        let read = RtpPacket::parse(&packet).expect("an RTP packet");
         (read.header.pt == Pt::PCMA).then(|| packet[read.payload].to_vec())
     }
 }

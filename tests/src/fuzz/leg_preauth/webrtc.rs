@@ -8,7 +8,7 @@ use trestle_ng::frame::{self, Encoding};
 use trestle_ng::value::Dict;
 use trestle_peers::{Flavour, Meta, MetaOptions};
 use trestle_sdp::Sdp;
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::Header;
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 
@@ -154,7 +154,7 @@ impl Scene {
                     self.meta.handle_datagram(self.rig.now, sent.to, sent.from, &sent.bytes);
                     self.sent.push(sent.bytes);
                 } else if sent.to == phone_address() {
-                    self.phone_heard += u64::from(Kind::of(&sent.bytes) == Some(Kind::Rtp));
+                    self.phone_heard += u64::from(DatagramKind::of(&sent.bytes) == Some(DatagramKind::Rtp));
                 } else {
                     assert_eq!(sent.to.ip(), phone_address().ip(), "RTCP to the phone's next port");
                 }

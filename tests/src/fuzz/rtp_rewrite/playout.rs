@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use trestle_core::plan::{Codec, OpusSettings, SendFormat};
 use trestle_core::transcode::playout::SourceFrame;
-use trestle_core::transcode::{PlayoutOutput, FRAME_BYTES_MAX, Playout, Transcoder};
+use trestle_core::transcode::{FRAME_BYTES_MAX, Playout, PlayoutOutput, Transcoder};
 use trestle_wire::{ExtSeq, Pt, Ptime, RtpTime};
 
 use super::super::input::Input;
@@ -161,7 +161,8 @@ pub(super) fn transcoder(input: &mut Input<'_>) -> usize {
         transcoder.handle_timeout(now);
         while let Some(frame) = transcoder.poll_frame(&mut out) {
             made += 1;
-            let samples = trestle_core::transcode::packet_ptime(format.codec, &out[..frame.len]).expect("a frame of ours");
+            let samples =
+                trestle_core::transcode::packet_ptime(format.codec, &out[..frame.len]).expect("a frame of ours");
             assert_eq!(frame.duration_ticks, samples.ticks(format.codec.clock()));
             // No more than the source can have brought or time can have passed: 120 ms a packet and what was missing.
             assert!(made < 10_000, "frames without end");

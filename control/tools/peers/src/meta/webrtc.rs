@@ -13,7 +13,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::rtcp::{ReceptionReport, ReportList, Rtcp};
 use str0m::rtp::{RawPacket, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::read_header;
 
 use crate::listener::{Incoming, Listener};
@@ -147,8 +147,8 @@ impl WebRtc {
         datagram: &[u8],
         listener: &mut Listener,
     ) {
-        let kind = Kind::of(datagram);
-        let media = matches!(kind, Some(Kind::Rtp | Kind::Rtcp));
+        let kind = DatagramKind::of(datagram);
+        let media = matches!(kind, Some(DatagramKind::Rtp | DatagramKind::Rtcp));
         if media && listener.gate_closed {
             listener.report.early_packets += 1;
         }
@@ -158,7 +158,7 @@ impl WebRtc {
                 listener.report.strays += 1;
                 return;
             }
-            (Some(Kind::Stun), _) => {}
+            (Some(DatagramKind::Stun), _) => {}
             (Some(_), None) => {
                 self.ice.media_before_nomination += 1;
                 return;
@@ -186,7 +186,7 @@ impl WebRtc {
             }
             return;
         }
-        if let (Some(Kind::Rtp), Ok(header)) = (kind, read_header(datagram)) {
+        if let (Some(DatagramKind::Rtp), Ok(header)) = (kind, read_header(datagram)) {
             self.fed += 1;
             self.expect(header.ssrc.0);
         }

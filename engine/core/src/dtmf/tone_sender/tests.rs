@@ -1,4 +1,4 @@
-use trestle_audio::{DigitDetector, DigitDetection};
+use trestle_audio::{DigitDetection, DigitDetector};
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn heard(pcm: &[i16]) -> Vec<(char, u64)> {
             list.push((Digit::from_event(event).unwrap().to_char(), samples / 8));
         }
     };
-    detector.hear(pcm, &mut note);
+    detector.process(pcm, &mut note);
     detector.finish(&mut note);
     list
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 pub use dtls::{DtlsIdentity, IdentityError};
 use trestle_srtp::KeyingMaterial;
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 
 use self::dtls::{Dtls, DtlsOutput};
 use self::ice::{Ice, IceOutput};
@@ -80,12 +80,12 @@ impl WebRtc {
         &mut self,
         now: Instant,
         source: SocketAddr,
-        kind: Kind,
+        kind: DatagramKind,
         bytes: &[u8],
     ) -> Result<(), Discard> {
         self.restless = true;
         match kind {
-            Kind::Stun => {
+            DatagramKind::Stun => {
                 self.ice.handle_stun(now, source, bytes)?;
                 if let Some((early_source, early)) = self.early.take_if(|(s, _)| self.ice.is_valid_source(*s)) {
                     tracing::debug!(%early_source, "DTLS datagram from before its check is taken now");
@@ -94,10 +94,10 @@ impl WebRtc {
                 }
                 Ok(())
             }
-            Kind::Dtls if self.ice.is_valid_source(source) => {
+            DatagramKind::Dtls if self.ice.is_valid_source(source) => {
                 self.dtls.handle_datagram(now, bytes).map_err(|()| Discard::HandshakeRefused)
             }
-            Kind::Dtls => {
+            DatagramKind::Dtls => {
                 // Nothing else can come before our own first flight. A HelloVerifyRequest in the peer's name would make us
                 // answer a question that the peer has never put.
                 if dtls::is_client_hello(bytes) && bytes.len() <= limits::DATAGRAM_BYTES_MAX {
@@ -105,7 +105,7 @@ impl WebRtc {
                 }
                 Err(Discard::ForeignSource)
             }
-            Kind::Rtp | Kind::Rtcp => Err(Discard::NotConnected),
+            DatagramKind::Rtp | DatagramKind::Rtcp => Err(Discard::NotConnected),
         }
     }
 

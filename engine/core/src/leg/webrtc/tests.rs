@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::stun;
 
 use super::*;
@@ -57,7 +57,7 @@ impl End {
     fn handle(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         match self {
             Self::Ours(ours) => {
-                if let Some(kind) = Kind::of(bytes) {
+                if let Some(kind) = DatagramKind::of(bytes) {
                     let _ = ours.handle_datagram(now, from, kind, bytes);
                 }
             }
@@ -205,17 +205,17 @@ fn a_lite_peer_is_nominated_regularly_and_the_client_hello_comes_right_behind_th
         .collect();
     assert!(!checks[0].1.use_candidate, "regular nomination: the first check is a plain one");
     let nominated_at = checks.iter().find(|(_, head)| head.use_candidate).unwrap().0;
-    let kinds: Vec<(Kind, bool)> = log
+    let kinds: Vec<(DatagramKind, bool)> = log
         .sent
         .iter()
         .filter(|(at, _)| *at == nominated_at)
         .map(|(_, bytes)| {
             let head = stun::Head::parse(bytes).ok();
-            (Kind::of(bytes).unwrap(), head.is_some_and(|head| head.use_candidate))
+            (DatagramKind::of(bytes).unwrap(), head.is_some_and(|head| head.use_candidate))
         })
         .collect();
-    assert_eq!(kinds, [(Kind::Stun, true), (Kind::Dtls, false)], "in this order, at once");
-    assert_eq!(log.sent.iter().position(|(_, bytes)| Kind::of(bytes) == Some(Kind::Dtls)), Some(2));
+    assert_eq!(kinds, [(DatagramKind::Stun, true), (DatagramKind::Dtls, false)], "in this order, at once");
+    assert_eq!(log.sent.iter().position(|(_, bytes)| DatagramKind::of(bytes) == Some(DatagramKind::Dtls)), Some(2));
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn a_peer_that_answers_checks_from_its_other_address_is_met_there() {
             while let Some(output) = leg.poll_output(now, &mut buf) {
                 match output {
                     WebRtcOutput::Transmit { len, .. } => {
-                        let _ = other.handle_datagram(now, source, Kind::of(&buf[..len]).unwrap(), &buf[..len]);
+                        let _ = other.handle_datagram(now, source, DatagramKind::of(&buf[..len]).unwrap(), &buf[..len]);
                     }
                     WebRtcOutput::Keys(_) => keys |= source == at_a,
                     _ => {}
@@ -311,7 +311,7 @@ fn forged_alerts_and_hellos_from_a_stranger_or_the_peers_own_address_do_not_stop
         let End::Ours(mut leg) = ours(start, addr(OURS), &identity, &plan) else { unreachable!() };
         let mut refused = 0;
         for bytes in forged {
-            refused += u32::from(leg.handle_datagram(start, addr(source), Kind::Dtls, bytes).is_err());
+            refused += u32::from(leg.handle_datagram(start, addr(source), DatagramKind::Dtls, bytes).is_err());
         }
         let mut leg = End::Ours(leg);
         let (log, _) = run(start, Duration::from_secs(10), (&mut leg, addr(OURS)), (&mut meta, addr(META)), everything);
@@ -384,12 +384,17 @@ fn a_peer_that_answers_checks_but_never_dtls_is_given_up_and_leaves_no_deadline_
     // Eight handshakes of 15 s: it may wait for its user to pick up.
     let minutes = Duration::from_secs(125);
     let (log, _) = run(start, minutes, (&mut leg, addr(OURS)), (&mut meta, addr(META)), |_, _, bytes| {
-        Kind::of(bytes) != Some(Kind::Dtls)
+        DatagramKind::of(bytes) != Some(DatagramKind::Dtls)
     });
     assert!(log.keys.is_none());
     assert_eq!((log.failed, log.failures), (Some(LegFailure::DtlsFailed), 1));
-    let last =
-        log.sent.iter().filter(|(_, bytes)| Kind::of(bytes) == Some(Kind::Dtls)).map(|(at, _)| *at).max().unwrap();
+    let last = log
+        .sent
+        .iter()
+        .filter(|(_, bytes)| DatagramKind::of(bytes) == Some(DatagramKind::Dtls))
+        .map(|(at, _)| *at)
+        .max()
+        .unwrap();
     assert!((119..=121).contains(&last.as_secs()), "{last:?}");
     let End::Ours(mut ours) = leg else { unreachable!() };
     let now = start + minutes;
@@ -411,7 +416,7 @@ fn a_peer_that_takes_up_the_handshake_late_has_time_for_it() {
         let (mut a, mut b) = (ours(start, at_a, &id_a, &plan_a), ours(start, at_b, &id_b, &plan_b));
         let length = first_word + Duration::from_secs(5);
         let (log, _) = run(start, length, (&mut a, at_a), (&mut b, at_b), |at, _, bytes| {
-            Kind::of(bytes) != Some(Kind::Dtls) || at >= first_word
+            DatagramKind::of(bytes) != Some(DatagramKind::Dtls) || at >= first_word
         });
         assert!(log.keys.is_some(), "{first_word:?}: {:?}", log.failed);
     }

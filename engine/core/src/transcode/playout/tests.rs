@@ -274,8 +274,14 @@ fn a_started_line_is_silent_until_the_first_frame() {
     log.idle(&mut playout, now, 110_000);
     assert_eq!(log.due.len(), 6);
     let Packet { source, time, duration_us, .. } = packet(0);
-    let arrival =
-        SourceFrame { source, seq: ExtSeq(65_530), time: RtpTime(time), codec: Codec::Pcma, duration_us, payload: &[0; 4] };
+    let arrival = SourceFrame {
+        source,
+        seq: ExtSeq(65_530),
+        time: RtpTime(time),
+        codec: Codec::Pcma,
+        duration_us,
+        payload: &[0; 4],
+    };
     playout.push(now + Duration::from_millis(110), &arrival).unwrap();
     log.drain(&mut playout, 110_000);
     assert_eq!(log.due[6..], [(110_000, FRAME, What::Frame(0))]);
@@ -397,7 +403,9 @@ fn a_frame_half_of_which_was_filled_gives_its_other_half() {
         }
         let Packet { source, seq, time, duration_us, .. } = packet;
         let (seq, time) = (ExtSeq(seq), RtpTime(time));
-        playout.push(now, &SourceFrame { source, seq, time, codec: Codec::Pcma, duration_us, payload: &[0; 480] }).unwrap();
+        playout
+            .push(now, &SourceFrame { source, seq, time, codec: Codec::Pcma, duration_us, payload: &[0; 480] })
+            .unwrap();
         while let Some(due) = playout.poll() {
             if let PlayoutOutput::Frame { skip_us, .. } = due {
                 skipped.push(skip_us);

@@ -15,7 +15,7 @@ use str0m::media::{Frequency, MediaKind};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
-use trestle_wire::demux::Kind;
+use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::read_header;
 
 use crate::listener::{Expected, Incoming, Listener};
@@ -182,7 +182,9 @@ impl Client {
 
 impl Machine for Client {
     fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
-        if let (None, Some(Kind::Rtp), Ok(header)) = (self.heard_ssrc, Kind::of(bytes), read_header(bytes)) {
+        if let (None, Some(DatagramKind::Rtp), Ok(header)) =
+            (self.heard_ssrc, DatagramKind::of(bytes), read_header(bytes))
+        {
             self.heard_ssrc = Some(header.ssrc.0);
             self.rtc.direct_api().expect_stream_rx(header.ssrc.0.into(), None, "0".into(), None).suppress_nack(true);
         }

@@ -80,7 +80,7 @@ fn a_last_flight_that_is_lost_twice_is_sent_again_whoever_sent_it() {
 #[test]
 fn a_flight_without_an_answer_is_repeated_after_50_100_200_and_400_ms() {
     let (log, _) = pair(DtlsRole::Client, DtlsRole::Server)
-        .run(|_, to_bob, bytes| !(to_bob && Kind::of(bytes) == Some(Kind::Dtls)));
+        .run(|_, to_bob, bytes| !(to_bob && DatagramKind::of(bytes) == Some(DatagramKind::Dtls)));
     let hellos: Vec<Duration> =
         log.sent.iter().filter(|(_, bytes)| dtls::is_client_hello(bytes)).map(|(at, _)| *at).collect();
     for (pair, wanted_ms) in hellos.windows(2).zip([50, 100, 200, 400]) {
@@ -129,7 +129,8 @@ fn on_a_path_longer_than_the_patience_the_peer_is_still_given_its_turn() {
 fn our_client_hello_gives_way_to_the_peers_when_that_comes_after_all() {
     let mut pair = pair(DtlsRole::Server, DtlsRole::Client);
     let late = Duration::from_millis(700);
-    let (a, b) = pair.run(|at, to_bob, bytes| to_bob || Kind::of(bytes) != Some(Kind::Dtls) || at > late);
+    let (a, b) =
+        pair.run(|at, to_bob, bytes| to_bob || DatagramKind::of(bytes) != Some(DatagramKind::Dtls) || at > late);
     assert!(hello_at(&a).is_some_and(|at| at < late) && is_hedged(&pair.alice));
     assert_mirrored(&a, &b, "both took themselves for the client");
 }
@@ -156,7 +157,7 @@ fn dtls_from_anywhere_but_a_valid_pair_is_refused_before_during_and_after_the_ha
             for ms in [0, 45, 90, 130, 2_000] {
                 let End::Ours(alice) = &mut pair.alice else { unreachable!() };
                 for bytes in [alert, hello] {
-                    let taken = alice.handle_datagram(pair.start, addr(stranger), Kind::Dtls, bytes);
+                    let taken = alice.handle_datagram(pair.start, addr(stranger), DatagramKind::Dtls, bytes);
                     assert_eq!(taken, Err(Discard::ForeignSource), "{stranger} {role:?}");
                 }
                 let span = Duration::from_millis(ms);

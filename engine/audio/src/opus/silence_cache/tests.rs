@@ -1,4 +1,4 @@
-use super::super::{Decoder, Encoder, EncoderSettings};
+use super::super::{EncoderSettings, OpusDecoder, OpusEncoder};
 use super::*;
 use crate::g711::Law;
 use crate::listen::level_dbov;
@@ -40,7 +40,7 @@ fn said(pause: &[i16]) -> Vec<i16> {
 fn both(pcm: &[i16]) -> [Vec<Vec<u8>>; 2] {
     let settings = EncoderSettings { expected_loss_percent: 0, ..EncoderSettings::default() };
     [true, false].map(|sparing| {
-        let mut encoder = Encoder::new(8_000, settings).unwrap();
+        let mut encoder = OpusEncoder::new(8_000, settings).unwrap();
         let mut out = [0; PACKET_BYTES_MAX];
         let mut encode = |frame: &[i16]| {
             let len = match sparing {
@@ -54,7 +54,7 @@ fn both(pcm: &[i16]) -> [Vec<Vec<u8>>; 2] {
 }
 
 fn heard(packets: &[Vec<u8>]) -> Vec<i16> {
-    let mut decoder = Decoder::new(8_000).unwrap();
+    let mut decoder = OpusDecoder::new(8_000).unwrap();
     let mut pcm = [0; FRAME];
     let mut decode = |packet: &Vec<u8>| {
         decoder.decode(packet, &mut pcm).unwrap();
@@ -96,10 +96,10 @@ fn nobody_hears_where_encoding_stops_and_begins_again() {
 #[test]
 fn a_long_silence_is_hardly_ever_encoded_and_is_not_a_loop() {
     for (name, pause) in pauses() {
-        let mut encoder = Encoder::new(8_000, EncoderSettings::default()).unwrap();
+        let mut encoder = OpusEncoder::new(8_000, EncoderSettings::default()).unwrap();
         let (mut out, mut encoded, mut packets) = ([0; PACKET_BYTES_MAX], 0, Vec::new());
         for n in 0..2_000 {
-            let count = encoder.quiet.count;
+            let count = encoder.silence.count;
             let len = encoder.encode(&pause[n % PAUSE * FRAME..][..FRAME], &mut out).unwrap();
             encoded += u32::from(count < KEPT);
             packets.push(out[..len].to_vec());
@@ -113,16 +113,16 @@ fn a_long_silence_is_hardly_ever_encoded_and_is_not_a_loop() {
 
 #[test]
 fn a_single_louder_sample_is_a_sound() {
-    let mut encoder = Encoder::new(8_000, EncoderSettings::default()).unwrap();
+    let mut encoder = OpusEncoder::new(8_000, EncoderSettings::default()).unwrap();
     let mut out = [0; PACKET_BYTES_MAX];
     for _ in 0..50 {
         encoder.encode(&[8; FRAME], &mut out).unwrap();
     }
-    assert_eq!(encoder.quiet.count, KEPT);
+    assert_eq!(encoder.silence.count, KEPT);
     let mut frame = [8; FRAME];
     frame[100] = i16::MIN;
     encoder.encode(&frame, &mut out).unwrap();
-    assert_eq!(encoder.quiet.count, 0);
+    assert_eq!(encoder.silence.count, 0);
     // Another packet time has other packets.
     for samples in [FRAME; 20].into_iter().chain([2 * FRAME, FRAME]) {
         let len = encoder.encode(&[8; 2 * FRAME][..samples], &mut out).unwrap();
@@ -133,7 +133,7 @@ fn a_single_louder_sample_is_a_sound() {
 #[test]
 fn no_copy_of_a_word_is_kept() {
     let settings = EncoderSettings { expected_loss_percent: 20, ..EncoderSettings::default() };
-    let mut encoder = Encoder::new(8_000, settings).unwrap();
+    let mut encoder = OpusEncoder::new(8_000, settings).unwrap();
     let mut out = [0; PACKET_BYTES_MAX];
     let mut copies = 0;
     for (n, frame) in said(&[8; PAUSE * FRAME]).chunks_exact(FRAME).enumerate() {

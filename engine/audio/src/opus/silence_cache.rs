@@ -21,32 +21,32 @@ const GOOD_FOR: u32 = 500;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Quiet {
+pub(super) struct SilenceCache {
     settled: u32,
     /// Silent frames in a row, of `samples` each.
     run: u32,
     samples: usize,
-    kept: [Packet; KEPT],
+    kept: [KeptPacket; KEPT],
     count: usize,
     dice: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Packet {
+struct KeptPacket {
     bytes: [u8; BYTES],
     len: usize,
 }
 
-impl Quiet {
+impl SilenceCache {
     /// For an encoder with or without DTX.
     pub(super) fn new(dtx: bool) -> Box<Self> {
-        let kept = [Packet { bytes: [0; BYTES], len: 0 }; KEPT];
+        let kept = [KeptPacket { bytes: [0; BYTES], len: 0 }; KEPT];
         let settled = if dtx { SETTLED_DTX } else { SETTLED };
         Box::new(Self { settled, run: 0, samples: 0, kept, count: 0, dice: 1 })
     }
 
     /// Listens to the next frame: a packet for it, if it need not be encoded.
-    pub(super) fn hear(&mut self, pcm: &[i16]) -> Option<&[u8]> {
+    pub(super) fn packet_for(&mut self, pcm: &[i16]) -> Option<&[u8]> {
         let quiet = pcm.iter().all(|sample| sample.unsigned_abs() <= PEAK);
         if !quiet || pcm.len() != self.samples || self.run >= GOOD_FOR {
             (self.run, self.count, self.samples) = (0, 0, pcm.len());
@@ -56,7 +56,7 @@ impl Quiet {
             return None;
         }
         self.dice = self.dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let Packet { bytes, len } = &self.kept[(self.dice >> 16) as usize % KEPT];
+        let KeptPacket { bytes, len } = &self.kept[(self.dice >> 16) as usize % KEPT];
         Some(&bytes[..*len])
     }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use trestle_peers::{Codec, MetaOptions, PhoneOptions, SetupAnswer};
 use trestle_srtp::Profile;
-use trestle_tests::calls::{self, Call};
-use trestle_tests::{Link, World};
 use trestle_wire::demux::DatagramKind;
+use trestle_world::calls::{self, Call};
+use trestle_world::{Link, World};
 
 type Caller = fn(&mut World, MetaOptions, PhoneOptions) -> Call;
 

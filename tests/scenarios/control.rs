@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use trestle_peers::{Codec, Meta, Phone, PhoneOptions};
-use trestle_tests::calls::{self, Call};
-use trestle_tests::{World, bencode, world};
+use trestle_tests::bencode;
+use trestle_world::calls::{self, Call};
+use trestle_world::{World, world};
 
 mod busy;
 mod dialogue;

@@ -9,8 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use trestle_core::EventKind;
 use trestle_peers::{Codec, HeardDigit, MetaOptions, PhoneOptions, Voice};
-use trestle_tests::calls::{self, Call};
-use trestle_tests::{Link, World};
+use trestle_world::calls::{self, Call};
+use trestle_world::{Link, World};
 
 /// A call's share, so that the calls can be made side by side.
 const DIGITS: usize = 1_000;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 use trestle_audio::{DigitDetection, DigitDetector, Tone};
 use trestle_peers::{Codec, HeardDigit, MetaOptions, PhoneOptions, Voice, speech};
-use trestle_tests::World;
-use trestle_tests::calls::{self, Call};
 use trestle_wire::telephone_event::Digit;
+use trestle_world::World;
+use trestle_world::calls::{self, Call};
 
 const ALL: &str = "0123456789*#ABCD";
 

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use trestle_peers::{Codec, EventStyle, Flavour, HeardDigit, Meta, MetaOptions, Phone, PhoneOptions};
-use trestle_tests::calls::{self, Call};
-use trestle_tests::{Link, World};
+use trestle_world::calls::{self, Call};
+use trestle_world::{Link, World};
 
 const ALL: &str = "0123456789*#ABCD";
 

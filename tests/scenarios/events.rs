@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use trestle_peers::{Meta, Phone, PhoneOptions};
-use trestle_tests::World;
-use trestle_tests::calls::{self, Call};
+use trestle_world::World;
+use trestle_world::calls::{self, Call};
 
 /// WhatsApp calls, its gate is shut, and the phone answers at once.
 fn gated(world: &mut World, phone: PhoneOptions) -> Call {

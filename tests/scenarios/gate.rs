@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use trestle_audio::Tone;
 use trestle_core::{EventKind, Milestone};
 use trestle_peers::{Meta, MetaOptions, Phone, PhoneOptions, Voice, ear};
-use trestle_tests::calls::{self, Call};
-use trestle_tests::{Link, World};
 use trestle_wire::demux::DatagramKind;
+use trestle_world::calls::{self, Call};
+use trestle_world::{Link, World};
 
 /// The first word is a tone that nobody sings later.
 const FIRST_WORD_HZ: f64 = 850.0;

@@ -7,10 +7,10 @@ use serde_json::json;
 use trestle_core::{Discard, EventKind, LegFailure};
 use trestle_peers::{Codec, Meta, MetaOptions, Phone, PhoneOptions, SetupAnswer};
 use trestle_srtp::Profile;
-use trestle_tests::calls::{self, Call};
-use trestle_tests::raw::{self, RawPhone};
-use trestle_tests::{ActorId, World, world};
 use trestle_wire::demux::DatagramKind;
+use trestle_world::calls::{self, Call};
+use trestle_world::raw::{self, RawPhone};
+use trestle_world::{ActorId, World, world};
 
 mod forged;
 mod handshake;

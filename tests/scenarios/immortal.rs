@@ -7,10 +7,10 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use trestle_peers::{Codec, Flavour, MetaOptions, Phone, PhoneOptions, Voice};
 use trestle_srtp::Profile;
-use trestle_tests::calls::{self, Call};
-use trestle_tests::{ActorId, Link, World};
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp;
+use trestle_world::calls::{self, Call};
+use trestle_world::{ActorId, Link, World};
 
 /// The longest time WhatsApp may be without a packet.
 const GAP_MAX: Duration = Duration::from_millis(40);
@@ -121,7 +121,7 @@ impl Restless {
         let offer = self.world.phone(self.phone).offer();
         let offer = if from.is_empty() { offer } else { offer.replace(from, to) };
         calls::offer_sdp(&mut self.world, &self.call.id, &self.tag, &offer, json!({"to-tag": "meta"}));
-        let meta = self.world.said[&(self.call.id.clone(), "meta".to_owned())].clone();
+        let meta = self.world.signalled[&(self.call.id.clone(), "meta".to_owned())].clone();
         let told = calls::answer_sdp(&mut self.world, &self.call.id, &self.tag, "meta", &meta);
         let now = self.world.now();
         self.world.phone(self.phone).accept(now, &told).unwrap_or_else(|error| panic!("{error} in\n{told}"));

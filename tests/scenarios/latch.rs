@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use trestle_peers::{Phone, PhoneOptions};
 use trestle_srtp::Profile;
-use trestle_tests::calls::{self, Call};
-use trestle_tests::raw::{self, RawPhone};
-use trestle_tests::{World, world};
+use trestle_world::calls::{self, Call};
+use trestle_world::raw::{self, RawPhone};
+use trestle_world::{World, world};
 
 const CM: Profile = Profile::AesCm128HmacSha1_80;
 /// The address that the callee's packets really come from in most of these tests.
@@ -223,9 +223,9 @@ fn the_same_sdp_again_does_not_cut_off_a_phone_behind_a_nat() {
     world.run_for_ms(1_000);
     let before = world.phone(call.phone).report().packets;
     for _ in 0..3 {
-        let offer = world.said[&("nat".to_owned(), "callee".to_owned())].clone();
+        let offer = world.signalled[&("nat".to_owned(), "callee".to_owned())].clone();
         calls::offer_sdp(&mut world, "nat", "callee", &offer, json!({"to-tag": "caller"}));
-        let answer = world.said[&("nat".to_owned(), "caller".to_owned())].clone();
+        let answer = world.signalled[&("nat".to_owned(), "caller".to_owned())].clone();
         calls::answer_sdp(&mut world, "nat", "callee", "caller", &answer);
         world.run_for_ms(500);
     }

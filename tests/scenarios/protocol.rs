@@ -1,6 +1,6 @@
 //! docs/PROTOCOL.md is true: every message in it is sent, and every reply in it comes back.
 
-use trestle_tests::World;
+use trestle_world::World;
 
 const DOCUMENT: &str = include_str!("../../docs/PROTOCOL.md");
 

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use trestle_peers::{Codec, MetaOptions, PhoneOptions};
 use trestle_srtp::Profile;
-use trestle_tests::calls::{self, Call};
-use trestle_tests::raw;
-use trestle_tests::{ActorId, World, captured};
+use trestle_world::calls::{self, Call};
+use trestle_world::raw;
+use trestle_world::{ActorId, World, captured};
 
 const CM: Profile = Profile::AesCm128HmacSha1_80;
 
@@ -26,7 +26,7 @@ fn anchors(sdp: &str) -> Vec<String> {
 fn phone_re_offers(world: &mut World, call: &Call, sdp: &str) -> String {
     let shown = calls::offer_sdp(world, &call.id, "phone", sdp, json!({"to-tag": "meta"}));
     assert!(world.written.contains(&shown), "WhatsApp is shown what it knows");
-    let meta = world.said[&(call.id.clone(), "meta".to_owned())].clone();
+    let meta = world.signalled[&(call.id.clone(), "meta".to_owned())].clone();
     let told = calls::answer_sdp(world, &call.id, "phone", "meta", &meta);
     let now = world.now();
     world.phone(call.phone).accept(now, &told).unwrap_or_else(|error| panic!("{error} in\n{told}"));
@@ -214,7 +214,7 @@ fn whatsapps_leg_is_not_renegotiated_and_the_refusal_says_what_to_do() {
             false => calls::user_initiated(&mut world, calls::meta(), opus_phone()),
         };
         world.run_for_ms(1_500);
-        let own = world.said[&(call.id.clone(), "meta".to_owned())].clone();
+        let own = world.signalled[&(call.id.clone(), "meta".to_owned())].clone();
         let changed = own.replace("a=sendrecv", "a=inactive");
         assert_ne!(own, changed);
         let offer = |sdp: &str| -> Value {

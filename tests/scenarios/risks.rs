@@ -2,11 +2,11 @@
 
 use trestle_core::{EventKind, LegFailure, LegId, Milestone, Risk};
 use trestle_peers::{Codec, MetaOptions, PhoneOptions};
-use trestle_tests::calls::{self, Call};
-use trestle_tests::net::Datagram;
-use trestle_tests::raw::{self, RawPhone};
-use trestle_tests::{Link, World};
 use trestle_wire::demux::DatagramKind;
+use trestle_world::calls::{self, Call};
+use trestle_world::net::Datagram;
+use trestle_world::raw::{self, RawPhone};
+use trestle_world::{Link, World};
 
 /// WhatsApp's leg, and the phone's.
 const META: LegId = LegId(0);

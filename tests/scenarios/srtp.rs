@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use trestle_peers::{Codec, PhoneOptions};
 use trestle_srtp::Profile;
-use trestle_tests::raw::{self, RawPhone};
-use trestle_tests::{World, calls, captured, world};
+use trestle_world::raw::{self, RawPhone};
+use trestle_world::{World, calls, captured, world};
 
 const CM: Profile = Profile::AesCm128HmacSha1_80;
 
@@ -301,7 +301,7 @@ fn everything_that_leaves_in_a_whole_call_opens_with_the_announced_keys_and_repe
 
 /// What WhatsApp has answered, again: a proxy that re-offers the phone's leg alone answers for WhatsApp like this.
 fn meta_answer(world: &mut World, call: &calls::Call) -> String {
-    world.said.get(&(call.id.clone(), "meta".to_owned())).cloned().expect("WhatsApp has answered")
+    world.signalled.get(&(call.id.clone(), "meta".to_owned())).cloned().expect("WhatsApp has answered")
 }
 
 #[test]

@@ -20,8 +20,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use trestle_core::{EventKind, Milestone};
 use trestle_peers::{Meta, MetaOptions, Phone, PhoneOptions, SetupAnswer};
-use trestle_tests::calls::{self, Call};
-use trestle_tests::{Link, World};
+use trestle_world::calls::{self, Call};
+use trestle_world::{Link, World};
 
 const CALLS: u64 = 1_000;
 /// Of rows that stand beside the goal.

@@ -3,11 +3,11 @@
 use serde_json::json;
 use trestle_core::{EventKind, LegFailure};
 use trestle_peers::{Codec, Phone, PhoneOptions};
-use trestle_tests::calls::{self, Call};
-use trestle_tests::net::Datagram;
-use trestle_tests::raw::{self, RawPhone};
-use trestle_tests::{World, world};
 use trestle_wire::demux::DatagramKind;
+use trestle_world::calls::{self, Call};
+use trestle_world::net::Datagram;
+use trestle_world::raw::{self, RawPhone};
+use trestle_world::{World, world};
 
 fn counter(world: &mut World, name: &str) -> u64 {
     let reply = world.ng(&json!({"command": "statistics"}));

@@ -1,7 +1,7 @@
 //! Opus on one side, G.711 on the other: sound, timing, loss, jitter, packet times.
 
 use trestle_peers::{Codec, PhoneOptions};
-use trestle_tests::{Link, World, calls};
+use trestle_world::{Link, World, calls};
 
 fn pcmu() -> PhoneOptions {
     PhoneOptions { codecs: vec![Codec::Pcmu], ..calls::phone() }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use trestle_peers::{Codec, Meta, Phone, PhoneOptions, Voice, ear};
-use trestle_tests::World;
-use trestle_tests::calls::{self, AGENT_HZ, CALLER_HZ, Call};
+use trestle_world::World;
+use trestle_world::calls::{self, AGENT_HZ, CALLER_HZ, Call};
 
 fn say(world: &mut World, call: &Call, verb: &str, mut more: Value) -> Value {
     let request = more.as_object_mut().expect("an object");
@@ -295,7 +295,7 @@ fn an_agent_that_was_left_gets_no_packet_for_its_session_timer() {
     calls::offer_sdp(&mut world, &call.id, "phone", &offer, json!({"to-tag": "meta"}));
     world.run_for_ms(2_000);
     assert_eq!(world.phone(call.phone).report().packets, before, "after its offer");
-    let answer = world.said[&(call.id.clone(), "meta".to_owned())].clone();
+    let answer = world.signalled[&(call.id.clone(), "meta".to_owned())].clone();
     calls::answer_sdp(&mut world, &call.id, "phone", "meta", &answer);
     world.run_for_ms(3_000);
     assert_eq!(world.phone(call.phone).report().packets, before, "after the answer");

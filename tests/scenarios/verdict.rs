@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use trestle_peers::{Meta, Phone, PhoneOptions};
-use trestle_tests::calls::{self, Call};
-use trestle_tests::{Link, World};
 use trestle_wire::demux::DatagramKind;
+use trestle_world::calls::{self, Call};
+use trestle_world::{Link, World};
 
 /// A WhatsApp user calls a phone that answers after 4 s; 50 ms each way.
 fn world(seed: u64) -> World {

@@ -1,5 +1,7 @@
 //! Many calls: lists, statistics, sizes of replies, and the end of the ports.
 
+use trestle_world::TrestleSetup;
+
 use super::*;
 
 #[test]
@@ -80,7 +82,7 @@ fn statistics_count_calls_packets_and_requests() {
 #[test]
 fn when_ports_run_out_calls_are_refused_in_words_and_deletes_make_room_again() {
     // Pairs for IPv4 and IPv6 come from one range here; 16 of each are kept in stock.
-    let mut world = World::with_ports(375, 40_000 - 2 * 132);
+    let mut world = World::with(TrestleSetup { ports: [40_000 - 2 * 132, 40_000], ..TrestleSetup::new(375) });
     let first = calls::between_phones(&mut world, calls::caller(), calls::phone());
     let fill = |world: &mut World, round: &str| -> Vec<String> {
         let mut taken = Vec::new();

@@ -153,7 +153,7 @@ fn a_peer_that_uses_our_ssrc_makes_no_loop_and_no_second_pad() {
     assert!(to_other.len() >= 49 && to_other.iter().all(|packet| packet.origin().0 == ours.0));
     assert!(to_other.iter().all(|packet| packet.header.ssrc != ours));
     let written = world.written.clone();
-    assert!(trestle_tests::captured::judge(&world, &written).rtp >= 100);
+    assert!(trestle_world::captured::judge(&world, &written).rtp >= 100);
 }
 
 #[test]

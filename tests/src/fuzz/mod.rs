@@ -7,7 +7,6 @@
 mod input;
 mod leg_preauth;
 mod ng_datagram;
-mod rig;
 mod rtp_rewrite;
 mod samples;
 mod sdp;
@@ -20,3 +19,12 @@ pub use ng_datagram::ng_datagram;
 pub use rtp_rewrite::rtp_rewrite;
 pub use sdp::sdp;
 pub use srtp_model::srtp_model;
+
+use trestle_world::{SimulatedTrestle, TrestleSetup};
+
+/// The same Trestle for every input, with ports for two calls and a half, so that inputs exhaust them.
+fn trestle() -> SimulatedTrestle {
+    let mut setup = TrestleSetup { ports: [20_000, 20_020], ..TrestleSetup::new(1) };
+    setup.controller.max_sessions = Some(10);
+    SimulatedTrestle::new(setup)
+}

@@ -9,10 +9,10 @@ use trestle_ng::command::Op;
 use trestle_ng::frame::{self, Encoding};
 use trestle_ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
 use trestle_ng::value::{Dict, Value};
+use trestle_world::SimulatedTrestle;
 
 use super::input::{Input, mutate};
-use super::rig::Rig;
-use super::samples;
+use super::{samples, trestle};
 
 const CALLS: [&str; 3] = ["a", "b", "c"];
 const TAGS: [&str; 4] = ["x", "y", "z", ""];
@@ -32,7 +32,9 @@ pub fn ng_datagram(data: &[u8]) -> usize {
                 desk.send(client(input.below(3)), datagram);
             }
             1 => desk.repeat(&mut input),
-            2 => desk.rig.advance(Duration::from_millis(u64::from(input.u16()) * if input.flag() { 1 } else { 10 })),
+            2 => {
+                desk.trestle.advance(Duration::from_millis(u64::from(input.u16()) * if input.flag() { 1 } else { 10 }))
+            }
             choice => {
                 let mut datagram = desk.request(&mut input);
                 if choice == 3 {
@@ -53,7 +55,7 @@ fn client(n: usize) -> SocketAddr {
 type Past = (Duration, Vec<u8>, Vec<u8>);
 
 struct Desk {
-    rig: Rig,
+    trestle: SimulatedTrestle,
     cookie: u32,
     /// The body of each request by sender and cookie, with its reply, for a minute of virtual time.
     past: BTreeMap<(SocketAddr, Vec<u8>), Past>,
@@ -73,7 +75,7 @@ struct State {
 
 impl Desk {
     fn new() -> Self {
-        Self { rig: Rig::new(), cookie: 0, past: BTreeMap::new(), last: Vec::new(), replies: 0 }
+        Self { trestle: trestle(), cookie: 0, past: BTreeMap::new(), last: Vec::new(), replies: 0 }
     }
 
     /// A request as proxies and applications send it.
@@ -142,11 +144,13 @@ impl Desk {
 
     fn send(&mut self, peer: SocketAddr, datagram: Vec<u8>) {
         let before = self.state();
-        let mut replies = self.rig.ng(peer, &datagram);
+        let mut replies = self.trestle.ng(peer, &datagram);
+        // Events for subscribers are no replies.
+        replies.retain(|(_, bytes)| !bytes.starts_with(b"{\"event\":"));
         let after = self.state();
 
         assert_eq!(after.pairs as u64, after.legs, "ports in use that no leg has");
-        assert!(self.rig.sent.iter().all(|sent| !sent.bytes.is_empty()));
+        assert!(self.trestle.sent.iter().all(|sent| !sent.bytes.is_empty()));
         assert!(replies.len() <= 1, "{} replies", replies.len());
         let Some((cookie, body)) = frame::split(&datagram) else {
             assert!(replies.is_empty(), "a reply without a cookie");
@@ -180,7 +184,7 @@ impl Desk {
 
     /// Within a minute the same request from the same sender has the same reply, and another body under its cookie none.
     fn remember(&mut self, peer: SocketAddr, cookie: &[u8], body: &[u8], reply: &[u8], dict: &Dict) {
-        let now = self.rig.elapsed();
+        let now = self.trestle.elapsed();
         let key = (peer, cookie.to_vec());
         match self.past.get(&key) {
             Some((at, known, first)) if now < *at + Duration::from_secs(60) => {
@@ -198,12 +202,12 @@ impl Desk {
     }
 
     fn state(&mut self) -> State {
-        let totals = self.rig.totals();
+        let totals = self.trestle.totals();
         assert_eq!(totals.calls_failed, 0, "a call died of a bug");
-        let calls = self.rig.controller.counters().calls;
+        let calls = self.trestle.controller.counters().calls;
         assert_eq!(totals.calls, calls as u64, "calls of the controller and of the shard");
         let reports = CALLS.iter().map(|call| self.query(call)).collect();
-        State { calls, legs: totals.legs, pairs: self.rig.pairs_in_use(), reports }
+        State { calls, legs: totals.legs, pairs: self.trestle.pairs_in_use(), reports }
     }
 
     fn query(&mut self, call: &str) -> Dict {
@@ -211,7 +215,7 @@ impl Desk {
         let query =
             Dict::default().with("command", "query").with("call-id", call).with("flags", vec!["verbose".into()]);
         let datagram = [format!("q{} ", self.cookie).as_bytes(), &Encoding::Bencode.write(&query)].concat();
-        let replies = self.rig.ng(SocketAddr::from(([127, 0, 0, 1], 9)), &datagram);
+        let replies = self.trestle.ng(SocketAddr::from(([127, 0, 0, 1], 9)), &datagram);
         let (_, body) = frame::split(&replies[0].1).expect("a cookie");
         frame::read(body).expect("our own reply").1
     }

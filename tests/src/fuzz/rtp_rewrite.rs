@@ -16,7 +16,7 @@ use trestle_wire::telephone_event::TelephoneEvent;
 use trestle_wire::{ClockRate, ExtSeq, NtpTime, Pt, RtpTime, Seq, Ssrc, stun};
 
 use super::input::Input;
-use super::rig::instant_zero;
+use trestle_world::instant_zero;
 
 /// The first byte chooses the machine; the rest is its packet or its operations.
 pub fn rtp_rewrite(data: &[u8]) -> usize {

@@ -81,6 +81,23 @@ pub struct ControllerConfig {
     pub publish_events: bool,
 }
 
+impl Default for ControllerConfig {
+    /// One shard, the daemon's default timeouts, no limits, no outlet for digits or events.
+    fn default() -> Self {
+        Self {
+            shards: 1,
+            max_sessions: None,
+            load: LoadBounds::default(),
+            timeout: Duration::from_secs(60),
+            silent_timeout: Duration::from_secs(3_600),
+            offer_timeout: Duration::from_secs(180),
+            delete_delay: Duration::from_secs(30),
+            dtmf_log_dest: None,
+            publish_events: false,
+        }
+    }
+}
+
 /// The listener of requests that came over a stream: only their answers go back there.
 pub const NOT_A_SOCKET: usize = usize::MAX;
 

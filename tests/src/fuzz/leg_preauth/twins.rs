@@ -13,9 +13,10 @@ use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::{Header, RtpPacket};
 use trestle_wire::telephone_event::TelephoneEvent;
 use trestle_wire::{ClockRate, Pt, Ptime, RtpTime, Seq, Ssrc};
+use trestle_world::{Sent, SimulatedTrestle};
 
 use super::super::input::Input;
-use super::super::rig::{Rig, Sent};
+use super::super::trestle;
 use super::{BACK_MAX, Junk, assert_no_stranger, stranger};
 
 const CALL: CallId = CallId(1);
@@ -135,54 +136,54 @@ impl<'a> Scene<'a> {
     }
 
     fn play(&self, with_strangers: bool) -> Outcome {
-        let mut rig = Rig::new();
+        let mut trestle = trestle();
         let legs = vec![(LegId(0), self.plan(0)), (LegId(1), self.plan(1)), (LegId(2), idle_webrtc_plan())];
-        let ports = rig.apply(Command::Apply { call: CALL, legs });
+        let ports = trestle.apply(Command::Apply { call: CALL, legs });
         let mut peers = [0, 1].map(|n| Peer::new(n, self.styles[n], ports[n]));
         if !self.early {
             for peer in &mut peers {
                 // Two packets, for that is what it takes where any source is believed.
-                peer.speak(&mut rig, 0, b"");
-                rig.advance(Duration::from_millis(20));
-                peer.speak(&mut rig, 0, b"");
-                peer.report(&mut rig);
+                peer.speak(&mut trestle, 0, b"");
+                trestle.advance(Duration::from_millis(20));
+                peer.speak(&mut trestle, 0, b"");
+                peer.report(&mut trestle);
             }
         }
-        let warm = rig.sent.len();
+        let warm = trestle.sent.len();
         let mut heard = [Vec::new(), Vec::new()];
         let mut said = [Vec::new(), Vec::new()];
         let (mut hostile, mut pressed, mut spoken) = (0, false, 0);
         for op in &self.ops {
             match op {
                 Op::Speak { peer, lost, payload } => {
-                    let payload = peers[*peer].speak(&mut rig, *lost, payload);
+                    let payload = peers[*peer].speak(&mut trestle, *lost, payload);
                     said[*peer].push(payload);
                     spoken += 1;
                 }
                 Op::Press { peer, event } => {
                     pressed = true;
-                    peers[*peer].send(&mut rig, EVENT_PT, &event.write());
+                    peers[*peer].send(&mut trestle, EVENT_PT, &event.write());
                 }
-                Op::Report { peer } => peers[*peer].report(&mut rig),
-                Op::Wait { ms } => rig.advance(Duration::from_millis(*ms)),
+                Op::Report { peer } => peers[*peer].report(&mut trestle),
+                Op::Wait { ms } => trestle.advance(Duration::from_millis(*ms)),
                 Op::Hostile { leg, rtcp_port, source, junk } if with_strangers => {
                     let at = if *rtcp_port { ports[*leg].rtcp } else { ports[*leg].rtp };
                     if let Some(source) = self.source(*leg, *source) {
                         let seen: Vec<Vec<u8>> =
                             peers.iter().flat_map(|peer| peer.wire.iter().rev().take(BACK_MAX).cloned()).collect();
                         let sent: Vec<Vec<u8>> =
-                            rig.sent.iter().rev().take(BACK_MAX).map(|sent| sent.bytes.clone()).collect();
-                        rig.receive(at, source, &junk.datagram(&seen, &sent));
+                            trestle.sent.iter().rev().take(BACK_MAX).map(|sent| sent.bytes.clone()).collect();
+                        trestle.receive(at, source, &junk.datagram(&seen, &sent));
                         hostile += 1;
                     }
                 }
                 Op::Hostile { .. } => {}
             }
         }
-        rig.advance(Duration::from_secs(1));
+        trestle.advance(Duration::from_secs(1));
 
-        rig.sent.iter().for_each(|sent| assert_no_stranger(sent.to));
-        for sent in &rig.sent[warm..] {
+        trestle.sent.iter().for_each(|sent| assert_no_stranger(sent.to));
+        for sent in &trestle.sent[warm..] {
             for (n, peer) in peers.iter_mut().enumerate() {
                 if sent.from == peer.ports.rtp && DatagramKind::of(&sent.bytes) == Some(DatagramKind::Rtp) {
                     assert!(
@@ -199,10 +200,10 @@ impl<'a> Scene<'a> {
             assert_eq!(heard[0], said[1], "what peer 0 hears");
             assert_eq!(heard[1], said[0], "what peer 1 hears");
         }
-        let totals = rig.totals();
+        let totals = trestle.totals();
         assert_eq!(totals.calls_failed, 0, "the call died of a bug");
         let discards = totals.discards.nonzero().iter().map(|(_, n)| n).sum();
-        let sent = rig.sent.into_iter().filter(|sent| sent.from != ports[2].rtp).collect();
+        let sent = trestle.sent.into_iter().filter(|sent| sent.from != ports[2].rtp).collect();
         Outcome { sent, heard, discards, hostile, spoken }
     }
 
@@ -332,17 +333,17 @@ impl Peer {
     }
 
     /// Sends 20 ms of audio that begin with `text`, and gives it back.
-    fn speak(&mut self, rig: &mut Rig, lost: u16, text: &[u8]) -> Vec<u8> {
+    fn speak(&mut self, trestle: &mut SimulatedTrestle, lost: u16, text: &[u8]) -> Vec<u8> {
         self.seq = Seq(self.seq.0.wrapping_add(lost));
         self.time = self.time.plus(160 * (1 + u32::from(lost)));
         let mut payload = [text, &self.time.0.to_be_bytes()].concat();
         payload.resize(160, 0xd5);
-        self.send(rig, Pt::PCMA.get(), &payload);
-        rig.advance(Duration::from_millis(10));
+        self.send(trestle, Pt::PCMA.get(), &payload);
+        trestle.advance(Duration::from_millis(10));
         payload
     }
 
-    fn send(&mut self, rig: &mut Rig, pt: u8, payload: &[u8]) {
+    fn send(&mut self, trestle: &mut SimulatedTrestle, pt: u8, payload: &[u8]) {
         self.seq = self.seq.next();
         let pt = Pt::new(pt).expect("7 bits");
         let header = Header { marker: false, pt, seq: self.seq, time: self.time, ssrc: self.ssrc };
@@ -353,11 +354,11 @@ impl Peer {
             let len = context.protect_rtp(&mut packet, len).expect("a new index");
             packet.truncate(len);
         }
-        rig.receive(self.ports.rtp, self.address, &packet);
+        trestle.receive(self.ports.rtp, self.address, &packet);
         self.wire.push(packet);
     }
 
-    fn report(&mut self, rig: &mut Rig) {
+    fn report(&mut self, trestle: &mut SimulatedTrestle) {
         let mut packet = [&[0x80, 201, 0, 1][..], &self.ssrc.0.to_be_bytes()].concat();
         if let Some(context) = &mut self.send {
             let len = packet.len();
@@ -366,7 +367,7 @@ impl Peer {
             packet.truncate(len);
         }
         let from = SocketAddr::new(self.address.ip(), self.address.port() + 1);
-        rig.receive(self.ports.rtcp, from, &packet);
+        trestle.receive(self.ports.rtcp, from, &packet);
         self.wire.push(packet);
     }
 

@@ -11,9 +11,10 @@ use trestle_sdp::Sdp;
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::Header;
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
+use trestle_world::SimulatedTrestle;
 
 use super::super::input::Input;
-use super::super::rig::Rig;
+use super::super::trestle;
 use super::{Junk, assert_no_stranger, stranger};
 
 const OPS_MAX: usize = 100;
@@ -59,12 +60,12 @@ pub(super) fn run(input: &mut Input<'_>) -> usize {
     assert!(after.1 > before.1, "WhatsApp has fallen silent");
     let report = scene.meta.report().stream;
     assert_eq!((report.ssrcs.len(), report.lost, report.duplicates, report.strays), (1, 0, 0, 0), "{report:?}");
-    assert_eq!(scene.rig.totals().calls_failed, 0, "the call died of a bug");
+    assert_eq!(scene.trestle.totals().calls_failed, 0, "the call died of a bug");
     hostile + spoken as usize
 }
 
 struct Scene {
-    rig: Rig,
+    trestle: SimulatedTrestle,
     meta: Meta,
     /// Our port towards WhatsApp, and the one towards the phone.
     ports: [SocketAddr; 2],
@@ -86,9 +87,9 @@ fn phone_address() -> SocketAddr {
 impl Scene {
     /// Offer and answer are exchanged, and nothing has been sent yet.
     fn signalled() -> Self {
-        let mut rig = Rig::new();
-        let mut meta = Meta::new(rig.now, MetaOptions::new(meta_address(), Flavour::WebRtc));
-        let offer = meta.offer(rig.now).expect("Meta's offer");
+        let mut trestle = trestle();
+        let mut meta = Meta::new(trestle.now, MetaOptions::new(meta_address(), Flavour::WebRtc));
+        let offer = meta.offer(trestle.now).expect("Meta's offer");
         let request = |command: &str, sdp: &str| {
             Dict::default()
                 .with("command", command)
@@ -101,7 +102,7 @@ impl Scene {
                 // Packets are counted here, one for one.
                 .with("filler", "none")
         };
-        let to_phone = signal(&mut rig, &request("offer", &offer));
+        let to_phone = signal(&mut trestle, &request("offer", &offer));
         let answer = format!(
             "v=0\r\no=- 1 1 IN IP4 198.51.100.20\r\ns=-\r\nc=IN IP4 198.51.100.20\r\nt=0 0\r\n\
              m=audio 30000 RTP/AVP {OPUS_PT}\r\na=rtpmap:{OPUS_PT} opus/48000/2\r\na=ptime:20\r\n"
@@ -112,28 +113,28 @@ impl Scene {
             .with("from-tag", "meta")
             .with("to-tag", "phone")
             .with("sdp", answer.as_str());
-        let to_meta = signal(&mut rig, &answer);
-        meta.accept(rig.now, &to_meta).expect("an answer that Meta takes");
+        let to_meta = signal(&mut trestle, &answer);
+        meta.accept(trestle.now, &to_meta).expect("an answer that Meta takes");
         let ports = [&to_meta, &to_phone].map(|told| {
             let sdp = Sdp::parse(told).expect("what we wrote ourselves");
             SocketAddr::from(([203, 0, 113, 10], sdp.media[0].port))
         });
-        Self { rig, meta, ports, phone_seq: Seq(9), phone_heard: 0, seen: Vec::new(), sent: Vec::new() }
+        Self { trestle, meta, ports, phone_seq: Seq(9), phone_heard: 0, seen: Vec::new(), sent: Vec::new() }
     }
 
     fn advance(&mut self, by: Duration) {
-        let until = self.rig.now + by;
+        let until = self.trestle.now + by;
         loop {
-            let next = self.rig.now + Duration::from_millis(1);
+            let next = self.trestle.now + Duration::from_millis(1);
             self.carry();
-            if self.meta.poll_timeout().is_some_and(|at| at <= self.rig.now) {
-                self.meta.handle_timeout(self.rig.now);
+            if self.meta.poll_timeout().is_some_and(|at| at <= self.trestle.now) {
+                self.meta.handle_timeout(self.trestle.now);
                 self.carry();
             }
-            if self.rig.now >= until {
+            if self.trestle.now >= until {
                 return;
             }
-            self.rig.advance(next.min(until) - self.rig.now);
+            self.trestle.advance(next.min(until) - self.trestle.now);
         }
     }
 
@@ -144,14 +145,14 @@ impl Scene {
             while let Some(transmit) = self.meta.poll_transmit() {
                 idle = false;
                 assert_eq!(transmit.remote, self.ports[0]);
-                self.rig.receive(self.ports[0], transmit.local, &transmit.bytes);
+                self.trestle.receive(self.ports[0], transmit.local, &transmit.bytes);
                 self.seen.push(transmit.bytes);
             }
-            for sent in std::mem::take(&mut self.rig.sent) {
+            for sent in std::mem::take(&mut self.trestle.sent) {
                 idle = false;
                 assert_no_stranger(sent.to);
                 if sent.to == meta_address() {
-                    self.meta.handle_datagram(self.rig.now, sent.to, sent.from, &sent.bytes);
+                    self.meta.handle_datagram(self.trestle.now, sent.to, sent.from, &sent.bytes);
                     self.sent.push(sent.bytes);
                 } else if sent.to == phone_address() {
                     self.phone_heard += u64::from(DatagramKind::of(&sent.bytes) == Some(DatagramKind::Rtp));
@@ -172,7 +173,7 @@ impl Scene {
         let header = Header { marker: false, pt, seq: self.phone_seq, time, ssrc: Ssrc(77) };
         // One Opus frame of 20 ms (SILK, narrowband).
         let packet = [&header.write()[..], &[0x08, 1, 2, 3, 4, 5, 6, 7]].concat();
-        self.rig.receive(self.ports[1], phone_address(), &packet);
+        self.trestle.receive(self.ports[1], phone_address(), &packet);
         self.carry();
     }
 
@@ -180,16 +181,16 @@ impl Scene {
     fn stranger(&mut self, input: &mut Input<'_>, spoofed: bool) {
         let source = if spoofed { meta_address() } else { stranger(input.byte()) };
         let datagram = Junk::read(input).datagram(&self.seen, &self.sent);
-        self.rig.receive(self.ports[0], source, &datagram);
+        self.trestle.receive(self.ports[0], source, &datagram);
         self.carry();
     }
 }
 
 /// The SDP that comes back.
-fn signal(rig: &mut Rig, request: &Dict) -> String {
+fn signal(trestle: &mut SimulatedTrestle, request: &Dict) -> String {
     let command = request.get("command").and_then(Value::to_text).expect("a command");
     let datagram = [command.as_bytes(), b" ", &Encoding::Bencode.write(request)].concat();
-    let replies = rig.ng(SocketAddr::from(([192, 0, 2, 10], 5_000)), &datagram);
+    let replies = trestle.ng(SocketAddr::from(([192, 0, 2, 10], 5_000)), &datagram);
     let (_, body) = frame::split(&replies[0].1).expect("a cookie");
     let (_, reply) = frame::read(body).expect("our own reply");
     let sdp = reply.get("sdp").and_then(Value::to_text).unwrap_or_else(|| panic!("refused: {reply:?}"));

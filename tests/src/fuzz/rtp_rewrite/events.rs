@@ -9,7 +9,7 @@ use trestle_wire::telephone_event::{Digit, TelephoneEvent};
 use trestle_wire::{ClockRate, ExtSeq, RtpTime};
 
 use super::super::input::Input;
-use super::super::rig::instant_zero;
+use trestle_world::instant_zero;
 
 /// Keys go down and come up in turn, one at a time, for 40 ms to 10 s.
 pub(super) fn receiver(input: &mut Input<'_>) -> usize {

@@ -10,7 +10,7 @@ use trestle_core::transcode::{FRAME_BYTES_MAX, Playout, PlayoutOutput, Transcode
 use trestle_wire::{ExtSeq, Pt, Ptime, RtpTime};
 
 use super::super::input::Input;
-use super::super::rig::instant_zero;
+use trestle_world::instant_zero;
 
 /// Longest piece of Opus, and so of what its copy in the next packet can stand for.
 const FRAME_US_MAX: i64 = 120_000;

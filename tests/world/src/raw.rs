@@ -9,8 +9,9 @@ use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
 use trestle_wire::rtp::{Header, RtpPacket};
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 
+use crate::actor::ActorId;
 use crate::calls;
-use crate::world::{ActorId, World};
+use crate::world::World;
 
 /// See the module. It speaks PCMA and multiplexes nothing.
 pub struct RawPhone {

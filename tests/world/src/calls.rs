@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use trestle_peers::{Codec, Flavour, Meta, MetaOptions, Phone, PhoneOptions, Voice, ear};
 use trestle_srtp::Profile;
 
-use crate::world::{ActorId, World};
+use crate::actor::ActorId;
+use crate::world::World;
 
 /// What the WhatsApp user's voice sounds like in scenarios: a tone, so that it can be told from anything else.
 pub const CALLER_HZ: f64 = 1_000.0;

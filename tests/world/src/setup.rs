@@ -1,0 +1,80 @@
+//! What a simulated Trestle is configured with. The only place outside the daemon that builds these configurations.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use trestle_calls::controller::ControllerConfig;
+use trestle_core::{DtlsIdentity, Epoch, InterfaceId, ShardConfig};
+use trestle_negotiate::{Address, Environment, Interface, PresencePolicy};
+
+/// Trestle's IPv4 address.
+pub(crate) const TRESTLE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
+/// Trestle's IPv6 address.
+pub(crate) const TRESTLE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10));
+
+/// What varies between simulated Trestles. [`TrestleSetup::new`] gives the usual one.
+#[derive(Debug, Clone)]
+pub struct TrestleSetup {
+    /// Seeds the controller's random numbers: keys, ICE credentials, SSRCs.
+    pub seed: u64,
+    /// Seeds the shard's: initial sequence numbers and timestamps, RTCP intervals.
+    pub shard_seed: [u8; 32],
+    /// Wall time at the start of virtual time, since 1970.
+    pub unix: Duration,
+    /// The media ports: first, and one past the last. Both address families draw from the same range.
+    pub ports: [u16; 2],
+    /// The controller's configuration.
+    pub controller: ControllerConfig,
+    /// What negotiation knows of the machine.
+    pub environment: Environment,
+}
+
+impl TrestleSetup {
+    /// A dual-stack machine with ports 20,000 to 39,999, one shard, no limit of calls.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            shard_seed: [seed as u8; 32],
+            unix: Duration::from_secs(1_800_000_000),
+            ports: [20_000, 40_000],
+            controller: ControllerConfig { publish_events: true, ..ControllerConfig::default() },
+            environment: environment(identity().fingerprint()),
+        }
+    }
+}
+
+/// The environment of a machine with one interface that has [`TRESTLE_V4`] and [`TRESTLE_V6`].
+pub fn environment(fingerprint: [u8; 32]) -> Environment {
+    let [v4, v6] = [TRESTLE_V4, TRESTLE_V6].map(|ip| Some(Address { local: ip, advertised: ip }));
+    Environment {
+        interfaces: vec![Interface { name: None, v4, v6 }],
+        fingerprint,
+        default_tos: None,
+        presence: PresencePolicy::default(),
+    }
+}
+
+/// The configuration of a shard with one interface. `families` lists its address families, true for IPv6.
+pub fn shard_config(seed: [u8; 32], epoch: Epoch, identity: DtlsIdentity, families: &[bool]) -> ShardConfig {
+    ShardConfig {
+        seed,
+        epoch,
+        identity,
+        interfaces: families.iter().map(|ipv6| (InterfaceId(0), *ipv6)).collect(),
+        media_timeout: Duration::from_secs(60),
+    }
+}
+
+/// The instant at which virtual time starts, one for the whole process.
+#[expect(clippy::disallowed_methods, reason = "virtual time counts from one real instant")]
+pub fn instant_zero() -> Instant {
+    static ZERO: OnceLock<Instant> = OnceLock::new();
+    *ZERO.get_or_init(Instant::now)
+}
+
+/// One certificate for the whole process: key generation takes longer than most fuzz inputs run.
+pub(crate) fn identity() -> &'static DtlsIdentity {
+    static IDENTITY: OnceLock<DtlsIdentity> = OnceLock::new();
+    IDENTITY.get_or_init(|| DtlsIdentity::generate().expect("a certificate"))
+}

@@ -1,0 +1,293 @@
+//! A whole Trestle without sockets, threads or peers: a controller, an engine, and simulated ports.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde_json::Value;
+use trestle_calls::controller::{Controller, Output as ControllerOutput};
+use trestle_core::report::Totals;
+use trestle_core::{Command, CommandError, Epoch, Event, EventKind, LegPorts, Output, Reply, RequestId, Shard};
+
+use crate::fake_engine::FakeEngine;
+use crate::ports::Ports;
+use crate::setup::{TrestleSetup, identity, instant_zero, shard_config};
+
+/// Names the commands of the test itself; the controller counts its own up from 0.
+const OWN: RequestId = RequestId(u64::MAX);
+
+/// A media datagram that Trestle has sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Time since the start.
+    pub at: Duration,
+    /// The local address.
+    pub from: SocketAddr,
+    /// The destination.
+    pub to: SocketAddr,
+    /// UDP payload.
+    pub bytes: Vec<u8>,
+}
+
+/// What carries out the controller's commands.
+#[derive(Debug)]
+enum SimulatedEngine {
+    Shard(Box<(Shard, Ports)>),
+    Fake(Box<FakeEngine>),
+}
+
+/// A controller with its engine in virtual time, and all that came out of them. Tests take from the lists what they need.
+#[derive(Debug)]
+pub struct SimulatedTrestle {
+    /// The present.
+    pub now: Instant,
+    start: Instant,
+    /// The controller.
+    pub controller: Controller,
+    engine: SimulatedEngine,
+    /// Media datagrams, in order.
+    pub sent: Vec<Sent>,
+    /// Datagrams from the ng port (replies, events for subscribers) with their destinations, in order.
+    pub replies: Vec<(SocketAddr, Vec<u8>)>,
+    /// Datagrams of the DTMF feed.
+    pub digits: Vec<Vec<u8>>,
+    /// Events for applications.
+    pub published: Vec<Value>,
+    /// Events of the shard, with their time since the start.
+    pub events: Vec<(Duration, Event)>,
+    own_reply: Option<Result<Reply, CommandError>>,
+}
+
+impl SimulatedTrestle {
+    /// A Trestle with a real shard.
+    pub fn new(setup: TrestleSetup) -> Self {
+        let epoch = Epoch { instant: instant_zero(), unix: setup.unix };
+        let shard = Shard::new(shard_config(setup.shard_seed, epoch, identity().clone(), &[false, true]));
+        let ports = Ports::new(setup.ports);
+        let mut trestle = Self::with(setup, SimulatedEngine::Shard(Box::new((shard, ports))));
+        trestle.drain();
+        trestle
+    }
+
+    /// A controller with a [`FakeEngine`] that hands out ports and does nothing else.
+    pub fn with_fake_engine(setup: TrestleSetup) -> Self {
+        Self::with(setup, SimulatedEngine::Fake(Box::default()))
+    }
+
+    fn with(setup: TrestleSetup, engine: SimulatedEngine) -> Self {
+        let start = instant_zero();
+        let rng = ChaCha12Rng::seed_from_u64(setup.seed);
+        let epoch = Epoch { instant: start, unix: setup.unix };
+        Self {
+            now: start,
+            start,
+            controller: Controller::new(setup.controller, setup.environment, epoch, rng),
+            engine,
+            sent: Vec::new(),
+            replies: Vec::new(),
+            digits: Vec::new(),
+            published: Vec::new(),
+            events: Vec::new(),
+            own_reply: None,
+        }
+    }
+
+    /// Time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    /// The fake engine of [`SimulatedTrestle::with_fake_engine`].
+    pub fn engine(&mut self) -> &mut FakeEngine {
+        match &mut self.engine {
+            SimulatedEngine::Fake(fake) => fake,
+            SimulatedEngine::Shard(_) => panic!("the engine is a real shard"),
+        }
+    }
+
+    fn shard(&self) -> &(Shard, Ports) {
+        match &self.engine {
+            SimulatedEngine::Shard(shard) => shard,
+            SimulatedEngine::Fake(_) => panic!("the engine is a fake one"),
+        }
+    }
+
+    fn shard_mut(&mut self) -> &mut (Shard, Ports) {
+        match &mut self.engine {
+            SimulatedEngine::Shard(shard) => shard,
+            SimulatedEngine::Fake(_) => panic!("the engine is a fake one"),
+        }
+    }
+
+    /// The next deadline.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let shard = match &self.engine {
+            SimulatedEngine::Shard(shard) => shard.0.poll_timeout(),
+            SimulatedEngine::Fake(_) => None,
+        };
+        trestle_core::time::soonest(shard, self.controller.poll_timeout())
+    }
+
+    /// Goes to `now` and does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        if let SimulatedEngine::Shard(shard) = &mut self.engine
+            && shard.0.poll_timeout().is_some_and(|at| at <= now)
+        {
+            shard.0.handle_timeout(now);
+        }
+        if self.controller.poll_timeout().is_some_and(|at| at <= now) {
+            self.controller.handle_timeout(now);
+        }
+        self.drain();
+    }
+
+    /// Lets time pass; does what falls due on the way.
+    pub fn advance(&mut self, by: Duration) {
+        let until = self.now + by;
+        while let Some(at) = self.poll_timeout().filter(|at| *at <= until) {
+            // A deadline in the past is due now; the clock never runs backwards.
+            self.handle_timeout(at.max(self.now));
+        }
+        self.now = until;
+    }
+
+    /// A datagram arrives at a media port. False if the port is not bound.
+    pub fn receive(&mut self, at: SocketAddr, from: SocketAddr, bytes: &[u8]) -> bool {
+        let now = self.now;
+        let (shard, ports) = self.shard_mut();
+        let Some(socket) = ports.socket(at) else { return false };
+        shard.handle_datagram(now, socket, from, &mut bytes.to_vec());
+        self.drain();
+        true
+    }
+
+    /// A datagram arrives at the ng port. Returns what was sent from there.
+    pub fn ng(&mut self, peer: SocketAddr, bytes: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.replies.clear();
+        self.controller.handle_datagram(self.now, 0, peer, bytes);
+        self.drain();
+        std::mem::take(&mut self.replies)
+    }
+
+    /// Gives the shard a command and returns its reply.
+    pub fn command(&mut self, command: Command) -> Result<Reply, CommandError> {
+        let now = self.now;
+        self.shard_mut().0.handle_command(now, OWN, command);
+        self.drain();
+        self.own_reply.take().expect("every command is answered at once")
+    }
+
+    /// Opens legs and returns their ports.
+    pub fn apply(&mut self, command: Command) -> Vec<LegPorts> {
+        match self.command(command) {
+            Ok(Reply::Applied(ports)) => ports.into_iter().map(|(_, ports)| ports).collect(),
+            other => panic!("a good plan is refused: {other:?}"),
+        }
+    }
+
+    /// The shard's counters.
+    pub fn totals(&mut self) -> Totals {
+        match self.command(Command::Totals) {
+            Ok(Reply::Totals(totals)) => *totals,
+            other => panic!("no totals but {other:?}"),
+        }
+    }
+
+    /// Port pairs that legs hold, those in stock not counted.
+    pub fn pairs_in_use(&self) -> usize {
+        let (shard, ports) = self.shard();
+        ports.pairs_in_use(shard)
+    }
+
+    /// Every media port that is bound, those in stock among them.
+    pub fn media_ports(&self) -> Vec<SocketAddr> {
+        self.shard().1.bound().collect()
+    }
+
+    /// True if `at` is one of the bound media ports.
+    pub fn is_bound(&self, at: SocketAddr) -> bool {
+        self.shard().1.socket(at).is_some()
+    }
+
+    /// Carries outputs to where they go until neither machine has any left.
+    pub fn drain(&mut self) {
+        loop {
+            let mut idle = self.drain_controller();
+            idle &= match &mut self.engine {
+                SimulatedEngine::Shard(_) => self.drain_shard(),
+                SimulatedEngine::Fake(fake) => match fake.run_next() {
+                    Some((id, result)) => {
+                        self.controller.handle_reply(self.now, id, result);
+                        false
+                    }
+                    None => true,
+                },
+            };
+            if idle {
+                return;
+            }
+        }
+    }
+
+    /// True if nothing came out that the other side has to handle.
+    fn drain_controller(&mut self) -> bool {
+        let mut idle = true;
+        loop {
+            match self.controller.poll_output() {
+                ControllerOutput::Transmit { peer, bytes, .. } => self.replies.push((peer, bytes)),
+                ControllerOutput::Engine { id, command, .. } => {
+                    idle = false;
+                    match &mut self.engine {
+                        SimulatedEngine::Shard(shard) => shard.0.handle_command(self.now, id, command),
+                        SimulatedEngine::Fake(fake) if fake.full => self.controller.handle_refused(self.now, id),
+                        SimulatedEngine::Fake(fake) => fake.mailbox.push((id, command)),
+                    }
+                }
+                ControllerOutput::DigitFeed { bytes, .. } => self.digits.push(bytes),
+                ControllerOutput::Publish(event) => {
+                    assert!(!event.contains('\n'), "an event is one line: {event}");
+                    self.published.push(serde_json::from_str(&event).expect("JSON"));
+                }
+                ControllerOutput::Timeout(_) => return idle,
+            }
+        }
+    }
+
+    /// True if nothing came out that the other side has to handle.
+    fn drain_shard(&mut self) -> bool {
+        let SimulatedEngine::Shard(shard) = &mut self.engine else { return true };
+        let (shard, ports) = &mut **shard;
+        let mut idle = true;
+        loop {
+            match shard.poll_output() {
+                Output::Transmit(transmit) => self.sent.push(Sent {
+                    at: self.now - self.start,
+                    from: ports.address(transmit.socket),
+                    to: transmit.remote,
+                    bytes: transmit.bytes.to_vec(),
+                }),
+                Output::Reply(reply) => {
+                    idle = false;
+                    let (id, result) = *reply;
+                    if id == OWN {
+                        self.own_reply = Some(result);
+                    } else {
+                        self.controller.handle_reply(self.now, id, result);
+                    }
+                }
+                Output::Event(event) => {
+                    idle = false;
+                    assert!(!matches!(event.kind, EventKind::CallFailed), "a panic in the engine cost a call");
+                    self.events.push((self.now - self.start, event.clone()));
+                    self.controller.handle_event(self.now, event);
+                }
+                Output::Release(pair) => ports.release(pair),
+                Output::Timeout(_) => break,
+            }
+        }
+        ports.stock(shard);
+        idle
+    }
+}

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 
 use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
-use trestle_tools::load::drive::{self, Stage};
-use trestle_tools::load::work::Work;
-use trestle_tools::load::{LoadArgs, Report, set_up};
+use trestle_tools::load::drive::{self, LoadRun};
+use trestle_tools::load::work::Workload;
+use trestle_tools::load::{LoadArgs, LoadReport, set_up};
 
 /// Engine, WhatsApp and phone, each at an address that no other test has.
 const IPS: [&str; 3] = ["127.0.9.1", "127.0.9.2", "127.0.9.3"];
@@ -25,7 +25,7 @@ fn start(change: impl FnOnce(&mut Settings)) -> Server {
     Server::start(&Config::new(settings).unwrap()).unwrap()
 }
 
-fn args(server: &Server, work: Work) -> LoadArgs {
+fn args(server: &Server, work: Workload) -> LoadArgs {
     let SocketAddr::V4(ng) = server.ng_addr() else { panic!("not an IPv4 address") };
     LoadArgs {
         calls: 3,
@@ -42,11 +42,11 @@ fn args(server: &Server, work: Work) -> LoadArgs {
 #[test]
 fn every_work_comes_up_talks_both_ways_and_is_deleted() {
     let server = start(|_| {});
-    for work in Work::MEDIA {
+    for work in Workload::MEDIA {
         let args = args(&server, work);
-        let mut stage = Stage::open(&args, 3).unwrap();
+        let mut stage = LoadRun::open(&args, 3).unwrap();
         let outcome = drive::talk(&args, &mut stage, 3, |_| {}).unwrap();
-        let report = Report::of(&args, 3, &outcome);
+        let report = LoadReport::of(&args, 3, &outcome);
         assert!(report.is_whole(), "{work:?}: {report:?}");
         assert_eq!((outcome.counts.deleted, report.packets.sent), (3, 300), "{work:?}");
         // 50 packets of each of six streams. A machine that is very busy may lose some.
@@ -67,12 +67,12 @@ fn every_work_comes_up_talks_both_ways_and_is_deleted() {
 #[test]
 fn calls_are_set_up_at_a_given_rate() {
     let server = start(|_| {});
-    for work in [Work::SetUp, Work::SetUpBridge] {
+    for work in [Workload::SetUp, Workload::SetUpBridge] {
         let args = LoadArgs { rate: Some(20), ..args(&server, work) };
         let report = set_up::run(&args, |_, _| {}).unwrap();
         let [step] = &report.steps[..] else { panic!("{report:?}") };
         assert_eq!((step.begun, step.up, step.rate), (20, 20, 20), "{report:?}");
-        assert_eq!(step.set_up_ms.dtls.is_some(), work == Work::SetUpBridge);
+        assert_eq!(step.set_up_ms.dtls.is_some(), work == Workload::SetUpBridge);
         assert!(report.table().contains("calls/s"));
     }
     server.stop();
@@ -81,10 +81,10 @@ fn calls_are_set_up_at_a_given_rate() {
 #[test]
 fn calls_that_the_engine_refuses_are_counted_with_its_reason() {
     let server = start(|settings| settings.max_sessions = Some(1));
-    let args = args(&server, Work::RtpRtp);
-    let mut stage = Stage::open(&args, 3).unwrap();
+    let args = args(&server, Workload::RtpRtp);
+    let mut stage = LoadRun::open(&args, 3).unwrap();
     let outcome = drive::talk(&args, &mut stage, 3, |_| {}).unwrap();
-    let report = Report::of(&args, 3, &outcome);
+    let report = LoadReport::of(&args, 3, &outcome);
     assert!(!report.is_whole());
     assert_eq!((report.calls, report.packets.sent), (1, 100), "{report:?}");
     assert_eq!(report.failed.get("Offer: Parallel session limit reached"), Some(&2), "{report:?}");

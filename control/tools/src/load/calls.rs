@@ -8,22 +8,22 @@ use trestle_srtp::KeyingMaterial;
 use trestle_wire::demux::DatagramKind;
 
 use super::counts::Counts;
-use super::leg::{Heard, PACKET_ROOM};
-use super::ng::{Client, Outcome, Verb};
-use super::outbox::{Outbox, Stamp};
-use super::pace::{Due, Ns};
-use super::pair::Sent;
-use super::party::{Party, Setting};
-use super::sdp::Theirs;
+use super::leg::{ReceivedFrame, PACKET_ROOM};
+use super::ng::{Client, CommandOutcome, Verb};
+use super::outbox::{SendBatch, FrameStamp};
+use super::pace::{FrameDue, Ns};
+use super::pair::SentFrames;
+use super::party::{CallEnd, Setting};
+use super::sdp::EngineSdp;
 use super::whatsapp::{Now, wanted_ufrag};
-use super::work::Security;
+use super::work::SideSecurity;
 
 /// A call that has no keys so long after its answer has failed.
 const CONNECT_MAX_NS: Ns = 10_000_000_000;
 
 /// How far a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum CallState {
     Idle,
     Offered,
     Answered,
@@ -34,8 +34,8 @@ enum State {
     Failed,
 }
 
-struct Call {
-    state: State,
+struct LoadCall {
+    state: CallState,
     /// When the engine had offered it, or should have.
     started_at: Ns,
     /// When the last step was made.
@@ -43,11 +43,11 @@ struct Call {
 }
 
 /// The calls.
-pub struct Calls {
+pub struct LoadCalls {
     setting: Setting,
-    calls: Vec<Call>,
-    legs: Vec<Party>,
-    sent: Vec<Sent>,
+    calls: Vec<LoadCall>,
+    legs: Vec<CallEnd>,
+    sent: Vec<SentFrames>,
     by_source: HashMap<(usize, SocketAddrV4), usize>,
     ng: Client,
     /// Frames from, and up to, which are counted.
@@ -56,31 +56,31 @@ pub struct Calls {
     /// What was counted.
     pub counts: Counts,
     /// What is to be sent.
-    pub out: Outbox,
+    pub out: SendBatch,
 }
 
-impl std::fmt::Debug for Calls {
+impl std::fmt::Debug for LoadCalls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Calls").field("calls", &self.calls.len()).finish_non_exhaustive()
     }
 }
 
-impl Calls {
+impl LoadCalls {
     /// None is set up yet.
     pub fn new(setting: Setting) -> Self {
         let count = setting.places.len() / 2;
-        let legs = (0..2 * count).map(|number| Party::new(&setting, number)).collect();
+        let legs = (0..2 * count).map(|number| CallEnd::new(&setting, number)).collect();
         let ng = Client::new(&format!("load{:x}", setting.seed));
         Self {
-            calls: (0..count).map(|_| Call { state: State::Idle, started_at: 0, since: 0 }).collect(),
+            calls: (0..count).map(|_| LoadCall { state: CallState::Idle, started_at: 0, since: 0 }).collect(),
             legs,
-            sent: (0..2 * count).map(|_| Sent::default()).collect(),
+            sent: (0..2 * count).map(|_| SentFrames::default()).collect(),
             by_source: HashMap::new(),
             ng,
             measured: u64::MAX..u64::MAX,
             scratch: Vec::new(),
             counts: Counts::default(),
-            out: Outbox::default(),
+            out: SendBatch::default(),
             setting,
         }
     }
@@ -92,23 +92,23 @@ impl Calls {
 
     /// Calls that talk.
     pub fn up(&self) -> usize {
-        self.count(State::Up)
+        self.count(CallState::Up)
     }
 
     /// Calls that are on their way up.
     pub fn on_the_way(&self) -> usize {
-        let way = [State::Offered, State::Answered, State::Connecting];
+        let way = [CallState::Offered, CallState::Answered, CallState::Connecting];
         self.calls.iter().filter(|call| way.contains(&call.state)).count()
     }
 
     /// Calls that have failed.
     pub fn failed(&self) -> usize {
-        self.count(State::Failed)
+        self.count(CallState::Failed)
     }
 
     /// Calls that have ended, well or not.
     pub fn over(&self) -> usize {
-        self.count(State::Over) + self.count(State::Failed)
+        self.count(CallState::Over) + self.count(CallState::Failed)
     }
 
     /// Commands without a reply yet.
@@ -131,7 +131,7 @@ impl Calls {
         self.calls.is_empty()
     }
 
-    fn count(&self, state: State) -> usize {
+    fn count(&self, state: CallState) -> usize {
         self.calls.iter().filter(|call| call.state == state).count()
     }
 
@@ -143,17 +143,17 @@ impl Calls {
     pub fn start(&mut self, now: Ns, call: usize, at: Ns) {
         let leg = 2 * call;
         let sdp = self.legs[leg].describe(&self.setting, leg, None);
-        self.calls[call] = Call { state: State::Offered, started_at: at, since: now };
+        self.calls[call] = LoadCall { state: CallState::Offered, started_at: at, since: now };
         let request = self.setting.manner.offer(self.setting.work, &self.id(call), &sdp);
         self.ask(now, call, Verb::Offer, &request);
     }
 
     /// Deletes a call, whatever became of it. False if there is nothing to delete.
     pub fn delete(&mut self, now: Ns, call: usize) -> bool {
-        if matches!(self.calls[call].state, State::Idle | State::Deleting | State::Over) {
+        if matches!(self.calls[call].state, CallState::Idle | CallState::Deleting | CallState::Over) {
             return false;
         }
-        self.calls[call].state = State::Deleting;
+        self.calls[call].state = CallState::Deleting;
         let request = self.setting.manner.delete(&self.id(call));
         self.ask(now, call, Verb::Delete, &request);
         true
@@ -166,19 +166,19 @@ impl Calls {
     }
 
     fn fail(&mut self, call: usize, reason: impl Into<String>) {
-        self.calls[call].state = State::Failed;
+        self.calls[call].state = CallState::Failed;
         *self.counts.failed.entry(reason.into()).or_default() += 1;
     }
 
     /// Makes the packet that is due. Nothing, if its call does not talk.
-    pub fn speak(&mut self, now: Ns, due: Due) {
-        let Due { stream: leg, frame, at } = due;
-        if self.calls[leg / 2].state != State::Up {
+    pub fn speak(&mut self, now: Ns, due: FrameDue) {
+        let FrameDue { stream: leg, frame, at } = due;
+        if self.calls[leg / 2].state != CallState::Up {
             return;
         }
-        let Party { remote: Some(to), out, .. } = &mut self.legs[leg] else { return };
+        let CallEnd { remote: Some(to), out, .. } = &mut self.legs[leg] else { return };
         let socket = self.setting.places[leg].socket;
-        let stamp = Stamp { leg, frame };
+        let stamp = FrameStamp { leg, frame };
         let made = self.out.push_with(socket, *to, stamp, PACKET_ROOM, |buf| out.write(leg, frame, buf));
         if made && self.measured.contains(&frame) {
             self.counts.late.add(now.saturating_sub(at));
@@ -186,7 +186,7 @@ impl Calls {
     }
 
     /// A packet left.
-    pub fn note_sent(&mut self, stamp: Stamp, at: Ns) {
+    pub fn note_sent(&mut self, stamp: FrameStamp, at: Ns) {
         self.sent[stamp.leg].note(stamp.frame, at);
         if self.measured.contains(&stamp.frame) {
             self.counts.sent[stamp.leg % 2] += 1;
@@ -217,20 +217,20 @@ impl Calls {
         let marked = !self.setting.work.transcodes();
         let incoming = &mut self.legs[leg].incoming;
         match incoming.take(bytes, marked) {
-            Heard::Marked(by, frame) if by == speaker => {
+            ReceivedFrame::Marked(by, frame) if by == speaker => {
                 let came = self.sent[speaker].came(frame, at);
                 self.counts.note(&self.measured, speaker % 2, frame, came);
             }
-            Heard::Numbered(number) => {
+            ReceivedFrame::Numbered(number) => {
                 if incoming.window.push(number, at) {
                     for (frame, came) in incoming.window.pair(&mut self.sent[speaker]) {
                         self.counts.note(&self.measured, speaker % 2, frame, came);
                     }
                 }
             }
-            Heard::Marked(..) => self.counts.strange += 1,
-            Heard::Other => {}
-            Heard::Bad => self.counts.bad += 1,
+            ReceivedFrame::Marked(..) => self.counts.strange += 1,
+            ReceivedFrame::Other => {}
+            ReceivedFrame::Bad => self.counts.bad += 1,
         }
     }
 
@@ -267,7 +267,7 @@ impl Calls {
         self.legs[leg].out.secure(ours);
         self.legs[leg].incoming.secure(theirs);
         let call = leg / 2;
-        if self.calls[call].state == State::Connecting {
+        if self.calls[call].state == CallState::Connecting {
             self.counts.connected.add(now.saturating_sub(self.calls[call].since));
             self.come_up(now, call);
         }
@@ -275,7 +275,7 @@ impl Calls {
 
     fn come_up(&mut self, now: Ns, call: usize) {
         let started_at = self.calls[call].started_at;
-        self.calls[call] = Call { state: State::Up, started_at, since: now };
+        self.calls[call] = LoadCall { state: CallState::Up, started_at, since: now };
         self.counts.set_up.add(now.saturating_sub(started_at));
         self.counts.up += 1;
     }
@@ -289,10 +289,10 @@ impl Calls {
         let (socket, to) = self.setting.ng;
         again.iter().for_each(|datagram| self.out.push(socket, to, datagram));
         for call in 0..self.calls.len() {
-            let Call { state, since, .. } = self.calls[call];
+            let LoadCall { state, since, .. } = self.calls[call];
             match state {
-                State::Connecting => self.look_after(now, call, since),
-                State::Up if self.setting.hold_ns.is_some_and(|hold| now.ns >= since + hold) => {
+                CallState::Connecting => self.look_after(now, call, since),
+                CallState::Up if self.setting.hold_ns.is_some_and(|hold| now.ns >= since + hold) => {
                     self.delete(now.ns, call);
                 }
                 _ => {}
@@ -317,11 +317,11 @@ impl Calls {
         }
     }
 
-    fn handle_outcome(&mut self, now: Now, Outcome { call, verb, reply, took }: Outcome) {
+    fn handle_outcome(&mut self, now: Now, CommandOutcome { call, verb, reply, took }: CommandOutcome) {
         let wanted = match verb {
-            Verb::Offer => State::Offered,
-            Verb::Answer => State::Answered,
-            Verb::Delete => State::Deleting,
+            Verb::Offer => CallState::Offered,
+            Verb::Answer => CallState::Answered,
+            Verb::Delete => CallState::Deleting,
         };
         if self.calls[call].state != wanted {
             return;
@@ -343,7 +343,7 @@ impl Calls {
                 Err(reason) => self.fail(call, format!("the answer's reply: {reason}")),
             },
             Verb::Delete => {
-                self.calls[call].state = State::Over;
+                self.calls[call].state = CallState::Over;
                 self.counts.deleted += 1;
                 self.forget(call);
             }
@@ -351,12 +351,12 @@ impl Calls {
     }
 
     /// What the engine says to `leg`: its address and its key.
-    fn settle(&mut self, leg: usize, sdp: &str) -> Result<Theirs, String> {
-        let theirs = Theirs::read(sdp, self.legs[leg].out.codec)?;
-        let Party { remote, security, key, out, incoming, .. } = &mut self.legs[leg];
+    fn settle(&mut self, leg: usize, sdp: &str) -> Result<EngineSdp, String> {
+        let theirs = EngineSdp::read(sdp, self.legs[leg].out.codec)?;
+        let CallEnd { remote, security, key, out, incoming, .. } = &mut self.legs[leg];
         *remote = Some(theirs.address);
         (out.pt, incoming.pt) = (theirs.pt, theirs.pt);
-        if *security == Security::Sdes {
+        if *security == SideSecurity::Sdes {
             let (_, their_key) = theirs.key.as_ref().ok_or("no a=crypto in our suite")?;
             out.secure(key);
             incoming.secure(their_key);
@@ -365,10 +365,10 @@ impl Calls {
         Ok(theirs)
     }
 
-    fn answer(&mut self, now: Ns, call: usize, theirs: &Theirs) {
+    fn answer(&mut self, now: Ns, call: usize, theirs: &EngineSdp) {
         let leg = 2 * call + 1;
         let sdp = self.legs[leg].describe(&self.setting, leg, Some(theirs));
-        self.calls[call].state = State::Answered;
+        self.calls[call].state = CallState::Answered;
         let request = self.setting.manner.answer(self.setting.work, &self.id(call), &sdp);
         self.ask(now, call, Verb::Answer, &request);
     }
@@ -382,7 +382,7 @@ impl Calls {
             Some(_) if leg.out.srtp.is_some() => self.come_up(now.ns, call),
             Some(whatsapp) => {
                 whatsapp.start(now.instant, client);
-                self.calls[call].state = State::Connecting;
+                self.calls[call].state = CallState::Connecting;
             }
             None => self.come_up(now.ns, call),
         }

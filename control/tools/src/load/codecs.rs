@@ -4,9 +4,9 @@ use anyhow::Context as _;
 use serde::Serialize;
 use trestle_audio::opus::{EncoderSettings, OpusDecoder, OpusEncoder, PACKET_BYTES_MAX};
 
-use super::speech::Loop;
+use super::speech::SpeechLoop;
 use super::wire;
-use super::work::Codec;
+use super::work::LoadCodec;
 
 /// What the telephone side hears.
 const NARROW_HZ: u32 = 8_000;
@@ -31,7 +31,7 @@ pub struct CodecReport {
 /// # Errors
 /// libopus has no memory, or cannot read what it wrote.
 pub fn run(silence: f64) -> anyhow::Result<CodecReport> {
-    let (opus, pcma) = (Loop::encode(Codec::Opus, silence)?, Loop::encode(Codec::Pcma, silence)?);
+    let (opus, pcma) = (SpeechLoop::encode(LoadCodec::Opus, silence)?, SpeechLoop::encode(LoadCodec::Pcma, silence)?);
     let settings = EncoderSettings::default();
     let mut decoder = OpusDecoder::new(NARROW_HZ).context("no Opus decoder")?;
     let mut encoder = OpusEncoder::new(NARROW_HZ, settings).context("no Opus encoder")?;

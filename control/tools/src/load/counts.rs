@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::histogram::Histogram;
+use super::latencies::Latencies;
 use super::ng::Verb;
-use super::pair::Came;
+use super::pair::FrameArrival;
 
 /// What was counted. Of packets, those whose frame lies in the time that is measured.
 #[derive(Debug, Default, Clone)]
@@ -20,15 +20,15 @@ pub struct Counts {
     /// Not authentic.
     pub bad: u64,
     /// How long the engine kept the packets of the offering and of the answering sides.
-    pub delay: [Histogram; 2],
+    pub delay: [Latencies; 2],
     /// How late the load was.
-    pub late: Histogram,
+    pub late: Latencies,
     /// From a command to its reply, by verb.
-    pub replies: HashMap<Verb, Histogram>,
+    pub replies: HashMap<Verb, Latencies>,
     /// From the answer's reply to the SRTP keys.
-    pub connected: Histogram,
+    pub connected: Latencies,
     /// From when a call should have been offered to its coming up.
-    pub set_up: Histogram,
+    pub set_up: Latencies,
     /// Calls that came up.
     pub up: u64,
     /// Calls that were deleted.
@@ -39,15 +39,15 @@ pub struct Counts {
 
 impl Counts {
     /// A frame of a side has come out.
-    pub fn note(&mut self, measured: &std::ops::Range<u64>, side: usize, frame: u64, came: Came) {
+    pub fn note(&mut self, measured: &std::ops::Range<u64>, side: usize, frame: u64, came: FrameArrival) {
         match came {
             _ if !measured.contains(&frame) => {}
-            Came::After(delay) => {
+            FrameArrival::After(delay) => {
                 self.came[side] += 1;
                 self.delay[side].add(delay);
             }
-            Came::Again => self.again += 1,
-            Came::Unknown => self.strange += 1,
+            FrameArrival::Again => self.again += 1,
+            FrameArrival::Unknown => self.strange += 1,
         }
     }
 }

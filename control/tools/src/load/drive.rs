@@ -5,16 +5,16 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use trestle_io::{clock, entropy, files};
 
-use super::calls::Calls;
+use super::calls::LoadCalls;
 use super::counts::Counts;
 use super::options::LoadArgs;
 use super::pace::{FRAME_NS, Ns, Pacer};
-use super::party::{Place, Setting};
-use super::speech::Loop;
+use super::party::{EndAddress, Setting};
+use super::speech::SpeechLoop;
 use super::target::{Memory, Target, buffer_drops};
 use super::whatsapp::{Identity, Now};
-use super::wire::{self, Wire};
-use super::work::{Codec, Security};
+use super::wire::{self, BatchedSockets};
+use super::work::{LoadCodec, SideSecurity};
 
 /// A second.
 pub const SECOND: Ns = 1_000_000_000;
@@ -59,7 +59,7 @@ pub struct Progress {
 
 /// What a run gave.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// Packets, delays, replies.
     pub counts: Counts,
     /// Calls that talked.
@@ -86,15 +86,15 @@ pub struct Outcome {
 
 /// The sockets, and what the calls on them have in common.
 #[derive(Debug)]
-pub struct Stage {
+pub struct LoadRun {
     /// The engine, if it runs here.
     pub target: Option<Target>,
-    wire: Wire,
+    wire: BatchedSockets,
     common: Setting,
-    places: Vec<Place>,
+    places: Vec<EndAddress>,
 }
 
-impl Stage {
+impl LoadRun {
     /// Sockets for `calls` calls at once.
     ///
     /// # Errors
@@ -105,38 +105,38 @@ impl Stage {
             Some(pid) => Some(Target { pid }),
             None => Target::listening(args.ng.into()),
         };
-        let mut wire = Wire::new()?;
+        let mut wire = BatchedSockets::new()?;
         let [whatsapp_ip, phone_ip] = args.addresses()?;
         let own_ip = if args.ng.ip().is_loopback() { *args.ng.ip() } else { phone_ip };
         let (ng, _) = wire.open(own_ip)?;
         let (_, rtcp) = wire.open(phone_ip)?;
         let mut places = Vec::with_capacity(2 * calls);
-        let mut shared: [Option<(Place, u32)>; 2] = [None; 2];
+        let mut shared: [Option<(EndAddress, u32)>; 2] = [None; 2];
         for number in 0..2 * calls {
             let side = number % 2;
-            if args.work.sides()[side].security == Security::Dtls {
+            if args.work.sides()[side].security == SideSecurity::Dtls {
                 let (socket, address) = wire.open(whatsapp_ip)?;
-                places.push(Place { socket, address });
+                places.push(EndAddress { socket, address });
                 continue;
             }
             let (place, used) = match shared[side] {
                 Some((place, used)) if used < args.phones_per_port => (place, used),
                 _ => {
                     let (socket, address) = wire.open(phone_ip)?;
-                    (Place { socket, address }, 0)
+                    (EndAddress { socket, address }, 0)
                 }
             };
             shared[side] = Some((place, used + 1));
             places.push(place);
         }
-        let speech = |codec| Loop::encode(codec, args.silence).map(Arc::new);
+        let speech = |codec| SpeechLoop::encode(codec, args.silence).map(Arc::new);
         let common = Setting {
             work: args.work,
             manner: args.manner()?,
             ng: (ng, args.ng),
             rtcp_port: rtcp.port(),
             places: Vec::new(),
-            speech: [speech(Codec::Opus)?, speech(Codec::Pcma)?],
+            speech: [speech(LoadCodec::Opus)?, speech(LoadCodec::Pcma)?],
             identity: Identity::generate()?,
             seed: 0,
             hold_ns: None,
@@ -158,7 +158,7 @@ impl Stage {
         };
         let start = wire::now();
         let pacer = Pacer::new(2 * calls, start);
-        Ok(Run { wire: &mut self.wire, calls: Calls::new(setting), pacer, start, looked_at: start, interrupted: false })
+        Ok(Run { wire: &mut self.wire, calls: LoadCalls::new(setting), pacer, start, looked_at: start, interrupted: false })
     }
 }
 
@@ -166,9 +166,9 @@ impl Stage {
 #[derive(Debug)]
 pub struct Run<'a> {
     /// Their sockets.
-    pub wire: &'a mut Wire,
+    pub wire: &'a mut BatchedSockets,
     /// The calls.
-    pub calls: Calls,
+    pub calls: LoadCalls,
     /// Ended by a signal.
     pub interrupted: bool,
     pacer: Pacer,
@@ -182,10 +182,10 @@ pub struct Run<'a> {
 /// No call comes up, or the system refuses something.
 pub fn talk(
     args: &LoadArgs,
-    stage: &mut Stage,
+    stage: &mut LoadRun,
     calls: usize,
     mut watch: impl FnMut(Progress),
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<RunOutcome> {
     let target = stage.target;
     let unsent = stage.wire.unsent;
     let before = target.and_then(Target::memory);
@@ -214,7 +214,7 @@ pub fn talk(
     watch(Progress { phase: Phase::Delete, up, share: 0.0 });
     run.delete_all()?;
     let after = target.and_then(Target::memory);
-    Ok(Outcome {
+    Ok(RunOutcome {
         calls: up,
         seconds,
         target: target.map(|target| (target, threads)),

@@ -7,8 +7,8 @@ use trestle_wire::rtp::{Header, Pt, RtpPacket, Ssrc};
 use trestle_wire::{RtpTime, Seq};
 
 use super::pair::Window;
-use super::speech::Loop;
-use super::work::Codec;
+use super::speech::SpeechLoop;
+use super::work::LoadCodec;
 
 /// In each forwarded payload: these four bytes, the leg that sent it, the number of its frame.
 const MAGIC: [u8; 4] = *b"Tmk1";
@@ -18,13 +18,13 @@ pub const PACKET_ROOM: usize = 512;
 
 /// What a leg sends.
 #[derive(Debug)]
-pub struct Outgoing {
+pub struct MediaSender {
     /// Payloads, the codec's.
-    pub speech: Arc<Loop>,
+    pub speech: Arc<SpeechLoop>,
     /// Where in the loop it begins.
     pub offset: u64,
     /// The codec.
-    pub codec: Codec,
+    pub codec: LoadCodec,
     /// Payload type.
     pub pt: u8,
     /// Stream.
@@ -37,7 +37,7 @@ pub struct Outgoing {
     pub first: Option<u64>,
 }
 
-impl Outgoing {
+impl MediaSender {
     /// Writes the packet of `frame`; its length. `None` if it cannot be encrypted.
     pub fn write(&mut self, leg: usize, frame: u64, buf: &mut [u8]) -> Option<usize> {
         let marker = self.first.is_none();
@@ -76,13 +76,13 @@ impl Outgoing {
 
 /// What a leg takes.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct MediaReceiver {
     /// Decrypts, unless plain.
     pub srtp: Option<Context>,
     /// Payload type of the audio.
     pub pt: u8,
     /// The codec.
-    pub codec: Codec,
+    pub codec: LoadCodec,
     /// Packets of the last second, if they carry no marks.
     pub window: Window,
     /// The last timestamp, unrolled.
@@ -91,7 +91,7 @@ pub struct Incoming {
 
 /// What a datagram was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
+pub enum ReceivedFrame {
     /// A frame that was sent by that leg.
     Marked(usize, u64),
     /// The frame with this number by its timestamp.
@@ -102,27 +102,27 @@ pub enum Heard {
     Bad,
 }
 
-impl Incoming {
+impl MediaReceiver {
     /// Nothing was heard yet.
-    pub fn new(codec: Codec) -> Self {
+    pub fn new(codec: LoadCodec) -> Self {
         Self { srtp: None, pt: codec.pt(), codec, window: Window::default(), time: None }
     }
 
     /// Takes an RTP packet; `marked` if its payload is to carry a mark.
-    pub fn take(&mut self, datagram: &mut [u8], marked: bool) -> Heard {
+    pub fn take(&mut self, datagram: &mut [u8], marked: bool) -> ReceivedFrame {
         let len = match &mut self.srtp {
             Some(srtp) => match srtp.unprotect_rtp(datagram) {
                 Ok(len) => len,
-                Err(_) => return Heard::Bad,
+                Err(_) => return ReceivedFrame::Bad,
             },
             None => datagram.len(),
         };
-        let Ok(packet) = RtpPacket::parse(&datagram[..len]) else { return Heard::Bad };
+        let Ok(packet) = RtpPacket::parse(&datagram[..len]) else { return ReceivedFrame::Bad };
         if packet.header.pt.get() != self.pt {
-            return Heard::Other;
+            return ReceivedFrame::Other;
         }
         if marked {
-            return mark(&datagram[packet.payload]).map_or(Heard::Other, |(leg, frame)| Heard::Marked(leg, frame));
+            return mark(&datagram[packet.payload]).map_or(ReceivedFrame::Other, |(leg, frame)| ReceivedFrame::Marked(leg, frame));
         }
         let time = packet.header.time.0;
         let unrolled = match self.time {
@@ -130,7 +130,7 @@ impl Incoming {
             None => i64::from(time),
         };
         self.time = Some(unrolled);
-        Heard::Numbered(unrolled.div_euclid(i64::from(self.codec.frame_ticks())))
+        ReceivedFrame::Numbered(unrolled.div_euclid(i64::from(self.codec.frame_ticks())))
     }
 
     /// Takes keys.
@@ -149,17 +149,17 @@ fn mark(payload: &[u8]) -> Option<(usize, u64)> {
 mod tests {
     use super::*;
 
-    fn outgoing(codec: Codec, marked: bool) -> Outgoing {
-        let speech = Arc::new(Loop::encode(codec, 0.5).unwrap());
-        Outgoing { speech, offset: 90, codec, pt: codec.pt(), ssrc: 5, srtp: None, marked, first: None }
+    fn outgoing(codec: LoadCodec, marked: bool) -> MediaSender {
+        let speech = Arc::new(SpeechLoop::encode(codec, 0.5).unwrap());
+        MediaSender { speech, offset: 90, codec, pt: codec.pt(), ssrc: 5, srtp: None, marked, first: None }
     }
 
     #[test]
     fn a_mark_comes_through_with_every_payload_and_under_encryption() {
         let key = KeyingMaterial::from_key_and_salt(super::super::sdp::SUITE, &[3; 30]).unwrap();
-        for codec in [Codec::Opus, Codec::Pcma] {
+        for codec in [LoadCodec::Opus, LoadCodec::Pcma] {
             for secured in [false, true] {
-                let (mut out, mut incoming) = (outgoing(codec, true), Incoming::new(codec));
+                let (mut out, mut incoming) = (outgoing(codec, true), MediaReceiver::new(codec));
                 if secured {
                     out.secure(&key);
                     incoming.secure(&key);
@@ -167,28 +167,28 @@ mod tests {
                 let mut buf = [0; PACKET_ROOM];
                 for frame in 7_000..7_200 {
                     let len = out.write(33, frame, &mut buf).unwrap();
-                    assert_eq!(incoming.take(&mut buf[..len], true), Heard::Marked(33, frame), "{codec:?}");
+                    assert_eq!(incoming.take(&mut buf[..len], true), ReceivedFrame::Marked(33, frame), "{codec:?}");
                 }
-                assert_eq!(incoming.take(&mut [0x80; 40], true), if secured { Heard::Bad } else { Heard::Other });
+                assert_eq!(incoming.take(&mut [0x80; 40], true), if secured { ReceivedFrame::Bad } else { ReceivedFrame::Other });
             }
         }
     }
 
     #[test]
     fn transcoded_packets_are_numbered_across_the_end_of_the_timestamps() {
-        let (mut out, mut incoming) = (outgoing(Codec::Pcma, false), Incoming::new(Codec::Pcma));
+        let (mut out, mut incoming) = (outgoing(LoadCodec::Pcma, false), MediaReceiver::new(LoadCodec::Pcma));
         let mut buf = [0; PACKET_ROOM];
         let mut numbers = Vec::new();
         for frame in 0..4u32 {
             let len = out.write(0, frame.into(), &mut buf).unwrap();
             let time = (u32::MAX - 160).wrapping_add(frame * 160);
             buf[4..8].copy_from_slice(&time.to_be_bytes());
-            let Heard::Numbered(number) = incoming.take(&mut buf[..len], false) else { panic!("no number") };
+            let ReceivedFrame::Numbered(number) = incoming.take(&mut buf[..len], false) else { panic!("no number") };
             numbers.push(number);
         }
         let steps: Vec<i64> = numbers.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(steps, [1, 1, 1]);
         buf[1] = 101;
-        assert_eq!(incoming.take(&mut buf[..172], false), Heard::Other, "a digit");
+        assert_eq!(incoming.take(&mut buf[..172], false), ReceivedFrame::Other, "a digit");
     }
 }

@@ -6,7 +6,7 @@ pub mod calls;
 pub mod codecs;
 pub mod counts;
 pub mod drive;
-pub mod histogram;
+pub mod latencies;
 pub mod leg;
 pub mod ng;
 pub mod options;
@@ -33,7 +33,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 pub use options::LoadArgs;
-pub use report::Report;
+pub use report::LoadReport;
 
 /// Does what `args` say and prints what it gave. True if every call came up and nobody ended it.
 ///
@@ -43,7 +43,7 @@ pub fn run(args: &LoadArgs, out: &mut dyn Write) -> anyhow::Result<bool> {
     if args.rate.is_some() && !args.work.is_set_up() {
         bail!("--rate is for set-up and set-up-bridge; --ramp is how fast calls are set up that talk");
     }
-    if args.work == work::Work::Codecs {
+    if args.work == work::Workload::Codecs {
         let report = codecs::run(args.silence)?;
         save(args, &report)?;
         write!(out, "{}", report.table())?;
@@ -68,9 +68,9 @@ pub fn run(args: &LoadArgs, out: &mut dyn Write) -> anyhow::Result<bool> {
         save(args, &report)?;
         (report.table(), !report.interrupted)
     } else if args.sweep.is_empty() {
-        let mut stage = drive::Stage::open(args, args.calls as usize)?;
+        let mut stage = drive::LoadRun::open(args, args.calls as usize)?;
         let outcome = drive::talk(args, &mut stage, args.calls as usize, talking)?;
-        let report = Report::of(args, args.calls, &outcome);
+        let report = LoadReport::of(args, args.calls, &outcome);
         save(args, &report)?;
         if let Some(path) = &args.plot {
             plot::delays(path, &format!("{}, {} calls", report.work, report.calls), &outcome.counts.delay)?;
@@ -82,7 +82,7 @@ pub fn run(args: &LoadArgs, out: &mut dyn Write) -> anyhow::Result<bool> {
         if let Some(path) = &args.plot {
             plot::sweep(path, &sweep)?;
         }
-        (sweep.table(), sweep.runs.iter().all(Report::is_whole))
+        (sweep.table(), sweep.runs.iter().all(LoadReport::is_whole))
     };
     bar.finish_and_clear();
     write!(out, "{table}")?;

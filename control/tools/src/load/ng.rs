@@ -24,7 +24,7 @@ pub enum Verb {
 
 /// A command that has come to its end.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct CommandOutcome {
     /// Whose.
     pub call: usize,
     /// What.
@@ -78,7 +78,7 @@ impl Client {
     }
 
     /// Takes a reply.
-    pub fn handle_datagram(&mut self, now: Ns, datagram: &[u8]) -> Option<Outcome> {
+    pub fn handle_datagram(&mut self, now: Ns, datagram: &[u8]) -> Option<CommandOutcome> {
         let space = datagram.iter().position(|byte| *byte == b' ')?;
         let cookie = std::str::from_utf8(&datagram[..space]).ok()?.strip_prefix(&self.run)?.strip_prefix('_')?;
         let Some(pending) = cookie.parse().ok().and_then(|cookie: u64| self.pending.remove(&cookie)) else {
@@ -87,11 +87,11 @@ impl Client {
         };
         let reply = serde_json::from_slice(&datagram[space..]).ok();
         let took = now.saturating_sub(pending.first_at);
-        Some(Outcome { call: pending.call, verb: pending.verb, reply, took })
+        Some(CommandOutcome { call: pending.call, verb: pending.verb, reply, took })
     }
 
     /// What is to be sent again, and what is given up. To be called every now and then.
-    pub fn handle_timeout(&mut self, now: Ns, again: &mut Vec<Vec<u8>>) -> Vec<Outcome> {
+    pub fn handle_timeout(&mut self, now: Ns, again: &mut Vec<Vec<u8>>) -> Vec<CommandOutcome> {
         let late = |pending: &Pending| now.saturating_sub(pending.sent_at) >= REPEAT_NS;
         for pending in self.pending.values_mut().filter(|pending| late(pending) && pending.tries < TRIES) {
             pending.tries += 1;
@@ -103,7 +103,7 @@ impl Client {
             self.pending.iter().filter(|(_, pending)| late(pending)).map(|(cookie, _)| *cookie).collect();
         let outcome = |pending: Pending| {
             let Pending { call, verb, first_at, .. } = pending;
-            Outcome { call, verb, reply: None, took: now - first_at }
+            CommandOutcome { call, verb, reply: None, took: now - first_at }
         };
         lost.iter().filter_map(|cookie| self.pending.remove(cookie)).map(outcome).collect()
     }
@@ -141,7 +141,7 @@ mod tests {
         }
         assert_eq!(again, vec![datagram; 4]);
         let outcomes = client.handle_timeout(5 * REPEAT_NS, &mut again);
-        assert!(matches!(outcomes[..], [Outcome { call: 3, verb: Verb::Answer, reply: None, .. }]));
+        assert!(matches!(outcomes[..], [CommandOutcome { call: 3, verb: Verb::Answer, reply: None, .. }]));
         assert_eq!((client.waiting(), again.len(), client.repeats), (0, 4, 4));
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use super::work::{Manner, Work};
+use super::work::{NgStyle, Workload};
 
 /// Calls by the hundred through any ng engine (Trestle, rtpengine), and what they cost it. Phones and WhatsApp are
 /// played here; every packet is sent on time whatever the engine does, and matched when it comes out.
@@ -17,7 +17,7 @@ pub struct LoadArgs {
 
     /// What the calls are
     #[arg(long, value_enum, default_value = "bridge")]
-    pub work: Work,
+    pub work: Workload,
 
     /// Calls at once
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -82,7 +82,7 @@ pub struct LoadArgs {
 
 impl LoadArgs {
     /// What is usual: ten bridged calls for ten seconds.
-    pub fn new(ng: SocketAddrV4, work: Work) -> Self {
+    pub fn new(ng: SocketAddrV4, work: Workload) -> Self {
         Self {
             ng,
             work,
@@ -108,13 +108,13 @@ impl LoadArgs {
     ///
     /// # Errors
     /// The options contradict each other.
-    pub fn manner(&self) -> anyhow::Result<Manner> {
+    pub fn manner(&self) -> anyhow::Result<NgStyle> {
         let direction = match &self.direction[..] {
             [] => None,
             [from, to] => Some([from.clone(), to.clone()]),
             _ => bail!("--direction takes two names, as in wa,sip"),
         };
-        Ok(Manner { direction, flags: self.flags.clone() })
+        Ok(NgStyle { direction, flags: self.flags.clone() })
     }
 
     /// Addresses of WhatsApp and of the phones.
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn without_an_option_it_is_the_usual() {
-        let usual = LoadArgs::new("127.0.0.1:2223".parse().unwrap(), Work::Bridge);
+        let usual = LoadArgs::new("127.0.0.1:2223".parse().unwrap(), Workload::Bridge);
         assert_eq!(parse(&["load"]).unwrap(), usual);
         assert_eq!(usual.addresses().unwrap(), [Ipv4Addr::new(127, 0, 0, 21), Ipv4Addr::new(127, 0, 0, 31)]);
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// The packet of a stream, whose time of sending is to be noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FrameStamp {
     /// Number of the leg that sends.
     pub leg: usize,
     /// Number of the frame.
@@ -19,22 +19,22 @@ pub struct Item {
     pub socket: usize,
     /// Where to.
     pub to: SocketAddrV4,
-    /// Its bytes, in [`Outbox::bytes`].
+    /// Its bytes, in [`SendBatch::bytes`].
     pub range: Range<usize>,
     /// The packet of a stream.
-    pub stamp: Option<Stamp>,
+    pub stamp: Option<FrameStamp>,
 }
 
 /// Datagrams that wait for the end of a turn.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub struct SendBatch {
     /// All of them.
     pub bytes: Vec<u8>,
     /// Each of them.
     pub items: Vec<Item>,
 }
 
-impl Outbox {
+impl SendBatch {
     /// Adds a datagram.
     pub fn push(&mut self, socket: usize, to: SocketAddrV4, datagram: &[u8]) {
         let start = self.bytes.len();
@@ -47,7 +47,7 @@ impl Outbox {
         &mut self,
         socket: usize,
         to: SocketAddrV4,
-        stamp: Stamp,
+        stamp: FrameStamp,
         room: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> bool {

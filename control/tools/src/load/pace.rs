@@ -9,7 +9,7 @@ pub const FRAME_NS: Ns = 20_000_000;
 
 /// A packet whose time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
+pub struct FrameDue {
     /// Which stream.
     pub stream: usize,
     /// The number of its frame, counted for all streams from the start.
@@ -42,13 +42,13 @@ impl Pacer {
     }
 
     /// The next packet, if its time has come.
-    pub fn next_due(&mut self, now: Ns) -> Option<Due> {
+    pub fn next_due(&mut self, now: Ns) -> Option<FrameDue> {
         let (place, stream) = *self.places.get(self.next)?;
         let at = self.start + self.frame * FRAME_NS + place;
         if at > now {
             return None;
         }
-        let due = Due { stream, frame: self.frame, at };
+        let due = FrameDue { stream, frame: self.frame, at };
         self.next += 1;
         if self.next == self.places.len() {
             self.next = 0;
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn after_a_stall_everything_missed_is_sent_with_the_time_it_should_have_had() {
         let mut pacer = Pacer::new(2, 0);
-        let late: Vec<Due> = std::iter::from_fn(|| pacer.next_due(5 * FRAME_NS - 1)).collect();
+        let late: Vec<FrameDue> = std::iter::from_fn(|| pacer.next_due(5 * FRAME_NS - 1)).collect();
         assert_eq!(late.len(), 10);
         assert!(late.is_sorted_by_key(|due| due.at));
         assert_eq!(late[9].frame, 4);

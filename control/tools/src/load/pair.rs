@@ -14,14 +14,14 @@ const WINDOW: usize = 50;
 
 /// When the latest frames of a stream were sent, and which have come out.
 #[derive(Debug, Default)]
-pub struct Sent {
+pub struct SentFrames {
     /// Empty until the stream sends.
-    frames: Vec<Frame>,
+    frames: Vec<SentFrame>,
     last: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Frame {
+struct SentFrame {
     number: u64,
     at: Ns,
     came_out: bool,
@@ -29,7 +29,7 @@ struct Frame {
 
 /// What became of a frame that came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Came {
+pub enum FrameArrival {
     /// So many nanoseconds after it was sent.
     After(Ns),
     /// It had come out before.
@@ -38,22 +38,22 @@ pub enum Came {
     Unknown,
 }
 
-impl Sent {
+impl SentFrames {
     /// Frame `number` was sent.
     pub fn note(&mut self, number: u64, at: Ns) {
-        self.frames.resize(REMEMBERED, Frame { number: u64::MAX, at: 0, came_out: false });
-        self.frames[number as usize % REMEMBERED] = Frame { number, at, came_out: false };
+        self.frames.resize(REMEMBERED, SentFrame { number: u64::MAX, at: 0, came_out: false });
+        self.frames[number as usize % REMEMBERED] = SentFrame { number, at, came_out: false };
         self.last = self.last.max(number);
     }
 
     /// Frame `number` came out.
-    pub fn came(&mut self, number: u64, at: Ns) -> Came {
+    pub fn came(&mut self, number: u64, at: Ns) -> FrameArrival {
         let frame = self.frames.get_mut(number as usize % REMEMBERED).filter(|frame| frame.number == number);
-        let Some(frame) = frame else { return Came::Unknown };
+        let Some(frame) = frame else { return FrameArrival::Unknown };
         if std::mem::replace(&mut frame.came_out, true) {
-            return Came::Again;
+            return FrameArrival::Again;
         }
-        Came::After(at.saturating_sub(frame.at))
+        FrameArrival::After(at.saturating_sub(frame.at))
     }
 
     /// The last frame that was sent at `at` or before.
@@ -81,7 +81,7 @@ impl Window {
     }
 
     /// Empties the window: each packet's frame, and what became of it.
-    pub fn pair(&mut self, sent: &mut Sent) -> Vec<(u64, Came)> {
+    pub fn pair(&mut self, sent: &mut SentFrames) -> Vec<(u64, FrameArrival)> {
         let constant =
             self.packets.iter().filter_map(|(number, at)| Some(sent.last_before(*at)? as i64 - number)).min();
         let Some(constant) = constant else {
@@ -101,23 +101,23 @@ mod tests {
     use super::super::pace::FRAME_NS;
     use super::*;
 
-    fn sent(frames: u64) -> Sent {
-        let mut sent = Sent::default();
+    fn sent(frames: u64) -> SentFrames {
+        let mut sent = SentFrames::default();
         (0..frames).for_each(|number| sent.note(number, 1_000_000 + number * FRAME_NS));
         sent
     }
 
-    fn delays(window: &mut Window, sent: &mut Sent) -> Vec<Came> {
+    fn delays(window: &mut Window, sent: &mut SentFrames) -> Vec<FrameArrival> {
         window.pair(sent).into_iter().map(|(_, came)| came).collect()
     }
 
     #[test]
     fn a_marked_frame_comes_out_once() {
         let mut sent = sent(600);
-        assert_eq!(sent.came(599, 1_000_000 + 599 * FRAME_NS + 70), Came::After(70));
-        assert_eq!(sent.came(599, 1_000_000 + 599 * FRAME_NS + 90), Came::Again);
-        assert_eq!(sent.came(600, 0), Came::Unknown);
-        assert_eq!(sent.came(0, 0), Came::Unknown, "forgotten");
+        assert_eq!(sent.came(599, 1_000_000 + 599 * FRAME_NS + 70), FrameArrival::After(70));
+        assert_eq!(sent.came(599, 1_000_000 + 599 * FRAME_NS + 90), FrameArrival::Again);
+        assert_eq!(sent.came(600, 0), FrameArrival::Unknown);
+        assert_eq!(sent.came(0, 0), FrameArrival::Unknown, "forgotten");
     }
 
     #[test]
@@ -131,8 +131,8 @@ mod tests {
                 assert_eq!(full, n == 49);
             }
             let delays = delays(&mut window, &mut sent);
-            assert_eq!(delays.iter().filter(|came| **came == Came::After(9_000_000)).count(), 5);
-            assert_eq!(delays.iter().filter(|came| **came == Came::After(3_000_000)).count(), 45);
+            assert_eq!(delays.iter().filter(|came| **came == FrameArrival::After(9_000_000)).count(), 5);
+            assert_eq!(delays.iter().filter(|came| **came == FrameArrival::After(3_000_000)).count(), 45);
         }
     }
 
@@ -144,8 +144,8 @@ mod tests {
             window.push(n as i64, 1_000_000 + n * FRAME_NS + delay);
         }
         let delays = delays(&mut window, &mut sent);
-        assert_eq!(delays[13], Came::After(65_000_000));
-        assert_eq!(delays[14], Came::After(1_000_000));
+        assert_eq!(delays[13], FrameArrival::After(65_000_000));
+        assert_eq!(delays[14], FrameArrival::After(1_000_000));
     }
 
     #[test]
@@ -163,6 +163,6 @@ mod tests {
     fn before_anything_was_sent_nothing_is_paired() {
         let mut window = Window::default();
         window.push(0, 5);
-        assert_eq!(window.pair(&mut Sent::default()), []);
+        assert_eq!(window.pair(&mut SentFrames::default()), []);
     }
 }

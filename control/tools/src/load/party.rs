@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use trestle_srtp::KeyingMaterial;
 
-use super::leg::{Incoming, Outgoing};
+use super::leg::{MediaReceiver, MediaSender};
 use super::pace::Ns;
-use super::sdp::{Ours, SUITE, Theirs};
-use super::speech::Loop;
+use super::sdp::{Ours, SUITE, EngineSdp};
+use super::speech::SpeechLoop;
 use super::whatsapp::{Identity, WhatsApp};
-use super::work::{Codec, Manner, Security, Work};
+use super::work::{LoadCodec, NgStyle, SideSecurity, Workload};
 
 /// Where a leg stands.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct EndAddress {
     /// The socket it uses.
     pub socket: usize,
     /// That socket's address.
@@ -25,17 +25,17 @@ pub struct Place {
 #[derive(Debug, Clone)]
 pub struct Setting {
     /// What the calls are.
-    pub work: Work,
+    pub work: Workload,
     /// How the engine is spoken to.
-    pub manner: Manner,
+    pub manner: NgStyle,
     /// Number of the socket for ng, and the engine's address.
     pub ng: (usize, SocketAddrV4),
     /// Where RTCP is wanted that does not come with the media.
     pub rtcp_port: u16,
     /// Two for each call.
-    pub places: Vec<Place>,
+    pub places: Vec<EndAddress>,
     /// Opus and PCMA.
-    pub speech: [Arc<Loop>; 2],
+    pub speech: [Arc<SpeechLoop>; 2],
     /// WhatsApp's certificate.
     pub identity: Identity,
     /// Makes call-ids, keys and SSRCs differ from those of other runs.
@@ -46,22 +46,22 @@ pub struct Setting {
 
 /// One end of one call.
 #[derive(Debug)]
-pub struct Party {
+pub struct CallEnd {
     /// Where the engine takes its media, once it has said so.
     pub remote: Option<SocketAddrV4>,
     /// How its media is secured.
-    pub security: Security,
+    pub security: SideSecurity,
     /// Its own key, if keys come from the SDP.
     pub key: KeyingMaterial,
     /// What it sends.
-    pub out: Outgoing,
+    pub out: MediaSender,
     /// What it hears.
-    pub incoming: Incoming,
+    pub incoming: MediaReceiver,
     /// Its handshakes, if it is WhatsApp.
     pub whatsapp: Option<Box<WhatsApp>>,
 }
 
-impl Party {
+impl CallEnd {
     /// The end number `number`: even ones offer, odd ones answer.
     pub fn new(setting: &Setting, number: usize) -> Self {
         let side = setting.work.sides()[number % 2];
@@ -73,15 +73,15 @@ impl Party {
         let key =
             KeyingMaterial::from_key_and_salt(SUITE, &bytes[..30]).expect("30 bytes are the suite's key and salt");
         let speech = match side.codec {
-            Codec::Opus => &setting.speech[0],
-            Codec::Pcma => &setting.speech[1],
+            LoadCodec::Opus => &setting.speech[0],
+            LoadCodec::Pcma => &setting.speech[1],
         };
-        let webrtc = side.security == Security::Dtls;
+        let webrtc = side.security == SideSecurity::Dtls;
         Self {
             remote: None,
             security: side.security,
             key,
-            out: Outgoing {
+            out: MediaSender {
                 speech: Arc::clone(speech),
                 // Not all say the same at once.
                 offset: (number * 37) as u64,
@@ -92,13 +92,13 @@ impl Party {
                 marked: !setting.work.transcodes(),
                 first: None,
             },
-            incoming: Incoming::new(side.codec),
+            incoming: MediaReceiver::new(side.codec),
             whatsapp: webrtc.then(|| Box::new(WhatsApp::new(&setting.identity, number as u64 / 2, secret))),
         }
     }
 
     /// Its description: an offer, or the answer to `theirs`.
-    pub fn describe(&self, setting: &Setting, number: usize, theirs: Option<&Theirs>) -> String {
+    pub fn describe(&self, setting: &Setting, number: usize, theirs: Option<&EngineSdp>) -> String {
         let tag = theirs.and_then(|theirs| theirs.key.as_ref()).map_or(1, |(tag, _)| *tag);
         let ice = self.whatsapp.as_ref();
         let ours = Ours {
@@ -107,7 +107,7 @@ impl Party {
             security: self.security,
             codec: (self.out.codec, theirs.map_or(self.out.pt, |theirs| theirs.pt)),
             event_pt: theirs.and_then(|theirs| theirs.event_pt),
-            key: (self.security == Security::Sdes).then_some((tag, &self.key)),
+            key: (self.security == SideSecurity::Sdes).then_some((tag, &self.key)),
             ice: ice.map(|ice| (ice.ufrag.as_str(), ice.pwd.as_str(), setting.identity.fingerprint())),
             ssrc: self.out.ssrc,
         };

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use plotters::prelude::*;
 
-use super::histogram::Histogram;
+use super::latencies::Latencies;
 use super::sweep::Sweep;
 
 const SIZE: (u32, u32) = (900, 420);
@@ -28,10 +28,10 @@ struct Curve {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn delays(path: &Path, title: &str, delay: &[Histogram; 2]) -> anyhow::Result<()> {
-    let curve = |name, color, histogram: &Histogram| {
+pub fn delays(path: &Path, title: &str, delay: &[Latencies; 2]) -> anyhow::Result<()> {
+    let curve = |name, color, latencies: &Latencies| {
         let share = |n: i32| 1.0 - 10f64.powf(-f64::from(n) / 20.0);
-        let points = (0..=80).map(|n| (f64::from(n) / 20.0, histogram.quantile(share(n)) as f64 / 1e6)).collect();
+        let points = (0..=80).map(|n| (f64::from(n) / 20.0, latencies.quantile(share(n)) as f64 / 1e6)).collect();
         Curve { name, color, points }
     };
     let curves = [curve("of those who offered", FIRST, &delay[0]), curve("of those who answered", SECOND, &delay[1])];
@@ -55,7 +55,7 @@ pub fn sweep(path: &Path, sweep: &Sweep) -> anyhow::Result<()> {
 fn paint_sweep(path: &Path, sweep: &Sweep) -> Drawn {
     let area = SVGBackend::new(path, (SIZE.0, 3 * SIZE.1)).into_drawing_area();
     area.fill(&WHITE)?;
-    let points = |of: &dyn Fn(&super::report::Report) -> Option<f64>| {
+    let points = |of: &dyn Fn(&super::report::LoadReport) -> Option<f64>| {
         sweep.runs.iter().filter_map(|run| Some((run.calls as f64, of(run)?))).collect::<Vec<_>>()
     };
     let cpu = points(&|run| Some(run.target.as_ref()?.cpu_us_per_packet));

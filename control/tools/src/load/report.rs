@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::counts::Counts;
-use super::drive::Outcome;
-use super::histogram::Histogram;
+use super::drive::RunOutcome;
+use super::latencies::Latencies;
 use super::ng::Verb;
 use super::options::LoadArgs;
 use super::target::Memory;
@@ -26,7 +26,7 @@ pub struct Times {
 
 /// What a run gave.
 #[derive(Debug, Clone, Serialize)]
-pub struct Report {
+pub struct LoadReport {
     /// What the calls were.
     pub work: &'static str,
     /// Calls wanted.
@@ -127,14 +127,14 @@ pub struct Own {
 
 impl Times {
     /// `None` of nothing.
-    pub fn of(histogram: &Histogram) -> Option<Self> {
+    pub fn of(latencies: &Latencies) -> Option<Self> {
         let ms = |ns: u64| (ns as f64 / 1e3).round() / 1e3;
-        (histogram.count() > 0).then(|| Self {
-            p50: ms(histogram.quantile(0.5)),
-            p99: ms(histogram.quantile(0.99)),
-            p999: ms(histogram.quantile(0.999)),
-            max: ms(histogram.max()),
-            mean: ms(histogram.mean()),
+        (latencies.count() > 0).then(|| Self {
+            p50: ms(latencies.quantile(0.5)),
+            p99: ms(latencies.quantile(0.99)),
+            p999: ms(latencies.quantile(0.999)),
+            max: ms(latencies.max()),
+            mean: ms(latencies.mean()),
         })
     }
 }
@@ -153,9 +153,9 @@ impl SetUp {
     }
 }
 
-impl Report {
+impl LoadReport {
     /// Of a run that was to have `calls_wanted` calls.
-    pub fn of(args: &LoadArgs, calls_wanted: u32, outcome: &Outcome) -> Self {
+    pub fn of(args: &LoadArgs, calls_wanted: u32, outcome: &RunOutcome) -> Self {
         let counts = &outcome.counts;
         let (sent, came) = (counts.sent.iter().sum::<u64>(), counts.came.iter().sum::<u64>());
         let lost = sent.saturating_sub(came);

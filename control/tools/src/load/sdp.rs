@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use trestle_srtp::{KeyingMaterial, Profile};
 
-use super::work::{Codec, Security};
+use super::work::{LoadCodec, SideSecurity};
 
 /// The suite that is spoken where keys come from the SDP.
 pub const SUITE: Profile = Profile::AesCm128HmacSha1_80;
@@ -24,9 +24,9 @@ pub struct Ours<'a> {
     /// Where RTCP is wanted, if not there.
     pub rtcp_port: u16,
     /// How media is secured.
-    pub security: Security,
+    pub security: SideSecurity,
     /// Audio and its payload type.
-    pub codec: (Codec, u8),
+    pub codec: (LoadCodec, u8),
     /// Payload type of telephone-event; `None` for the usual one.
     pub event_pt: Option<u8>,
     /// Tag and key of `a=crypto`.
@@ -42,7 +42,7 @@ impl Ours<'_> {
     pub fn write(&self) -> String {
         let (ip, port) = (self.address.ip(), self.address.port());
         let (codec, pt) = self.codec;
-        let webrtc = self.security == Security::Dtls;
+        let webrtc = self.security == SideSecurity::Dtls;
         let event_pt = self.event_pt.unwrap_or(if webrtc { WHATSAPP_EVENT_PT } else { EVENT_PT });
         let mut text = format!("v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n");
         if webrtc {
@@ -55,7 +55,7 @@ impl Ours<'_> {
         line(format_args!("m=audio {port} {} {pt} {event_pt}", self.security.profile()));
         line(format_args!("c=IN IP4 {ip}"));
         line(format_args!("a=rtpmap:{pt} {}", codec.rtpmap()));
-        if codec == Codec::Opus {
+        if codec == LoadCodec::Opus {
             line(format_args!("a=fmtp:{pt} maxaveragebitrate=20000;maxplaybackrate=16000;minptime=20;useinbandfec=1"));
         }
         line(format_args!("a=rtpmap:{event_pt} telephone-event/8000"));
@@ -87,7 +87,7 @@ impl Ours<'_> {
 
 /// What an engine's description says.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Theirs {
+pub struct EngineSdp {
     /// Where media goes.
     pub address: SocketAddrV4,
     /// Payload type of the codec that was looked for.
@@ -100,9 +100,9 @@ pub struct Theirs {
     pub passive: bool,
 }
 
-impl Theirs {
+impl EngineSdp {
     /// Reads a description with audio in `codec`. The reason why it cannot be used is the error.
-    pub fn read(text: &str, codec: Codec) -> Result<Self, String> {
+    pub fn read(text: &str, codec: LoadCodec) -> Result<Self, String> {
         let values = |name: &'static str| text.lines().filter_map(move |line| line.trim_end().strip_prefix(name));
         let media = values("m=audio ").next().ok_or("no m=audio line")?;
         let mut words = media.split(' ');
@@ -116,7 +116,7 @@ impl Theirs {
                 number.parse() == Ok(pt) && name.trim().eq_ignore_ascii_case(encoding)
             })
         };
-        let spoken = |pt: &&u8| mapped(**pt, codec.rtpmap()) || (codec == Codec::Pcma && **pt == 8);
+        let spoken = |pt: &&u8| mapped(**pt, codec.rtpmap()) || (codec == LoadCodec::Pcma && **pt == 8);
         let pt = formats.iter().find(spoken).ok_or_else(|| format!("no {} among {formats:?}", codec.rtpmap()))?;
         let key = values("a=crypto:").find_map(|value| {
             let mut words = value.split_ascii_whitespace();
@@ -145,7 +145,7 @@ mod tests {
         KeyingMaterial::from_key_and_salt(SUITE, &[7; 30]).unwrap()
     }
 
-    fn ours(security: Security, codec: (Codec, u8)) -> Ours<'static> {
+    fn ours(security: SideSecurity, codec: (LoadCodec, u8)) -> Ours<'static> {
         let address = "127.0.0.31:4000".parse().unwrap();
         Ours { address, rtcp_port: 4001, security, codec, event_pt: None, key: None, ice: None, ssrc: 1 }
     }
@@ -153,15 +153,15 @@ mod tests {
     #[test]
     fn a_description_reads_back_as_written() {
         let material = key();
-        let text = Ours { key: Some((3, &material)), ..ours(Security::Sdes, (Codec::Pcma, 8)) }.write();
-        let theirs = Theirs::read(&text, Codec::Pcma).unwrap();
+        let text = Ours { key: Some((3, &material)), ..ours(SideSecurity::Sdes, (LoadCodec::Pcma, 8)) }.write();
+        let theirs = EngineSdp::read(&text, LoadCodec::Pcma).unwrap();
         let address = "127.0.0.31:4000".parse().unwrap();
-        assert_eq!(theirs, Theirs { address, pt: 8, event_pt: Some(101), key: Some((3, key())), passive: false });
+        assert_eq!(theirs, EngineSdp { address, pt: 8, event_pt: Some(101), key: Some((3, key())), passive: false });
         assert!(text.contains("a=rtcp:4001\r\n"), "{text}");
-        let text = Ours { ice: Some(("u", "p", "AA:BB")), ..ours(Security::Dtls, (Codec::Opus, 111)) }.write();
-        let theirs = Theirs::read(&text, Codec::Opus).unwrap();
+        let text = Ours { ice: Some(("u", "p", "AA:BB")), ..ours(SideSecurity::Dtls, (LoadCodec::Opus, 111)) }.write();
+        let theirs = EngineSdp::read(&text, LoadCodec::Opus).unwrap();
         assert_eq!((theirs.pt, theirs.event_pt, theirs.key), (111, Some(126), None));
-        assert!(Theirs::read(&text, Codec::Pcma).is_err());
+        assert!(EngineSdp::read(&text, LoadCodec::Pcma).is_err());
     }
 
     #[test]
@@ -169,10 +169,10 @@ mod tests {
         let text = "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 30016 RTP/SAVP 0 8 126\r\nc=IN IP4 192.0.2.2\r\n\
             a=rtpmap:126 telephone-event/8000\r\na=crypto:1 AEAD_AES_256_GCM inline:AAAA\r\n\
             a=crypto:9 AES_CM_128_HMAC_SHA1_80 inline:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH|2^31\r\na=setup:passive\r\n";
-        let theirs = Theirs::read(text, Codec::Pcma).unwrap();
+        let theirs = EngineSdp::read(text, LoadCodec::Pcma).unwrap();
         assert_eq!((theirs.address, theirs.pt), ("192.0.2.2:30016".parse().unwrap(), 8));
         assert_eq!(theirs.key, Some((9, key())));
         assert!(theirs.passive);
-        assert!(Theirs::read("v=0\r\n", Codec::Pcma).is_err());
+        assert!(EngineSdp::read("v=0\r\n", LoadCodec::Pcma).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::drive::{Run, SECOND, Stage};
+use super::drive::{Run, SECOND, LoadRun};
 use super::options::LoadArgs;
 use super::pace::Ns;
 use super::report::{SetUp, Times};
@@ -28,7 +28,7 @@ const HALVINGS: u32 = 3;
 
 /// What one rate gave.
 #[derive(Debug, Clone, Serialize)]
-pub struct Step {
+pub struct SetUpStep {
     /// Calls a second that were begun.
     pub rate: u32,
     /// Calls begun.
@@ -57,7 +57,7 @@ pub struct SetUpReport {
     /// The engine's process and its name.
     pub target: Option<(u32, String)>,
     /// In the order they were tried.
-    pub steps: Vec<Step>,
+    pub steps: Vec<SetUpStep>,
     /// The highest rate that was followed; 0 if none.
     pub followed_per_s: u32,
     /// The most calls that came up in a second at any rate.
@@ -102,9 +102,9 @@ impl Search {
 /// # Errors
 /// The system refuses something.
 pub fn run(args: &LoadArgs, mut watch: impl FnMut(u32, f64)) -> anyhow::Result<SetUpReport> {
-    let mut stage = Stage::open(args, PLACES)?;
+    let mut stage = LoadRun::open(args, PLACES)?;
     let target = stage.target;
-    let (mut steps, mut search): (Vec<Step>, _) = (Vec::new(), Search::default());
+    let (mut steps, mut search): (Vec<SetUpStep>, _) = (Vec::new(), Search::default());
     let mut interrupted = false;
     let mut next = args.rate.or(search.next_rate());
     while let Some(rate) = next {
@@ -126,7 +126,7 @@ pub fn run(args: &LoadArgs, mut watch: impl FnMut(u32, f64)) -> anyhow::Result<S
 }
 
 /// One rate, for as long as there are calls.
-fn step(run: &mut Run<'_>, target: Option<Target>, rate: u32, mut watch: impl FnMut(f64)) -> anyhow::Result<Step> {
+fn step(run: &mut Run<'_>, target: Option<Target>, rate: u32, mut watch: impl FnMut(f64)) -> anyhow::Result<SetUpStep> {
     let all = run.calls.len();
     let (cpu, own, start) = (target.and_then(Target::cpu_s), wire::own_cpu_s(), wire::now());
     let at = |call: usize| start + call as Ns * SECOND / Ns::from(rate);
@@ -159,7 +159,7 @@ fn step(run: &mut Run<'_>, target: Option<Target>, rate: u32, mut watch: impl Fn
     let up_per_s = up_at_end.unwrap_or(0.0);
     // What was begun in the last moments may come up after them.
     let kept_up = up_per_s >= FOLLOWED_SHARE * f64::from(rate) - 5.0;
-    Ok(Step {
+    Ok(SetUpStep {
         rate,
         begun: begun as u64,
         up: counts.up,

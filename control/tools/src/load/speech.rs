@@ -5,7 +5,7 @@ use trestle_audio::g711::Law;
 use trestle_audio::opus::{EncoderSettings, OpusEncoder, PACKET_BYTES_MAX};
 use trestle_peers::speech;
 
-use super::work::Codec;
+use super::work::LoadCodec;
 
 /// Frames of 20 ms in the loop.
 const FRAMES: usize = 1_000;
@@ -14,19 +14,19 @@ const SPURT: usize = 100;
 
 /// Payloads of 20 ms each, to be repeated.
 #[derive(Debug)]
-pub struct Loop {
+pub struct SpeechLoop {
     frames: Vec<Box<[u8]>>,
 }
 
-impl Loop {
+impl SpeechLoop {
     /// Speech in `codec` of which `silence` (0 to 1) is pauses, with hardly a noise in them.
     ///
     /// # Errors
     /// libopus has no memory.
-    pub fn encode(codec: Codec, silence: f64) -> anyhow::Result<Self> {
+    pub fn encode(codec: LoadCodec, silence: f64) -> anyhow::Result<Self> {
         let (clip, hz) = match codec {
-            Codec::Opus => (speech::caller(), speech::CALLER_HZ),
-            Codec::Pcma => (speech::agent(), speech::AGENT_HZ),
+            LoadCodec::Opus => (speech::caller(), speech::CALLER_HZ),
+            LoadCodec::Pcma => (speech::agent(), speech::AGENT_HZ),
         };
         let samples = hz as usize / 50;
         let mut encoder = OpusEncoder::new(hz, EncoderSettings::default()).context("no Opus encoder")?;
@@ -37,8 +37,8 @@ impl Loop {
             let frame = if pause { noise(n, samples) } else { said.next().unwrap_or_default().to_vec() };
             let mut payload = [0; PACKET_BYTES_MAX];
             let len = match codec {
-                Codec::Opus => encoder.encode(&frame, &mut payload)?,
-                Codec::Pcma => {
+                LoadCodec::Opus => encoder.encode(&frame, &mut payload)?,
+                LoadCodec::Pcma => {
                     Law::A.encode(&frame, &mut payload[..samples]);
                     samples
                 }
@@ -71,12 +71,12 @@ mod tests {
     #[test]
     fn a_pause_costs_opus_less_than_speech_and_pcma_the_same() {
         let size = |codec, silence| {
-            let speech = Loop::encode(codec, silence).unwrap();
+            let speech = SpeechLoop::encode(codec, silence).unwrap();
             (0..FRAMES as u64).map(|n| speech.frame(n).len()).sum::<usize>()
         };
-        assert_eq!(size(Codec::Pcma, 0.0), FRAMES * 160);
-        assert_eq!(size(Codec::Pcma, 0.5), FRAMES * 160);
-        let (talk, half) = (size(Codec::Opus, 0.0), size(Codec::Opus, 0.5));
+        assert_eq!(size(LoadCodec::Pcma, 0.0), FRAMES * 160);
+        assert_eq!(size(LoadCodec::Pcma, 0.5), FRAMES * 160);
+        let (talk, half) = (size(LoadCodec::Opus, 0.0), size(LoadCodec::Opus, 0.5));
         assert!(half < talk * 9 / 10, "{half} bytes of {talk}");
         // 20 kbit/s is 50 bytes a frame.
         assert!((30..60).contains(&(talk / FRAMES)), "{talk} bytes");
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_loop_goes_round() {
-        let speech = Loop::encode(Codec::Pcma, 0.3).unwrap();
+        let speech = SpeechLoop::encode(LoadCodec::Pcma, 0.3).unwrap();
         assert_eq!(speech.frame(3), speech.frame(3 + FRAMES as u64));
         assert_ne!(speech.frame(3), speech.frame(40));
     }

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::drive::{self, Progress, Stage};
+use super::drive::{self, Progress, LoadRun};
 use super::options::LoadArgs;
-use super::report::Report;
+use super::report::LoadReport;
 
 /// What each number of calls gave.
 #[derive(Debug, Clone, Serialize)]
@@ -12,7 +12,7 @@ pub struct Sweep {
     /// What the calls were.
     pub work: &'static str,
     /// In the order they were measured.
-    pub runs: Vec<Report>,
+    pub runs: Vec<LoadReport>,
 }
 
 /// Measures with each number of calls.
@@ -21,11 +21,11 @@ pub struct Sweep {
 /// As [`drive::talk`].
 pub fn run(args: &LoadArgs, mut watch: impl FnMut(usize, Progress)) -> anyhow::Result<Sweep> {
     let most = args.sweep.iter().copied().max().unwrap_or(1) as usize;
-    let mut stage = Stage::open(args, most)?;
-    let mut runs: Vec<Report> = Vec::new();
+    let mut stage = LoadRun::open(args, most)?;
+    let mut runs: Vec<LoadReport> = Vec::new();
     for (n, calls) in args.sweep.iter().enumerate() {
         let outcome = drive::talk(args, &mut stage, *calls as usize, |progress| watch(n, progress))?;
-        let mut report = Report::of(args, *calls, &outcome);
+        let mut report = LoadReport::of(args, *calls, &outcome);
         // What the first calls were given may serve the later ones: memory counts from before the first.
         if let Some((first, now)) = runs.first().and_then(|run| run.target.as_ref()).zip(report.target.as_mut())
             && let Some((first, now)) = first.memory.zip(now.memory.as_mut())

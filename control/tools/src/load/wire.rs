@@ -22,7 +22,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use trestle_io::socket;
 
-use super::outbox::{Outbox, Stamp};
+use super::outbox::{SendBatch, FrameStamp};
 use super::pace::Ns;
 
 /// Datagrams of one system call.
@@ -48,7 +48,7 @@ pub struct Datagram<'a> {
 }
 
 /// The sockets of the load.
-pub struct Wire {
+pub struct BatchedSockets {
     sockets: Vec<UdpSocket>,
     epoll: Epoll,
     events: Vec<EpollEvent>,
@@ -60,14 +60,14 @@ pub struct Wire {
     pub unsent: u64,
 }
 
-impl std::fmt::Debug for Wire {
+impl std::fmt::Debug for BatchedSockets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Wire").field("sockets", &self.sockets.len()).finish_non_exhaustive()
     }
 }
 
-impl Wire {
-    /// Without a socket. From now on SIGINT and SIGTERM end nothing by themselves; see [`Wire::is_interrupted`].
+impl BatchedSockets {
+    /// Without a socket. From now on SIGINT and SIGTERM end nothing by themselves; see [`BatchedSockets::is_interrupted`].
     ///
     /// # Errors
     /// What the system says.
@@ -106,7 +106,7 @@ impl Wire {
     }
 
     /// Sends all of `outbox` and empties it. `sent` is told when each packet of a stream was sent.
-    pub fn send(&mut self, outbox: &mut Outbox, mut sent: impl FnMut(Stamp, Ns)) {
+    pub fn send(&mut self, outbox: &mut SendBatch, mut sent: impl FnMut(FrameStamp, Ns)) {
         outbox.sort();
         for of_socket in outbox.items.chunk_by(|a, b| a.socket == b.socket) {
             for batch in of_socket.chunks(BATCH) {

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 /// What is sent as audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
+pub enum LoadCodec {
     /// G.711 A-law.
     Pcma,
     /// Opus.
     Opus,
 }
 
-impl Codec {
+impl LoadCodec {
     /// RTP ticks of 20 ms.
     pub fn frame_ticks(self) -> u32 {
         match self {
@@ -39,7 +39,7 @@ impl Codec {
 
 /// How a side secures its media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
+pub enum SideSecurity {
     /// Not at all.
     Rtp,
     /// SRTP with keys from the SDP (RFC 4568).
@@ -48,7 +48,7 @@ pub enum Security {
     Dtls,
 }
 
-impl Security {
+impl SideSecurity {
     /// The protocol of the `m=` line.
     pub fn profile(self) -> &'static str {
         match self {
@@ -61,16 +61,16 @@ impl Security {
 
 /// One side of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Side {
+pub struct CallSide {
     /// Keys.
-    pub security: Security,
+    pub security: SideSecurity,
     /// Audio.
-    pub codec: Codec,
+    pub codec: LoadCodec,
 }
 
 /// What the calls are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Work {
+pub enum Workload {
     /// PCMA, forwarded, without encryption
     RtpRtp,
     /// PCMA, forwarded, SDES-SRTP on one side
@@ -91,7 +91,7 @@ pub enum Work {
     Codecs,
 }
 
-impl Work {
+impl Workload {
     /// All that carry media.
     pub const MEDIA: [Self; 6] =
         [Self::RtpRtp, Self::SdesRtp, Self::SdesSdes, Self::DtlsSdes, Self::Transcode, Self::Bridge];
@@ -112,10 +112,10 @@ impl Work {
     }
 
     /// The side that offers, and the side that answers.
-    pub fn sides(self) -> [Side; 2] {
-        use Codec::{Opus, Pcma};
-        use Security::{Dtls, Rtp, Sdes};
-        let side = |security, codec| Side { security, codec };
+    pub fn sides(self) -> [CallSide; 2] {
+        use LoadCodec::{Opus, Pcma};
+        use SideSecurity::{Dtls, Rtp, Sdes};
+        let side = |security, codec| CallSide { security, codec };
         match self {
             Self::RtpRtp | Self::SetUp => [side(Rtp, Pcma), side(Rtp, Pcma)],
             Self::SdesRtp => [side(Sdes, Pcma), side(Rtp, Pcma)],
@@ -140,22 +140,22 @@ impl Work {
 
 /// What is the same in all commands of a run.
 #[derive(Debug, Clone, Default)]
-pub struct Manner {
+pub struct NgStyle {
     /// Names of the engine's interfaces for the two sides.
     pub direction: Option<[String; 2]>,
     /// Further `flags`.
     pub flags: Vec<String>,
 }
 
-impl Manner {
+impl NgStyle {
     /// The `offer` of call `id`.
-    pub fn offer(&self, work: Work, id: &str, sdp: &str) -> Value {
+    pub fn offer(&self, work: Workload, id: &str, sdp: &str) -> Value {
         let [a, b] = work.sides();
         let mut request = self.message("offer", id, sdp, b.security);
         if let Some([from, to]) = &self.direction {
             request["direction"] = json!([from, to]);
         }
-        if a.security == Security::Dtls {
+        if a.security == SideSecurity::Dtls {
             request["rtcp-mux"] = json!(["demux"]);
         }
         if work.transcodes() {
@@ -165,11 +165,11 @@ impl Manner {
     }
 
     /// The `answer` of call `id`.
-    pub fn answer(&self, work: Work, id: &str, sdp: &str) -> Value {
+    pub fn answer(&self, work: Workload, id: &str, sdp: &str) -> Value {
         let [a, _] = work.sides();
         let mut request = self.message("answer", id, sdp, a.security);
         request["to-tag"] = "b".into();
-        if a.security == Security::Dtls {
+        if a.security == SideSecurity::Dtls {
             request["rtcp-mux"] = json!(["require"]);
         }
         request
@@ -181,8 +181,8 @@ impl Manner {
     }
 
     /// `towards` is how the side secures its media that the rewritten description goes to.
-    fn message(&self, command: &str, id: &str, sdp: &str, towards: Security) -> Value {
-        let webrtc = towards == Security::Dtls;
+    fn message(&self, command: &str, id: &str, sdp: &str, towards: SideSecurity) -> Value {
+        let webrtc = towards == SideSecurity::Dtls;
         let mut request = json!({
             "command": command, "call-id": id, "from-tag": "a", "sdp": sdp, "replace": ["origin"],
             "transport-protocol": towards.profile(), "ICE": if webrtc { "force" } else { "remove" },
@@ -205,22 +205,22 @@ mod tests {
 
     #[test]
     fn a_work_is_called_what_the_command_line_calls_it() {
-        for work in Work::value_variants() {
+        for work in Workload::value_variants() {
             assert_eq!(work.to_possible_value().unwrap().get_name(), work.name());
         }
     }
 
     #[test]
     fn the_bridge_is_told_in_the_words_that_any_ng_engine_knows() {
-        let manner = Manner { direction: Some(["wa".to_owned(), "sip".to_owned()]), flags: Vec::new() };
-        let offer = manner.offer(Work::Bridge, "c", "v=0");
+        let manner = NgStyle { direction: Some(["wa".to_owned(), "sip".to_owned()]), flags: Vec::new() };
+        let offer = manner.offer(Workload::Bridge, "c", "v=0");
         assert_eq!(offer["transport-protocol"], "RTP/SAVP");
         assert_eq!((&offer["ICE"], &offer["DTLS"]), (&json!("remove"), &json!("off")));
         assert_eq!(offer["codec"]["transcode"], json!(["PCMA"]));
         assert_eq!(offer["direction"], json!(["wa", "sip"]));
-        let answer = manner.answer(Work::Bridge, "c", "v=0");
+        let answer = manner.answer(Workload::Bridge, "c", "v=0");
         assert_eq!((&answer["transport-protocol"], &answer["ICE"]), (&json!("UDP/TLS/RTP/SAVPF"), &json!("force")));
         assert_eq!(answer.get("DTLS"), None);
-        assert_eq!(Manner::default().offer(Work::RtpRtp, "c", "v=0").get("codec"), None);
+        assert_eq!(NgStyle::default().offer(Workload::RtpRtp, "c", "v=0").get("codec"), None);
     }
 }

@@ -8,7 +8,7 @@ use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
 use trestle_tools::load::drive::{self, LoadRun};
 use trestle_tools::load::work::Workload;
-use trestle_tools::load::{LoadArgs, LoadReport, set_up};
+use trestle_tools::load::{EngineArgs, LoadArgs, LoadReport, set_up};
 
 /// Engine, WhatsApp and phone, each at an address that no other test has.
 const IPS: [&str; 3] = ["127.0.9.1", "127.0.9.2", "127.0.9.3"];
@@ -27,15 +27,16 @@ fn start(change: impl FnOnce(&mut Settings)) -> Server {
 
 fn args(server: &Server, work: Workload) -> LoadArgs {
     let SocketAddr::V4(ng) = server.ng_addr() else { panic!("not an IPv4 address") };
+    let usual = LoadArgs::new(ng, work);
     LoadArgs {
         calls: 3,
         seconds: 1,
         warm_up: 0,
-        direction: vec!["wa".to_owned(), "sip".to_owned()],
+        engine: EngineArgs { direction: vec!["wa".to_owned(), "sip".to_owned()], ..usual.engine },
         whatsapp_ip: Some(IPS[1].parse().unwrap()),
         phone_ip: Some(IPS[2].parse().unwrap()),
         phones_per_port: 2,
-        ..LoadArgs::new(ng, work)
+        ..usual
     }
 }
 

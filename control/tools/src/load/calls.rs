@@ -8,44 +8,25 @@ use trestle_srtp::KeyingMaterial;
 use trestle_wire::demux::DatagramKind;
 
 use super::counts::Counts;
-use super::leg::{ReceivedFrame, PACKET_ROOM};
+use super::leg::{PACKET_ROOM, ReceivedFrame};
 use super::ng::{Client, CommandOutcome, Verb};
-use super::outbox::{SendBatch, FrameStamp};
+use super::outbox::{FrameStamp, SendBatch};
 use super::pace::{FrameDue, Ns};
 use super::pair::SentFrames;
 use super::party::{CallEnd, Setting};
 use super::sdp::EngineSdp;
+use super::states::{CallState, CallStates, LoadCall};
 use super::whatsapp::{Now, wanted_ufrag};
 use super::work::SideSecurity;
 
 /// A call that has no keys so long after its answer has failed.
 const CONNECT_MAX_NS: Ns = 10_000_000_000;
 
-/// How far a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CallState {
-    Idle,
-    Offered,
-    Answered,
-    Connecting,
-    Up,
-    Deleting,
-    Over,
-    Failed,
-}
-
-struct LoadCall {
-    state: CallState,
-    /// When the engine had offered it, or should have.
-    started_at: Ns,
-    /// When the last step was made.
-    since: Ns,
-}
-
 /// The calls.
 pub struct LoadCalls {
     setting: Setting,
-    calls: Vec<LoadCall>,
+    /// How far each call is.
+    pub calls: CallStates,
     legs: Vec<CallEnd>,
     sent: Vec<SentFrames>,
     by_source: HashMap<(usize, SocketAddrV4), usize>,
@@ -72,7 +53,7 @@ impl LoadCalls {
         let legs = (0..2 * count).map(|number| CallEnd::new(&setting, number)).collect();
         let ng = Client::new(&format!("load{:x}", setting.seed));
         Self {
-            calls: (0..count).map(|_| LoadCall { state: CallState::Idle, started_at: 0, since: 0 }).collect(),
+            calls: CallStates::new(count),
             legs,
             sent: (0..2 * count).map(|_| SentFrames::default()).collect(),
             by_source: HashMap::new(),
@@ -90,27 +71,6 @@ impl LoadCalls {
         self.measured = frames;
     }
 
-    /// Calls that talk.
-    pub fn up(&self) -> usize {
-        self.count(CallState::Up)
-    }
-
-    /// Calls that are on their way up.
-    pub fn on_the_way(&self) -> usize {
-        let way = [CallState::Offered, CallState::Answered, CallState::Connecting];
-        self.calls.iter().filter(|call| way.contains(&call.state)).count()
-    }
-
-    /// Calls that have failed.
-    pub fn failed(&self) -> usize {
-        self.count(CallState::Failed)
-    }
-
-    /// Calls that have ended, well or not.
-    pub fn over(&self) -> usize {
-        self.count(CallState::Over) + self.count(CallState::Failed)
-    }
-
     /// Commands without a reply yet.
     pub fn waiting(&self) -> usize {
         self.ng.waiting()
@@ -119,20 +79,6 @@ impl LoadCalls {
     /// Commands that had to be sent again.
     pub fn repeats(&self) -> u64 {
         self.ng.repeats
-    }
-
-    /// All calls, whatever became of them.
-    pub fn len(&self) -> usize {
-        self.calls.len()
-    }
-
-    /// There is none.
-    pub fn is_empty(&self) -> bool {
-        self.calls.is_empty()
-    }
-
-    fn count(&self, state: CallState) -> usize {
-        self.calls.iter().filter(|call| call.state == state).count()
     }
 
     fn id(&self, call: usize) -> String {

@@ -101,13 +101,13 @@ impl LoadRun {
     /// What the system says, or options that contradict each other.
     pub fn open(args: &LoadArgs, calls: usize) -> anyhow::Result<Self> {
         files::raise_limit();
-        let target = match args.pid {
+        let target = match args.engine.pid {
             Some(pid) => Some(Target { pid }),
-            None => Target::listening(args.ng.into()),
+            None => Target::listening(args.engine.ng.into()),
         };
         let mut wire = BatchedSockets::new()?;
         let [whatsapp_ip, phone_ip] = args.addresses()?;
-        let own_ip = if args.ng.ip().is_loopback() { *args.ng.ip() } else { phone_ip };
+        let own_ip = if args.engine.ng.ip().is_loopback() { *args.engine.ng.ip() } else { phone_ip };
         let (ng, _) = wire.open(own_ip)?;
         let (_, rtcp) = wire.open(phone_ip)?;
         let mut places = Vec::with_capacity(2 * calls);
@@ -133,7 +133,7 @@ impl LoadRun {
         let common = Setting {
             work: args.work,
             manner: args.manner()?,
-            ng: (ng, args.ng),
+            ng: (ng, args.engine.ng),
             rtcp_port: rtcp.port(),
             places: Vec::new(),
             speech: [speech(LoadCodec::Opus)?, speech(LoadCodec::Pcma)?],
@@ -158,7 +158,14 @@ impl LoadRun {
         };
         let start = wire::now();
         let pacer = Pacer::new(2 * calls, start);
-        Ok(Run { wire: &mut self.wire, calls: LoadCalls::new(setting), pacer, start, looked_at: start, interrupted: false })
+        Ok(Run {
+            wire: &mut self.wire,
+            calls: LoadCalls::new(setting),
+            pacer,
+            start,
+            looked_at: start,
+            interrupted: false,
+        })
     }
 }
 
@@ -191,7 +198,7 @@ pub fn talk(
     let before = target.and_then(Target::memory);
     let mut run = stage.run(calls, None)?;
     run.set_up(args, &mut watch)?;
-    let up = run.calls.up();
+    let up = run.calls.calls.up();
     let warm_up = Ns::from(args.warm_up) * SECOND;
     run.talk(warm_up, |share| watch(Progress { phase: Phase::WarmUp, up, share }))?;
 
@@ -262,31 +269,31 @@ impl Run<'_> {
     }
 
     fn set_up(&mut self, args: &LoadArgs, watch: &mut impl FnMut(Progress)) -> anyhow::Result<()> {
-        let count = self.calls.len();
+        let count = self.calls.calls.len();
         let every = SECOND / Ns::from(args.ramp);
         let (mut started, mut told, mut done) = (0, 0, 0);
         let mut at = wire::now();
         let mut moved = at;
         loop {
             let now = self.turn()?;
-            while started < count && at <= now && self.calls.on_the_way() < ON_THE_WAY {
+            while started < count && at <= now && self.calls.calls.setting_up() < ON_THE_WAY {
                 self.calls.start(now, started, now);
                 started += 1;
                 at += every;
             }
-            let ended = self.calls.up() + self.calls.failed();
+            let ended = self.calls.calls.up() + self.calls.calls.failed();
             if ended > done {
                 (done, moved) = (ended, now);
             }
             if now >= told + TELL {
                 told = now;
-                watch(Progress { phase: Phase::SetUp, up: self.calls.up(), share: done as f64 / count as f64 });
+                watch(Progress { phase: Phase::SetUp, up: self.calls.calls.up(), share: done as f64 / count as f64 });
             }
             if done == count || self.interrupted || now > moved + PATIENCE {
                 break;
             }
         }
-        if self.calls.up() == 0 {
+        if self.calls.calls.up() == 0 {
             let reasons = self.calls.counts.failed.clone();
             self.delete_all()?;
             bail!("no call came up: {reasons:?}");
@@ -321,11 +328,11 @@ impl Run<'_> {
         let mut next = 0;
         loop {
             let now = self.turn()?;
-            while next < self.calls.len() && self.calls.waiting() < ON_THE_WAY {
+            while next < self.calls.calls.len() && self.calls.waiting() < ON_THE_WAY {
                 self.calls.delete(now, next);
                 next += 1;
             }
-            if now >= end || (next == self.calls.len() && self.calls.waiting() == 0) {
+            if now >= end || (next == self.calls.calls.len() && self.calls.waiting() == 0) {
                 return Ok(());
             }
         }

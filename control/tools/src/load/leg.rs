@@ -122,7 +122,8 @@ impl MediaReceiver {
             return ReceivedFrame::Other;
         }
         if marked {
-            return mark(&datagram[packet.payload]).map_or(ReceivedFrame::Other, |(leg, frame)| ReceivedFrame::Marked(leg, frame));
+            return mark(&datagram[packet.payload])
+                .map_or(ReceivedFrame::Other, |(leg, frame)| ReceivedFrame::Marked(leg, frame));
         }
         let time = packet.header.time.0;
         let unrolled = match self.time {
@@ -169,7 +170,10 @@ mod tests {
                     let len = out.write(33, frame, &mut buf).unwrap();
                     assert_eq!(incoming.take(&mut buf[..len], true), ReceivedFrame::Marked(33, frame), "{codec:?}");
                 }
-                assert_eq!(incoming.take(&mut [0x80; 40], true), if secured { ReceivedFrame::Bad } else { ReceivedFrame::Other });
+                assert_eq!(
+                    incoming.take(&mut [0x80; 40], true),
+                    if secured { ReceivedFrame::Bad } else { ReceivedFrame::Other }
+                );
             }
         }
     }

@@ -19,6 +19,7 @@ pub mod report;
 pub mod sdp;
 pub mod set_up;
 pub mod speech;
+pub mod states;
 pub mod sweep;
 pub mod target;
 pub mod whatsapp;
@@ -32,7 +33,7 @@ use drive::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-pub use options::LoadArgs;
+pub use options::{EngineArgs, LoadArgs, OutputArgs};
 pub use report::LoadReport;
 
 /// Does what `args` say and prints what it gave. True if every call came up and nobody ended it.
@@ -49,7 +50,7 @@ pub fn run(args: &LoadArgs, out: &mut dyn Write) -> anyhow::Result<bool> {
         write!(out, "{}", report.table())?;
         return Ok(true);
     }
-    if args.work.is_set_up() && (args.plot.is_some() || !args.sweep.is_empty()) {
+    if args.work.is_set_up() && (args.output.plot.is_some() || !args.sweep.is_empty()) {
         bail!("--plot and --sweep are for works with media");
     }
     if !(0.0..=1.0).contains(&args.silence) {
@@ -72,14 +73,14 @@ pub fn run(args: &LoadArgs, out: &mut dyn Write) -> anyhow::Result<bool> {
         let outcome = drive::talk(args, &mut stage, args.calls as usize, talking)?;
         let report = LoadReport::of(args, args.calls, &outcome);
         save(args, &report)?;
-        if let Some(path) = &args.plot {
+        if let Some(path) = &args.output.plot {
             plot::delays(path, &format!("{}, {} calls", report.work, report.calls), &outcome.counts.delay)?;
         }
         (report.table(), report.is_whole())
     } else {
         let sweep = sweep::run(args, |_, progress| talking(progress))?;
         save(args, &sweep)?;
-        if let Some(path) = &args.plot {
+        if let Some(path) = &args.output.plot {
             plot::sweep(path, &sweep)?;
         }
         (sweep.table(), sweep.runs.iter().all(LoadReport::is_whole))
@@ -90,7 +91,7 @@ pub fn run(args: &LoadArgs, out: &mut dyn Write) -> anyhow::Result<bool> {
 }
 
 fn save(args: &LoadArgs, report: &impl Serialize) -> anyhow::Result<()> {
-    let Some(path) = &args.json else { return Ok(()) };
+    let Some(path) = &args.output.json else { return Ok(()) };
     let text = serde_json::to_string_pretty(report)?;
     std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
 }

@@ -11,9 +11,9 @@ use super::work::{NgStyle, Workload};
 /// played here; every packet is sent on time whatever the engine does, and matched when it comes out.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub struct LoadArgs {
-    /// Where the engine takes ng commands
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:2223")]
-    pub ng: SocketAddrV4,
+    #[expect(missing_docs, reason = "clap takes no doc comment here")]
+    #[command(flatten)]
+    pub engine: EngineArgs,
 
     /// What the calls are
     #[arg(long, value_enum, default_value = "bridge")]
@@ -47,18 +47,6 @@ pub struct LoadArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.4)]
     pub silence: f64,
 
-    /// The engine's process, if it is not the one that is found on the ng port
-    #[arg(long)]
-    pub pid: Option<u32>,
-
-    /// Names of the engine's interfaces for the offering and the answering side
-    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
-    pub direction: Vec<String>,
-
-    /// Further flags in every offer and answer
-    #[arg(long, value_name = "FLAG,...", value_delimiter = ',')]
-    pub flags: Vec<String>,
-
     /// Address that WhatsApp's ends are at [default: 127.0.0.21 if the engine is on the loopback]
     #[arg(long, value_name = "IP")]
     pub whatsapp_ip: Option<Ipv4Addr>,
@@ -71,6 +59,37 @@ pub struct LoadArgs {
     #[arg(long, value_name = "PHONES", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub phones_per_port: u32,
 
+    #[expect(missing_docs, reason = "clap takes no doc comment here")]
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+// Not a doc comment: clap would print it in place of the command's own description.
+// The engine under load, and how it is addressed.
+#[derive(Debug, Clone, PartialEq, clap::Args)]
+#[expect(missing_docs, reason = "clap prints the doc comment of a flattened struct in place of the command's")]
+pub struct EngineArgs {
+    /// Where the engine takes ng commands
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:2223")]
+    pub ng: SocketAddrV4,
+
+    /// The engine's process, if it is not the one that is found on the ng port
+    #[arg(long)]
+    pub pid: Option<u32>,
+
+    /// Names of the engine's interfaces for the offering and the answering side
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    pub direction: Vec<String>,
+
+    /// Further flags in every offer and answer
+    #[arg(long, value_name = "FLAG,...", value_delimiter = ',')]
+    pub flags: Vec<String>,
+}
+
+// Where the figures are written.
+#[derive(Debug, Clone, PartialEq, clap::Args)]
+#[expect(missing_docs, reason = "as for `EngineArgs`")]
+pub struct OutputArgs {
     /// Write the figures to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -84,7 +103,7 @@ impl LoadArgs {
     /// What is usual: ten bridged calls for ten seconds.
     pub fn new(ng: SocketAddrV4, work: Workload) -> Self {
         Self {
-            ng,
+            engine: EngineArgs { ng, pid: None, direction: Vec::new(), flags: Vec::new() },
             work,
             calls: 10,
             seconds: 10,
@@ -93,14 +112,10 @@ impl LoadArgs {
             rate: None,
             ramp: 50,
             silence: 0.4,
-            pid: None,
-            direction: Vec::new(),
-            flags: Vec::new(),
             whatsapp_ip: None,
             phone_ip: None,
             phones_per_port: 32,
-            json: None,
-            plot: None,
+            output: OutputArgs { json: None, plot: None },
         }
     }
 
@@ -109,12 +124,12 @@ impl LoadArgs {
     /// # Errors
     /// The options contradict each other.
     pub fn manner(&self) -> anyhow::Result<NgStyle> {
-        let direction = match &self.direction[..] {
+        let direction = match &self.engine.direction[..] {
             [] => None,
             [from, to] => Some([from.clone(), to.clone()]),
             _ => bail!("--direction takes two names, as in wa,sip"),
         };
-        Ok(NgStyle { direction, flags: self.flags.clone() })
+        Ok(NgStyle { direction, flags: self.engine.flags.clone() })
     }
 
     /// Addresses of WhatsApp and of the phones.
@@ -124,7 +139,7 @@ impl LoadArgs {
     pub fn addresses(&self) -> anyhow::Result<[Ipv4Addr; 2]> {
         let guess = |given: Option<Ipv4Addr>, usual: [u8; 4], option: &str| match given {
             Some(ip) => Ok(ip),
-            None if self.ng.ip().is_loopback() => Ok(usual.into()),
+            None if self.engine.ng.ip().is_loopback() => Ok(usual.into()),
             None => bail!("{option} is needed: an address of this machine that the engine can reach"),
         };
         Ok([

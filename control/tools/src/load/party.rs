@@ -7,7 +7,7 @@ use trestle_srtp::KeyingMaterial;
 
 use super::leg::{MediaReceiver, MediaSender};
 use super::pace::Ns;
-use super::sdp::{Ours, SUITE, EngineSdp};
+use super::sdp::{EngineSdp, Ours, SUITE};
 use super::speech::SpeechLoop;
 use super::whatsapp::{Identity, WhatsApp};
 use super::work::{LoadCodec, NgStyle, SideSecurity, Workload};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::drive::{Run, SECOND, LoadRun};
+use super::drive::{LoadRun, Run, SECOND};
 use super::options::LoadArgs;
 use super::pace::Ns;
 use super::report::{SetUp, Times};
@@ -127,7 +127,7 @@ pub fn run(args: &LoadArgs, mut watch: impl FnMut(u32, f64)) -> anyhow::Result<S
 
 /// One rate, for as long as there are calls.
 fn step(run: &mut Run<'_>, target: Option<Target>, rate: u32, mut watch: impl FnMut(f64)) -> anyhow::Result<SetUpStep> {
-    let all = run.calls.len();
+    let all = run.calls.calls.len();
     let (cpu, own, start) = (target.and_then(Target::cpu_s), wire::own_cpu_s(), wire::now());
     let at = |call: usize| start + call as Ns * SECOND / Ns::from(rate);
     let end = at(all) + GRACE;
@@ -145,7 +145,7 @@ fn step(run: &mut Run<'_>, target: Option<Target>, rate: u32, mut watch: impl Fn
             told = now;
             watch(begun as f64 / all as f64);
         }
-        if run.interrupted || now >= end || (begun == all && run.calls.over() == all) {
+        if run.interrupted || now >= end || (begun == all && run.calls.calls.over() == all) {
             break;
         }
     }

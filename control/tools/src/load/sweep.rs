@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::drive::{self, Progress, LoadRun};
+use super::drive::{self, LoadRun, Progress};
 use super::options::LoadArgs;
 use super::report::LoadReport;
 

@@ -22,7 +22,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use trestle_io::socket;
 
-use super::outbox::{SendBatch, FrameStamp};
+use super::outbox::{FrameStamp, SendBatch};
 use super::pace::Ns;
 
 /// Datagrams of one system call.

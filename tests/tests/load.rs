@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
 use trestle_tools::load::drive::{self, LoadRun};
-use trestle_tools::load::work::Workload;
+use trestle_tools::load::workload::Workload;
 use trestle_tools::load::{EngineArgs, LoadArgs, LoadReport, set_up};
 
 /// Engine, WhatsApp and phone, each at an address that no other test has.

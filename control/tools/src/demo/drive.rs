@@ -13,8 +13,8 @@ use trestle_io::clock;
 use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
 
-use super::call::{Addresses, Call};
-use super::scene::{Scene, Script};
+use super::call::{Addresses, DemoCall};
+use super::scene::{DemoScript, Scene};
 
 /// Addresses of the three, all on the loopback and told apart in a trace at a glance.
 pub(crate) const TRESTLE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
@@ -31,7 +31,7 @@ const DATAGRAM_BYTES: usize = 65_536;
 const NG: Token = Token(usize::MAX);
 
 /// Trestle and a client of it.
-pub(crate) struct Stage {
+pub(crate) struct DemoBridge {
     server: Server,
     poll: Poll,
     ng: UdpSocket,
@@ -45,7 +45,7 @@ struct Bound {
     call: usize,
 }
 
-impl Stage {
+impl DemoBridge {
     /// Starts Trestle in this process, as `trestle serve` does.
     pub(crate) fn open() -> anyhow::Result<Self> {
         let settings = Settings {
@@ -76,10 +76,10 @@ impl Stage {
     pub(crate) fn play(
         &mut self,
         scenes: &[Scene],
-        script: &Script,
+        script: &DemoScript,
         stagger: Duration,
-        mut watch: impl FnMut(Instant, &mut [Call]),
-    ) -> anyhow::Result<Vec<Call>> {
+        mut watch: impl FnMut(Instant, &mut [DemoCall]),
+    ) -> anyhow::Result<Vec<DemoCall>> {
         let start = clock::now();
         let mut calls = Vec::new();
         let mut bound = Vec::new();
@@ -93,7 +93,7 @@ impl Stage {
             }
             let addresses = Addresses { meta: locals[0], phone: locals[1] };
             self.seeds += 2;
-            calls.push(Call::new(start + stagger * call as u32, *scene, script.clone(), addresses, self.seeds));
+            calls.push(DemoCall::new(start + stagger * call as u32, *scene, script.clone(), addresses, self.seeds));
         }
         let by_local: BTreeMap<SocketAddr, usize> = bound.iter().enumerate().map(|(n, b)| (b.local, n)).collect();
         let mut asked: BTreeMap<u64, usize> = BTreeMap::new();
@@ -101,7 +101,7 @@ impl Stage {
         let mut buffer = vec![0; DATAGRAM_BYTES];
         while calls.iter().any(|call| !call.is_over()) {
             let now = clock::now();
-            let due = calls.iter().filter_map(Call::poll_timeout).min();
+            let due = calls.iter().filter_map(DemoCall::poll_timeout).min();
             let wait = due.map_or(TURN, |due| due.saturating_duration_since(now)).min(TURN);
             if let Err(error) = self.poll.poll(&mut events, Some(wait))
                 && error.kind() != io::ErrorKind::Interrupted
@@ -146,7 +146,7 @@ impl Stage {
         &mut self,
         buffer: &mut [u8],
         asked: &mut BTreeMap<u64, usize>,
-        calls: &mut [Call],
+        calls: &mut [DemoCall],
     ) -> anyhow::Result<()> {
         loop {
             let len = match self.ng.recv(buffer) {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use trestle_peers::speech::{AGENT_HZ, CALLER_HZ};
 use trestle_peers::{Arrival, Report, ear};
 
-use super::call::Call;
-use super::scene::{Party, Press};
+use super::call::DemoCall;
+use super::scene::{DemoParty, ScriptedPress};
 
 /// How late speech may be and still be looked for.
 const DELAY_MAX_MS: u32 = 1_000;
@@ -20,7 +20,7 @@ const FOUND: f64 = 0.5;
 /// What one side heard of the other.
 #[derive(Debug, Clone)]
 pub(crate) struct Hearing {
-    pub(crate) listener: Party,
+    pub(crate) listener: DemoParty,
     /// Its account of the received stream.
     pub(crate) report: Report,
     /// RTP packets that the other side sent.
@@ -33,7 +33,7 @@ pub(crate) struct Hearing {
     /// How far the RTP clock stands ahead of the wall clock at the end, each packet's own delay left out.
     pub(crate) slip_ms: f64,
     /// What the other side pressed, in order.
-    pub(crate) pressed: Vec<Press>,
+    pub(crate) pressed: Vec<ScriptedPress>,
 }
 
 /// How the other side's words were heard.
@@ -63,12 +63,16 @@ pub(crate) struct Track {
 
 impl Hearing {
     /// What `listener` heard in `call`.
-    pub(crate) fn of(call: &Call, listener: Party) -> Self {
+    pub(crate) fn of(call: &DemoCall, listener: DemoParty) -> Self {
         let (report, sent_by_other, lost_on_the_way) = match listener {
-            Party::WhatsApp => (call.meta.report().stream, call.phone.packets_sent(), call.lost_of(Party::Phone)),
-            Party::Phone => (call.phone.report().clone(), call.meta.packets_sent(), call.lost_of(Party::WhatsApp)),
+            DemoParty::WhatsApp => {
+                (call.meta.report().stream, call.phone.packets_sent(), call.traffic.lost(DemoParty::Phone))
+            }
+            DemoParty::Phone => {
+                (call.phone.report().clone(), call.meta.packets_sent(), call.traffic.lost(DemoParty::WhatsApp))
+            }
         };
-        let strays = report.strays.saturating_sub(call.overtook_answer(listener));
+        let strays = report.strays.saturating_sub(call.traffic.before_answer(listener));
         let report = Report { strays, ..report };
         let (said, heard) = (said_to(call, listener), heard_by(call, listener));
         let speech = said.zip(heard.as_ref()).and_then(|(said, heard)| Speech::find(&said, heard));
@@ -86,28 +90,28 @@ impl Hearing {
 }
 
 /// What was said to `listener`; `None` if the other never spoke.
-pub(crate) fn said_to(call: &Call, listener: Party) -> Option<Track> {
+pub(crate) fn said_to(call: &DemoCall, listener: DemoParty) -> Option<Track> {
     let (speaker, said, sample_hz) = match listener {
-        Party::WhatsApp => (Party::Phone, &call.script.agent, AGENT_HZ),
-        Party::Phone => (Party::WhatsApp, &call.script.caller, CALLER_HZ),
+        DemoParty::WhatsApp => (DemoParty::Phone, &call.script.agent, AGENT_HZ),
+        DemoParty::Phone => (DemoParty::WhatsApp, &call.script.caller, CALLER_HZ),
     };
-    Some(Track { pcm: said.to_vec(), sample_hz, starts: since_offer(call, call.spoke_at(speaker)?) })
+    Some(Track { pcm: said.to_vec(), sample_hz, starts: since_offer(call, call.traffic.first_sent_at(speaker)?) })
 }
 
 /// What `listener` recorded; `None` if nothing came.
-pub(crate) fn heard_by(call: &Call, listener: Party) -> Option<Track> {
+pub(crate) fn heard_by(call: &DemoCall, listener: DemoParty) -> Option<Track> {
     let (pcm, sample_hz, since) = match listener {
-        Party::WhatsApp => (call.meta.heard(), 16_000, call.meta.heard_since()),
-        Party::Phone => (call.phone.heard(), 8_000, call.phone.heard_since()),
+        DemoParty::WhatsApp => (call.meta.heard(), 16_000, call.meta.heard_since()),
+        DemoParty::Phone => (call.phone.heard(), 8_000, call.phone.heard_since()),
     };
     Some(Track { pcm: pcm.to_vec(), sample_hz, starts: since_offer(call, since?) })
 }
 
 /// When each audio packet came to `listener`, and how late.
-pub(crate) fn arrivals(call: &Call, listener: Party) -> &[Arrival] {
+pub(crate) fn arrivals(call: &DemoCall, listener: DemoParty) -> &[Arrival] {
     match listener {
-        Party::WhatsApp => call.meta.arrivals(),
-        Party::Phone => call.phone.arrivals(),
+        DemoParty::WhatsApp => call.meta.arrivals(),
+        DemoParty::Phone => call.phone.arrivals(),
     }
 }
 
@@ -118,7 +122,7 @@ fn slip_ms(arrivals: &[Arrival]) -> f64 {
     last.get(last.len() / 2).copied().unwrap_or(0.0)
 }
 
-fn since_offer(call: &Call, at: Instant) -> Duration {
+fn since_offer(call: &DemoCall, at: Instant) -> Duration {
     at.saturating_duration_since(call.began_at())
 }
 

@@ -8,6 +8,7 @@ mod picture;
 mod scene;
 mod screen;
 mod tell;
+mod timeline;
 mod verdict;
 
 use std::path::{Path, PathBuf};
@@ -18,10 +19,10 @@ use crate::meta_sim::wav;
 use anyhow::Context;
 use trestle_peers::{Codec, Flavour};
 
-use call::Call;
-use drive::Stage;
+use call::DemoCall;
+use drive::DemoBridge;
 use hearing::Hearing;
-use scene::{Direction, Party, Scene, Script};
+use scene::{CallDirection, DemoParty, DemoScript, Scene};
 use screen::Screen;
 use verdict::Fault;
 
@@ -50,17 +51,18 @@ pub struct DemoArgs {
 }
 
 /// A call that is over, and the judgement on it.
-struct Judged {
-    call: Call,
+struct JudgedCall {
+    call: DemoCall,
     /// The phone's, then WhatsApp's.
     hearings: [Hearing; 2],
     faults: Vec<Fault>,
 }
 
-impl Judged {
-    fn new(call: Call) -> Self {
-        let hearings = [Party::Phone, Party::WhatsApp].map(|listener| Hearing::of(&call, listener));
-        let faults = verdict::judge(call.failure.as_deref(), &call.meta.report(), call.scene.flavour, &hearings);
+impl JudgedCall {
+    fn new(call: DemoCall) -> Self {
+        let hearings = [DemoParty::Phone, DemoParty::WhatsApp].map(|listener| Hearing::of(&call, listener));
+        let faults =
+            verdict::judge(call.outcome.failure.as_deref(), &call.meta.report(), call.scene.flavour, &hearings);
         Self { call, hearings, faults }
     }
 }
@@ -68,12 +70,12 @@ impl Judged {
 /// Does it. The exit code is 0 only if the bridge is good.
 pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut screen = Screen::new();
-    let mut stage = Stage::open()?;
+    let mut stage = DemoBridge::open()?;
     tell::opening(&screen, stage.ng_addr());
     let mut judged = Vec::new();
     if !args.quick {
         std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
-        for direction in [Direction::UserInitiated, Direction::BusinessInitiated] {
+        for direction in [CallDirection::UserInitiated, CallDirection::BusinessInitiated] {
             let scene = Scene { direction, flavour: Flavour::WebRtc, codec: Codec::Pcma };
             judged.push(full_call(&mut stage, &mut screen, scene, args)?);
         }
@@ -84,12 +86,12 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn full_call(stage: &mut Stage, screen: &mut Screen, scene: Scene, args: &DemoArgs) -> anyhow::Result<Judged> {
+fn full_call(stage: &mut DemoBridge, screen: &mut Screen, scene: Scene, args: &DemoArgs) -> anyhow::Result<JudgedCall> {
     tell::call_begins(screen, scene);
-    let script = Script::full(Duration::from_secs(args.seconds)).with_loss(args.loss);
+    let script = DemoScript::full(Duration::from_secs(args.seconds)).with_loss(args.loss);
     let calls = stage.play(&[scene], &script, Duration::ZERO, |now, calls| {
         for call in calls {
-            while let Some(moment) = call.poll_moment() {
+            while let Some(moment) = call.timeline.poll() {
                 tell::moment(screen, &moment);
             }
             if let Some(talked) = call.talked(now).filter(|_| !call.is_over()) {
@@ -99,7 +101,7 @@ fn full_call(stage: &mut Stage, screen: &mut Screen, scene: Scene, args: &DemoAr
     })?;
     screen.end_progress();
     let call = calls.into_iter().next().context("the stage lost the call")?;
-    let judged = Judged::new(call);
+    let judged = JudgedCall::new(call);
     tell::account(screen, &judged.call);
     tell::hearings(screen, &judged);
     let written = write_files(&args.out, &judged)?;
@@ -108,9 +110,9 @@ fn full_call(stage: &mut Stage, screen: &mut Screen, scene: Scene, args: &DemoAr
     Ok(judged)
 }
 
-fn brief_calls(stage: &mut Stage, screen: &mut Screen, args: &DemoArgs) -> anyhow::Result<Vec<Judged>> {
+fn brief_calls(stage: &mut DemoBridge, screen: &mut Screen, args: &DemoArgs) -> anyhow::Result<Vec<JudgedCall>> {
     let scenes = Scene::all();
-    let script = Script::brief().with_loss(args.loss);
+    let script = DemoScript::brief().with_loss(args.loss);
     tell::brief_begin(screen, scenes.len(), script.length);
     let length = script.length + STAGGER * scenes.len() as u32;
     let mut begun = None;
@@ -120,19 +122,19 @@ fn brief_calls(stage: &mut Stage, screen: &mut Screen, args: &DemoArgs) -> anyho
         screen.progress(now.saturating_duration_since(since), length, &format!("{talking} calls at once"));
     })?;
     screen.end_progress();
-    let judged: Vec<Judged> = calls.into_iter().map(Judged::new).collect();
+    let judged: Vec<JudgedCall> = calls.into_iter().map(JudgedCall::new).collect();
     judged.iter().for_each(|judged| tell::brief_call(screen, judged));
     Ok(judged)
 }
 
 /// Two recordings and a picture; gives their names.
-fn write_files(out: &Path, judged: &Judged) -> anyhow::Result<Vec<PathBuf>> {
+fn write_files(out: &Path, judged: &JudgedCall) -> anyhow::Result<Vec<PathBuf>> {
     let direction = match judged.call.scene.direction {
-        Direction::UserInitiated => "user-initiated",
-        Direction::BusinessInitiated => "business-initiated",
+        CallDirection::UserInitiated => "user-initiated",
+        CallDirection::BusinessInitiated => "business-initiated",
     };
     let mut written = Vec::new();
-    for (listener, name) in [(Party::Phone, "phone"), (Party::WhatsApp, "whatsapp")] {
+    for (listener, name) in [(DemoParty::Phone, "phone"), (DemoParty::WhatsApp, "whatsapp")] {
         if let Some(track) = hearing::heard_by(&judged.call, listener) {
             let path = out.join(format!("{direction}.{name}-heard.wav"));
             wav::write(&path, &track.pcm, track.sample_hz)?;

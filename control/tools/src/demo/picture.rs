@@ -8,11 +8,11 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::Judged;
-use super::call::{Moment, What};
+use super::JudgedCall;
 use super::hearing::{self, Track};
-use super::scene::Party;
+use super::scene::DemoParty;
 use super::tell::{self, ms};
+use super::timeline::{DemoMoment, MomentKind};
 
 const SIZE: (u32, u32) = (1_200, 1_068);
 const HEADER: i32 = 84;
@@ -33,15 +33,15 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Draws the call as SVG.
-pub(crate) fn draw(path: &Path, judged: &Judged) -> anyhow::Result<()> {
+pub(crate) fn draw(path: &Path, judged: &JudgedCall) -> anyhow::Result<()> {
     paint(path, judged).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
 }
 
-fn paint(path: &Path, judged: &Judged) -> Drawn {
+fn paint(path: &Path, judged: &JudgedCall) -> Drawn {
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
-    let moments = judged.call.moments();
-    let steps: Vec<&Moment> = moments.iter().filter(|moment| matches!(moment.what, What::Step(_))).collect();
+    let moments = judged.call.timeline.moments();
+    let steps: Vec<&DemoMoment> = moments.iter().filter(|moment| matches!(moment.what, MomentKind::Step(_))).collect();
     let (header, rest) = root.split_vertically(HEADER);
     let (setup, rest) = rest.split_vertically(58 + STEP_ROW * steps.len() as i32);
     let (to_phone, rest) = rest.split_vertically(WAVES);
@@ -49,17 +49,17 @@ fn paint(path: &Path, judged: &Judged) -> Drawn {
     paint_header(&header, judged)?;
     paint_setup(&setup, &steps)?;
     let seconds = end_s(judged);
-    paint_waves(&to_phone, judged, Party::Phone, &moments, seconds)?;
-    paint_waves(&to_meta, judged, Party::WhatsApp, &moments, seconds)?;
+    paint_waves(&to_phone, judged, DemoParty::Phone, &moments, seconds)?;
+    paint_waves(&to_meta, judged, DemoParty::WhatsApp, &moments, seconds)?;
     paint_jitter(&jitter, judged, seconds)?;
     root.present()?;
     Ok(())
 }
 
-fn color(party: Party) -> RGBColor {
+fn color(party: DemoParty) -> RGBColor {
     match party {
-        Party::Phone => PHONE,
-        Party::WhatsApp => WHATSAPP,
+        DemoParty::Phone => PHONE,
+        DemoParty::WhatsApp => WHATSAPP,
     }
 }
 
@@ -68,15 +68,15 @@ fn font(size: i32, color: RGBColor) -> TextStyle<'static> {
 }
 
 /// Where the time axis ends.
-fn end_s(judged: &Judged) -> f64 {
-    let ends = [Party::Phone, Party::WhatsApp].into_iter().filter_map(|listener| {
+fn end_s(judged: &JudgedCall) -> f64 {
+    let ends = [DemoParty::Phone, DemoParty::WhatsApp].into_iter().filter_map(|listener| {
         let track = hearing::heard_by(&judged.call, listener)?;
         Some(track.starts.as_secs_f64() + track.pcm.len() as f64 / f64::from(track.sample_hz))
     });
     ends.fold(1.0, f64::max)
 }
 
-fn paint_header(area: &Area<'_>, judged: &Judged) -> Drawn {
+fn paint_header(area: &Area<'_>, judged: &JudgedCall) -> Drawn {
     area.draw_text(&tell::title(judged.call.scene), &font(24, INK), (24, 22))?;
     match &judged.faults[..] {
         [] => {
@@ -91,7 +91,7 @@ fn paint_header(area: &Area<'_>, judged: &Judged) -> Drawn {
 }
 
 /// One row for each step, at its time.
-fn paint_setup(area: &Area<'_>, steps: &[&Moment]) -> Drawn {
+fn paint_setup(area: &Area<'_>, steps: &[&DemoMoment]) -> Drawn {
     let last_ms = steps.last().map_or(1.0, |moment| ms(moment.after)).max(1.0);
     // Room for the words to the right of the last step.
     let right_ms = last_ms * 1.6;
@@ -114,7 +114,7 @@ fn paint_setup(area: &Area<'_>, steps: &[&Moment]) -> Drawn {
         .draw()?;
     let middle = Pos::new(HPos::Left, VPos::Center);
     for (row, moment) in steps.iter().enumerate() {
-        let What::Step(step) = moment.what else { continue };
+        let MomentKind::Step(step) = moment.what else { continue };
         let (x, y) = (ms(moment.after), steps.len() as f64 - row as f64 - 0.5);
         chart.draw_series([PathElement::new(vec![(0.0, y), (x, y)], FAINT)])?;
         chart.draw_series([Circle::new((x, y), 4, INK.filled())])?;
@@ -126,11 +126,17 @@ fn paint_setup(area: &Area<'_>, steps: &[&Moment]) -> Drawn {
 }
 
 /// What was said to `listener` above what it heard, with the digits.
-fn paint_waves(area: &Area<'_>, judged: &Judged, listener: Party, moments: &[Moment], seconds: f64) -> Drawn {
-    let speaker = if listener == Party::Phone { Party::WhatsApp } else { Party::Phone };
+fn paint_waves(
+    area: &Area<'_>,
+    judged: &JudgedCall,
+    listener: DemoParty,
+    moments: &[DemoMoment],
+    seconds: f64,
+) -> Drawn {
+    let speaker = if listener == DemoParty::Phone { DemoParty::WhatsApp } else { DemoParty::Phone };
     let title = match listener {
-        Party::Phone => "WhatsApp speaks, the phone hears",
-        Party::WhatsApp => "The phone speaks, WhatsApp hears",
+        DemoParty::Phone => "WhatsApp speaks, the phone hears",
+        DemoParty::WhatsApp => "The phone speaks, WhatsApp hears",
     };
     area.draw_text(title, &font(15, INK), (24, 2))?;
     let hearing = judged.hearings.iter().find(|hearing| hearing.listener == listener);
@@ -172,7 +178,7 @@ fn paint_waves(area: &Area<'_>, judged: &Judged, listener: Party, moments: &[Mom
     let top = Pos::new(HPos::Center, VPos::Center);
     for moment in moments {
         // Above the line, its length in ms below it.
-        let What::Digit(press, heard) = &moment.what else { continue };
+        let MomentKind::Digit(press, heard) = &moment.what else { continue };
         if press.by != speaker {
             continue;
         }
@@ -205,14 +211,14 @@ fn envelope(track: &Track, seconds: f64, y: f64) -> Vec<(f64, f64)> {
 }
 
 /// How late each packet came, against the first.
-fn paint_jitter(area: &Area<'_>, judged: &Judged, seconds: f64) -> Drawn {
+fn paint_jitter(area: &Area<'_>, judged: &JudgedCall, seconds: f64) -> Drawn {
     area.draw_text(
         "How late audio packets came, in ms, against the first (none while a digit sounds)",
         &font(15, INK),
         (24, 2),
     )?;
     let began = judged.call.began_at();
-    let dots: Vec<(Party, Vec<(f64, f64)>)> = [Party::Phone, Party::WhatsApp]
+    let dots: Vec<(DemoParty, Vec<(f64, f64)>)> = [DemoParty::Phone, DemoParty::WhatsApp]
         .map(|listener| {
             let arrivals = hearing::arrivals(&judged.call, listener);
             let at = |at: std::time::Instant| at.saturating_duration_since(began);
@@ -244,7 +250,7 @@ fn paint_jitter(area: &Area<'_>, judged: &Judged, seconds: f64) -> Drawn {
         chart.draw_series(dots.iter().map(|at| Circle::new(*at, 1, color(listener).filled())))?;
         let report = judged.hearings.iter().find(|hearing| hearing.listener == listener);
         let jitter = report.map_or(0.0, |hearing| hearing.report.jitter_ms);
-        let x = if listener == Party::Phone { 640 } else { 920 };
+        let x = if listener == DemoParty::Phone { 640 } else { 920 };
         area.draw(&Circle::new((x, 11), 4, color(listener).filled()))?;
         area.draw_text(&format!("{listener}, jitter {jitter:.1} ms"), &font(13, INK), (x + 10, 4))?;
     }

@@ -8,7 +8,7 @@ use trestle_peers::{Codec, Flavour, speech};
 
 /// Who calls whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub(crate) enum CallDirection {
     /// A WhatsApp user calls the business: WhatsApp offers.
     UserInitiated,
     /// The business calls a WhatsApp user: the phone offers.
@@ -17,14 +17,14 @@ pub(crate) enum Direction {
 
 /// One of the two people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Party {
+pub(crate) enum DemoParty {
     /// The WhatsApp user, behind Meta's relay.
     WhatsApp,
     /// The agent, at a SIP phone.
     Phone,
 }
 
-impl fmt::Display for Party {
+impl fmt::Display for DemoParty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::WhatsApp => "WhatsApp",
@@ -36,7 +36,7 @@ impl fmt::Display for Party {
 /// One combination of what the bridge joins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scene {
-    pub(crate) direction: Direction,
+    pub(crate) direction: CallDirection,
     /// How media towards WhatsApp is secured.
     pub(crate) flavour: Flavour,
     /// What the phone speaks.
@@ -47,7 +47,7 @@ impl Scene {
     /// All there are.
     pub(crate) fn all() -> Vec<Self> {
         let mut scenes = Vec::new();
-        for direction in [Direction::UserInitiated, Direction::BusinessInitiated] {
+        for direction in [CallDirection::UserInitiated, CallDirection::BusinessInitiated] {
             for flavour in [Flavour::WebRtc, Flavour::Sdes] {
                 for codec in Codec::ALL {
                     scenes.push(Self { direction, flavour, codec });
@@ -64,8 +64,8 @@ impl Scene {
 
     pub(crate) fn caller(self) -> &'static str {
         match self.direction {
-            Direction::UserInitiated => "WhatsApp calls",
-            Direction::BusinessInitiated => "business calls",
+            CallDirection::UserInitiated => "WhatsApp calls",
+            CallDirection::BusinessInitiated => "business calls",
         }
     }
 
@@ -87,8 +87,8 @@ impl Scene {
     /// Part of file names and call-ids.
     pub(crate) fn slug(self) -> String {
         let direction = match self.direction {
-            Direction::UserInitiated => "user-initiated",
-            Direction::BusinessInitiated => "business-initiated",
+            CallDirection::UserInitiated => "user-initiated",
+            CallDirection::BusinessInitiated => "business-initiated",
         };
         let codec = match self.codec {
             Codec::Pcma => "pcma",
@@ -101,8 +101,8 @@ impl Scene {
 
 /// A key that is pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Press {
-    pub(crate) by: Party,
+pub(crate) struct ScriptedPress {
+    pub(crate) by: DemoParty,
     pub(crate) digit: char,
     pub(crate) length: Duration,
     /// Since both legs stand.
@@ -112,14 +112,14 @@ pub(crate) struct Press {
 /// What is said and pressed, and for how long. Both speak from their first packet on, at the same time; digits follow, so
 /// that they cover no speech.
 #[derive(Debug, Clone)]
-pub(crate) struct Script {
+pub(crate) struct DemoScript {
     /// Since both legs stand.
     pub(crate) length: Duration,
     /// What the WhatsApp user says, at [`speech::CALLER_HZ`], then silence.
     pub(crate) caller: Arc<[i16]>,
     /// What the agent says, at [`speech::AGENT_HZ`], then silence.
     pub(crate) agent: Arc<[i16]>,
-    pub(crate) presses: Vec<Press>,
+    pub(crate) presses: Vec<ScriptedPress>,
     /// How many of a hundred media packets of the peers the network loses.
     pub(crate) loss_percent: u32,
 }
@@ -129,7 +129,7 @@ const PAUSE: Duration = Duration::from_millis(160);
 /// WhatsApp holds every key that long, however long the finger is on it.
 const META_PRESS_MS: u64 = 500;
 
-impl Script {
+impl DemoScript {
     /// A whole conversation of `length`, five seconds or more.
     pub(crate) fn full(length: Duration) -> Self {
         let phone = [('2', 120), ('0', 240), ('*', 360)];
@@ -149,11 +149,11 @@ impl Script {
     fn new(length: Duration, meta: &[(char, u64)], phone: &[(char, u64)]) -> Self {
         let mut presses = Vec::new();
         let mut tail = Duration::ZERO;
-        for (by, keys) in [(Party::WhatsApp, meta), (Party::Phone, phone)] {
+        for (by, keys) in [(DemoParty::WhatsApp, meta), (DemoParty::Phone, phone)] {
             let mut at = Duration::ZERO;
             for (digit, ms) in keys {
                 let length = Duration::from_millis(*ms);
-                presses.push(Press { by, digit: *digit, length, at });
+                presses.push(ScriptedPress { by, digit: *digit, length, at });
                 at += length + PAUSE;
             }
             tail = tail.max(at);
@@ -189,8 +189,8 @@ mod tests {
 
     #[test]
     fn nobody_presses_while_speaking_or_after_the_end() {
-        let scripts = [5, 10, 60].map(|seconds| Script::full(Duration::from_secs(seconds)));
-        for script in scripts.into_iter().chain([Script::brief()]) {
+        let scripts = [5, 10, 60].map(|seconds| DemoScript::full(Duration::from_secs(seconds)));
+        for script in scripts.into_iter().chain([DemoScript::brief()]) {
             let spoken_ms = (script.caller.len() / 16).max(script.agent.len() / 8) as u64;
             assert!(spoken_ms > 1_000);
             for press in &script.presses {
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_long_call_repeats_whole_sentences() {
-        let script = Script::full(Duration::from_secs(60));
+        let script = DemoScript::full(Duration::from_secs(60));
         assert_eq!(script.caller.len() % speech::caller().len(), 0);
         assert!(script.caller.len() > 5 * speech::caller().len());
     }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Judged;
-use super::call::{Call, Moment, What};
+use super::JudgedCall;
+use super::call::DemoCall;
 use super::drive::{META, PHONE, TRESTLE};
 use super::hearing::Hearing;
-use super::scene::{Party, Scene};
+use super::scene::{DemoParty, Scene};
 use super::screen::Screen;
+use super::timeline::{DemoMoment, MomentKind};
 
 pub(crate) fn opening(screen: &Screen, ng: SocketAddr) {
     screen.line("Trestle, a fake WhatsApp and a fake SIP phone, over sockets on this machine:");
@@ -27,17 +28,17 @@ pub(crate) fn call_begins(screen: &Screen, scene: Scene) {
 /// The call in one line.
 pub(crate) fn title(scene: Scene) -> String {
     let caller = match scene.direction {
-        super::Direction::UserInitiated => "A WhatsApp user calls the business",
-        super::Direction::BusinessInitiated => "The business calls a WhatsApp user",
+        super::CallDirection::UserInitiated => "A WhatsApp user calls the business",
+        super::CallDirection::BusinessInitiated => "The business calls a WhatsApp user",
     };
     format!("{caller}: {} Opus <-> {}", scene.meta_side(), scene.phone_side())
 }
 
-pub(crate) fn moment(screen: &Screen, moment: &Moment) {
+pub(crate) fn moment(screen: &Screen, moment: &DemoMoment) {
     let what = match &moment.what {
-        What::Step(step) => (*step).to_owned(),
-        What::Digit(press, heard) => {
-            let listener = if press.by == Party::Phone { Party::WhatsApp } else { Party::Phone };
+        MomentKind::Step(step) => (*step).to_owned(),
+        MomentKind::Digit(press, heard) => {
+            let listener = if press.by == DemoParty::Phone { DemoParty::WhatsApp } else { DemoParty::Phone };
             let (pressed_ms, heard_ms) = (press.length.as_millis(), heard.duration_ms);
             let (by, digit) = (press.by, press.digit);
             format!("{by:8} pressed {digit} ({pressed_ms} ms) -> {listener} heard {}, {heard_ms:.0} ms", heard.digit)
@@ -47,15 +48,15 @@ pub(crate) fn moment(screen: &Screen, moment: &Moment) {
 }
 
 /// For the progress bar.
-pub(crate) fn packets(call: &Call) -> String {
+pub(crate) fn packets(call: &DemoCall) -> String {
     let (phone, meta) = (call.phone.report().packets, call.meta.packets_received());
     format!("packets heard: phone {phone}, WhatsApp {meta}")
 }
 
 /// Trestle's own timeline, from `query`.
-pub(crate) fn account(screen: &Screen, call: &Call) {
-    for (tag, party) in [("whatsapp", Party::WhatsApp), ("phone", Party::Phone)] {
-        let Some(leg) = call.account.as_ref().map(|account| &account["tags"][tag]["leg"]) else { continue };
+pub(crate) fn account(screen: &Screen, call: &DemoCall) {
+    for (tag, party) in [("whatsapp", DemoParty::WhatsApp), ("phone", DemoParty::Phone)] {
+        let Some(leg) = call.outcome.query.as_ref().map(|account| &account["tags"][tag]["leg"]) else { continue };
         let mut timeline: Vec<(&str, u64)> = leg["timeline ms"]
             .as_object()
             .into_iter()
@@ -75,7 +76,7 @@ pub(crate) fn account(screen: &Screen, call: &Call) {
             screen.line(format!("    packets discarded: {}", discards.join(", ")));
         }
     }
-    for warning in &call.warnings {
+    for warning in &call.outcome.warnings {
         screen.line(format!("  Trestle warns: {warning}"));
     }
 }
@@ -89,9 +90,9 @@ const MILESTONES: [(&str, &str); 5] = [
     ("FirstMediaOut", "first out"),
 ];
 
-pub(crate) fn hearings(screen: &Screen, judged: &Judged) {
+pub(crate) fn hearings(screen: &Screen, judged: &JudgedCall) {
     let [phone, meta] = &judged.hearings;
-    let account = judged.call.account.as_ref();
+    let account = judged.call.outcome.query.as_ref();
     let row = |name: &str, cell: &dyn Fn(&Hearing) -> String| {
         screen.line(format!("    {name:<34}{:<20}{}", cell(phone), cell(meta)));
     };
@@ -138,8 +139,8 @@ fn level(hearing: &Hearing) -> Option<String> {
 }
 
 /// Frames that Trestle concealed towards this side.
-fn concealed(account: Option<&Value>, listener: Party) -> Option<String> {
-    let tag = if listener == Party::Phone { "phone" } else { "whatsapp" };
+fn concealed(account: Option<&Value>, listener: DemoParty) -> Option<String> {
+    let tag = if listener == DemoParty::Phone { "phone" } else { "whatsapp" };
     Some(account?["tags"][tag]["leg"]["concealed frames"].as_u64()?.to_string())
 }
 
@@ -150,7 +151,7 @@ pub(crate) fn files(screen: &Screen, written: &[PathBuf]) {
     }
 }
 
-pub(crate) fn call_verdict(screen: &Screen, judged: &Judged) {
+pub(crate) fn call_verdict(screen: &Screen, judged: &JudgedCall) {
     screen.line("");
     if judged.faults.is_empty() {
         screen.line("  Good: audio both ways, nothing clipped, all digits once.");
@@ -160,7 +161,7 @@ pub(crate) fn call_verdict(screen: &Screen, judged: &Judged) {
     faults(screen, judged, "    ");
 }
 
-fn faults(screen: &Screen, judged: &Judged, indent: &str) {
+fn faults(screen: &Screen, judged: &JudgedCall, indent: &str) {
     for (n, fault) in judged.faults.iter().enumerate() {
         screen.line(format!("{indent}{}", fault.what));
         if judged.faults.get(n + 1).is_none_or(|next| next.look != fault.look) {
@@ -178,7 +179,7 @@ pub(crate) fn brief_begin(screen: &Screen, calls: usize, length: Duration) {
     screen.line("                                         phone   WA   phone   WA   phone   WA");
 }
 
-pub(crate) fn brief_call(screen: &Screen, judged: &Judged) {
+pub(crate) fn brief_call(screen: &Screen, judged: &JudgedCall) {
     let scene = judged.call.scene;
     let tick = if judged.faults.is_empty() { "ok " } else { "BAD" };
     let began = judged.call.began_at();
@@ -200,7 +201,7 @@ pub(crate) fn brief_call(screen: &Screen, judged: &Judged) {
 }
 
 /// The last word. True if the bridge is good.
-pub(crate) fn verdict(screen: &Screen, judged: &[Judged]) -> bool {
+pub(crate) fn verdict(screen: &Screen, judged: &[JudgedCall]) -> bool {
     let bad = judged.iter().filter(|judged| !judged.faults.is_empty()).count();
     screen.line("");
     if bad == 0 {

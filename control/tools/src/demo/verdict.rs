@@ -5,7 +5,7 @@ use std::time::Duration;
 use trestle_peers::{Flavour, HeardDigit, MetaReport};
 
 use super::hearing::{Hearing, Speech};
-use super::scene::{Party, Press};
+use super::scene::{DemoParty, ScriptedPress};
 
 /// Under this similarity it is not the same speech. G.711 and Opus at 20 kbit/s keep 0.95.
 const SIMILARITY_MIN: f64 = 0.9;
@@ -47,8 +47,8 @@ pub(crate) fn judge(failure: Option<&str>, meta: &MetaReport, flavour: Flavour, 
     faults.signalling(meta, flavour);
     for hearing in hearings {
         faults.listener = match hearing.listener {
-            Party::Phone => "the phone",
-            Party::WhatsApp => "WhatsApp",
+            DemoParty::Phone => "the phone",
+            DemoParty::WhatsApp => "WhatsApp",
         };
         faults.speech(hearing);
         faults.stream(hearing);
@@ -143,7 +143,7 @@ impl Faults {
         });
     }
 
-    fn digits(&mut self, pressed: &[Press], heard: &[HeardDigit]) {
+    fn digits(&mut self, pressed: &[ScriptedPress], heard: &[HeardDigit]) {
         let look = "digits: dtmf and the agreed telephone-event";
         let word = |digits: &mut dyn Iterator<Item = char>| {
             let word: String = digits.collect();

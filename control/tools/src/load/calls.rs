@@ -7,17 +7,17 @@ use serde_json::Value;
 use trestle_srtp::KeyingMaterial;
 use trestle_wire::demux::DatagramKind;
 
+use super::arrivals::SentFrames;
+use super::call_end::{CallEnd, Setting};
 use super::counts::Counts;
 use super::leg::{PACKET_ROOM, ReceivedFrame};
 use super::ng::{Client, CommandOutcome, Verb};
-use super::outbox::{FrameStamp, SendBatch};
 use super::pace::{FrameDue, Ns};
-use super::pair::SentFrames;
-use super::party::{CallEnd, Setting};
 use super::sdp::EngineSdp;
+use super::send_batch::{FrameStamp, SendBatch};
 use super::states::{CallState, CallStates, LoadCall};
 use super::whatsapp::{Now, wanted_ufrag};
-use super::work::SideSecurity;
+use super::workload::SideSecurity;
 
 /// A call that has no keys so long after its answer has failed.
 const CONNECT_MAX_NS: Ns = 10_000_000_000;

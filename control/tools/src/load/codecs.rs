@@ -4,9 +4,9 @@ use anyhow::Context as _;
 use serde::Serialize;
 use trestle_audio::opus::{EncoderSettings, OpusDecoder, OpusEncoder, PACKET_BYTES_MAX};
 
+use super::sockets;
 use super::speech::SpeechLoop;
-use super::wire;
-use super::work::LoadCodec;
+use super::workload::LoadCodec;
 
 /// What the telephone side hears.
 const NARROW_HZ: u32 = 8_000;
@@ -36,17 +36,17 @@ pub fn run(silence: f64) -> anyhow::Result<CodecReport> {
     let mut decoder = OpusDecoder::new(NARROW_HZ).context("no Opus decoder")?;
     let mut encoder = OpusEncoder::new(NARROW_HZ, settings).context("no Opus encoder")?;
     let mut pcm = [0; NARROW_HZ as usize / 50];
-    let start = wire::own_cpu_s();
+    let start = sockets::own_cpu_s();
     for n in 0..FRAMES {
         decoder.decode(opus.frame(n), &mut pcm)?;
     }
-    let decoded = wire::own_cpu_s();
+    let decoded = sockets::own_cpu_s();
     let mut packet = [0; PACKET_BYTES_MAX];
     for n in 0..FRAMES {
         trestle_audio::g711::Law::A.decode(pcma.frame(n), &mut pcm);
         encoder.encode(&pcm, &mut packet)?;
     }
-    let encoded = wire::own_cpu_s();
+    let encoded = sockets::own_cpu_s();
     let us = |from: f64, to: f64| (to - from) * 1e6 / FRAMES as f64;
     let (decode_us, encode_us) = (us(start, decoded), us(decoded, encoded));
     let us_per_packet = f64::midpoint(decode_us, encode_us);

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::arrivals::FrameArrival;
 use super::latencies::Latencies;
 use super::ng::Verb;
-use super::pair::FrameArrival;
 
 /// What was counted. Of packets, those whose frame lies in the time that is measured.
 #[derive(Debug, Default, Clone)]

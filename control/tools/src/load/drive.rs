@@ -5,16 +5,16 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use trestle_io::{clock, entropy, files};
 
+use super::call_end::{EndAddress, Setting};
 use super::calls::LoadCalls;
 use super::counts::Counts;
 use super::options::LoadArgs;
 use super::pace::{FRAME_NS, Ns, Pacer};
-use super::party::{EndAddress, Setting};
+use super::sockets::{self, BatchedSockets};
 use super::speech::SpeechLoop;
 use super::target::{Memory, Target, buffer_drops};
 use super::whatsapp::{Identity, Now};
-use super::wire::{self, BatchedSockets};
-use super::work::{LoadCodec, SideSecurity};
+use super::workload::{LoadCodec, SideSecurity};
 
 /// A second.
 pub const SECOND: Ns = 1_000_000_000;
@@ -156,7 +156,7 @@ impl LoadRun {
             hold_ns,
             ..self.common.clone()
         };
-        let start = wire::now();
+        let start = sockets::now();
         let pacer = Pacer::new(2 * calls, start);
         Ok(Run {
             wire: &mut self.wire,
@@ -204,15 +204,15 @@ pub fn talk(
 
     // Whole frames, from the next one on.
     let length = Ns::from(args.seconds) * SECOND;
-    let first = (wire::now() - run.start) / FRAME_NS + 1;
+    let first = (sockets::now() - run.start) / FRAME_NS + 1;
     run.talk_until(run.start + first * FRAME_NS, |_| {})?;
     run.calls.measure(first..first + length / FRAME_NS);
-    let (cpu, own, drops) = (target.and_then(Target::cpu_s), wire::own_cpu_s(), buffer_drops());
-    let since = wire::now();
+    let (cpu, own, drops) = (target.and_then(Target::cpu_s), sockets::own_cpu_s(), buffer_drops());
+    let since = sockets::now();
     run.talk(length, |share| watch(Progress { phase: Phase::Measure, up, share }))?;
-    let seconds = (wire::now() - since) as f64 / SECOND as f64;
+    let seconds = (sockets::now() - since) as f64 / SECOND as f64;
     let target_cpu_s = target.and_then(Target::cpu_s).zip(cpu).map(|(after, before)| after - before);
-    let own_cpu_s = wire::own_cpu_s() - own;
+    let own_cpu_s = sockets::own_cpu_s() - own;
     let threads = target.map_or(0, Target::threads);
     let with_calls = target.and_then(Target::memory);
     run.talk(STRAGGLERS, |_| {})?;
@@ -242,7 +242,7 @@ impl Run<'_> {
     /// # Errors
     /// The poller fails.
     pub fn turn(&mut self) -> anyhow::Result<Ns> {
-        let now = Now { ns: wire::now(), instant: clock::now() };
+        let now = Now { ns: sockets::now(), instant: clock::now() };
         while let Some(due) = self.pacer.next_due(now.ns) {
             self.calls.speak(now.ns, due);
         }
@@ -257,9 +257,9 @@ impl Run<'_> {
             self.interrupted |= self.wire.is_interrupted();
         }
         self.send();
-        let left = TURN - wire::now() % TURN;
-        wire::sleep(left);
-        Ok(wire::now())
+        let left = TURN - sockets::now() % TURN;
+        sockets::sleep(left);
+        Ok(sockets::now())
     }
 
     fn send(&mut self) {
@@ -272,7 +272,7 @@ impl Run<'_> {
         let count = self.calls.calls.len();
         let every = SECOND / Ns::from(args.ramp);
         let (mut started, mut told, mut done) = (0, 0, 0);
-        let mut at = wire::now();
+        let mut at = sockets::now();
         let mut moved = at;
         loop {
             let now = self.turn()?;
@@ -302,11 +302,11 @@ impl Run<'_> {
     }
 
     fn talk(&mut self, length: Ns, watch: impl FnMut(f64)) -> anyhow::Result<()> {
-        self.talk_until(wire::now() + length, watch)
+        self.talk_until(sockets::now() + length, watch)
     }
 
     fn talk_until(&mut self, end: Ns, mut watch: impl FnMut(f64)) -> anyhow::Result<()> {
-        let start = wire::now();
+        let start = sockets::now();
         let mut told = start;
         let mut now = start;
         while now < end && !self.interrupted {
@@ -324,7 +324,7 @@ impl Run<'_> {
     /// # Errors
     /// The poller fails.
     pub fn delete_all(&mut self) -> anyhow::Result<()> {
-        let end = wire::now() + DELETE_MAX;
+        let end = sockets::now() + DELETE_MAX;
         let mut next = 0;
         loop {
             let now = self.turn()?;

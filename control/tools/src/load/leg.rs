@@ -6,9 +6,9 @@ use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX};
 use trestle_wire::rtp::{Header, Pt, RtpPacket, Ssrc};
 use trestle_wire::{RtpTime, Seq};
 
-use super::pair::Window;
+use super::arrivals::Window;
 use super::speech::SpeechLoop;
-use super::work::LoadCodec;
+use super::workload::LoadCodec;
 
 /// In each forwarded payload: these four bytes, the leg that sent it, the number of its frame.
 const MAGIC: [u8; 4] = *b"Tmk1";

@@ -2,6 +2,8 @@
 //!
 //! [`calls`] is all calls of a run, a machine without socket or clock; [`drive`] turns it, over the sockets of [`wire`].
 
+pub mod arrivals;
+pub mod call_end;
 pub mod calls;
 pub mod codecs;
 pub mod counts;
@@ -10,21 +12,19 @@ pub mod latencies;
 pub mod leg;
 pub mod ng;
 pub mod options;
-pub mod outbox;
 pub mod pace;
-pub mod pair;
-pub mod party;
 pub mod plot;
 pub mod report;
 pub mod sdp;
+pub mod send_batch;
 pub mod set_up;
+pub mod sockets;
 pub mod speech;
 pub mod states;
 pub mod sweep;
 pub mod target;
 pub mod whatsapp;
-pub mod wire;
-pub mod work;
+pub mod workload;
 
 use std::io::Write;
 
@@ -44,7 +44,7 @@ pub fn run(args: &LoadArgs, out: &mut dyn Write) -> anyhow::Result<bool> {
     if args.rate.is_some() && !args.work.is_set_up() {
         bail!("--rate is for set-up and set-up-bridge; --ramp is how fast calls are set up that talk");
     }
-    if args.work == work::Workload::Codecs {
+    if args.work == workload::Workload::Codecs {
         let report = codecs::run(args.silence)?;
         save(args, &report)?;
         write!(out, "{}", report.table())?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use super::work::{NgStyle, Workload};
+use super::workload::{NgStyle, Workload};
 
 /// Calls by the hundred through any ng engine (Trestle, rtpengine), and what they cost it. Phones and WhatsApp are
 /// played here; every packet is sent on time whatever the engine does, and matched when it comes out.

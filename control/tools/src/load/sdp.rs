@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use trestle_srtp::{KeyingMaterial, Profile};
 
-use super::work::{LoadCodec, SideSecurity};
+use super::workload::{LoadCodec, SideSecurity};
 
 /// The suite that is spoken where keys come from the SDP.
 pub const SUITE: Profile = Profile::AesCm128HmacSha1_80;

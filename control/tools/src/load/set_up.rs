@@ -6,8 +6,8 @@ use super::drive::{LoadRun, Run, SECOND};
 use super::options::LoadArgs;
 use super::pace::Ns;
 use super::report::{SetUp, Times};
+use super::sockets;
 use super::target::Target;
-use super::wire;
 
 /// Calls that there are sockets for at once.
 const PLACES: usize = 1_024;
@@ -128,7 +128,7 @@ pub fn run(args: &LoadArgs, mut watch: impl FnMut(u32, f64)) -> anyhow::Result<S
 /// One rate, for as long as there are calls.
 fn step(run: &mut Run<'_>, target: Option<Target>, rate: u32, mut watch: impl FnMut(f64)) -> anyhow::Result<SetUpStep> {
     let all = run.calls.calls.len();
-    let (cpu, own, start) = (target.and_then(Target::cpu_s), wire::own_cpu_s(), wire::now());
+    let (cpu, own, start) = (target.and_then(Target::cpu_s), sockets::own_cpu_s(), sockets::now());
     let at = |call: usize| start + call as Ns * SECOND / Ns::from(rate);
     let end = at(all) + GRACE;
     let (mut begun, mut up_at_end, mut told) = (0, None, 0);
@@ -149,8 +149,8 @@ fn step(run: &mut Run<'_>, target: Option<Target>, rate: u32, mut watch: impl Fn
             break;
         }
     }
-    let seconds = (wire::now() - start) as f64 / SECOND as f64;
-    let own_cores = (wire::own_cpu_s() - own) / seconds;
+    let seconds = (sockets::now() - start) as f64 / SECOND as f64;
+    let own_cores = (sockets::own_cpu_s() - own) / seconds;
     run.delete_all()?;
     let counts = &run.calls.counts;
     let cpu_s = target.and_then(Target::cpu_s).zip(cpu).map(|(after, before)| after - before);

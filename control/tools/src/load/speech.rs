@@ -5,7 +5,7 @@ use trestle_audio::g711::Law;
 use trestle_audio::opus::{EncoderSettings, OpusEncoder, PACKET_BYTES_MAX};
 use trestle_peers::speech;
 
-use super::work::LoadCodec;
+use super::workload::LoadCodec;
 
 /// Frames of 20 ms in the loop.
 const FRAMES: usize = 1_000;

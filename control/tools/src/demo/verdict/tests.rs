@@ -12,16 +12,16 @@ fn digit(digit: char, duration_ms: f64) -> HeardDigit {
     HeardDigit { digit, at: Instant::now(), duration_ms, updates: 24, ends: 3, markers: 1, off_line_ms: 0.0 }
 }
 
-fn press(by: Party, digit: char, ms: u64) -> Press {
-    Press { by, digit, length: Duration::from_millis(ms), at: Duration::ZERO }
+fn press(by: DemoParty, digit: char, ms: u64) -> ScriptedPress {
+    ScriptedPress { by, digit, length: Duration::from_millis(ms), at: Duration::ZERO }
 }
 
-fn good(listener: Party) -> Hearing {
+fn good(listener: DemoParty) -> Hearing {
     let (by, pressed) = match listener {
-        Party::Phone => (Party::WhatsApp, [('5', 500), ('#', 500)]),
-        Party::WhatsApp => (Party::Phone, [('2', 120), ('*', 360)]),
+        DemoParty::Phone => (DemoParty::WhatsApp, [('5', 500), ('#', 500)]),
+        DemoParty::WhatsApp => (DemoParty::Phone, [('2', 120), ('*', 360)]),
     };
-    let pressed: Vec<Press> = pressed.iter().map(|(digit, ms)| press(by, *digit, *ms)).collect();
+    let pressed: Vec<ScriptedPress> = pressed.iter().map(|(digit, ms)| press(by, *digit, *ms)).collect();
     Hearing {
         listener,
         report: Report {
@@ -59,12 +59,12 @@ fn judged(meta: &MetaReport, hearings: &[Hearing]) -> Vec<String> {
 
 #[test]
 fn a_good_call_has_no_fault() {
-    assert_eq!(judged(&meta(), &[good(Party::Phone), good(Party::WhatsApp)]), Vec::<String>::new());
+    assert_eq!(judged(&meta(), &[good(DemoParty::Phone), good(DemoParty::WhatsApp)]), Vec::<String>::new());
 }
 
 #[test]
 fn a_call_that_never_stood_has_one_fault_and_no_second_hand_ones() {
-    let deaf = Hearing { report: Report::default(), speech: None, ..good(Party::Phone) };
+    let deaf = Hearing { report: Report::default(), speech: None, ..good(DemoParty::Phone) };
     let faults = judge(Some("Trestle refused the offer: no"), &MetaReport::default(), Flavour::WebRtc, &[deaf]);
     assert_eq!(faults.iter().map(|f| f.what.as_str()).collect::<Vec<_>>(), ["Trestle refused the offer: no"]);
 }
@@ -102,15 +102,15 @@ fn whatever_is_wrong_with_what_a_side_heard_is_said_once() {
         (|h| h.report.digits[1].ends = 0, "digit # never ended at the phone"),
     ];
     for (change, expected) in table {
-        let mut hearing = good(Party::Phone);
+        let mut hearing = good(DemoParty::Phone);
         change(&mut hearing);
-        assert_eq!(judged(&meta(), &[hearing, good(Party::WhatsApp)]), [*expected]);
+        assert_eq!(judged(&meta(), &[hearing, good(DemoParty::WhatsApp)]), [*expected]);
     }
 }
 
 #[test]
 fn silence_missing_before_the_first_word_and_one_packet_of_a_digit_are_forgiven() {
-    let mut hearing = good(Party::WhatsApp);
+    let mut hearing = good(DemoParty::WhatsApp);
     hearing.speech.as_mut().unwrap().missing_ms = 110.0;
     hearing.report.digits[0].duration_ms = 140.0;
     hearing.slip_ms = 19.0;
@@ -119,7 +119,7 @@ fn silence_missing_before_the_first_word_and_one_packet_of_a_digit_are_forgiven(
 
 #[test]
 fn what_the_network_lost_is_not_held_against_the_bridge() {
-    let mut hearing = good(Party::Phone);
+    let mut hearing = good(DemoParty::Phone);
     (hearing.lost_on_the_way, hearing.report.lost) = (3, 3);
     let speech = hearing.speech.as_mut().unwrap();
     (speech.hole_ms, speech.similarity) = (60, 0.8);

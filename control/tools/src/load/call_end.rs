@@ -10,7 +10,7 @@ use super::pace::Ns;
 use super::sdp::{EngineSdp, Ours, SUITE};
 use super::speech::SpeechLoop;
 use super::whatsapp::{Identity, WhatsApp};
-use super::work::{LoadCodec, NgStyle, SideSecurity, Workload};
+use super::workload::{LoadCodec, NgStyle, SideSecurity, Workload};
 
 /// Where a leg stands.
 #[derive(Debug, Clone, Copy)]

@@ -22,8 +22,8 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use trestle_io::socket;
 
-use super::outbox::{FrameStamp, SendBatch};
 use super::pace::Ns;
+use super::send_batch::{FrameStamp, SendBatch};
 
 /// Datagrams of one system call.
 const BATCH: usize = 32;

@@ -1,15 +1,15 @@
 //! The calls. Each is made once through each recipe.
 
 use trestle_peers::ear;
-use trestle_tools::meta_sim::graph::Direction;
+use trestle_tools::meta_sim::graph::SignalDirection;
 
 use crate::bridge::{Bridge, PBX_HZ, Recipe, USER_HZ};
 use crate::graph::{self, USER, VERIFY_TOKEN};
 use crate::wire::Wire;
 
 const ID: &str = "wacid.HBgLMTYzMTU1NTM2MDEVAgASGCA";
-const USER_INITIATED: Direction = Direction::UserInitiated;
-const BUSINESS_INITIATED: Direction = Direction::BusinessInitiated;
+const USER_INITIATED: SignalDirection = SignalDirection::UserInitiated;
+const BUSINESS_INITIATED: SignalDirection = SignalDirection::BusinessInitiated;
 
 macro_rules! through_both_recipes {
     ($($call:ident)*) => {

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::hmac;
 use serde_json::Value;
 use tiny_http::{Header, Request, Response, Server};
-use trestle_tools::meta_sim::graph::{self, Direction, Ends, Refusal};
+use trestle_tools::meta_sim::graph::{self, PhoneNumbers, Refusal, SignalDirection};
 
 use crate::IN_VAIN;
 
@@ -150,8 +150,8 @@ fn hook(value: &Value) -> String {
     ends().hook(value).to_string()
 }
 
-fn ends() -> Ends {
-    Ends { phone_number_id: NUMBER_ID.to_owned(), business: BUSINESS.to_owned(), user: USER.to_owned() }
+fn ends() -> PhoneNumbers {
+    PhoneNumbers { phone_number_id: NUMBER_ID.to_owned(), business: BUSINESS.to_owned(), user: USER.to_owned() }
 }
 
 fn now_s() -> u64 {
@@ -178,6 +178,6 @@ pub(crate) fn status(call_id: &str, status: &str) -> Value {
     ends().status(now_s(), call_id, status)
 }
 
-pub(crate) fn terminated(call_id: &str, direction: Direction) -> Value {
+pub(crate) fn terminated(call_id: &str, direction: SignalDirection) -> Value {
     ends().terminated(now_s(), call_id, direction, None)
 }

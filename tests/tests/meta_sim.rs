@@ -14,7 +14,7 @@ use tiny_http::Response;
 use trestle_peers::{Codec, Phone, PhoneOptions, Voice, ear};
 use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
-use trestle_tools::meta_sim::{self, Judgement, MetaSimArgs};
+use trestle_tools::meta_sim::{self, MetaSimArgs, SimVerdict};
 
 /// Whoever waits longer than this waits in vain.
 const IN_VAIN: Duration = Duration::from_secs(30);
@@ -47,7 +47,7 @@ struct Place {
     ng: UdpSocket,
     hooks: tiny_http::Server,
     graph: SocketAddr,
-    sim: JoinHandle<Judgement>,
+    sim: JoinHandle<SimVerdict>,
     lines: mpsc::Receiver<String>,
     phone: Phone,
     socket: UdpSocket,
@@ -173,7 +173,7 @@ impl Place {
         }
     }
 
-    fn end(self) -> (Judgement, Vec<String>) {
+    fn end(self) -> (SimVerdict, Vec<String>) {
         let judgement = self.sim.join().unwrap();
         self.server.stop();
         (judgement, self.lines.try_iter().collect())

@@ -74,7 +74,7 @@ fn explain(error: &anyhow::Error) -> String {
 /// The progress of a call goes to standard output, unless the SDP goes there.
 #[cfg(feature = "tools")]
 fn meta_sim(args: &trestle_tools::meta_sim::MetaSimArgs) -> anyhow::Result<ExitCode> {
-    let pipes = args.hook.is_none() && args.write == std::path::Path::new("-");
+    let pipes = args.graph_api.hook.is_none() && args.files.write == std::path::Path::new("-");
     let judgement = if pipes {
         trestle_tools::meta_sim::run(args, &mut std::io::stderr())?
     } else {

@@ -9,7 +9,7 @@ use trestle_peers::{
     GaveUp, Meta, MetaOptions, MetaReport, Network, NetworkOptions, Patience, SdpError, Transmit, Voice,
 };
 
-use super::graph::{Direction, Refusal};
+use super::graph::{Refusal, SignalDirection};
 use trestle_sdp::lint::{Context, Role, Severity, Verdict, Writer, lint};
 
 /// How long a call may ring: "about 30 to 60 seconds".
@@ -21,9 +21,9 @@ const BEFORE_DIGITS: Duration = Duration::from_secs(1);
 
 /// What the user does, and over which network.
 #[derive(Debug, Clone)]
-pub struct Script {
+pub struct UserScript {
     /// Who calls.
-    pub direction: Direction,
+    pub direction: SignalDirection,
     /// The relay.
     pub meta: MetaOptions,
     /// The network, each way.
@@ -42,7 +42,7 @@ pub struct Script {
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum CallEnding {
     /// The user hung up at the end of the script.
     UserHungUp,
     /// The business hung up.
@@ -57,7 +57,7 @@ pub enum End {
     Refused,
 }
 
-impl End {
+impl CallEnding {
     /// Meta's code in the web hook, if this is a failure.
     pub fn code(self) -> Option<u32> {
         match self {
@@ -70,7 +70,7 @@ impl End {
 
 /// Something that happened, so long after the offer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Moment {
+pub struct CallMoment {
     /// Since the offer.
     pub after: Duration,
     /// In one line.
@@ -78,31 +78,70 @@ pub struct Moment {
 }
 
 /// A call.
-pub struct Call {
-    script: Script,
-    meta: Meta,
+pub struct SimulatedCall {
+    script: UserScript,
+    pub(super) meta: Meta,
     /// To the business, and from it.
     networks: [Network; 2],
-    began_at: Instant,
     offer: Option<String>,
-    /// The business' description, as it stood in pre_accept or accept.
+    /// The business' description, as in pre_accept or accept.
     theirs: Option<String>,
-    taken_at: Option<Instant>,
-    accepted_at: Option<Instant>,
-    speaks_at: Option<Instant>,
-    presses_at: Option<Instant>,
+    schedule: UserSchedule,
     look_at: Option<Instant>,
-    end: Option<(Instant, End)>,
-    told: [bool; 5],
-    told_digits: usize,
-    moments: VecDeque<Moment>,
-    lints: Vec<Verdict>,
-    refusals: Vec<String>,
+    end: Option<(Instant, CallEnding)>,
+    timeline: SimTimeline,
+    pub(super) sdp_findings: SdpFindings,
 }
 
-impl Call {
+/// When the user does what.
+#[derive(Default)]
+struct UserSchedule {
+    /// When the business' description was accepted by Meta.
+    taken_at: Option<Instant>,
+    /// When the call was accepted.
+    accepted_at: Option<Instant>,
+    /// When the user's first packet is due.
+    speaks_at: Option<Instant>,
+    /// When the user's digits are due.
+    presses_at: Option<Instant>,
+}
+
+/// What happened, in order.
+struct SimTimeline {
+    began_at: Instant,
+    steps: [bool; 5],
+    digits: usize,
+    moments: VecDeque<CallMoment>,
+}
+
+impl SimTimeline {
+    fn note(&mut self, at: Instant, what: impl Into<String>) {
+        self.moments.push_back(CallMoment { after: at.saturating_duration_since(self.began_at), what: what.into() });
+    }
+
+    /// Notes those of `steps` that have a time and were not noted before, in order of time.
+    fn note_steps(&mut self, steps: [(Option<Instant>, &str); 5]) {
+        let mut news: Vec<_> =
+            steps.into_iter().enumerate().filter_map(|(n, (at, what))| Some((at?, n, what))).collect();
+        news.sort_by_key(|(at, ..)| *at);
+        for (at, n, what) in news {
+            if !std::mem::replace(&mut self.steps[n], true) {
+                self.note(at, what);
+            }
+        }
+    }
+}
+
+/// What Meta finds in the business' descriptions.
+#[derive(Default)]
+pub(super) struct SdpFindings {
+    pub(super) lints: Vec<Verdict>,
+    pub(super) refusals: Vec<String>,
+}
+
+impl SimulatedCall {
     /// A call that was not offered yet.
-    pub fn new(now: Instant, script: Script) -> Self {
+    pub fn new(now: Instant, script: UserScript) -> Self {
         let seed = script.meta.seed;
         // Nobody hears the user before the call is accepted.
         let meta = Meta::new(now, MetaOptions { silent: true, ..script.meta.clone() });
@@ -111,20 +150,13 @@ impl Call {
             script,
             meta,
             networks,
-            began_at: now,
             offer: None,
             theirs: None,
-            taken_at: None,
-            accepted_at: None,
-            speaks_at: None,
-            presses_at: None,
+            schedule: UserSchedule::default(),
             look_at: None,
             end: None,
-            told: [false; 5],
-            told_digits: 0,
-            moments: VecDeque::new(),
-            lints: Vec::new(),
-            refusals: Vec::new(),
+            timeline: SimTimeline { began_at: now, steps: [false; 5], digits: 0, moments: VecDeque::new() },
+            sdp_findings: SdpFindings::default(),
         };
         call.meta.ring();
         call
@@ -135,10 +167,10 @@ impl Call {
     /// # Errors
     /// The relay has no address to offer.
     pub fn offer(&mut self, now: Instant) -> Result<String, SdpError> {
-        self.began_at = now;
+        self.timeline.began_at = now;
         let offer = self.meta.offer(now)?;
         self.offer = Some(offer.clone());
-        self.tell(now, "WhatsApp offers");
+        self.timeline.note(now, "WhatsApp offers");
         Ok(offer)
     }
 
@@ -165,9 +197,9 @@ impl Call {
     /// # Errors
     /// What Graph answers to a description that it does not take.
     pub fn take_offer(&mut self, now: Instant, sdp: &str) -> Result<String, Refusal> {
-        self.began_at = now;
+        self.timeline.began_at = now;
         self.judge(now, sdp, Role::Offer, None)?;
-        self.tell(now, "WhatsApp has the offer");
+        self.timeline.note(now, "WhatsApp has the offer");
         match self.meta.answer(now, sdp) {
             Ok(answer) => {
                 self.taken(now, sdp, Ok(()), "WhatsApp answers, and rings")?;
@@ -188,7 +220,7 @@ impl Call {
             .filter(|finding| finding.rule.severity() == Severity::Error)
             .map(ToString::to_string)
             .collect();
-        self.lints.push(verdict);
+        self.sdp_findings.lints.push(verdict);
         if errors.is_empty() { Ok(()) } else { Err(self.refused(now, Refusal::sdp(errors.join("; ")))) }
     }
 
@@ -197,8 +229,8 @@ impl Call {
             Ok(()) => {
                 self.look(now);
                 self.theirs = Some(sdp.to_owned());
-                self.taken_at = Some(now);
-                self.tell(now, step);
+                self.schedule.taken_at = Some(now);
+                self.timeline.note(now, step);
                 Ok(())
             }
             Err(error) => Err(self.refused(now, Refusal::sdp(error.to_string()))),
@@ -206,47 +238,48 @@ impl Call {
     }
 
     fn refused(&mut self, now: Instant, refusal: Refusal) -> Refusal {
-        self.tell(now, format!("WhatsApp refuses the SDP ({}): {}", refusal.code, refusal.details));
-        self.refusals.push(format!("the SDP was refused ({}): {}", refusal.code, refusal.details));
+        self.timeline.note(now, format!("WhatsApp refuses the SDP ({}): {}", refusal.code, refusal.details));
+        self.sdp_findings.refusals.push(format!("the SDP was refused ({}): {}", refusal.code, refusal.details));
         refusal
     }
 
     /// The call is accepted: the app's clocks run, the user speaks, and may be spoken to.
     pub fn accept(&mut self, now: Instant) {
-        if self.accepted_at.is_some() || self.end.is_some() {
+        if self.schedule.accepted_at.is_some() || self.end.is_some() {
             return;
         }
         self.look(now);
-        self.accepted_at = Some(now);
+        self.schedule.accepted_at = Some(now);
         self.meta.accepted();
         self.meta.be_impatient(now, self.script.patience);
-        self.speaks_at = (!self.script.meta.silent).then_some(now + self.script.first_packet);
-        self.presses_at = (!self.script.digits.is_empty()).then_some(now + BEFORE_DIGITS + self.script.first_packet);
-        self.tell(now, "the call is accepted");
+        self.schedule.speaks_at = (!self.script.meta.silent).then_some(now + self.script.first_packet);
+        self.schedule.presses_at =
+            (!self.script.digits.is_empty()).then_some(now + BEFORE_DIGITS + self.script.first_packet);
+        self.timeline.note(now, "the call is accepted");
         self.handle_timeout(now);
     }
 
     /// The call is over.
-    pub fn end(&mut self, now: Instant, end: End) {
+    pub fn end(&mut self, now: Instant, end: CallEnding) {
         if self.end.is_none() {
             self.look(now);
             self.end = Some((now, end));
-            self.tell(
+            self.timeline.note(
                 now,
                 match end {
-                    End::UserHungUp => "the user hangs up".to_owned(),
-                    End::BusinessHungUp => "the business hangs up".to_owned(),
-                    End::Rejected => "the business rejects the call".to_owned(),
-                    End::NotAnswered => "nobody picked up".to_owned(),
-                    End::GaveUp(_) => "WhatsApp hangs up".to_owned(),
-                    End::Refused => "there is no call".to_owned(),
+                    CallEnding::UserHungUp => "the user hangs up".to_owned(),
+                    CallEnding::BusinessHungUp => "the business hangs up".to_owned(),
+                    CallEnding::Rejected => "the business rejects the call".to_owned(),
+                    CallEnding::NotAnswered => "nobody picked up".to_owned(),
+                    CallEnding::GaveUp(_) => "WhatsApp hangs up".to_owned(),
+                    CallEnding::Refused => "there is no call".to_owned(),
                 },
             );
         }
     }
 
     /// How it ended, when it has.
-    pub fn ended(&self) -> Option<End> {
+    pub fn ended(&self) -> Option<CallEnding> {
         self.end.map(|(_, end)| end)
     }
 
@@ -262,7 +295,7 @@ impl Call {
 
     /// True once it was accepted.
     pub fn is_accepted(&self) -> bool {
-        self.accepted_at.is_some()
+        self.schedule.accepted_at.is_some()
     }
 
     /// The addresses it needs sockets on.
@@ -270,7 +303,7 @@ impl Call {
         self.meta.locals()
     }
 
-    /// A datagram that came to one of [`Call::locals`].
+    /// A datagram that came to one of [`SimulatedCall::locals`].
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) {
         self.networks[1].send(now, Transmit { local, remote, bytes: bytes.to_vec() });
         self.arrive(now);
@@ -292,12 +325,12 @@ impl Call {
         }
         self.meta.handle_timeout(now);
         if let Some((at, why)) = self.meta.gave_up() {
-            return self.end(at, End::GaveUp(why));
+            return self.end(at, CallEnding::GaveUp(why));
         }
-        if self.speaks_at.take_if(|at| now >= *at).is_some() {
+        if self.schedule.speaks_at.take_if(|at| now >= *at).is_some() {
             self.meta.set_silent(false);
         }
-        if self.presses_at.take_if(|at| now >= *at).is_some() {
+        if self.schedule.presses_at.take_if(|at| now >= *at).is_some() {
             for digit in self.script.digits.clone().chars() {
                 self.meta.press(digit);
             }
@@ -306,11 +339,13 @@ impl Call {
             self.look_at = Some(now + LOOK);
             self.look(now);
         }
-        let answered = self.theirs.is_some() && self.script.direction == Direction::BusinessInitiated;
-        match (self.accepted_at, self.taken_at) {
-            (Some(at), _) if now >= at + self.script.length => self.end(now, End::UserHungUp),
+        let answered = self.theirs.is_some() && self.script.direction == SignalDirection::BusinessInitiated;
+        match (self.schedule.accepted_at, self.schedule.taken_at) {
+            (Some(at), _) if now >= at + self.script.length => self.end(now, CallEnding::UserHungUp),
             (None, Some(at)) if answered && now >= at + self.script.ring => self.accept(now),
-            (None, _) if now >= self.began_at + RING_MAX && self.offer.is_some() => self.end(now, End::NotAnswered),
+            (None, _) if now >= self.timeline.began_at + RING_MAX && self.offer.is_some() => {
+                self.end(now, CallEnding::NotAnswered)
+            }
             _ => {}
         }
     }
@@ -325,24 +360,36 @@ impl Call {
         self.networks[0].poll(now)
     }
 
-    /// When [`Call::handle_timeout`] is due; `None` once it is over.
+    /// When [`SimulatedCall::handle_timeout`] is due; `None` once it is over.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.end.is_some() {
             return None;
         }
         let flying = self.networks.iter().filter_map(Network::poll_timeout);
-        let accepted = self.accepted_at.map(|at| at + self.script.length);
-        let answered = self.theirs.is_some() && self.script.direction == Direction::BusinessInitiated;
-        let rings = self.taken_at.filter(|_| answered && self.accepted_at.is_none()).map(|at| at + self.script.ring);
-        let unanswered = (self.offer.is_some() && self.accepted_at.is_none()).then_some(self.began_at + RING_MAX);
-        let due =
-            [self.meta.poll_timeout(), self.look_at, self.speaks_at, self.presses_at, accepted, rings, unanswered];
+        let accepted = self.schedule.accepted_at.map(|at| at + self.script.length);
+        let answered = self.theirs.is_some() && self.script.direction == SignalDirection::BusinessInitiated;
+        let rings = self
+            .schedule
+            .taken_at
+            .filter(|_| answered && self.schedule.accepted_at.is_none())
+            .map(|at| at + self.script.ring);
+        let unanswered =
+            (self.offer.is_some() && self.schedule.accepted_at.is_none()).then_some(self.timeline.began_at + RING_MAX);
+        let due = [
+            self.meta.poll_timeout(),
+            self.look_at,
+            self.schedule.speaks_at,
+            self.schedule.presses_at,
+            accepted,
+            rings,
+            unanswered,
+        ];
         due.into_iter().flatten().chain(flying).min()
     }
 
     /// What happened since this was asked last.
-    pub fn poll_moment(&mut self) -> Option<Moment> {
-        self.moments.pop_front()
+    pub fn poll_moment(&mut self) -> Option<CallMoment> {
+        self.timeline.moments.pop_front()
     }
 
     /// What Meta noticed.
@@ -357,22 +404,12 @@ impl Call {
 
     /// When it was accepted, and the media packets that the network lost: to the business, from it.
     pub(super) fn account(&self) -> (Option<Instant>, [u64; 2]) {
-        (self.accepted_at, [self.networks[0].lost(), self.networks[1].lost()])
-    }
-
-    /// Verdicts of the SDP doctor on what the business said, and what was refused.
-    pub(super) fn sdp(&self) -> (&[Verdict], &[String]) {
-        (&self.lints, &self.refusals)
+        (self.schedule.accepted_at, [self.networks[0].lost(), self.networks[1].lost()])
     }
 
     /// True if the user says something.
     pub(super) fn speaks(&self) -> bool {
         !matches!(self.script.meta.voice, Voice::Silence)
-    }
-
-    /// RTP packets that Meta sent.
-    pub(super) fn packets_sent(&self) -> u32 {
-        self.meta.packets_sent()
     }
 
     fn look(&mut self, now: Instant) {
@@ -385,21 +422,11 @@ impl Call {
             (report.stream.first_rtp_at, "WhatsApp hears the first packet"),
             ((self.meta.packets_sent() > 0).then_some(now), "WhatsApp sends its first packet"),
         ];
-        let mut news: Vec<_> =
-            steps.into_iter().enumerate().filter_map(|(n, (at, what))| Some((at?, n, what))).collect();
-        news.sort_by_key(|(at, ..)| *at);
-        for (at, n, what) in news {
-            if !std::mem::replace(&mut self.told[n], true) {
-                self.tell(at, what);
-            }
+        self.timeline.note_steps(steps);
+        while let Some(digit) = report.stream.digits.get(self.timeline.digits).filter(|digit| digit.ends > 0) {
+            self.timeline.digits += 1;
+            self.timeline
+                .note(digit.at, format!("the user's app hears digit {}, {:.0} ms", digit.digit, digit.duration_ms));
         }
-        while let Some(digit) = report.stream.digits.get(self.told_digits).filter(|digit| digit.ends > 0) {
-            self.told_digits += 1;
-            self.tell(digit.at, format!("the user's app hears digit {}, {:.0} ms", digit.digit, digit.duration_ms));
-        }
-    }
-
-    fn tell(&mut self, at: Instant, what: impl Into<String>) {
-        self.moments.push_back(Moment { after: at.saturating_duration_since(self.began_at), what: what.into() });
     }
 }

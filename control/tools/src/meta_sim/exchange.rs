@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::call::{Call, End};
-use super::graph::{self, Direction, Ends, Refusal, Request};
+use super::call::{CallEnding, SimulatedCall};
+use super::graph::{self, GraphRequest, PhoneNumbers, Refusal, SignalDirection};
 
 /// Graph as the application sees it.
-pub struct Exchange {
-    ends: Ends,
-    direction: Direction,
+pub struct SimExchange {
+    ends: PhoneNumbers,
+    direction: SignalDirection,
     call_id: String,
     /// The application has been told that the call exists, or has made it.
     begun: bool,
@@ -20,9 +20,9 @@ pub struct Exchange {
     hooks: VecDeque<Value>,
 }
 
-impl Exchange {
+impl SimExchange {
     /// For one call with this id.
-    pub fn new(ends: Ends, direction: Direction, call_id: String) -> Self {
+    pub fn new(ends: PhoneNumbers, direction: SignalDirection, call_id: String) -> Self {
         let hooks = VecDeque::new();
         Self { ends, direction, call_id, begun: false, accepted_told: false, terminated_told: false, hooks }
     }
@@ -41,7 +41,7 @@ impl Exchange {
         at_s: u64,
         phone_number_id: &str,
         body: &[u8],
-        call: &mut Call,
+        call: &mut SimulatedCall,
     ) -> (u16, Value) {
         match self.act(now, at_s, phone_number_id, body, call) {
             Ok(body) => (200, body),
@@ -49,42 +49,56 @@ impl Exchange {
         }
     }
 
-    fn act(&mut self, now: Instant, at_s: u64, id: &str, body: &[u8], call: &mut Call) -> Result<Value, Refusal> {
+    fn act(
+        &mut self,
+        now: Instant,
+        at_s: u64,
+        id: &str,
+        body: &[u8],
+        call: &mut SimulatedCall,
+    ) -> Result<Value, Refusal> {
         if id != self.ends.phone_number_id {
             return Err(Refusal::parameter(format!("there is no phone number id {id:?}")));
         }
-        let request = Request::read(body)?;
-        if let Request::Connect { to, sdp } = request {
+        let request = GraphRequest::read(body)?;
+        if let GraphRequest::Connect { to, sdp } = request {
             return self.connect(at_s, now, &to, &sdp, call);
         }
-        let (Request::PreAccept { call_id, .. }
-        | Request::Accept { call_id, .. }
-        | Request::Reject { call_id }
-        | Request::Terminate { call_id }
-        | Request::Connect { to: call_id, .. }) = &request;
+        let (GraphRequest::PreAccept { call_id, .. }
+        | GraphRequest::Accept { call_id, .. }
+        | GraphRequest::Reject { call_id }
+        | GraphRequest::Terminate { call_id }
+        | GraphRequest::Connect { to: call_id, .. }) = &request;
         if !self.begun || *call_id != self.call_id {
             return Err(Refusal::parameter(format!("there is no call {call_id:?}")));
         }
         if let Some(end) = call.ended() {
             return Err(Refusal::parameter(format!("the call is over already: {end:?}")));
         }
-        let users = self.direction == Direction::UserInitiated;
+        let users = self.direction == SignalDirection::UserInitiated;
         match request {
-            Request::PreAccept { sdp, .. } if users && !call.is_accepted() => call.take_answer(now, &sdp)?,
-            Request::Accept { sdp, .. } if users && !call.is_accepted() => {
+            GraphRequest::PreAccept { sdp, .. } if users && !call.is_accepted() => call.take_answer(now, &sdp)?,
+            GraphRequest::Accept { sdp, .. } if users && !call.is_accepted() => {
                 call.take_answer(now, &sdp)?;
                 call.accept(now);
             }
-            Request::Reject { .. } if users && !call.is_accepted() => call.end(now, End::Rejected),
-            Request::Terminate { .. } => call.end(now, End::BusinessHungUp),
+            GraphRequest::Reject { .. } if users && !call.is_accepted() => call.end(now, CallEnding::Rejected),
+            GraphRequest::Terminate { .. } => call.end(now, CallEnding::BusinessHungUp),
             _ if !users => return Err(Refusal::parameter("a call that the business makes is accepted by the user")),
             _ => return Err(Refusal::parameter("the call is in progress already")),
         }
         Ok(graph::success())
     }
 
-    fn connect(&mut self, at_s: u64, now: Instant, to: &str, sdp: &str, call: &mut Call) -> Result<Value, Refusal> {
-        if self.direction != Direction::BusinessInitiated {
+    fn connect(
+        &mut self,
+        at_s: u64,
+        now: Instant,
+        to: &str,
+        sdp: &str,
+        call: &mut SimulatedCall,
+    ) -> Result<Value, Refusal> {
+        if self.direction != SignalDirection::BusinessInitiated {
             return Err(Refusal {
                 status: 401,
                 code: 138_006,
@@ -108,8 +122,8 @@ impl Exchange {
     }
 
     /// Tells what has become of the call since.
-    pub fn look(&mut self, at_s: u64, call: &Call) {
-        let businesss = self.direction == Direction::BusinessInitiated;
+    pub fn look(&mut self, at_s: u64, call: &SimulatedCall) {
+        let businesss = self.direction == SignalDirection::BusinessInitiated;
         if businesss && call.is_accepted() && !std::mem::replace(&mut self.accepted_told, true) {
             let accepted = self.ends.status(at_s, &self.call_id, "ACCEPTED");
             self.push(&accepted);

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 /// Who calls whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum SignalDirection {
     /// A WhatsApp user calls the business.
     UserInitiated,
     /// The business calls a WhatsApp user.
     BusinessInitiated,
 }
 
-impl Direction {
+impl SignalDirection {
     /// As web hooks write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -24,7 +24,7 @@ impl Direction {
 
 /// The two ends of every call of a sim: which business number, which user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ends {
+pub struct PhoneNumbers {
     /// The number's id, which is part of the URL.
     pub phone_number_id: String,
     /// The business number.
@@ -33,7 +33,7 @@ pub struct Ends {
     pub user: String,
 }
 
-impl Ends {
+impl PhoneNumbers {
     /// One delivery with this `value`.
     pub fn hook(&self, value: &Value) -> Value {
         let mut value = value.clone();
@@ -47,7 +47,7 @@ impl Ends {
     pub fn offered(&self, at_s: u64, call_id: &str, sdp: &str) -> Value {
         json!({"contacts": [{"profile": {"name": "Somebody"}, "wa_id": self.user}], "calls": [{
             "id": call_id, "to": self.business, "from": self.user, "event": "connect",
-            "direction": Direction::UserInitiated.name(), "timestamp": at_s.to_string(),
+            "direction": SignalDirection::UserInitiated.name(), "timestamp": at_s.to_string(),
             "session": {"sdp_type": "offer", "sdp": sdp}
         }]})
     }
@@ -56,7 +56,7 @@ impl Ends {
     pub fn answered(&self, at_s: u64, call_id: &str, sdp: &str) -> Value {
         json!({"calls": [{
             "id": call_id, "to": self.user, "from": self.business, "event": "connect",
-            "direction": Direction::BusinessInitiated.name(), "timestamp": at_s.to_string(),
+            "direction": SignalDirection::BusinessInitiated.name(), "timestamp": at_s.to_string(),
             "session": {"sdp_type": "answer", "sdp": sdp}
         }]})
     }
@@ -69,10 +69,10 @@ impl Ends {
     }
 
     /// The call is over. `failure` is the code of what ended it, if it did not end well.
-    pub fn terminated(&self, at_s: u64, call_id: &str, direction: Direction, failure: Option<u32>) -> Value {
+    pub fn terminated(&self, at_s: u64, call_id: &str, direction: SignalDirection, failure: Option<u32>) -> Value {
         let (from, to) = match direction {
-            Direction::UserInitiated => (&self.user, &self.business),
-            Direction::BusinessInitiated => (&self.business, &self.user),
+            SignalDirection::UserInitiated => (&self.user, &self.business),
+            SignalDirection::BusinessInitiated => (&self.business, &self.user),
         };
         let status = if failure.is_some() { "FAILED" } else { "COMPLETED" };
         let mut value = json!({"calls": [{
@@ -147,7 +147,7 @@ pub fn ringing(call_id: &str) -> Value {
 
 /// A request to the `calls` endpoint, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
+pub enum GraphRequest {
     /// Here is the answer; do not open the call yet.
     PreAccept {
         /// Which call.
@@ -181,7 +181,7 @@ pub enum Request {
     },
 }
 
-impl Request {
+impl GraphRequest {
     /// Reads a body.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! application > graph::Request > Exchange > Call > Meta > Network > engine
 //! ```
 //!
-//! [`Call`] and [`Exchange`] are machines without a clock; the edge around them is in [`run`].
+//! [`SimulatedCall`] and [`SimExchange`] are machines without a clock; the edge around them is in [`run`].
 
 mod call;
 mod exchange;
@@ -20,8 +20,8 @@ pub mod wav;
 #[cfg(test)]
 mod tests;
 
-pub use call::{Call, End, Moment, Script};
-pub use exchange::Exchange;
-pub use options::{Caller, Keys, MetaSimArgs, Setup};
+pub use call::{CallEnding, CallMoment, SimulatedCall, UserScript};
+pub use exchange::SimExchange;
+pub use options::{Caller, FileArgs, GraphArgs, KeyAgreement, MetaSimArgs, NetworkArgs, SetupRole, UserArgs};
 pub use run::run;
-pub use verdict::Judgement;
+pub use verdict::SimVerdict;

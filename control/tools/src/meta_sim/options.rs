@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Parser as _, ValueEnum};
 use trestle_peers::{Flavour, MetaOptions, NetworkOptions, Patience, SetupAnswer, Voice, speech};
 
-use super::call::Script;
-use super::graph::{Direction, Ends};
+use super::call::UserScript;
+use super::graph::{PhoneNumbers, SignalDirection};
 use super::wav;
 
 /// Plays WhatsApp and Meta towards a media engine: signalling, an ICE-lite relay, a user, and his judgement.
@@ -24,8 +24,45 @@ pub struct MetaSimArgs {
 
     /// How keys are agreed on.
     #[arg(long, value_enum, default_value = "dtls")]
-    pub keys: Keys,
+    pub keys: KeyAgreement,
 
+    #[expect(missing_docs, reason = "clap takes no doc comment here")]
+    #[command(flatten)]
+    pub files: FileArgs,
+
+    #[expect(missing_docs, reason = "clap takes no doc comment here")]
+    #[command(flatten)]
+    pub graph_api: GraphArgs,
+
+    #[expect(missing_docs, reason = "clap takes no doc comment here")]
+    #[command(flatten)]
+    pub user_actions: UserArgs,
+
+    /// What Meta says in a=setup of an answer, and does.
+    #[arg(long, value_enum, default_value = "active")]
+    pub setup: SetupRole,
+
+    /// An ice-pwd with base64's padding.
+    #[arg(long)]
+    pub padded_pwd: bool,
+
+    /// The number has G.711 enabled.
+    #[arg(long)]
+    pub g711: bool,
+
+    #[expect(missing_docs, reason = "clap takes no doc comment here")]
+    #[command(flatten)]
+    pub network: NetworkArgs,
+
+    /// Of everything random.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+// How the SDP is exchanged over files. Not a doc comment: clap would print it in place of the command's own description.
+#[derive(Debug, Clone, clap::Args)]
+#[expect(missing_docs, reason = "clap prints the doc comment of a flattened struct in place of the command's")]
+pub struct FileArgs {
     /// Where Meta's SDP is written; `-` is standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub write: PathBuf,
@@ -33,7 +70,12 @@ pub struct MetaSimArgs {
     /// Where the business' SDP is read, up to its end or an empty line; `-` is standard input. A file is waited for.
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub read: PathBuf,
+}
 
+// How the SDP is exchanged over web hooks and the Graph API. Not a doc comment: clap would print it in place of the command's own description.
+#[derive(Debug, Clone, clap::Args)]
+#[expect(missing_docs, reason = "clap prints the doc comment of a flattened struct in place of the command's")]
+pub struct GraphArgs {
     /// Signals as Meta does: web hooks go to this URL, requests are taken at --graph.
     #[arg(long, value_name = "URL", conflicts_with_all = ["write", "read"])]
     pub hook: Option<String>,
@@ -61,7 +103,12 @@ pub struct MetaSimArgs {
     /// Signs web hooks (X-Hub-Signature-256).
     #[arg(long, value_name = "SECRET", default_value = "secret")]
     pub app_secret: String,
+}
 
+// What the WhatsApp user does. Not a doc comment: clap would print it in place of the command's own description.
+#[derive(Debug, Clone, clap::Args)]
+#[expect(missing_docs, reason = "clap prints the doc comment of a flattened struct in place of the command's")]
+pub struct UserArgs {
     /// How long the user stays after the acceptance, in seconds.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub seconds: u64,
@@ -89,19 +136,12 @@ pub struct MetaSimArgs {
     /// From the acceptance to Meta's first packet, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub first_packet_ms: u64,
+}
 
-    /// What Meta says in a=setup of an answer, and does.
-    #[arg(long, value_enum, default_value = "active")]
-    pub setup: Setup,
-
-    /// An ice-pwd with base64's padding.
-    #[arg(long)]
-    pub padded_pwd: bool,
-
-    /// The number has G.711 enabled.
-    #[arg(long)]
-    pub g711: bool,
-
+// The simulated network, each way. Not a doc comment: clap would print it in place of the command's own description.
+#[derive(Debug, Clone, clap::Args)]
+#[expect(missing_docs, reason = "clap prints the doc comment of a flattened struct in place of the command's")]
+pub struct NetworkArgs {
     /// Media packets of a hundred that are lost, each way.
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub loss: u32,
@@ -113,10 +153,6 @@ pub struct MetaSimArgs {
     /// Up to this much more delay, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub jitter_ms: u64,
-
-    /// Of everything random.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
 }
 
 /// Who calls.
@@ -130,7 +166,7 @@ pub enum Caller {
 
 /// How keys are agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Keys {
+pub enum KeyAgreement {
     /// ICE and DTLS-SRTP.
     Dtls,
     /// a=crypto, without ICE.
@@ -139,7 +175,7 @@ pub enum Keys {
 
 /// `a=setup` of an answer, and what Meta then does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Setup {
+pub enum SetupRole {
     /// Says active and sends the ClientHello.
     Active,
     /// Says passive and waits for it.
@@ -176,31 +212,35 @@ impl MetaSimArgs {
         CommandLine::try_parse_from(words).map(|line| line.args).map_err(|error| error.to_string())
     }
 
-    pub(super) fn direction(&self) -> Direction {
+    pub(super) fn direction(&self) -> SignalDirection {
         match self.direction {
-            Caller::UserCalls => Direction::UserInitiated,
-            Caller::BusinessCalls => Direction::BusinessInitiated,
+            Caller::UserCalls => SignalDirection::UserInitiated,
+            Caller::BusinessCalls => SignalDirection::BusinessInitiated,
         }
     }
 
-    pub(super) fn ends(&self) -> Ends {
-        Ends { phone_number_id: self.phone_number_id.clone(), business: self.business.clone(), user: self.user.clone() }
+    pub(super) fn ends(&self) -> PhoneNumbers {
+        PhoneNumbers {
+            phone_number_id: self.graph_api.phone_number_id.clone(),
+            business: self.graph_api.business.clone(),
+            user: self.graph_api.user.clone(),
+        }
     }
 
     /// What is played, with the relay at `relay`.
-    pub(super) fn script(&self, relay: SocketAddr) -> anyhow::Result<Script> {
+    pub(super) fn script(&self, relay: SocketAddr) -> anyhow::Result<UserScript> {
         let flavour = match self.keys {
-            Keys::Dtls => Flavour::WebRtc,
-            Keys::Sdes => Flavour::Sdes,
+            KeyAgreement::Dtls => Flavour::WebRtc,
+            KeyAgreement::Sdes => Flavour::Sdes,
         };
         let setup = match self.setup {
-            Setup::Active => SetupAnswer::Active,
-            Setup::Passive => SetupAnswer::Passive,
-            Setup::ActivePassive => SetupAnswer::ActiveThenPassive,
-            Setup::ActpassActive => SetupAnswer::ActpassThenActive,
-            Setup::ActpassPassive => SetupAnswer::ActpassThenPassive,
+            SetupRole::Active => SetupAnswer::Active,
+            SetupRole::Passive => SetupAnswer::Passive,
+            SetupRole::ActivePassive => SetupAnswer::ActiveThenPassive,
+            SetupRole::ActpassActive => SetupAnswer::ActpassThenActive,
+            SetupRole::ActpassPassive => SetupAnswer::ActpassThenPassive,
         };
-        let voice = match &self.say {
+        let voice = match &self.user_actions.say {
             Some(path) => Voice::Clip(wav::read_16k(path)?),
             None => Voice::Clip(speech::caller()),
         };
@@ -209,19 +249,23 @@ impl MetaSimArgs {
             padded_pwd: self.padded_pwd,
             g711: self.g711,
             voice,
-            silent: self.silent,
+            silent: self.user_actions.silent,
             seed: self.seed,
             ..MetaOptions::new(relay, flavour)
         };
         let ms = Duration::from_millis;
-        Ok(Script {
+        Ok(UserScript {
             direction: self.direction(),
             meta,
-            network: NetworkOptions { loss_percent: self.loss, delay: ms(self.delay_ms), jitter: ms(self.jitter_ms) },
-            length: Duration::from_secs(self.seconds),
-            ring: ms(self.ring_ms),
-            digits: self.press.clone(),
-            first_packet: ms(self.first_packet_ms),
+            network: NetworkOptions {
+                loss_percent: self.network.loss,
+                delay: ms(self.network.delay_ms),
+                jitter: ms(self.network.jitter_ms),
+            },
+            length: Duration::from_secs(self.user_actions.seconds),
+            ring: ms(self.user_actions.ring_ms),
+            digits: self.user_actions.press.clone(),
+            first_packet: ms(self.user_actions.first_packet_ms),
             patience: Patience::METAS,
         })
     }

@@ -15,12 +15,12 @@ use serde_json::Value;
 use trestle_io::clock;
 use trestle_io::mailbox::{self, Bell, Sender};
 
-use super::call::{Call, End};
-use super::exchange::Exchange;
-use super::graph::Direction;
+use super::call::{CallEnding, SimulatedCall};
+use super::exchange::SimExchange;
+use super::graph::SignalDirection;
 use super::options::MetaSimArgs;
-use super::server::{Graph, Hook, News};
-use super::verdict::Judgement;
+use super::server::{GraphServer, SimInput, WebHookClient};
+use super::verdict::SimVerdict;
 use super::wav;
 
 const RELAY: Token = Token(0);
@@ -39,57 +39,67 @@ enum Signalling {
     /// Descriptions alone, in files or pipes; the sim accepts by itself.
     Files { write: PathBuf },
     /// As Meta does it.
-    Graph { exchange: Box<Exchange>, hooks: mpsc::Sender<Value>, delivery: JoinHandle<()>, _graph: Graph },
+    GraphServer {
+        exchange: Box<SimExchange>,
+        hooks: mpsc::Sender<Value>,
+        delivery: JoinHandle<()>,
+        _graph: GraphServer,
+    },
 }
 
 /// Plays one call and says what it was like, on `out`; descriptions go where `args` says. Gives the judgement.
 ///
 /// # Errors
 /// A socket, a file or an SDP cannot be had.
-pub fn run(args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<Judgement> {
+pub fn run(args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<SimVerdict> {
     let mut poll = Poll::new()?;
     let bell = Arc::new(Bell::new(poll.registry(), BELL)?);
     let (news_in, news) = mailbox::channel(NEWS_MAX, Arc::clone(&bell));
     let mut socket = UdpSocket::bind(args.relay).with_context(|| format!("cannot bind {}", args.relay))?;
     let relay = socket.local_addr()?;
     poll.registry().register(&mut socket, RELAY, Interest::READABLE)?;
-    let mut call = Call::new(clock::now(), args.script(relay)?);
+    let mut call = SimulatedCall::new(clock::now(), args.script(relay)?);
     let mut signalling = open(args, &news_in, relay, out)?;
     let direction = args.direction();
-    if direction == Direction::UserInitiated {
+    if direction == SignalDirection::UserInitiated {
         let offer = call.offer(clock::now()).context("Meta cannot offer")?;
         match &mut signalling {
             Signalling::Files { write } => hand_over(write, &offer)?,
-            Signalling::Graph { exchange, .. } => exchange.begin(now_s(), &offer),
+            Signalling::GraphServer { exchange, .. } => exchange.begin(now_s(), &offer),
         }
     }
     if matches!(signalling, Signalling::Files { .. }) {
-        read_theirs(args.read.clone(), news_in.clone())?;
+        read_theirs(args.files.read.clone(), news_in.clone())?;
     }
     drop(news_in);
-    let mut stage = Stage { call, signalling, socket, relay, news, undelivered: Vec::new() };
+    let mut stage = SimRun { call, signalling, socket, relay, news, undelivered: Vec::new() };
     stage.play(&mut poll, &bell, args, out)?;
     stage.close(args, out)
 }
 
-fn open(args: &MetaSimArgs, news: &Sender<News>, relay: SocketAddr, out: &mut dyn Write) -> anyhow::Result<Signalling> {
-    let Some(url) = &args.hook else {
+fn open(
+    args: &MetaSimArgs,
+    news: &Sender<SimInput>,
+    relay: SocketAddr,
+    out: &mut dyn Write,
+) -> anyhow::Result<Signalling> {
+    let Some(url) = &args.graph_api.hook else {
         writeln!(out, "WhatsApp's relay is {relay}")?;
-        return Ok(Signalling::Files { write: args.write.clone() });
+        return Ok(Signalling::Files { write: args.files.write.clone() });
     };
-    let hook = Hook::new(url, &args.app_secret).map_err(anyhow::Error::msg)?;
+    let hook = WebHookClient::new(url, &args.graph_api.app_secret).map_err(anyhow::Error::msg)?;
     let (hooks, delivery) = hook.start(news.clone())?;
-    let graph = Graph::start(args.graph, args.token.clone(), news.clone())
-        .with_context(|| format!("cannot listen on {}", args.graph))?;
+    let graph = GraphServer::start(args.graph_api.graph, args.graph_api.token.clone(), news.clone())
+        .with_context(|| format!("cannot listen on {}", args.graph_api.graph))?;
     let call_id = format!(
         "wacid.sim{}",
         trestle_io::entropy::seed()?[..6].iter().map(|b| format!("{b:02X}")).collect::<String>()
     );
-    let exchange = Box::new(Exchange::new(args.ends(), args.direction(), call_id));
-    let (address, id) = (graph.address, &args.phone_number_id);
+    let exchange = Box::new(SimExchange::new(args.ends(), args.direction(), call_id));
+    let (address, id) = (graph.address, &args.graph_api.phone_number_id);
     writeln!(out, "ready: Graph http://{address}/v23.0/{id}/calls, web hooks to {url}, relay {relay}")?;
     out.flush()?;
-    Ok(Signalling::Graph { exchange, hooks, delivery, _graph: graph })
+    Ok(Signalling::GraphServer { exchange, hooks, delivery, _graph: graph })
 }
 
 /// The wall clock, in seconds.
@@ -111,12 +121,12 @@ fn hand_over(path: &Path, sdp: &str) -> anyhow::Result<()> {
 }
 
 /// A thread that waits for the business' SDP. It ends with the process if none comes.
-fn read_theirs(path: PathBuf, news: Sender<News>) -> anyhow::Result<()> {
+fn read_theirs(path: PathBuf, news: Sender<SimInput>) -> anyhow::Result<()> {
     thread::Builder::new().name("reader".to_owned()).spawn(move || {
         let text = if path == Path::new("-") { read_pipe() } else { wait_for_file(&path) };
         let text = text.map_err(|error| format!("{}: {error}", path.display()));
         // Nobody listens any more once the call is over.
-        let _: Result<(), _> = news.send(News::Sdp(text));
+        let _: Result<(), _> = news.send(SimInput::Sdp(text));
     })?;
     Ok(())
 }
@@ -145,16 +155,16 @@ fn wait_for_file(path: &Path) -> io::Result<String> {
     }
 }
 
-struct Stage {
-    call: Call,
+struct SimRun {
+    call: SimulatedCall,
     signalling: Signalling,
     socket: UdpSocket,
     relay: SocketAddr,
-    news: Receiver<News>,
+    news: Receiver<SimInput>,
     undelivered: Vec<String>,
 }
 
-impl Stage {
+impl SimRun {
     fn play(&mut self, poll: &mut Poll, bell: &Bell, args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(16);
         let mut buffer = vec![0; DATAGRAM_BYTES];
@@ -173,7 +183,7 @@ impl Stage {
             }
             while let Ok(news) = self.news.try_recv() {
                 if self.take(news)? {
-                    accept_at = Some(clock::now() + Duration::from_millis(args.ring_ms));
+                    accept_at = Some(clock::now() + Duration::from_millis(args.user_actions.ring_ms));
                 }
             }
             let now = clock::now();
@@ -193,19 +203,19 @@ impl Stage {
     }
 
     /// True if the sim is to accept by itself, after a while.
-    fn take(&mut self, news: News) -> anyhow::Result<bool> {
+    fn take(&mut self, news: SimInput) -> anyhow::Result<bool> {
         match (news, &mut self.signalling) {
-            (News::Request { phone_number_id, body, answer }, Signalling::Graph { exchange, .. }) => {
+            (SimInput::GraphRequest { phone_number_id, body, answer }, Signalling::GraphServer { exchange, .. }) => {
                 let replied = exchange.handle_request(clock::now(), now_s(), &phone_number_id, &body, &mut self.call);
                 // Whoever asked may have hung up.
                 let _: Result<(), _> = answer.send(replied);
             }
-            (News::Delivered(outcome), _) => match outcome {
+            (SimInput::Delivered(outcome), _) => match outcome {
                 Ok(200..=299) => {}
                 Ok(status) => self.undelivered.push(format!("a web hook was answered with {status}")),
                 Err(error) => self.undelivered.push(format!("a web hook could not be delivered: {error}")),
             },
-            (News::Sdp(text), Signalling::Files { write }) => {
+            (SimInput::Sdp(text), Signalling::Files { write }) => {
                 let text = text.map_err(anyhow::Error::msg)?;
                 if text.is_empty() {
                     bail!("there is no SDP from the business");
@@ -214,24 +224,25 @@ impl Stage {
                 if self.call.has_offered() {
                     match self.call.take_answer(now, &text) {
                         Ok(()) => return Ok(true),
-                        Err(_told) => self.call.end(now, End::Refused),
+                        Err(_told) => self.call.end(now, CallEnding::Refused),
                     }
                 } else {
                     match self.call.take_offer(now, &text) {
                         // A called user accepts when it has rung long enough.
                         Ok(answer) => hand_over(write, &answer)?,
-                        Err(_told) => self.call.end(now, End::Refused),
+                        Err(_told) => self.call.end(now, CallEnding::Refused),
                     }
                 }
             }
-            (News::Request { .. }, Signalling::Files { .. }) | (News::Sdp(_), Signalling::Graph { .. }) => {}
+            (SimInput::GraphRequest { .. }, Signalling::Files { .. })
+            | (SimInput::Sdp(_), Signalling::GraphServer { .. }) => {}
         }
         Ok(false)
     }
 
     /// Web hooks that are due, and what is new.
     fn tell(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if let Signalling::Graph { exchange, hooks, .. } = &mut self.signalling {
+        if let Signalling::GraphServer { exchange, hooks, .. } = &mut self.signalling {
             exchange.look(now_s(), &self.call);
             while let Some(hook) = exchange.poll_hook() {
                 // The thread lives as long as this sender.
@@ -244,30 +255,30 @@ impl Stage {
         out.flush()
     }
 
-    fn close(mut self, args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<Judgement> {
+    fn close(mut self, args: &MetaSimArgs, out: &mut dyn Write) -> anyhow::Result<SimVerdict> {
         self.tell(out)?;
-        if let Signalling::Graph { hooks, delivery, .. } = self.signalling {
+        if let Signalling::GraphServer { hooks, delivery, .. } = self.signalling {
             drop(hooks);
             // A panic there has been printed.
             let _: Result<(), _> = delivery.join();
             for news in self.news.try_iter() {
                 match news {
-                    News::Delivered(Ok(200..=299)) => {}
-                    News::Delivered(Ok(status)) => {
+                    SimInput::Delivered(Ok(200..=299)) => {}
+                    SimInput::Delivered(Ok(status)) => {
                         self.undelivered.push(format!("a web hook was answered with {status}"))
                     }
-                    News::Delivered(Err(error)) => {
+                    SimInput::Delivered(Err(error)) => {
                         self.undelivered.push(format!("a web hook could not be delivered: {error}"))
                     }
-                    News::Request { .. } | News::Sdp(_) => {}
+                    SimInput::GraphRequest { .. } | SimInput::Sdp(_) => {}
                 }
             }
         }
-        if let Some(path) = &args.record {
+        if let Some(path) = &args.user_actions.record {
             wav::write(path, self.call.heard(), HEARD_HZ)?;
             writeln!(out, "recorded {}", path.display())?;
         }
-        let mut judgement = Judgement::of(&self.call);
+        let mut judgement = SimVerdict::of(&self.call);
         judgement.faults.append(&mut self.undelivered);
         judgement.good = judgement.faults.is_empty();
         write!(out, "{}", judgement.text())?;

@@ -25,9 +25,9 @@ const ANSWER_WAIT: Duration = Duration::from_secs(20);
 
 /// What comes in from outside.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum SimInput {
     /// Somebody asks Graph.
-    Request { phone_number_id: String, body: Vec<u8>, answer: oneshot::Sender<(u16, Value)> },
+    GraphRequest { phone_number_id: String, body: Vec<u8>, answer: oneshot::Sender<(u16, Value)> },
     /// A web hook was taken, or not.
     Delivered(Result<u16, String>),
     /// The business' SDP was read.
@@ -35,20 +35,20 @@ pub(super) enum News {
 }
 
 /// The listening Graph.
-pub(super) struct Graph {
+pub(super) struct GraphServer {
     pub(super) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Clone)]
-struct Door {
-    news: Sender<News>,
+struct GraphRoute {
+    news: Sender<SimInput>,
     token: Option<String>,
 }
 
-impl Graph {
-    pub(super) fn start(address: SocketAddr, token: Option<String>, news: Sender<News>) -> io::Result<Self> {
+impl GraphServer {
+    pub(super) fn start(address: SocketAddr, token: Option<String>, news: Sender<SimInput>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(tokio::net::TcpListener::bind(address))?;
         let address = listener.local_addr()?;
@@ -56,7 +56,7 @@ impl Graph {
         let routes = Router::new()
             .route("/{version}/{id}/calls", post(with_version))
             .route("/{id}/calls", post(without_version))
-            .with_state(Door { news, token });
+            .with_state(GraphRoute { news, token });
         let thread = thread::Builder::new().name("graph".to_owned()).spawn(move || {
             // Whoever has asked gets the answer before the end.
             let stopped = async { stopped.await.unwrap_or(()) };
@@ -67,7 +67,7 @@ impl Graph {
     }
 }
 
-impl Drop for Graph {
+impl Drop for GraphServer {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -78,7 +78,7 @@ impl Drop for Graph {
 }
 
 async fn with_version(
-    State(door): State<Door>,
+    State(door): State<GraphRoute>,
     Path((_version, id)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
@@ -87,7 +87,7 @@ async fn with_version(
 }
 
 async fn without_version(
-    State(door): State<Door>,
+    State(door): State<GraphRoute>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -95,7 +95,7 @@ async fn without_version(
     calls(door, id, &headers, &body).await
 }
 
-async fn calls(door: Door, phone_number_id: String, headers: &HeaderMap, body: &[u8]) -> Response {
+async fn calls(door: GraphRoute, phone_number_id: String, headers: &HeaderMap, body: &[u8]) -> Response {
     let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bears = |token: &String| said.and_then(|said| said.strip_prefix("Bearer ")) == Some(token.as_str());
     if door.token.as_ref().is_some_and(|token| !bears(token)) {
@@ -103,7 +103,7 @@ async fn calls(door: Door, phone_number_id: String, headers: &HeaderMap, body: &
         return answer(refusal.status, &refusal.body());
     }
     let (to_me, answered) = oneshot::channel();
-    let request = News::Request { phone_number_id, body: body.to_vec(), answer: to_me };
+    let request = SimInput::GraphRequest { phone_number_id, body: body.to_vec(), answer: to_me };
     let asked = door.news.send(request).is_ok();
     match tokio::time::timeout(ANSWER_WAIT, answered).await {
         Ok(Ok((status, body))) if asked => answer(status, &body),
@@ -118,13 +118,13 @@ fn answer(status: u16, body: &Value) -> Response {
 
 /// Where web hooks go: `http://HOST:PORT/PATH`.
 #[derive(Debug, Clone)]
-pub(super) struct Hook {
+pub(super) struct WebHookClient {
     host: String,
     path: String,
     secret: String,
 }
 
-impl Hook {
+impl WebHookClient {
     pub(super) fn new(url: &str, secret: &str) -> Result<Self, String> {
         let rest = url.strip_prefix("http://").ok_or_else(|| format!("{url}: only http:// is spoken here"))?;
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -140,13 +140,13 @@ impl Hook {
     }
 
     /// Starts the thread that delivers, one after another; dropping the sender ends it when all are delivered.
-    pub(super) fn start(self, news: Sender<News>) -> io::Result<(mpsc::Sender<Value>, JoinHandle<()>)> {
+    pub(super) fn start(self, news: Sender<SimInput>) -> io::Result<(mpsc::Sender<Value>, JoinHandle<()>)> {
         let (hooks, waiting) = mpsc::channel::<Value>();
         let thread = thread::Builder::new().name("hooks".to_owned()).spawn(move || {
             for hook in waiting {
                 let outcome = self.deliver(&hook.to_string()).map_err(|error| error.to_string());
                 // Nobody listens any more once the call is over.
-                let _: Result<(), _> = news.send(News::Delivered(outcome));
+                let _: Result<(), _> = news.send(SimInput::Delivered(outcome));
             }
         })?;
         Ok((hooks, thread))

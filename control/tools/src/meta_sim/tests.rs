@@ -9,16 +9,16 @@ use trestle_peers::{
 };
 use trestle_srtp::Profile;
 
-use super::call::{Call, End, Script};
-use super::graph::Direction;
-use super::verdict::Judgement;
+use super::call::{CallEnding, SimulatedCall, UserScript};
+use super::graph::SignalDirection;
+use super::verdict::SimVerdict;
 
 const RELAY: &str = "192.0.2.1:3480";
 const ENGINE: &str = "192.0.2.2:30000";
 
-fn script(direction: Direction) -> Script {
+fn script(direction: SignalDirection) -> UserScript {
     let voice = Voice::Tone { hz: 440.0, peak: 8_000 };
-    Script {
+    UserScript {
         direction,
         meta: MetaOptions { voice, ..MetaOptions::new(RELAY.parse().unwrap(), Flavour::Sdes) },
         network: NetworkOptions { delay: Duration::from_millis(20), ..NetworkOptions::default() },
@@ -33,13 +33,13 @@ fn script(direction: Direction) -> Script {
 /// A call, an engine, and the time.
 struct World {
     now: Instant,
-    call: Call,
+    call: SimulatedCall,
     engine: Phone,
     log: Vec<String>,
 }
 
 impl World {
-    fn new(script: Script) -> Self {
+    fn new(script: UserScript) -> Self {
         #[allow(clippy::disallowed_methods, reason = "a test has to begin some time")]
         let now = Instant::now();
         let engine = PhoneOptions {
@@ -51,11 +51,11 @@ impl World {
             voice: Voice::Tone { hz: 600.0, peak: 8_000 },
             ..PhoneOptions::new(ENGINE.parse().unwrap())
         };
-        Self { now, call: Call::new(now, script), engine: Phone::new(now, engine), log: Vec::new() }
+        Self { now, call: SimulatedCall::new(now, script), engine: Phone::new(now, engine), log: Vec::new() }
     }
 
     /// The user calls, and the engine has answered; it is silent.
-    fn answered(script: Script) -> Self {
+    fn answered(script: UserScript) -> Self {
         let mut world = Self::new(script);
         let offer = world.call.offer(world.now).unwrap();
         world.engine.set_silent(true);
@@ -92,14 +92,14 @@ impl World {
         self.engine.set_silent(false);
     }
 
-    fn judged(&self) -> Judgement {
-        Judgement::of(&self.call)
+    fn judged(&self) -> SimVerdict {
+        SimVerdict::of(&self.call)
     }
 }
 
 #[test]
 fn a_call_that_is_bridged_well_is_judged_well() {
-    let mut world = World::answered(Script { digits: "15#".into(), ..script(Direction::UserInitiated) });
+    let mut world = World::answered(UserScript { digits: "15#".into(), ..script(SignalDirection::UserInitiated) });
     // Its first receiver report comes after a second, and would be too early.
     world.run(0.9);
     assert_eq!(world.engine.report().packets, 0, "before the acceptance nobody hears the user");
@@ -107,7 +107,7 @@ fn a_call_that_is_bridged_well_is_judged_well() {
     world.run(3.0);
     world.engine.press('7', Duration::from_millis(200));
     world.run(4.0);
-    assert_eq!(world.call.ended(), Some(End::UserHungUp));
+    assert_eq!(world.call.ended(), Some(CallEnding::UserHungUp));
     let judged = world.judged();
     assert!(judged.good && judged.faults.is_empty(), "{judged:?}");
     assert!(judged.account.iter().any(|line| line == "heard the digits 7"), "{judged:?}");
@@ -122,20 +122,22 @@ fn a_call_that_is_bridged_well_is_judged_well() {
 
 #[test]
 fn without_media_the_app_hangs_up_after_20_s() {
-    let mut world = World::answered(Script { length: Duration::from_secs(90), ..script(Direction::UserInitiated) });
+    let mut world =
+        World::answered(UserScript { length: Duration::from_secs(90), ..script(SignalDirection::UserInitiated) });
     world.run(0.9);
     world.call.accept(world.now);
     world.run(19.5);
     assert_eq!(world.call.ended(), None);
     world.run(1.0);
-    assert_eq!(world.call.ended(), Some(End::GaveUp(GaveUp::NoMedia)));
+    assert_eq!(world.call.ended(), Some(CallEnding::GaveUp(GaveUp::NoMedia)));
     let judged = world.judged();
     assert!(!judged.good && judged.faults[0].contains("138021") && judged.faults[0].contains("20 s"), "{judged:?}");
 }
 
 #[test]
 fn a_call_that_falls_silent_ends_after_30_s_and_one_with_rtcp_alone_does_not() {
-    let mut world = World::answered(Script { length: Duration::from_secs(300), ..script(Direction::UserInitiated) });
+    let mut world =
+        World::answered(UserScript { length: Duration::from_secs(300), ..script(SignalDirection::UserInitiated) });
     world.talk();
     world.run(10.0);
     // RTP stops, reports go on every 5 s.
@@ -151,14 +153,14 @@ fn a_call_that_falls_silent_ends_after_30_s_and_one_with_rtcp_alone_does_not() {
         world.call.handle_timeout(due);
         while world.call.poll_transmit(due).is_some() {}
     }
-    assert_eq!(world.call.ended(), Some(End::GaveUp(GaveUp::MediaStopped)));
+    assert_eq!(world.call.ended(), Some(CallEnding::GaveUp(GaveUp::MediaStopped)));
     let waited = (world.now - since).as_secs();
     assert!((25..=30).contains(&waited), "{waited} s");
 }
 
 #[test]
 fn media_before_the_acceptance_is_a_fault() {
-    let mut world = World::answered(script(Direction::UserInitiated));
+    let mut world = World::answered(script(SignalDirection::UserInitiated));
     world.engine.set_silent(false);
     world.run(1.0);
     world.talk();
@@ -169,7 +171,7 @@ fn media_before_the_acceptance_is_a_fault() {
 
 #[test]
 fn a_second_ssrc_is_a_fault() {
-    let mut world = World::answered(script(Direction::UserInitiated));
+    let mut world = World::answered(script(SignalDirection::UserInitiated));
     world.talk();
     world.run(2.0);
     world.engine.change_ssrc();
@@ -184,7 +186,8 @@ fn meta_may_speak_late_and_the_network_may_be_bad() {
         NetworkOptions { loss_percent: 10, delay: Duration::from_millis(50), jitter: Duration::from_millis(30) };
     let first_packet = Duration::from_secs(2);
     let length = Duration::from_secs(8);
-    let mut world = World::answered(Script { network, first_packet, length, ..script(Direction::UserInitiated) });
+    let mut world =
+        World::answered(UserScript { network, first_packet, length, ..script(SignalDirection::UserInitiated) });
     world.talk();
     world.run(1.9);
     assert_eq!(world.engine.report().packets, 0);
@@ -197,7 +200,7 @@ fn meta_may_speak_late_and_the_network_may_be_bad() {
 
 #[test]
 fn a_called_user_picks_up_when_it_has_rung_and_nobody_is_asked_twice() {
-    let mut world = World::new(script(Direction::BusinessInitiated));
+    let mut world = World::new(script(SignalDirection::BusinessInitiated));
     world.engine.set_silent(true);
     let offer = world.engine.offer();
     let answer = world.call.take_offer(world.now, &offer).unwrap();
@@ -209,17 +212,17 @@ fn a_called_user_picks_up_when_it_has_rung_and_nobody_is_asked_twice() {
     assert!(world.call.is_accepted());
     world.engine.set_silent(false);
     world.run(6.0);
-    assert_eq!(world.call.ended(), Some(End::UserHungUp));
+    assert_eq!(world.call.ended(), Some(CallEnding::UserHungUp));
     assert!(world.judged().good, "{:?}", world.judged());
 }
 
 #[test]
 fn a_call_that_nobody_answers_rings_for_60_s() {
-    let mut world = World::new(script(Direction::UserInitiated));
+    let mut world = World::new(script(SignalDirection::UserInitiated));
     world.call.offer(world.now).unwrap();
     world.run(59.0);
     assert_eq!(world.call.ended(), None);
     world.run(2.0);
-    assert_eq!(world.call.ended(), Some(End::NotAnswered));
+    assert_eq!(world.call.ended(), Some(CallEnding::NotAnswered));
     assert!(!world.judged().good);
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use trestle_peers::{GaveUp, ear};
 
-use super::call::{Call, End};
+use super::call::{CallEnding, SdpFindings, SimulatedCall};
 use trestle_sdp::lint::Severity;
 
 /// Below this a recording is silence.
@@ -12,7 +12,7 @@ const SILENCE_DBOV: f64 = -60.0;
 
 /// The judgement on a call.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judgement {
+pub struct SimVerdict {
     /// Nothing mandatory was broken, and the call ended because somebody wanted it to.
     pub good: bool,
     /// How it ended and what was measured.
@@ -23,14 +23,14 @@ pub struct Judgement {
     pub remarks: Vec<String>,
 }
 
-impl Judgement {
+impl SimVerdict {
     /// Of a call that is over.
-    pub fn of(call: &Call) -> Self {
+    pub fn of(call: &SimulatedCall) -> Self {
         let report = call.report();
         let mut judgement = Self { good: true, account: Vec::new(), faults: Vec::new(), remarks: Vec::new() };
         let (accepted_at, lost) = call.account();
         judgement.end(call);
-        let (lints, refusals) = call.sdp();
+        let SdpFindings { lints, refusals } = &call.sdp_findings;
         judgement.faults.extend(refusals.iter().cloned());
         for violation in report.violations() {
             if violation.mandatory { &mut judgement.faults } else { &mut judgement.remarks }.push(violation.what);
@@ -64,7 +64,7 @@ impl Judgement {
         }
         judgement.account.push(format!(
             "sent {} packets{}",
-            call.packets_sent(),
+            call.meta.packets_sent(),
             if call.speaks() { "" } else { " of silence" }
         ));
         if lost != [0, 0] {
@@ -76,18 +76,18 @@ impl Judgement {
         judgement
     }
 
-    fn end(&mut self, call: &Call) {
+    fn end(&mut self, call: &SimulatedCall) {
         let accepted = if call.is_accepted() { "" } else { " before it was accepted" };
         match call.ended() {
             None => self.faults.push("the call is not over".to_owned()),
-            Some(End::UserHungUp) => self.account.push("the user hung up, as planned".to_owned()),
-            Some(End::BusinessHungUp) => self.account.push(format!("the business hung up{accepted}")),
-            Some(End::Rejected) => self.account.push("the business rejected the call".to_owned()),
-            Some(End::NotAnswered) => {
+            Some(CallEnding::UserHungUp) => self.account.push("the user hung up, as planned".to_owned()),
+            Some(CallEnding::BusinessHungUp) => self.account.push(format!("the business hung up{accepted}")),
+            Some(CallEnding::Rejected) => self.account.push("the business rejected the call".to_owned()),
+            Some(CallEnding::NotAnswered) => {
                 self.faults.push("nobody picked up within 60 s: the user reads \"Not answered\" (138007)".to_owned());
             }
-            Some(End::Refused) => self.account.push("there was no call".to_owned()),
-            Some(End::GaveUp(why)) => {
+            Some(CallEnding::Refused) => self.account.push("there was no call".to_owned()),
+            Some(CallEnding::GaveUp(why)) => {
                 let code = why.code();
                 self.faults.push(match why {
                     GaveUp::NoConnection => {
@@ -121,7 +121,7 @@ impl Judgement {
 }
 
 /// Up to where the transport came.
-fn stage(call: &Call) -> &'static str {
+fn stage(call: &SimulatedCall) -> &'static str {
     let ice = call.report().ice;
     match ice {
         _ if !call.has_theirs() => "no answer was taken",

@@ -2,29 +2,30 @@
 
 use serde_json::{Value, json};
 
-use super::super::exchange::Exchange;
-use super::super::graph::{Direction, Ends};
+use super::super::exchange::SimExchange;
+use super::super::graph::{PhoneNumbers, SignalDirection};
 use super::*;
 
 const ID: &str = "wacid.sim";
 const NUMBER: &str = "106540352242922";
 
-fn graph(direction: Direction) -> Exchange {
-    let ends = Ends { phone_number_id: NUMBER.into(), business: "15550783881".into(), user: "16315553601".into() };
-    Exchange::new(ends, direction, ID.into())
+fn graph(direction: SignalDirection) -> SimExchange {
+    let ends =
+        PhoneNumbers { phone_number_id: NUMBER.into(), business: "15550783881".into(), user: "16315553601".into() };
+    SimExchange::new(ends, direction, ID.into())
 }
 
 struct Desk {
     world: World,
-    graph: Exchange,
+    graph: SimExchange,
 }
 
 impl Desk {
     /// A user calls.
     fn called() -> (Self, String) {
-        let mut world = World::new(script(Direction::UserInitiated));
+        let mut world = World::new(script(SignalDirection::UserInitiated));
         let offer = world.call.offer(world.now).unwrap();
-        let mut graph = graph(Direction::UserInitiated);
+        let mut graph = graph(SignalDirection::UserInitiated);
         graph.begin(1_700_000_000, &offer);
         let answer = world.engine.answer(world.now, &offer).unwrap();
         (Self { world, graph }, answer)
@@ -77,7 +78,7 @@ fn a_user_calls_is_pre_accepted_accepted_and_hung_up_on() {
     assert_eq!(code(&desk.act("accept", Some(&answer))), (400, 100), "it is in progress");
     assert_eq!(desk.hooks(), [json!(null); 0]);
     assert_eq!(desk.act("terminate", None).0, 200);
-    assert_eq!(desk.world.call.ended(), Some(End::BusinessHungUp));
+    assert_eq!(desk.world.call.ended(), Some(CallEnding::BusinessHungUp));
     let hooks = desk.hooks();
     assert_eq!(hooks.len(), 1);
     let call = &hooks[0]["calls"][0];
@@ -98,7 +99,7 @@ fn accept_alone_is_enough_and_another_answer_than_before_is_refused() {
     assert!(body["error"]["error_data"]["details"].as_str().unwrap().contains("does not match"), "{body}");
     assert!(!desk.world.call.is_accepted());
     assert_eq!(desk.act("reject", None).0, 200);
-    assert_eq!(desk.world.call.ended(), Some(End::Rejected));
+    assert_eq!(desk.world.call.ended(), Some(CallEnding::Rejected));
 }
 
 #[test]
@@ -112,7 +113,7 @@ fn a_bad_description_is_138008_and_the_details_say_why() {
     assert_eq!(error["message"], "(#138008) SDP Validation error");
     assert!(error["error_data"]["details"].as_str().unwrap().contains("one-crypto"), "{body}");
     assert_eq!(desk.act("accept", Some(&answer)).0, 200, "a better one is taken");
-    assert!(!Judgement::of(&desk.world.call).good, "and the bad one is not forgotten");
+    assert!(!SimVerdict::of(&desk.world.call).good, "and the bad one is not forgotten");
 }
 
 #[test]
@@ -142,8 +143,8 @@ fn requests_that_graph_does_not_take() {
 
 #[test]
 fn a_business_calls_and_is_told_of_every_step() {
-    let world = World::new(script(Direction::BusinessInitiated));
-    let mut desk = Desk { world, graph: graph(Direction::BusinessInitiated) };
+    let world = World::new(script(SignalDirection::BusinessInitiated));
+    let mut desk = Desk { world, graph: graph(SignalDirection::BusinessInitiated) };
     let offer = desk.world.engine.offer();
     let connect = |to: &str| json!({"action": "connect", "to": to, "session": {"sdp_type": "offer", "sdp": offer}});
     assert_eq!(code(&desk.ask(&connect("4711"))), (401, 138_006), "no permission");
@@ -167,8 +168,8 @@ fn a_business_calls_and_is_told_of_every_step() {
 fn a_call_that_hears_nothing_fails_with_its_code() {
     let (mut desk, answer) = Desk::called();
     desk.world.call = {
-        let long = Script { length: Duration::from_secs(60), ..script(Direction::UserInitiated) };
-        let mut call = Call::new(desk.world.now, long);
+        let long = UserScript { length: Duration::from_secs(60), ..script(SignalDirection::UserInitiated) };
+        let mut call = SimulatedCall::new(desk.world.now, long);
         call.offer(desk.world.now).unwrap();
         call
     };

@@ -71,11 +71,11 @@ fn g711(criterion: &mut Criterion) {
             });
         });
         let mut payloads = codes.chunks(FRAME).cycle();
-        let mut heard = [0; FRAME];
+        let mut received = [0; FRAME];
         criterion.bench_function(&format!("{name}/decode"), |bencher| {
             bencher.iter(|| {
-                law.decode(payloads.next().expect("endless"), &mut heard);
-                black_box(&heard);
+                law.decode(payloads.next().expect("endless"), &mut received);
+                black_box(&received);
             });
         });
     }
@@ -106,19 +106,19 @@ fn opus_silence(criterion: &mut Criterion) {
 
 fn opus_decode(criterion: &mut Criterion) {
     let packets = opus_packets();
-    let mut heard = [0; FRAME];
+    let mut received = [0; FRAME];
 
     let mut decoder = opus::OpusDecoder::new(BRIDGE_RATE_HZ).expect("decoder");
     let mut stream = packets.iter().cycle();
     criterion.bench_function("opus/decode_8k", |bencher| {
-        bencher.iter(|| black_box(decoder.decode(stream.next().expect("endless"), &mut heard).expect("a packet")));
+        bencher.iter(|| black_box(decoder.decode(stream.next().expect("endless"), &mut received).expect("a packet")));
     });
 
     let with_fec: Vec<_> = packets.iter().filter(|packet| opus::packet_has_fec(packet)).collect();
     assert!(!with_fec.is_empty(), "the encoder made no FEC");
     let mut stream = with_fec.iter().cycle();
     criterion.bench_function("opus/decode_fec_8k", |bencher| {
-        bencher.iter(|| decoder.decode_fec(stream.next().expect("endless"), &mut heard).expect("a packet"));
+        bencher.iter(|| decoder.decode_fec(stream.next().expect("endless"), &mut received).expect("a packet"));
     });
 
     // Each time the second frame of a loud stretch: a long hole costs less and less.
@@ -127,7 +127,7 @@ fn opus_decode(criterion: &mut Criterion) {
         bencher.iter_batched(
             || decoder_after(&packets[..5]),
             |mut decoder| {
-                decoder.conceal(&mut heard);
+                decoder.conceal(&mut received);
                 decoder
             },
             BatchSize::SmallInput,
@@ -144,23 +144,23 @@ fn opus_decode(criterion: &mut Criterion) {
 
 fn decoder_after(packets: &[Vec<u8>]) -> opus::OpusDecoder {
     let mut decoder = opus::OpusDecoder::new(BRIDGE_RATE_HZ).expect("decoder");
-    let mut heard = [0; FRAME];
+    let mut received = [0; FRAME];
     for packet in packets {
-        decoder.decode(packet, &mut heard).expect("a packet");
+        decoder.decode(packet, &mut received).expect("a packet");
     }
     decoder
 }
 
 fn holes(criterion: &mut Criterion) {
     let pcm = voice();
-    let mut heard = [0; FRAME];
+    let mut received = [0; FRAME];
 
     let mut concealer = Concealer::new();
     let mut frames = pcm.chunks_exact(FRAME).cycle();
     criterion.bench_function("plc/good", |bencher| {
         bencher.iter(|| {
-            heard.copy_from_slice(frames.next().expect("endless"));
-            concealer.good(black_box(&mut heard));
+            received.copy_from_slice(frames.next().expect("endless"));
+            concealer.good(black_box(&mut received));
         });
     });
 
@@ -168,9 +168,9 @@ fn holes(criterion: &mut Criterion) {
     let mut frames = pcm.chunks_exact(FRAME).cycle();
     criterion.bench_function("plc/conceal_then_good", |bencher| {
         bencher.iter(|| {
-            concealer.conceal(black_box(&mut heard));
-            heard.copy_from_slice(frames.next().expect("endless"));
-            concealer.good(black_box(&mut heard));
+            concealer.conceal(black_box(&mut received));
+            received.copy_from_slice(frames.next().expect("endless"));
+            concealer.good(black_box(&mut received));
         });
     });
 }

@@ -42,12 +42,12 @@ fn main() {
                         complexity,
                     };
                     let (encode_us, packets) = encode(&pcm, settings);
-                    let (decode_us, heard) = decode(&packets, loss);
+                    let (decode_us, received) = decode(&packets, loss);
                     let bits: usize = packets.iter().map(|packet| packet.len() * 8).sum();
                     let kbps = bits as f64 / (packets.len() as f64 * 20.0);
                     let name = format!("out/{voice}-{complexity}-{bitrate_bps}-{loss}.s16");
-                    let bytes: Vec<u8> = heard.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-                    fs::write(Path::new(&dir).join(&name), bytes).expect("room for what was heard");
+                    let bytes: Vec<u8> = received.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+                    fs::write(Path::new(&dir).join(&name), bytes).expect("room for the recording");
                     println!(
                         "{voice},{complexity},{bitrate_bps},{loss},{encode_us:.2},{decode_us:.2},{kbps:.2},{name}"
                     );
@@ -71,7 +71,7 @@ fn encode(pcm: &[i16], settings: EncoderSettings) -> (f64, Vec<Vec<u8>>) {
     (us, packets)
 }
 
-/// What a listener hears who loses so many packets, and restores from copies what can be.
+/// What a listener receives at this loss, with what FEC restores.
 fn decode(packets: &[Vec<u8>], loss_percent: u8) -> (f64, Vec<i16>) {
     // The same packets for every setting.
     let mut dice = 5u32;
@@ -82,10 +82,10 @@ fn decode(packets: &[Vec<u8>], loss_percent: u8) -> (f64, Vec<i16>) {
             (dice >> 16) % 100 < u32::from(loss_percent)
         })
         .collect();
-    let mut heard = vec![0; packets.len() * FRAME];
+    let mut received = vec![0; packets.len() * FRAME];
     let us = least(packets.len(), || {
         let mut decoder = opus::OpusDecoder::new(BRIDGE_RATE_HZ).expect("a decoder");
-        for (n, frame) in heard.chunks_mut(FRAME).enumerate() {
+        for (n, frame) in received.chunks_mut(FRAME).enumerate() {
             match packets.get(n + 1) {
                 _ if !lost[n] => {
                     decoder.decode(&packets[n], frame).expect("a packet");
@@ -97,7 +97,7 @@ fn decode(packets: &[Vec<u8>], loss_percent: u8) -> (f64, Vec<i16>) {
             }
         }
     });
-    (us, heard)
+    (us, received)
 }
 
 /// CPU time of one frame, at its least.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Opus at 8 kHz: complexity x bit rate x loss, what it costs and how it sounds (PESQ, narrow-band, against what was said).
+"""Opus at 8 kHz: complexity x bit rate x loss, what it costs and how it sounds (PESQ, narrow-band, against the reference).
 
     pip install numpy pesq
     bench/opus/table.py [DIR]
@@ -51,29 +51,29 @@ def at_level(pcm, dbov=-26.0):
     return numpy.clip(pcm * 32768 * 10 ** (dbov / 20) / active**0.5, -32767, 32767).astype("<i2")
 
 
-def score(said, heard):
-    parts = range(0, max(1, len(said) - SEGMENT // 2), SEGMENT)
-    return numpy.mean([pesq(HZ, said[at : at + SEGMENT], heard[at : at + SEGMENT], "nb") for at in parts])
+def score(reference, degraded):
+    parts = range(0, max(1, len(reference) - SEGMENT // 2), SEGMENT)
+    return numpy.mean([pesq(HZ, reference[at : at + SEGMENT], degraded[at : at + SEGMENT], "nb") for at in parts])
 
 
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
     if not list(folder.glob("*.wav")):
         make_voices(folder)
-    said = {}
+    reference = {}
     for path in folder.glob("*.wav"):
         pcm = at_level(read(path))
         pcm.tofile(folder / (path.stem + ".s16"))
-        said[path.stem] = pcm.astype(float)
+        reference[path.stem] = pcm.astype(float)
     run = "cargo run --release --quiet -p trestle-bench --example opus_table --".split()
     lines = subprocess.run(run + [folder], check=True, text=True, capture_output=True).stdout
     cells = collections.defaultdict(list)
     for row in csv.DictReader(io.StringIO(lines)):
-        heard = numpy.fromfile(folder / row["file"], "<i2").astype(float)
+        degraded = numpy.fromfile(folder / row["file"], "<i2").astype(float)
         key = (int(row["loss_percent"]), int(row["complexity"]), int(row["bit_rate_bps"]))
-        quality = score(said[row["voice"]], heard)
+        quality = score(reference[row["voice"]], degraded)
         cells[key].append((quality, float(row["encode_us"]), float(row["decode_us"]), float(row["kbps"])))
-    print(f"{len(said)} voices: {', '.join(sorted(said))}")
+    print(f"{len(reference)} voices: {', '.join(sorted(reference))}")
     for loss in sorted({loss for loss, _, _ in cells}):
         print(f"\n{loss} % loss, in-band FEC asked for; PESQ mean (worst voice), encode + decode us a frame, kbit/s\n")
         rates = sorted({rate for at, _, rate in cells if at == loss})

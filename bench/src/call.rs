@@ -12,7 +12,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(2);
 /// Handshakes go on in steps of this.
 const HANDSHAKE_STEP: Duration = Duration::from_millis(5);
 
-/// See the module.
+/// Calls of two legs, and their peers.
 #[derive(Debug)]
 pub struct Calls {
     engine: Engine,

@@ -29,7 +29,7 @@ pub struct Sent {
     pub rtcp: usize,
     /// STUN and DTLS.
     pub handshakes: usize,
-    /// Events that were told.
+    /// Events.
     pub events: usize,
     keep_media: bool,
     bytes: Vec<u8>,

@@ -39,7 +39,7 @@ pub enum Work {
     Timer,
 }
 
-/// Gets the engine's work, piece by piece, and is to do each once; the piece then says what it was.
+/// Gets the engine's work, piece by piece, and must do each once; the piece then returns what it was.
 pub type Meter<'a> = dyn FnMut(&mut dyn FnMut() -> Work) + 'a;
 
 /// Does the work and nothing else.

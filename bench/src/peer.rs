@@ -56,7 +56,7 @@ pub struct Datagram {
     pub bytes: Vec<u8>,
 }
 
-/// See the module.
+/// The peer of one leg.
 #[derive(Debug)]
 pub struct Peer {
     side: Side,
@@ -126,7 +126,7 @@ impl Peer {
         self.script = script;
     }
 
-    /// Changes what it says.
+    /// Changes the audio it sends.
     pub fn say(&mut self, payloads: Arc<[Vec<u8>]>) {
         self.payloads = payloads;
     }

@@ -11,9 +11,9 @@ use trestle_srtp::Profile;
 use crate::engine::Engine;
 use crate::line::Line;
 
-/// What the WebRTC side says, and the SIP side has to hear.
+/// The tone of the WebRTC side, which the SIP side has to receive.
 pub(crate) const WEBRTC_HZ: f64 = 440.0;
-/// What the SIP side says, and the WebRTC side has to hear.
+/// The tone of the SIP side, which the WebRTC side has to receive.
 pub(crate) const PHONE_HZ: f64 = 600.0;
 
 /// The WebRTC side of a call.
@@ -23,7 +23,7 @@ pub(crate) trait WebRtc {
     fn answer(&mut self, offer: &str) -> String;
 }
 
-/// How Trestle is told what each side is.
+/// The offer's keys that describe each side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recipe {
     /// Every step spelt out, as a proxy does it that was written for rtpengine.
@@ -129,26 +129,26 @@ pub(crate) fn press(phone: &Line, digits: &str, ms: u64) {
     phone.with(|phone, _| digits.chars().for_each(|digit| phone.press(digit, Duration::from_millis(ms))));
 }
 
-/// Waits until the phone has heard `digits` to their ends, has itself pressed all of its own, and has heard `audio_ms`.
+/// Waits until the phone has received `digits` to their ends, has sent all of its own, and has received `audio_ms`.
 pub(crate) fn wait_for_digits(phone: &Line, digits: usize, audio_ms: usize) {
     phone.wait_until(&format!("{digits} digits and {audio_ms} ms of sound"), |phone| {
         let ended = phone.report().digits.iter().filter(|digit| digit.ends >= 3).count();
-        ended >= digits && !phone.is_pressing() && phone.heard().len() >= audio_ms * 8
+        ended >= digits && !phone.is_pressing() && phone.recording().len() >= audio_ms * 8
     });
 }
 
-/// Holds a call and judges what was heard in it. A verdict of guilty counts only if the machine kept up: a call that lost
-/// the processor in between is held again, three times at most. With what was heard, `hold` returns the worst stall.
+/// Makes a call and checks the audio received in it. A failure counts only if the machine kept up: a call that lost
+/// the processor in between is made again, three times at most. With the audio, `hold` returns the worst stall.
 pub(crate) fn fairly<T>(hold: impl Fn() -> (T, Duration), judge: impl Fn(&T)) {
     const STALL_MAX: Duration = Duration::from_millis(20);
     const CALLS_MAX: u32 = 3;
     for call in 1..=CALLS_MAX {
-        let (heard, stall) = hold();
+        let (received, stall) = hold();
         println!("call {call}: the machine stalled for {stall:?} at worst");
         if stall < STALL_MAX || call == CALLS_MAX {
-            return judge(&heard);
+            return judge(&received);
         }
-        if catch_unwind(AssertUnwindSafe(|| judge(&heard))).is_ok() {
+        if catch_unwind(AssertUnwindSafe(|| judge(&received))).is_ok() {
             return;
         }
     }

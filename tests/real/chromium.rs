@@ -15,7 +15,7 @@ use tiny_http::{Header, Method, Request, Response, Server};
 use crate::calls::WebRtc;
 
 /// A page that takes longer than this for a step hangs. Chromium's own start is the longest.
-const IN_VAIN: Duration = Duration::from_secs(40);
+const WAIT_MAX: Duration = Duration::from_secs(40);
 
 const PAGE: &str = include_str!("page.html");
 
@@ -48,7 +48,7 @@ pub(crate) struct Chromium {
 }
 
 impl Chromium {
-    /// Opens the page, which says a tone of `hz`.
+    /// Opens the page, which sends a tone of `hz`.
     pub(crate) fn start(hz: f64) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -73,14 +73,14 @@ impl Chromium {
         chromium
     }
 
-    /// Has the page do `step`; fails with what it says went wrong.
+    /// Has the page do `step`; fails with its error.
     pub(crate) fn step(&mut self, step: Value) -> Value {
         let result: Value = serde_json::from_slice(&self.bytes(&step)).unwrap();
         assert!(result.get("error").is_none(), "{step}\n{result}");
         result
     }
 
-    /// What the page has heard so far, at 8 kHz.
+    /// What the page has recorded so far, at 8 kHz.
     pub(crate) fn recording(&mut self) -> Vec<i16> {
         let bytes = self.bytes(&json!({"do": "recording"}));
         bytes.chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]])).collect()
@@ -94,12 +94,12 @@ impl Chromium {
 
     /// Serves the page, until it brings a result.
     fn result(&mut self) -> Vec<u8> {
-        let deadline = Instant::now() + IN_VAIN;
+        let deadline = Instant::now() + WAIT_MAX;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Some(mut request) = self.server.recv_timeout(left).unwrap() else {
                 let stderr = fs::read_to_string(self.profile.join("stderr")).unwrap_or_default();
-                panic!("the page did not answer in {IN_VAIN:?}; Chromium says\n{stderr}")
+                panic!("the page did not answer in {WAIT_MAX:?}; Chromium's log:\n{stderr}")
             };
             match (request.method(), request.url()) {
                 (Method::Post, "/step") => {

@@ -9,8 +9,8 @@ use trestle_srtp::Profile;
 use crate::calls::{PHONE_HZ, Recipe, SipSide, WEBRTC_HZ, fairly, phone_calls, press, wait_for_digits, webrtc_calls};
 use crate::chromium::Chromium;
 use crate::engine::{Encoding, Engine};
-use crate::heard::{PhoneHeard, assert_tone, digits_played};
 use crate::line::Line;
+use crate::received::{PhoneHeard, assert_tone, digits_played};
 
 const CHROMIUM_PRESSES: &str = "147*";
 const PHONE_PRESSES: &str = "2580#";

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
 
-/// Whoever waits longer than this for a reply waits in vain.
-const IN_VAIN: Duration = Duration::from_secs(5);
+/// Longest wait for a reply, before a test fails.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How a request is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) struct Engine {
     encoding: Encoding,
     net: [u8; 3],
     requests: u32,
-    /// What every offer and answer says besides.
+    /// Keys that every offer and answer has.
     pub(crate) always: Value,
 }
 
@@ -47,7 +47,7 @@ impl Engine {
         };
         let server = Server::start(&Config::new(settings).unwrap()).unwrap();
         let ng = UdpSocket::bind("127.0.0.1:0").unwrap();
-        ng.set_read_timeout(Some(IN_VAIN)).unwrap();
+        ng.set_read_timeout(Some(WAIT_MAX)).unwrap();
         ng.connect(server.ng_addr()).unwrap();
         Self { server, ng, encoding, net, requests: 0, always: Value::Null }
     }

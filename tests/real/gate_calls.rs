@@ -37,8 +37,8 @@ fn gated(by_phone: bool) -> (Engine, Meta, Line) {
 }
 
 fn leg(engine: &mut Engine) -> Value {
-    let told = engine.request(&json!({"command": "query", "call-id": "call", "flags": ["verbose"]}));
-    let legs = told["tags"].as_object().expect("tags").values().map(|tag| tag["leg"].clone());
+    let written = engine.request(&json!({"command": "query", "call-id": "call", "flags": ["verbose"]}));
+    let legs = written["tags"].as_object().expect("tags").values().map(|tag| tag["leg"].clone());
     legs.max_by_key(|leg| leg["pre-roll ms"].as_u64()).expect("legs")
 }
 
@@ -102,14 +102,14 @@ fn whatsapp_gets_one_stream_whatever_the_phone_does() {
     );
 }
 
-/// The phone offers anew; the proxy answers with what WhatsApp has said already.
+/// The phone offers anew; the proxy answers with WhatsApp's last SDP.
 fn re_offer(engine: &mut Engine, meta: &mut Meta, phone: &Line) {
     let offer = phone.with(|phone, _| Phone::offer(phone));
     let request = |command: &str, sdp: &str| json!({"command": command, "call-id": "call", "from-tag": "callee", "to-tag": "caller", "sdp": sdp});
     engine.request(&request("offer", &offer));
-    let told = engine.request(&request("answer", &meta.offer()));
-    let told = told["sdp"].as_str().expect("an SDP").to_owned();
-    phone.with(|phone, now| phone.accept(now, &told)).unwrap_or_else(|error| panic!("{error}\n{told}"));
+    let written = engine.request(&request("answer", &meta.offer()));
+    let written = written["sdp"].as_str().expect("an SDP").to_owned();
+    phone.with(|phone, now| phone.accept(now, &written)).unwrap_or_else(|error| panic!("{error}\n{written}"));
 }
 
 fn assert_one_stream(report: &Value) {

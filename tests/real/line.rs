@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use trestle_peers::{Phone, PhoneOptions};
 
-/// Whoever waits longer than this for something to be heard waits in vain.
-const IN_VAIN: Duration = Duration::from_secs(60);
+/// Longest wait for audio, before a test fails.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// RTCP is read at least this often.
 const TICK: Duration = Duration::from_millis(5);
@@ -47,12 +47,12 @@ impl Line {
         self.shared.0.lock().unwrap().worst_stall
     }
 
-    /// Waits until `heard` is true of the phone.
-    pub(crate) fn wait_until(&self, what: &str, heard: impl Fn(&Phone) -> bool) {
+    /// Waits until `received` is true of the phone.
+    pub(crate) fn wait_until(&self, what: &str, received: impl Fn(&Phone) -> bool) {
         let (shared, changed) = &*self.shared;
-        let waiting = changed.wait_timeout_while(shared.lock().unwrap(), IN_VAIN, |shared| !heard(&shared.phone));
+        let waiting = changed.wait_timeout_while(shared.lock().unwrap(), WAIT_MAX, |shared| !received(&shared.phone));
         let (shared, result) = waiting.unwrap();
-        assert!(!result.timed_out(), "the phone waits in vain for {what}\n{:?}", shared.phone.report());
+        assert!(!result.timed_out(), "the phone waited too long for {what}\n{:?}", shared.phone.report());
     }
 }
 

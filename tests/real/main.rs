@@ -3,7 +3,7 @@
 //! project's own phone.
 //!
 //! Each call has its own addresses in 127.0.0.0/8, so that any number of them run at once. What is asserted is what was
-//! heard, numbered and negotiated; how long it took is printed (`--nocapture`).
+//! received, numbered and negotiated; how long it took is printed (`--nocapture`).
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -16,7 +16,7 @@ mod chromium;
 mod chromium_calls;
 mod engine;
 mod gate_calls;
-mod heard;
 mod line;
 mod meta;
 mod meta_calls;
+mod received;

@@ -1,4 +1,4 @@
-"""What the ICE-lite peer says and hears: Opus by libopus, RTP, telephone-event (RFC 4733) on the audio's own line."""
+"""What the ICE-lite peer sends and receives: Opus by libopus, RTP, telephone-event (RFC 4733) on the audio's own line."""
 
 import ctypes
 import os
@@ -92,7 +92,7 @@ class Talker:
         self.pressing = None if end else [digit, time, sent]
         if end:
             self.pause = PAUSE_FRAMES + 1
-        # The end is said three times (RFC 4733 2.5.1.4).
+        # The end is sent three times (RFC 4733 2.5.1.4).
         return [self.packet(self.event_pt, time, sent == 1, body) for _ in range(3 if end else 1)]
 
     def packet(self, pt, time, marker, payload):
@@ -176,10 +176,10 @@ class Listener:
             fresh = {"time": self.time, "digit": digit, "duration_ms": 0, "updates": 0, "ends": 0, "markers": 0}
             fresh["late_ms"] = self.late(arrived, self.time)
             self.digits.append(fresh)
-        heard = self.digits[-1]
-        heard["duration_ms"] = max(heard["duration_ms"], duration * 1000 / EVENT_HZ)
-        heard["ends" if flags & 0x80 else "updates"] += 1
-        heard["markers"] += marker
+        received = self.digits[-1]
+        received["duration_ms"] = max(received["duration_ms"], duration * 1000 / EVENT_HZ)
+        received["ends" if flags & 0x80 else "updates"] += 1
+        received["markers"] += marker
 
     def rtcp(self, arrived, compound):
         while len(compound) >= 8:
@@ -237,7 +237,7 @@ def drift_ms(late_ms):
 
 
 def tone(pcm):
-    """The strongest tone: frequency, level, and how far it stands above all the rest. None for under half a second."""
+    """The strongest tone: frequency, level, and how far it is above all the rest. None for under half a second."""
     if len(pcm) < CLOCK_HZ // 2:
         return None
     spectrum = np.abs(np.fft.rfft(pcm.astype(np.float64) * np.hanning(len(pcm)))) ** 2

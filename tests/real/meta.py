@@ -11,7 +11,7 @@ One JSON object a line: a command on stdin, its reply on stdout; {"error": ...} 
     {"do": "connect"}                  -> {"ice_ms", "dtls_ms", "dtls_role", "srtp"}, when keys are there
     {"do": "talk"}                     -> {}           sends RTP from now on
     {"do": "press", "digits"}          -> {}           500 ms each, 100 ms between
-    {"do": "listen", "digits", "audio_ms"} -> {}       when so much was heard and all own digits are said
+    {"do": "listen", "digits", "audio_ms"} -> {}       when so much was received and all own digits are sent
     {"do": "report"}                   -> what it thinks of the other side
 End of stdin ends it.
 """
@@ -103,7 +103,7 @@ class Meta:
         self.remote = None
         self.faults = []
         self.talking = None
-        self.stall_s = 0.0  # how late a frame was said, at worst
+        self.stall_s = 0.0  # how late a frame was sent, at worst
         self.remote_at = None
 
     def describe(self, setup, mid="audio", extra="", trickle=""):
@@ -231,9 +231,9 @@ async def main(ip, hz):
         try:
             reply = await getattr(meta, verb)(**command)
         except TimeoutError:
-            heard = meta.dtls.listener and meta.dtls.listener.report()
-            reply = {"error": f"{verb}: timed out", "ice": meta.ice.verdict(), "dtls": meta.dtls.state, "heard": heard}
-        except Exception as error:  # whatever it is, the conductor is to be told
+            received = meta.dtls.listener and meta.dtls.listener.report()
+            reply = {"error": f"{verb}: timed out", "ice": meta.ice.verdict(), "dtls": meta.dtls.state, "received": received}
+        except Exception as error:  # whatever it is, the test gets it
             reply = {"error": f"{verb}: {error!r}", "ice": meta.ice.verdict(), "dtls": meta.dtls.state}
         print(json.dumps(reply), flush=True)
     await meta.close()

@@ -1,4 +1,4 @@
-//! The ICE-lite peer: a Python process that is told what to do, line by line.
+//! The ICE-lite peer: a Python process that takes commands, line by line.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::calls::WebRtc;
 
 /// The peer bounds its own waiting, with a better message; this is for a peer that hangs.
-const IN_VAIN: Duration = Duration::from_secs(70);
+const WAIT_MAX: Duration = Duration::from_secs(70);
 
 pub(crate) struct Meta {
     process: Child,
@@ -40,10 +40,10 @@ impl Meta {
         Self { commands: process.stdin.take(), process, replies }
     }
 
-    /// Has `command` done; fails with what it says went wrong.
+    /// Has `command` done; fails with its error.
     pub(crate) fn ask(&mut self, command: Value) -> Value {
         let written = self.commands.as_mut().map(|commands| writeln!(commands, "{command}"));
-        let reply = self.replies.recv_timeout(IN_VAIN).unwrap_or_else(|error| {
+        let reply = self.replies.recv_timeout(WAIT_MAX).unwrap_or_else(|error| {
             panic!("meta.py does not answer ({written:?}, {error}). If it lacks a module or libopus: run .ci/install")
         });
         let reply: Value = serde_json::from_str(&reply).unwrap();

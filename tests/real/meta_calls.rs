@@ -9,9 +9,9 @@ use trestle_srtp::Profile;
 
 use crate::calls::{PHONE_HZ, Recipe, SipSide, WEBRTC_HZ, fairly, phone_calls, press, wait_for_digits, webrtc_calls};
 use crate::engine::{Encoding, Engine};
-use crate::heard::{PhoneHeard, SNR_DB};
 use crate::line::Line;
 use crate::meta::Meta;
+use crate::received::{PhoneHeard, SNR_DB};
 
 const PLAIN_PCMA: SipSide = SipSide { codec: Codec::Pcma, suite: None };
 const SDES_PCMU: SipSide = SipSide { codec: Codec::Pcmu, suite: Some(Profile::AesCm128HmacSha1_80) };
@@ -69,16 +69,19 @@ fn after_twelve_digits_and_twenty_seconds_both_sides_keep_time() {
     let connect = || Call::connect(Caller::User, PLAIN_PCMA, Recipe::Rtpengine, Encoding::Json);
     fairly(
         || connect().hold(ALL, ALL, 20_000),
-        |heard| {
-            heard.assert(ALL, ALL);
-            heard.assert_time_kept();
+        |received| {
+            received.assert(ALL, ALL);
+            received.assert_time_kept();
         },
     );
 }
 
 fn short_call(caller: Caller, sip: SipSide, recipe: Recipe, encoding: Encoding) {
     let connect = || Call::connect(caller, sip, recipe, encoding);
-    fairly(|| connect().hold(USER_PRESSES, PHONE_PRESSES, 1_500), |heard| heard.assert(USER_PRESSES, PHONE_PRESSES));
+    fairly(
+        || connect().hold(USER_PRESSES, PHONE_PRESSES, 1_500),
+        |received| received.assert(USER_PRESSES, PHONE_PRESSES),
+    );
 }
 
 /// A call between the ICE-lite peer and the phone.
@@ -106,9 +109,9 @@ impl Call {
         Self { engine, meta, phone }
     }
 
-    /// Both sides talk, press, and talk on until each has heard `audio_ms` beside the digits; then they hang up. With what
-    /// they heard comes the worst stall of the machine.
-    fn hold(mut self, user_presses: &str, phone_presses: &str, audio_ms: usize) -> (Heard, Duration) {
+    /// Both sides talk, press, and talk on until each has received `audio_ms` beside the digits; then they hang up. With what
+    /// they received comes the worst stall of the machine.
+    fn hold(mut self, user_presses: &str, phone_presses: &str, audio_ms: usize) -> (ReceivedPacket, Duration) {
         self.meta.ask(json!({"do": "talk"}));
         self.meta.ask(json!({"do": "listen", "digits": 0, "audio_ms": 1_250}));
         wait_for_digits(&self.phone, 0, 1_250);
@@ -120,7 +123,7 @@ impl Call {
         let by_user = self.meta.ask(json!({"do": "report"}));
         self.engine.end();
         let stall = stall.max(Duration::from_secs_f64(by_user["stall_s"].as_f64().unwrap()));
-        (Heard { by_user, by_phone }, stall)
+        (ReceivedPacket { by_user, by_phone }, stall)
     }
 }
 
@@ -139,18 +142,18 @@ fn print_time_to_voice(timeline: &Value) {
 }
 
 /// What came of a call.
-struct Heard {
+struct ReceivedPacket {
     /// The ICE-lite peer's report.
     by_user: Value,
     by_phone: PhoneHeard,
 }
 
-impl Heard {
+impl ReceivedPacket {
     fn assert(&self, user_pressed: &str, phone_pressed: &str) {
         let report = &self.by_user;
         println!("the user: {report}");
         self.by_phone.assert(user_pressed, DIGIT_MS, SILENCE_MS_MAX);
-        assert_user_heard(&report["stream"], phone_pressed);
+        assert_user_received(&report["stream"], phone_pressed);
         assert_kept_to_ice(&report["ice"]);
         assert_eq!(report["sdp_faults"], json!([]));
         assert_eq!(report["unauthenticated"], 0, "SRTP that does not authenticate");
@@ -171,11 +174,11 @@ impl Heard {
     }
 }
 
-fn assert_user_heard(stream: &Value, digits: &str) {
-    let heard: Vec<&Value> = stream["digits"].as_array().unwrap().iter().collect();
-    let word: String = heard.iter().map(|digit| digit["digit"].as_str().unwrap()).collect();
+fn assert_user_received(stream: &Value, digits: &str) {
+    let received: Vec<&Value> = stream["digits"].as_array().unwrap().iter().collect();
+    let word: String = received.iter().map(|digit| digit["digit"].as_str().unwrap()).collect();
     assert_eq!(word, digits);
-    for digit in heard {
+    for digit in received {
         assert_eq!((&digit["markers"], &digit["ends"]), (&json!(1), &json!(3)), "{digit}");
         let duration_ms = digit["duration_ms"].as_f64().unwrap();
         assert!(DIGIT_MS.contains(&duration_ms), "not of {DIGIT_MS:?} ms: {digit}");
@@ -186,7 +189,7 @@ fn assert_user_heard(stream: &Value, digits: &str) {
     }
     assert!(stream["quiet_ms"].as_u64() <= Some(SILENCE_MS_MAX.into()), "{} ms of silence", stream["quiet_ms"]);
     let (hz, snr_db) = (stream["tone"]["hz"].as_f64().unwrap(), stream["tone"]["snr_db"].as_f64().unwrap());
-    assert!((hz - PHONE_HZ).abs() < 3.0 && snr_db > SNR_DB, "the user hears {}", stream["tone"]);
+    assert!((hz - PHONE_HZ).abs() < 3.0 && snr_db > SNR_DB, "the user receives {}", stream["tone"]);
 }
 
 /// RFC 8445 towards an ICE-lite agent, and RFC 7675.

@@ -11,14 +11,14 @@ use std::time::Instant;
 
 use trestle_peers::{Flavour, Meta, MetaOptions, Phone, PhoneOptions, Voice};
 
-use crate::IN_VAIN;
+use crate::WAIT_MAX;
 use crate::graph::{self, Graph};
 use crate::pbx::Pbx;
 use crate::place::{Place, Trestle};
 
-/// What WhatsApp's user says, and the PBX has to hear.
+/// The tone of WhatsApp's user, which the PBX has to receive.
 pub(crate) const USER_HZ: f64 = 440.0;
-/// What the PBX says.
+/// The tone of the PBX.
 pub(crate) const PBX_HZ: f64 = 600.0;
 
 /// Which of the two.
@@ -132,12 +132,12 @@ impl Bridge {
         self.phone.answer(Instant::now(), offer).unwrap_or_else(|error| panic!("the PBX refuses: {error}\n{offer}"))
     }
 
-    /// Everybody was told everything, nothing is left in Trestle, and the recipe is still there.
+    /// Both sides have got every message, nothing is left in Trestle, and the recipe is still running.
     pub(crate) fn end(mut self) {
         if let Some(trestle) = self.trestle.take() {
             trestle.end();
         }
-        // What it was told last, it has worked on when it has answered this.
+        // It has handled the last message once it has answered this.
         assert_eq!(self.graph.verify(graph::VERIFY_TOKEN), (200, "1158201444".to_owned()));
         self.graph.expect_nothing_more();
         self.pbx.expect_nothing_more();
@@ -147,7 +147,7 @@ impl Bridge {
 
 fn first_line(process: &mut Child) -> String {
     let stdout = BufReader::new(process.stdout.take().unwrap());
-    let (said, lines) = mpsc::channel();
-    thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
-    lines.recv_timeout(IN_VAIN).unwrap_or_else(|error| panic!("the recipe does not start: {error}"))
+    let (announced, lines) = mpsc::channel();
+    thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| announced.send(line)));
+    lines.recv_timeout(WAIT_MAX).unwrap_or_else(|error| panic!("the recipe does not start: {error}"))
 }

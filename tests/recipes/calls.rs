@@ -24,10 +24,10 @@ macro_rules! through_both_recipes {
 
 through_both_recipes! {
     a_user_calls_the_pbx_rings_and_whatsapp_hangs_up
-    both_sides_hear_each_other
-    whatsapp_hears_nothing_before_accept_is_taken_and_then_the_first_word
-    a_ringing_phone_hears_nothing
-    the_pbx_hangs_up_and_whatsapp_is_told
+    both_sides_exchange_audio
+    whatsapp_receives_nothing_before_accept_and_then_the_first_word
+    a_ringing_phone_receives_no_audio
+    the_pbx_hangs_up_and_the_call_on_whatsapp_is_terminated
     the_pbx_declines_and_the_call_is_rejected
     a_user_who_gives_up_while_it_rings_stops_the_ringing
     what_ended_before_it_began_does_not_begin
@@ -97,14 +97,14 @@ fn a_user_calls_the_pbx_rings_and_whatsapp_hangs_up(recipe: Recipe) {
     bridge.end();
 }
 
-fn both_sides_hear_each_other(recipe: Recipe) {
+fn both_sides_exchange_audio(recipe: Recipe) {
     let mut bridge = Bridge::start(recipe);
     let wire = Wire::open(&bridge);
     let (sdp, _) = accepted_call(&mut bridge);
     bridge.meta_accepts(&sdp);
-    let heard = |bridge: &Bridge| bridge.meta.heard().len() > 16_000 && bridge.phone.heard().len() > 8_000;
-    wire.carry_until(&mut bridge, "a second of speech both ways", heard);
-    for (pcm, rate_hz, hz) in [(bridge.meta.heard(), 16_000, PBX_HZ), (bridge.phone.heard(), 8_000, USER_HZ)] {
+    let received = |bridge: &Bridge| bridge.meta.recording().len() > 16_000 && bridge.phone.recording().len() > 8_000;
+    wire.carry_until(&mut bridge, "a second of speech both ways", received);
+    for (pcm, rate_hz, hz) in [(bridge.meta.recording(), 16_000, PBX_HZ), (bridge.phone.recording(), 8_000, USER_HZ)] {
         let tone = ear::dominant_tone(&pcm[pcm.len() - rate_hz as usize / 2..], rate_hz).expect("a tone");
         assert!((tone.hz - hz).abs() < 3.0, "{tone:?} instead of {hz} Hz");
     }
@@ -114,7 +114,7 @@ fn both_sides_hear_each_other(recipe: Recipe) {
     bridge.end();
 }
 
-fn whatsapp_hears_nothing_before_accept_is_taken_and_then_the_first_word(recipe: Recipe) {
+fn whatsapp_receives_nothing_before_accept_and_then_the_first_word(recipe: Recipe) {
     let mut bridge = Bridge::start(recipe);
     let wire = Wire::open(&bridge);
     let offer = bridge.meta_offer();
@@ -127,18 +127,18 @@ fn whatsapp_hears_nothing_before_accept_is_taken_and_then_the_first_word(recipe:
     bridge.meta_accepts(pre_accept.sdp());
     pre_accept.succeed();
     let accept = bridge.graph.expect("accept");
-    let pbx_hears = |bridge: &Bridge| bridge.meta.is_connected() && bridge.phone.heard().len() > 8_000;
+    let pbx_hears = |bridge: &Bridge| bridge.meta.is_connected() && bridge.phone.recording().len() > 8_000;
     wire.carry_until(&mut bridge, "a second of speech to the PBX", pbx_hears);
-    assert!(bridge.meta.heard_since().is_none(), "WhatsApp hears somebody before it was accepted");
+    assert!(bridge.meta.audio_since().is_none(), "WhatsApp receives audio before it was accepted");
     accept.succeed();
-    wire.carry_until(&mut bridge, "the PBX at WhatsApp", |bridge| bridge.meta.heard().len() > 16_000);
+    wire.carry_until(&mut bridge, "the PBX at WhatsApp", |bridge| bridge.meta.recording().len() > 16_000);
     bridge.graph.deliver(&graph::terminated(ID, USER_INITIATED));
     let bye = bridge.pbx.expect("BYE");
     bridge.pbx.respond(&bye, 200, "");
     bridge.end();
 }
 
-fn a_ringing_phone_hears_nothing(recipe: Recipe) {
+fn a_ringing_phone_receives_no_audio(recipe: Recipe) {
     let mut bridge = Bridge::start(recipe);
     let wire = Wire::open(&bridge);
     let offer = bridge.phone.offer();
@@ -149,19 +149,19 @@ fn a_ringing_phone_hears_nothing(recipe: Recipe) {
     connect.ring(ID);
     bridge.graph.deliver(&graph::answered(ID, &answer));
     wire.carry_until(&mut bridge, "a connection to WhatsApp", |bridge| bridge.meta.is_connected());
-    assert!(bridge.meta.heard_since().is_none(), "a phone that rings hears somebody");
+    assert!(bridge.meta.audio_since().is_none(), "a phone that rings receives audio");
     bridge.graph.deliver(&graph::status(ID, "ACCEPTED"));
     let ok = bridge.pbx.expect_status(200);
     bridge.phone.accept(std::time::Instant::now(), &ok.body).unwrap();
     bridge.pbx.acknowledge(&invite, &ok);
-    wire.carry_until(&mut bridge, "the PBX at WhatsApp", |bridge| bridge.meta.heard().len() > 16_000);
+    wire.carry_until(&mut bridge, "the PBX at WhatsApp", |bridge| bridge.meta.recording().len() > 16_000);
     bridge.pbx.hang_up_own(&invite, &ok);
     bridge.graph.expect("terminate").about(ID).succeed();
     bridge.graph.deliver(&graph::terminated(ID, BUSINESS_INITIATED));
     bridge.end();
 }
 
-fn the_pbx_hangs_up_and_whatsapp_is_told(recipe: Recipe) {
+fn the_pbx_hangs_up_and_the_call_on_whatsapp_is_terminated(recipe: Recipe) {
     let mut bridge = Bridge::start(recipe);
     let (sdp, invite) = accepted_call(&mut bridge);
     bridge.meta_accepts(&sdp);
@@ -318,6 +318,6 @@ fn a_call_without_permission_fails_at_the_pbx(recipe: Recipe) {
 fn the_web_hook_proves_to_be_ours(recipe: Recipe) {
     let bridge = Bridge::start(recipe);
     assert_eq!(bridge.graph.verify(VERIFY_TOKEN), (200, "1158201444".to_owned()));
-    assert_eq!(bridge.graph.verify("somebody's").0, 403);
+    assert_eq!(bridge.graph.verify("another secret").0, 403);
     bridge.end();
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tiny_http::{Header, Request, Response, Server};
 use trestle_tools::meta_sim::graph::{self, PhoneNumbers, Refusal, SignalDirection};
 
-use crate::IN_VAIN;
+use crate::WAIT_MAX;
 
 pub(crate) const NUMBER_ID: &str = "106540352242922";
 pub(crate) const TOKEN: &str = "EAAJB";
@@ -46,8 +46,8 @@ impl Graph {
 
     /// The next request, which has to be this action; answered by [`Asked::succeed`] and its like.
     pub(crate) fn expect(&self, action: &str) -> Asked {
-        let request = self.server.recv_timeout(IN_VAIN).unwrap();
-        let mut request = request.unwrap_or_else(|| panic!("nobody asks Graph to {action}"));
+        let request = self.server.recv_timeout(WAIT_MAX).unwrap();
+        let mut request = request.unwrap_or_else(|| panic!("no request to Graph to {action}"));
         let mut body = String::new();
         request.as_reader().read_to_string(&mut body).unwrap();
         let body: Value = serde_json::from_str(&body).unwrap();
@@ -64,7 +64,7 @@ impl Graph {
         Asked { request, body }
     }
 
-    /// Nobody asks for anything.
+    /// No request arrives.
     pub(crate) fn expect_nothing_more(&self) {
         assert!(self.server.try_recv().unwrap().is_none(), "Graph is asked for more");
     }
@@ -78,7 +78,7 @@ impl Graph {
         self.post(&value, &format!("sha256={hex}"))
     }
 
-    /// As somebody else would, who does not know the secret.
+    /// As a sender without the secret would.
     pub(crate) fn forge(&self, value: &Value) -> u16 {
         self.post(&hook(value), "sha256=0000")
     }
@@ -97,7 +97,7 @@ impl Graph {
 
     fn http(&self, request: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.hook).unwrap();
-        stream.set_read_timeout(Some(IN_VAIN)).unwrap();
+        stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut response = String::new();
         stream.read_to_string(&mut response).unwrap();
@@ -141,7 +141,7 @@ impl Asked {
     fn reply(self, status: u16, body: &Value) {
         let json = Header::from_bytes("Content-Type", "application/json").unwrap();
         let response = Response::from_string(body.to_string()).with_status_code(status).with_header(json);
-        // Whoever asked may have hung up.
+        // The client may have hung up.
         let _ = self.request.respond(response);
     }
 }
@@ -163,7 +163,7 @@ pub(crate) fn offered(call_id: &str, sdp: &str) -> Value {
     offered_ago(0, call_id, sdp)
 }
 
-/// The same, from a queue that stood still.
+/// The same, from a queue that was stopped.
 pub(crate) fn offered_ago(ago_s: u64, call_id: &str, sdp: &str) -> Value {
     ends().offered(now_s() - ago_s, call_id, sdp)
 }

@@ -68,7 +68,7 @@ impl Proxy {
         proxy
     }
 
-    /// Trestle has no call any more, and nobody was told more than was looked at.
+    /// Trestle has no call any more, and no message is left that the test has not read.
     fn end(mut self) {
         self.trestle.end();
         self.pbx.expect_nothing_more();

@@ -2,7 +2,7 @@
 //! as Meta's documents say, Kamailio's between fake SIP neighbours; with the project's own peers, and a whole Trestle on real
 //! sockets.
 //!
-//! Nothing is timed. Whoever waits, waits with a bound, and each test has addresses of its own in 127.0.0.0/8.
+//! Nothing is timed. Every wait has a bound, and each test has addresses of its own in 127.0.0.0/8.
 #![allow(
     clippy::disallowed_methods,
     reason = "these tests are the outside world, which has clocks, sockets and threads"
@@ -21,5 +21,5 @@ mod wire;
 
 use std::time::Duration;
 
-/// Whoever waits longer than this waits in vain.
-pub(crate) const IN_VAIN: Duration = Duration::from_secs(20);
+/// Longest wait for anything, before a test fails.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);

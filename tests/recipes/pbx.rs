@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crate::IN_VAIN;
+use crate::WAIT_MAX;
 use crate::message::Message;
 
 pub(crate) struct Pbx {
@@ -19,7 +19,7 @@ pub(crate) struct Pbx {
 impl Pbx {
     pub(crate) fn bind(address: SocketAddr) -> Self {
         let socket = UdpSocket::bind(address).unwrap();
-        socket.set_read_timeout(Some(IN_VAIN)).unwrap();
+        socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
         Self { address: socket.local_addr().unwrap(), socket, bridge: address, seen: Vec::new(), sent: 0 }
     }
 
@@ -31,14 +31,14 @@ impl Pbx {
         self.bridge = bridge;
     }
 
-    /// Asks whether anybody is there until somebody is.
+    /// Sends OPTIONS until there is a reply.
     pub(crate) fn wait_for_the_other(&mut self) {
         self.socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let deadline = Instant::now() + IN_VAIN;
+        let deadline = Instant::now() + WAIT_MAX;
         let mut buffer = [0; 65_536];
         let target = format!("sip:{}", self.bridge);
         loop {
-            assert!(Instant::now() < deadline, "nobody answers at {}", self.bridge);
+            assert!(Instant::now() < deadline, "no answer at {}", self.bridge);
             let ends = (&*format!("<sip:{}>;tag=1", self.address), &*format!("<{target}>"));
             let options = self.request("OPTIONS", &target, ends, "are-you-there", 1);
             self.send(&options);
@@ -48,7 +48,7 @@ impl Pbx {
             }
         }
         while self.socket.recv_from(&mut buffer).is_ok() {}
-        self.socket.set_read_timeout(Some(IN_VAIN)).unwrap();
+        self.socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
     }
 
     fn send(&self, message: &Message) {
@@ -57,7 +57,7 @@ impl Pbx {
 
     /// The next message that is not a repeat.
     fn next(&mut self, what: &str) -> Message {
-        let deadline = Instant::now() + IN_VAIN;
+        let deadline = Instant::now() + WAIT_MAX;
         let mut buffer = [0; 65_536];
         while Instant::now() < deadline {
             let (len, _) = self.socket.recv_from(&mut buffer).unwrap_or_else(|_| panic!("no {what} comes to the PBX"));
@@ -97,7 +97,7 @@ impl Pbx {
 
     pub(crate) fn respond(&self, request: &Message, status: u16, sdp: &str) {
         let to = format!("{};tag=pbx", request.header("To").split(";tag=").next().unwrap());
-        let response = Message::new(&format!("SIP/2.0 {status} As Said"))
+        let response = Message::new(&format!("SIP/2.0 {status} As Requested"))
             .copying(&["Via", "From", "Call-ID", "CSeq", "Record-Route"], request)
             .with("To", if status == 100 { request.header("To") } else { &to })
             .with("Contact", &format!("<sip:pbx@{}>", self.address));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
 
-use crate::IN_VAIN;
+use crate::WAIT_MAX;
 
 /// A network in 127.0.0.0/8 and a directory.
 pub(crate) struct Place {
@@ -75,7 +75,7 @@ impl Trestle {
         };
         let server = Server::start(&Config::new(settings).unwrap()).unwrap();
         let client = UdpSocket::bind(place.at(6, 0)).unwrap();
-        client.set_read_timeout(Some(IN_VAIN)).unwrap();
+        client.set_read_timeout(Some(WAIT_MAX)).unwrap();
         client.connect(server.ng_addr()).unwrap();
         Self { server, client }
     }
@@ -86,7 +86,7 @@ impl Trestle {
 
     /// Waits until no call is left.
     pub(crate) fn end(self) {
-        let deadline = Instant::now() + IN_VAIN;
+        let deadline = Instant::now() + WAIT_MAX;
         for n in 0.. {
             let cookie = format!("end{n} ");
             self.client.send(format!("{cookie}{}", json!({"command": "statistics"})).as_bytes()).unwrap();

@@ -12,12 +12,12 @@ use crate::pbx::Pbx;
 use crate::place::{Place, Trestle};
 
 /// A call takes seven seconds; on a machine that has other things to do, more.
-const IN_VAIN: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often a file is looked at.
 const PACE: Duration = Duration::from_millis(10);
 /// Over this it is the same speech: G.711 and Opus keep 0.95.
 const SIMILAR: f64 = 0.9;
-/// So much of what was said must come in one piece. A machine that has other things to do holds up a phone now and then.
+/// So much of the audio must come in one piece. A busy machine delays a phone now and then.
 const PIECE_MS: u32 = 2_000;
 
 /// A command of the recipe in the background, asked to end with the value.
@@ -108,42 +108,42 @@ impl Trial {
         phone
     }
 
-    fn wait_for(&self, who: &str, said: &str) {
-        let deadline = Instant::now() + IN_VAIN;
+    fn wait_for(&self, who: &str, announced: &str) {
+        let deadline = Instant::now() + WAIT_MAX;
         loop {
             let log = fs::read(self.place.directory().join(format!("{who}.log"))).unwrap();
             let log = String::from_utf8_lossy(&log);
-            if log.contains(said) {
+            if log.contains(announced) {
                 return;
             }
-            assert!(Instant::now() < deadline, "{who} never says {said:?}, but:\n{log}");
+            assert!(Instant::now() < deadline, "{who} never writes {announced:?}, but:\n{log}");
             thread::sleep(PACE);
         }
     }
 
-    fn assert_heard(&self, who: &str, clip: &[i16], clip_hz: u32) {
+    fn assert_recorded(&self, who: &str, clip: &[i16], clip_hz: u32) {
         let files = fs::read_dir(self.place.directory().join(who)).unwrap().map(|file| file.unwrap().path());
-        let mut heard = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
-        let (pcm, hz) = read_wav(&heard.next().unwrap_or_else(|| panic!("{who} has heard nothing")));
-        assert_eq!(heard.next(), None, "{who} was in one call");
-        let heard_ms = pcm.len() as u32 / (hz / 1_000);
-        assert!(heard_ms >= PIECE_MS, "{who} has heard {heard_ms} ms");
+        let mut received = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
+        let (pcm, hz) = read_wav(&received.next().unwrap_or_else(|| panic!("{who} has received nothing")));
+        assert_eq!(received.next(), None, "{who} was in one call");
+        let recorded_ms = pcm.len() as u32 / (hz / 1_000);
+        assert!(recorded_ms >= PIECE_MS, "{who} has received {recorded_ms} ms");
         let (piece, step) = (clip_hz / 1_000 * PIECE_MS, clip_hz / 1_000 * 250);
         let pieces = clip.windows(piece as usize).step_by(step as usize);
-        let found = pieces.filter_map(|piece| ear::find(piece, clip_hz, &pcm, hz, heard_ms - PIECE_MS));
+        let found = pieces.filter_map(|piece| ear::find(piece, clip_hz, &pcm, hz, recorded_ms - PIECE_MS));
         let best = found.map(|found| found.similarity).fold(0.0, f64::max);
-        assert!(best > SIMILAR, "what {who} heard is only {best:.2} like what was said");
+        assert!(best > SIMILAR, "what {who} received has a similarity of only {best:.2}");
     }
 
-    /// One whole call, and what both heard.
+    /// One whole call, and what both received.
     fn call(&self, callee: &str, caller: &str) {
         let _callee = self.phone(callee, "-t 15");
         let _caller = self.phone(caller, "/dial");
         for who in [caller, callee] {
             self.wait_for(who, " terminated (duration: ");
         }
-        self.assert_heard("agent", &speech::caller(), speech::CALLER_HZ);
-        self.assert_heard("user", &speech::agent(), speech::AGENT_HZ);
+        self.assert_recorded("agent", &speech::caller(), speech::CALLER_HZ);
+        self.assert_recorded("user", &speech::agent(), speech::AGENT_HZ);
     }
 }
 

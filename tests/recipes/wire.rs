@@ -1,9 +1,9 @@
-//! The peers' datagrams on real sockets, carried by the test itself while it waits for something to be heard.
+//! The peers' datagrams on real sockets, carried by the test itself while it waits for audio.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crate::IN_VAIN;
+use crate::WAIT_MAX;
 use crate::bridge::Bridge;
 
 /// How long one look at one socket takes if nothing comes; there are three.
@@ -22,13 +22,13 @@ impl Wire {
         Self(locals.map(bind).collect())
     }
 
-    /// Carries until `heard` is true.
-    pub(crate) fn carry_until(&self, bridge: &mut Bridge, what: &str, heard: impl Fn(&Bridge) -> bool) {
-        let deadline = Instant::now() + IN_VAIN;
+    /// Carries until `received` is true.
+    pub(crate) fn carry_until(&self, bridge: &mut Bridge, what: &str, received: impl Fn(&Bridge) -> bool) {
+        let deadline = Instant::now() + WAIT_MAX;
         let mut buffer = [0; 2_048];
-        while !heard(bridge) {
+        while !received(bridge) {
             let now = Instant::now();
-            assert!(now < deadline, "in vain: {what}\n{:?}\n{:?}", bridge.meta.report(), bridge.phone.report());
+            assert!(now < deadline, "waited too long: {what}\n{:?}\n{:?}", bridge.meta.report(), bridge.phone.report());
             if bridge.meta.poll_timeout().is_some_and(|due| due <= now) {
                 bridge.meta.handle_timeout(now);
             }

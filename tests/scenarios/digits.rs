@@ -1,7 +1,7 @@
 //! Ten thousand digits in either direction through loss: each is right, there once, and in its place.
 //!
 //! Every digit crosses two lossy links, from its peer to Trestle and from there to the other peer. What counts is what
-//! that other peer and the application are told; lengths and pauses are drawn, from the seed that is printed.
+//! the other peer and the application get; lengths and pauses are drawn, from the seed that is printed.
 
 use std::time::Duration;
 
@@ -48,17 +48,18 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, way: &str, pressed: &[Press], heard: &[HeardDigit], told: &[Press]) {
+    fn count(&mut self, way: &str, pressed: &[Press], received: &[HeardDigit], reported: &[Press]) {
         let keys = |digits: &[Press]| digits.iter().map(|(key, _)| *key).collect::<String>();
-        let heard: Vec<Press> = heard.iter().map(|heard| (heard.digit, ms(heard.duration_ms.round() as u64))).collect();
-        assert_eq!(keys(&heard), keys(pressed), "{way}: digits at the peer");
-        assert_eq!(keys(told), keys(pressed), "{way}: events of the application");
+        let received: Vec<Press> =
+            received.iter().map(|received| (received.digit, ms(received.duration_ms.round() as u64))).collect();
+        assert_eq!(keys(&received), keys(pressed), "{way}: digits at the peer");
+        assert_eq!(keys(reported), keys(pressed), "{way}: events of the application");
         let off = |digits: &[Press]| {
             pressed.iter().zip(digits).filter(|((_, one), (_, other))| one.abs_diff(*other) > ms(OFF_MS)).count()
         };
         self.digits += pressed.len();
-        self.off_at_peer += off(&heard);
-        self.off_at_application += off(told);
+        self.off_at_peer += off(&received);
+        self.off_at_application += off(reported);
     }
 }
 
@@ -70,7 +71,7 @@ fn silent_phone() -> PhoneOptions {
     PhoneOptions { voice: Voice::Silence, ..calls::phone() }
 }
 
-/// Keys are pressed on both sides at once, one after the other; says what became of them.
+/// Keys are pressed on both sides at once, one after the other; returns what became of them.
 fn call_through(seed: u64, link: Link, digits: usize, least_ms: u32, call: impl Fn(&mut World) -> Call) -> [Tally; 2] {
     let mut world = World::new(seed);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -101,10 +102,10 @@ fn call_through(seed: u64, link: Link, digits: usize, least_ms: u32, call: impl 
         world.run_for_ms(10);
     }
     world.run_for_ms(1_000);
-    let mut told = [Vec::new(), Vec::new()];
+    let mut reported = [Vec::new(), Vec::new()];
     for (_, event) in &world.events {
         if let EventKind::Digit { digit, duration, source, .. } = event.kind {
-            told[usize::from(source.ip() != call_address())].push((digit.to_char(), duration));
+            reported[usize::from(source.ip() != call_address())].push((digit.to_char(), duration));
         }
     }
     let fed = world.feed.len();
@@ -112,8 +113,8 @@ fn call_through(seed: u64, link: Link, digits: usize, least_ms: u32, call: impl 
     let at_phone = world.phone(call.phone).report().digits.clone();
     let at_meta = world.meta(call.meta).report().stream.digits.clone();
     let mut tallies = [Tally::default(), Tally::default()];
-    tallies[0].count("WhatsApp to SIP", &pressed[0], &at_phone, &told[0]);
-    tallies[1].count("SIP to WhatsApp", &pressed[1], &at_meta, &told[1]);
+    tallies[0].count("WhatsApp to SIP", &pressed[0], &at_phone, &reported[0]);
+    tallies[1].count("SIP to WhatsApp", &pressed[1], &at_meta, &reported[1]);
     println!("seed {seed}, {link:?}: WhatsApp to SIP {:?}, SIP to WhatsApp {:?}", tallies[0], tallies[1]);
     tallies
 }

@@ -39,11 +39,11 @@ fn name(event: u8) -> char {
     Digit::from_event(event).map_or('?', Digit::to_char)
 }
 
-/// Digits that an ear finds in sound of 8 kHz, with their milliseconds.
+/// Digits found by tone detection in audio of 8 kHz, with their milliseconds.
 fn sounding(pcm: &[i16]) -> Vec<(char, u64)> {
     let (mut detector, mut list) = (DigitDetector::default(), Vec::new());
-    let mut note = |heard| {
-        if let DigitDetection::Ended { event, samples, .. } = heard {
+    let mut note = |received| {
+        if let DigitDetection::Ended { event, samples, .. } = received {
             list.push((name(event), samples / 8));
         }
     };
@@ -52,7 +52,7 @@ fn sounding(pcm: &[i16]) -> Vec<(char, u64)> {
     list
 }
 
-/// WhatsApp's sound, of which a phone could have said nothing above 4 kHz.
+/// WhatsApp's sound, of which a phone could have sent nothing above 4 kHz.
 fn at_8_khz(pcm: &[i16]) -> Vec<i16> {
     pcm.chunks_exact(2).map(|pair| ((i32::from(pair[0]) + i32::from(pair[1])) / 2) as i16).collect()
 }
@@ -61,11 +61,11 @@ fn names(list: &[(char, u64)]) -> String {
     list.iter().map(|(name, _)| *name).collect()
 }
 
-fn assert_events(heard: &[HeardDigit], digits: &str, ms: f64) {
-    assert_eq!(heard.iter().map(|heard| heard.digit).collect::<String>(), digits);
-    for heard in heard {
-        assert!((heard.duration_ms - ms).abs() <= 20.0, "{heard:?}, sounded for {ms} ms");
-        assert_eq!((heard.markers, heard.ends), (1, 3), "{heard:?}");
+fn assert_events(received: &[HeardDigit], digits: &str, ms: f64) {
+    assert_eq!(received.iter().map(|received| received.digit).collect::<String>(), digits);
+    for received in received {
+        assert!((received.duration_ms - ms).abs() <= 20.0, "{received:?}, sounded for {ms} ms");
+        assert_eq!((received.markers, received.ends), (1, 3), "{received:?}");
     }
 }
 
@@ -95,17 +95,17 @@ fn tones_of_a_phone_reach_whatsapp_as_events_and_the_application_and_are_no_tone
             assert_eq!(fed(&world), ALL);
             assert_eq!((report.ssrcs.len(), report.lost), (1, 0));
             // Two packets at most before a tone is known for one. 40 ms is what every receiver must take for a digit.
-            let leaked = sounding(&at_8_khz(world.meta(call.meta).heard()));
+            let leaked = sounding(&at_8_khz(world.meta(call.meta).recording()));
             assert!(
                 leaked.iter().all(|(_, ms)| *ms < 40),
-                "{codec:?}, {length_ms} ms: heard as tones as well: {leaked:?}"
+                "{codec:?}, {length_ms} ms: received as tones as well: {leaked:?}"
             );
         }
     }
 }
 
 #[test]
-fn tones_stay_tones_for_a_phone_that_was_offered_no_events_and_are_told_to_the_application() {
+fn tones_stay_tones_for_a_phone_without_events_and_are_reported_to_the_application() {
     let mut world = World::new(202);
     let caller = PhoneOptions { event_pt: None, voice: Voice::Silence, ..calls::caller() };
     let call = calls::between_phones(&mut world, caller, calls::phone());
@@ -113,7 +113,7 @@ fn tones_stay_tones_for_a_phone_that_was_offered_no_events_and_are_told_to_the_a
     world.phone(call.meta).set_voice(tones(ALL, 100));
     world.run_for_ms(5_000);
     assert!(world.phone(call.phone).report().digits.is_empty());
-    assert_eq!(names(&sounding(world.phone(call.phone).heard())), ALL);
+    assert_eq!(names(&sounding(world.phone(call.phone).recording())), ALL);
     assert_eq!(fed(&world), ALL);
 }
 
@@ -126,9 +126,9 @@ fn digits_of_whatsapp_sound_in_the_audio_of_a_phone_without_events() {
         world.run_for_ms(1_000);
         world.whatsapp_presses(&call, ALL, 120);
         world.run_for_ms(1_000);
-        let heard = sounding(world.phone(call.phone).heard());
-        assert_eq!(names(&heard), ALL, "{codec:?}");
-        assert!(heard.iter().all(|(_, ms)| ms.abs_diff(120) <= 40), "{heard:?}");
+        let received = sounding(world.phone(call.phone).recording());
+        assert_eq!(names(&received), ALL, "{codec:?}");
+        assert!(received.iter().all(|(_, ms)| ms.abs_diff(120) <= 40), "{received:?}");
         assert_eq!(fed(&world), ALL);
         let report = world.phone(call.phone).report();
         assert_eq!((report.digits.len(), report.ssrcs.len(), report.lost, report.ptime_violations), (0, 1, 0, 0));
@@ -146,17 +146,17 @@ fn digits_of_a_phone_sound_in_the_audio_of_another_that_gets_it_forwarded_otherw
         world.phone(call.meta).press(digit, Duration::from_millis(100));
     }
     world.run_for_ms(5_000);
-    assert_eq!(names(&sounding(world.phone(call.phone).heard())), ALL);
+    assert_eq!(names(&sounding(world.phone(call.phone).recording())), ALL);
     // The caller's voice is back, on the one line.
     world.run_for_ms(2_000);
-    world.assert_phones_hear_each_other(&call);
+    world.assert_audio_between_phones(&call);
     let report = world.phone(call.phone).report();
     assert_eq!((report.ssrcs.len(), report.lost, report.ptime_violations), (1, 0, 0));
     assert!(report.max_drift_ms.abs() <= 40.0, "{} ms off the wall clock", report.max_drift_ms);
 }
 
 #[test]
-fn a_digit_is_played_as_a_tone_even_where_nobody_says_anything() {
+fn a_digit_is_played_as_a_tone_even_without_audio_from_the_source() {
     let mut world = World::new(205);
     let caller = PhoneOptions { silent: true, ..calls::caller() };
     let call = calls::between_phones(&mut world, caller, plain());
@@ -165,9 +165,9 @@ fn a_digit_is_played_as_a_tone_even_where_nobody_says_anything() {
         verb(&mut world, &call, json!({"command": "play DTMF", "from-tag": "caller", "code": code, "duration": 200}));
     }
     world.run_for_ms(2_000);
-    let heard = sounding(world.phone(call.phone).heard());
-    assert_eq!(names(&heard), "4#");
-    assert!(heard.iter().all(|(_, ms)| ms.abs_diff(200) <= 15), "{heard:?}");
+    let received = sounding(world.phone(call.phone).recording());
+    assert_eq!(names(&received), "4#");
+    assert!(received.iter().all(|(_, ms)| ms.abs_diff(200) <= 15), "{received:?}");
     // What was made for the tones alone ends with them.
     let packets = world.phone(call.phone).report().packets;
     world.run_for_ms(1_000);
@@ -176,7 +176,7 @@ fn a_digit_is_played_as_a_tone_even_where_nobody_says_anything() {
 }
 
 #[test]
-fn blocked_tones_are_told_to_the_application_and_to_nobody_else() {
+fn blocked_tones_are_reported_to_the_application_only() {
     for other in [calls::phone(), plain()] {
         let mut world = World::new(206);
         let caller = PhoneOptions { event_pt: None, voice: Voice::Silence, ..calls::caller() };
@@ -186,7 +186,7 @@ fn blocked_tones_are_told_to_the_application_and_to_nobody_else() {
         world.phone(call.meta).set_voice(tones("4111222233334444", 100));
         world.run_for_ms(5_000);
         assert_eq!(fed(&world), "4111222233334444");
-        assert_eq!(sounding(world.phone(call.phone).heard()), []);
+        assert_eq!(sounding(world.phone(call.phone).recording()), []);
         assert!(world.phone(call.phone).report().digits.is_empty());
     }
 }
@@ -209,7 +209,7 @@ fn speech_is_no_digit() {
 }
 
 #[test]
-fn a_phone_that_announces_events_and_sends_tones_is_heard_if_that_is_asked_for() {
+fn tones_of_a_phone_that_announces_events_are_detected_on_request() {
     for asked in [false, true] {
         let mut world = World::new(208);
         let mut options = PhoneOptions { voice: Voice::Silence, ..calls::phone() };
@@ -239,7 +239,7 @@ fn a_phone_that_announces_events_and_sends_tones_is_heard_if_that_is_asked_for()
 }
 
 #[test]
-fn what_was_silenced_for_a_blocked_tone_is_heard_again_once_that_is_over_or_allowed() {
+fn audio_silenced_for_a_blocked_tone_is_forwarded_again_once_the_tone_is_over_or_allowed() {
     let voice = || Voice::Tone { hz: calls::AGENT_HZ, peak: 8_000 };
     let mut world = World::new(46);
     let call = calls::user_initiated(&mut world, quiet_meta(), PhoneOptions { voice: voice(), ..plain() });
@@ -250,6 +250,6 @@ fn what_was_silenced_for_a_blocked_tone_is_heard_again_once_that_is_over_or_allo
     verb(&mut world, &call, json!({"command": "unblock DTMF", "from-tag": "phone"}));
     world.phone(call.phone).set_voice(voice());
     world.run_for_ms(3_000);
-    let heard = world.meta(call.meta).heard().to_vec();
-    calls::assert_hears("WhatsApp", &heard, 16_000, calls::AGENT_HZ);
+    let received = world.meta(call.meta).recording().to_vec();
+    calls::assert_receives_tone("WhatsApp", &received, 16_000, calls::AGENT_HZ);
 }

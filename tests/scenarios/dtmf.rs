@@ -12,12 +12,12 @@ fn opus_phone() -> PhoneOptions {
 }
 
 /// Durations may be off by one packet time.
-fn assert_digits(heard: &[HeardDigit], digits: &str, ms: f64) {
-    let names: String = heard.iter().map(|heard| heard.digit).collect();
+fn assert_digits(received: &[HeardDigit], digits: &str, ms: f64) {
+    let names: String = received.iter().map(|received| received.digit).collect();
     assert_eq!(names, digits);
-    for heard in heard {
-        assert!((heard.duration_ms - ms).abs() <= 20.0, "{heard:?}, pressed for {ms} ms");
-        assert!(heard.ends > 0, "{heard:?}");
+    for received in received {
+        assert!((received.duration_ms - ms).abs() <= 20.0, "{received:?}, pressed for {ms} ms");
+        assert!(received.ends > 0, "{received:?}");
     }
 }
 
@@ -89,10 +89,13 @@ fn a_peer_that_counts_8000_hz_events_in_48_khz_ticks_is_understood() {
     world.run_for_ms(1_000);
     world.whatsapp_presses(&call, ALL, 240);
     world.run_for_ms(1_000);
-    let heard = world.phone(call.phone).report().digits.clone();
-    let names: String = heard.iter().map(|heard| heard.digit).collect();
+    let received = world.phone(call.phone).report().digits.clone();
+    let names: String = received.iter().map(|received| received.digit).collect();
     assert_eq!(names, ALL);
-    assert!(heard.iter().all(|heard| heard.duration_ms <= 80.0), "not taken for six times as long: {heard:?}");
+    assert!(
+        received.iter().all(|received| received.duration_ms <= 80.0),
+        "not taken for six times as long: {received:?}"
+    );
 }
 
 #[test]
@@ -113,9 +116,9 @@ fn our_events_stand_on_the_audio_line_of_each_leg() {
     both_ways(&mut world, &call);
     let to_phone = world.phone(call.phone).report().digits.clone();
     let to_meta = world.meta(call.meta).report().stream.digits.clone();
-    for heard in to_phone.iter().chain(&to_meta) {
-        assert!(heard.off_line_ms.abs() <= 40.0, "{heard:?}");
-        assert_eq!(heard.markers, 1, "{heard:?}");
+    for received in to_phone.iter().chain(&to_meta) {
+        assert!(received.off_line_ms.abs() <= 40.0, "{received:?}");
+        assert_eq!(received.markers, 1, "{received:?}");
     }
 }
 
@@ -145,7 +148,7 @@ fn each_press_is_one_event_and_one_line_of_the_json_feed() {
     world.whatsapp_presses(&call, "42", 500);
     world.phone_presses(&call, "#", 160);
     world.run_for_ms(1_000);
-    let told: Vec<(String, u64, u64)> = world
+    let reported: Vec<(String, u64, u64)> = world
         .feed
         .iter()
         .map(|line| {
@@ -155,7 +158,7 @@ fn each_press_is_one_event_and_one_line_of_the_json_feed() {
             (tag, line["event"].as_u64().unwrap(), line["duration"].as_u64().unwrap())
         })
         .collect();
-    assert_eq!(told, [("meta".into(), 4, 500), ("meta".into(), 2, 500), ("phone".into(), 11, 160)]);
+    assert_eq!(reported, [("meta".into(), 4, 500), ("meta".into(), 2, 500), ("phone".into(), 11, 160)]);
 }
 
 #[test]

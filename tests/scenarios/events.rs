@@ -1,4 +1,4 @@
-//! What applications are told of a call, by the engine and the controller together.
+//! Events for applications, from the engine and the controller together.
 
 use serde_json::{Value, json};
 use trestle_peers::{Meta, Phone, PhoneOptions};
@@ -9,15 +9,15 @@ use trestle_world::calls::{self, Call};
 fn gated(world: &mut World, phone: PhoneOptions) -> Call {
     let (meta, phone) = (Meta::new(world.now(), calls::meta()), Phone::new(world.now(), phone));
     let (meta, phone) = (world.add_meta(meta), world.add_phone(phone));
-    let call = Call { id: "told".to_owned(), meta, phone };
+    let call = Call { id: "events".to_owned(), meta, phone };
     let now = world.now();
     world.meta(meta).ring();
     let offer = world.meta(meta).offer(now).expect("Meta's offer");
     let flags = json!({"ICE": "remove", "transport-protocol": "RTP/AVP", "gate": "shut"});
-    let told = calls::offer_sdp(world, &call.id, "meta", &offer, flags);
-    let answer = world.phone(phone).answer(now, &told).expect("the phone's answer");
-    let told = calls::answer_sdp(world, &call.id, "meta", "phone", &answer);
-    world.meta(meta).accept(now, &told).expect("an answer that Meta takes");
+    let reported = calls::offer_sdp(world, &call.id, "meta", &offer, flags);
+    let answer = world.phone(phone).answer(now, &reported).expect("the phone's answer");
+    let reported = calls::answer_sdp(world, &call.id, "meta", "phone", &answer);
+    world.meta(meta).accept(now, &reported).expect("an answer that Meta takes");
     call
 }
 
@@ -31,7 +31,7 @@ fn names(events: &[Value]) -> Vec<String> {
 }
 
 #[test]
-fn a_call_is_told_from_its_first_offer_to_what_was_clipped_of_it() {
+fn events_of_a_call_run_from_its_first_offer_to_its_clipped_pre_roll() {
     let mut world = World::new(1_401);
     let call = gated(&mut world, calls::phone());
     world.run_for_ms(1_500);
@@ -42,7 +42,7 @@ fn a_call_is_told_from_its_first_offer_to_what_was_clipped_of_it() {
     // A tone has no pauses that could be shortened, so this takes its time.
     world.run_for_ms(30_000);
     world.ng(&json!({"command": "delete", "call-id": call.id}));
-    let told = names(&world.published);
+    let reported = names(&world.published);
     // Each once, and in this order; what happens in one instant may come in either.
     let story = [
         &["call.opened"][..],
@@ -56,10 +56,10 @@ fn a_call_is_told_from_its_first_offer_to_what_was_clipped_of_it() {
     ];
     let mut before = 0;
     for names in story {
-        let places = |name: &&str| (0..told.len()).filter(|at| told[*at] == **name).collect::<Vec<_>>();
+        let places = |name: &&str| (0..reported.len()).filter(|at| reported[*at] == **name).collect::<Vec<_>>();
         let places: Vec<usize> = names.iter().flat_map(places).collect();
-        assert_eq!(places.len(), names.len(), "{names:?} in {told:#?}");
-        assert!(places.iter().all(|at| *at >= before), "{names:?} in {told:#?}");
+        assert_eq!(places.len(), names.len(), "{names:?} in {reported:#?}");
+        assert!(places.iter().all(|at| *at >= before), "{names:?} in {reported:#?}");
         before = places.into_iter().max().unwrap_or(before);
     }
     let ended = world.published.last().expect("the end");
@@ -71,19 +71,19 @@ fn a_call_is_told_from_its_first_offer_to_what_was_clipped_of_it() {
 }
 
 #[test]
-fn a_phone_that_is_never_heard_makes_one_way_audio_and_a_gate_that_nobody_opens_is_told_of() {
+fn a_phone_without_media_raises_one_way_audio_and_a_gate_that_stays_shut_times_out() {
     let mut world = World::new(1_402);
     gated(&mut world, PhoneOptions { silent: true, ..calls::phone() });
     world.run_for_ms(70_000);
-    let told = names(&world.published);
-    assert_eq!(told.iter().filter(|name| *name == "call.gate.timed-out meta").count(), 1, "{told:#?}");
+    let reported = names(&world.published);
+    assert_eq!(reported.iter().filter(|name| *name == "call.gate.timed-out meta").count(), 1, "{reported:#?}");
     let mut world = World::new(1_403);
     calls::user_initiated(&mut world, calls::meta(), PhoneOptions { silent: true, ..calls::phone() });
     world.run_for_ms(20_000);
-    let told = names(&world.published);
+    let reported = names(&world.published);
     let one_way =
-        world.published.iter().find(|event| event["risk"] == "one-way").unwrap_or_else(|| panic!("{told:#?}"));
+        world.published.iter().find(|event| event["risk"] == "one-way").unwrap_or_else(|| panic!("{reported:#?}"));
     assert_eq!(one_way["tag"], "phone", "{one_way:#}");
     assert!(one_way["reason"].as_str().is_some_and(|why| why.contains("the SIP side is not")), "{one_way:#}");
-    assert_eq!(told.iter().filter(|name| name.contains("one-way")).count(), 1, "{told:#?}");
+    assert_eq!(reported.iter().filter(|name| name.contains("one-way")).count(), 1, "{reported:#?}");
 }

@@ -1,4 +1,4 @@
-//! The gate of a WhatsApp leg: nothing leaves before it opens, nothing that was said meanwhile is lost, and the delay goes.
+//! The gate of a WhatsApp leg: nothing leaves before it opens, no audio of that time is lost, and the delay is worked off.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use trestle_wire::demux::DatagramKind;
 use trestle_world::calls::{self, Call};
 use trestle_world::{Link, World};
 
-/// The first word is a tone that nobody sings later.
+/// The first word is a tone that is not sent later.
 const FIRST_WORD_HZ: f64 = 850.0;
 const FIRST_WORD_MS: usize = 300;
 
@@ -31,16 +31,16 @@ fn gated(world: &mut World, business: bool, meta: MetaOptions, phone: PhoneOptio
     world.meta(meta).ring();
     if business {
         let offer = world.phone(phone).offer();
-        let told = calls::offer_sdp(world, &call.id, "phone", &offer, to_meta);
-        let answer = world.meta(meta).answer(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
-        let told = calls::answer_sdp(world, &call.id, "phone", "meta", &answer);
-        world.phone(phone).accept(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+        let written = calls::offer_sdp(world, &call.id, "phone", &offer, to_meta);
+        let answer = world.meta(meta).answer(now, &written).unwrap_or_else(|e| panic!("{e:?} in\n{written}"));
+        let written = calls::answer_sdp(world, &call.id, "phone", "meta", &answer);
+        world.phone(phone).accept(now, &written).unwrap_or_else(|e| panic!("{e:?} in\n{written}"));
     } else {
         let offer = world.meta(meta).offer(now).expect("Meta's offer");
-        let told = calls::offer_sdp(world, &call.id, "meta", &offer, to_phone);
-        let answer = world.phone(phone).answer(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
-        let told = calls::answer_sdp(world, &call.id, "meta", "phone", &answer);
-        world.meta(meta).accept(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+        let written = calls::offer_sdp(world, &call.id, "meta", &offer, to_phone);
+        let answer = world.phone(phone).answer(now, &written).unwrap_or_else(|e| panic!("{e:?} in\n{written}"));
+        let written = calls::answer_sdp(world, &call.id, "meta", "phone", &answer);
+        world.meta(meta).accept(now, &written).unwrap_or_else(|e| panic!("{e:?} in\n{written}"));
     }
     call
 }
@@ -55,7 +55,7 @@ fn move_gate(world: &mut World, call: &Call, op: &str) -> Value {
     reply
 }
 
-/// What is told of WhatsApp's leg.
+/// The report on WhatsApp's leg.
 fn leg(world: &mut World, call: &Call) -> Value {
     let reply = world.ng(&json!({"command": "query", "call-id": call.id, "flags": ["verbose"]}));
     reply["tags"]["meta"]["leg"].clone()
@@ -68,22 +68,22 @@ fn speech(word_ms: usize, pause_ms: usize) -> Voice {
         Tone::sine(hz, 8_000).fill(&mut pcm, 8_000);
         pcm
     };
-    let mut said = tone(FIRST_WORD_HZ, FIRST_WORD_MS);
-    while said.len() < 20_000 * 8 {
-        said.extend(std::iter::repeat_n(0, pause_ms * 8));
-        said.extend(tone(calls::AGENT_HZ, word_ms));
+    let mut announced = tone(FIRST_WORD_HZ, FIRST_WORD_MS);
+    while announced.len() < 20_000 * 8 {
+        announced.extend(std::iter::repeat_n(0, pause_ms * 8));
+        announced.extend(tone(calls::AGENT_HZ, word_ms));
     }
-    Voice::Clip(Arc::from(said))
+    Voice::Clip(Arc::from(announced))
 }
 
-/// How much of the first word somebody heard, in 20 ms pieces.
-fn first_word_ms(heard: &[i16], sample_hz: u32) -> usize {
+/// How much of the first word was received, in pieces of 20 ms.
+fn first_word_ms(received: &[i16], sample_hz: u32) -> usize {
     let piece = sample_hz as usize / 50;
     let is_it = |pcm: &&[i16]| {
         let tone = ear::dominant_tone(pcm, sample_hz).filter(|_| ear::level_dbov(pcm) > -30.0);
         tone.is_some_and(|tone| (tone.hz - FIRST_WORD_HZ).abs() < 60.0)
     };
-    heard.chunks_exact(piece).filter(is_it).count() * 20
+    received.chunks_exact(piece).filter(is_it).count() * 20
 }
 
 #[test]
@@ -144,12 +144,12 @@ fn early_talker(seed: u64, early_ms: u64, business: bool) -> Value {
     world.run_for_ms(early_ms);
     move_gate(&mut world, &call, "open");
     world.run_for_ms(1_000);
-    let heard = world.meta(call.meta).heard().to_vec();
-    let heard_ms = first_word_ms(&heard, 16_000);
+    let received = world.meta(call.meta).recording().to_vec();
+    let recorded_ms = first_word_ms(&received, 16_000);
     // Played up to 8 % faster, and blurred at its ends by the codec.
     assert!(
-        heard_ms + 40 >= FIRST_WORD_MS * 92 / 100,
-        "seed {seed}, {early_ms} ms early: {heard_ms} ms of the first word"
+        recorded_ms + 40 >= FIRST_WORD_MS * 92 / 100,
+        "seed {seed}, {early_ms} ms early: {recorded_ms} ms of the first word"
     );
     assert_eq!(world.meta(call.meta).report().stream.early_packets, 0, "seed {seed}");
     leg(&mut world, &call)
@@ -197,10 +197,10 @@ fn a_second_of_backlog_is_caught_up_within_eight_seconds_and_the_call_is_at_its_
         let is_it = |kind: &EventKind| matches!(kind, EventKind::Milestone { milestone: Milestone::CaughtUp, .. });
         world.events.iter().any(|(_, event)| is_it(&event.kind))
     });
-    let told = leg(&mut world, &call);
-    assert!(caught_up, "{told}");
-    assert!(told["pre-roll ms"].as_u64() >= Some(700), "{told}");
-    println!("{} ms of pre-roll caught up after {} ms", told["pre-roll ms"], told["caught up ms"]);
+    let written = leg(&mut world, &call);
+    assert!(caught_up, "{written}");
+    assert!(written["pre-roll ms"].as_u64() >= Some(700), "{written}");
+    println!("{} ms of pre-roll caught up after {} ms", written["pre-roll ms"], written["caught up ms"]);
     // From here on each packet leaves as what it is made of arrives.
     world.capture();
     world.run_for_ms(3_000);
@@ -220,12 +220,12 @@ fn a_gate_that_is_closed_lets_nothing_out_and_keeps_nothing() {
     assert_eq!(reply["result"], "error", "{reply}");
     world.run_for_ms(3_000);
     assert_eq!(world.meta(call.meta).report().stream.packets, 0);
-    let told = leg(&mut world, &call);
-    assert!(told["clipped ms"].as_u64() > Some(1_500), "{told}");
+    let written = leg(&mut world, &call);
+    assert!(written["clipped ms"].as_u64() > Some(1_500), "{written}");
 }
 
 #[test]
-fn a_call_that_is_accepted_before_the_answer_says_shut_is_heard() {
+fn a_gate_opened_before_the_answer_that_shuts_it_stays_open() {
     let mut world = World::new(906);
     let (meta, phone) = (Meta::new(world.now(), calls::meta()), Phone::new(world.now(), calls::phone()));
     let call = Call { id: "early".to_owned(), meta: world.add_meta(meta), phone: world.add_phone(phone) };
@@ -233,15 +233,15 @@ fn a_call_that_is_accepted_before_the_answer_says_shut_is_heard() {
     world.meta(call.meta).ring();
     let offer = world.phone(call.phone).offer();
     let to_meta = json!({"profile": "whatsapp", "transport-protocol": "UDP/TLS/RTP/SAVPF", "gate": "shut"});
-    let told = calls::offer_sdp(&mut world, &call.id, "phone", &offer, to_meta);
-    let answer = world.meta(call.meta).answer(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+    let written = calls::offer_sdp(&mut world, &call.id, "phone", &offer, to_meta);
+    let answer = world.meta(call.meta).answer(now, &written).unwrap_or_else(|e| panic!("{e:?} in\n{written}"));
     // The web hook's ACCEPTED has overtaken the one with the SDP.
     move_gate(&mut world, &call, "open");
     let request = json!({
         "command": "answer", "call-id": call.id, "from-tag": "phone", "to-tag": "meta", "sdp": answer, "gate": "shut",
     });
-    let told = calls::sdp_of(&world.ng(&request));
-    world.phone(call.phone).accept(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+    let written = calls::sdp_of(&world.ng(&request));
+    world.phone(call.phone).accept(now, &written).unwrap_or_else(|e| panic!("{e:?} in\n{written}"));
     world.run_for_ms(6_000);
     world.assert_audio_both_ways(&call);
 }
@@ -256,18 +256,18 @@ fn what_waits_can_be_dropped_when_the_gate_opens() {
     assert_eq!(reply["result"], "ok", "{reply}");
     world.meta(call.meta).accepted();
     world.run_for_ms(2_000);
-    let heard = world.meta(call.meta).heard().to_vec();
-    assert_eq!(first_word_ms(&heard, 16_000), 0);
-    assert!(ear::level_dbov(&heard) > -40.0, "and what comes is heard");
+    let received = world.meta(call.meta).recording().to_vec();
+    assert_eq!(first_word_ms(&received, 16_000), 0);
+    assert!(ear::level_dbov(&received) > -40.0, "and the audio is audible");
 }
 
-/// How long a tone was heard.
-fn tone_ms(heard: &[i16], hz: f64) -> usize {
+/// How long a tone was received.
+fn tone_ms(received: &[i16], hz: f64) -> usize {
     let is_it = |pcm: &&[i16]| {
         let tone = ear::dominant_tone(pcm, 16_000).filter(|_| ear::level_dbov(pcm) > -35.0);
         tone.is_some_and(|tone| (tone.hz - hz).abs() < 40.0)
     };
-    heard.chunks_exact(320).filter(is_it).count() * 20
+    received.chunks_exact(320).filter(is_it).count() * 20
 }
 
 const SECOND_AGENT_HZ: f64 = 700.0;
@@ -291,7 +291,7 @@ fn transfer(world: &mut World, call: &Call) {
 }
 
 #[test]
-fn after_a_transfer_whatsapp_hears_nothing_of_what_the_first_agent_had_said() {
+fn after_a_transfer_whatsapp_receives_no_pre_roll_of_the_first_agent() {
     for open_first in [false, true] {
         let mut world = World::new(906);
         let call = gated(&mut world, false, calls::meta(), calls::phone());
@@ -300,15 +300,15 @@ fn after_a_transfer_whatsapp_hears_nothing_of_what_the_first_agent_had_said() {
             move_gate(&mut world, &call, "open");
             world.run_for_ms(200);
         }
-        let from = world.meta(call.meta).heard().len();
+        let from = world.meta(call.meta).recording().len();
         transfer(&mut world, &call);
         if !open_first {
             world.run_for_ms(500);
             move_gate(&mut world, &call, "open");
         }
         world.run_for_ms(5_000);
-        let heard = world.meta(call.meta).heard()[from..].to_vec();
-        let (first, second) = (tone_ms(&heard, calls::AGENT_HZ), tone_ms(&heard, SECOND_AGENT_HZ));
+        let received = world.meta(call.meta).recording()[from..].to_vec();
+        let (first, second) = (tone_ms(&received, calls::AGENT_HZ), tone_ms(&received, SECOND_AGENT_HZ));
         // What is on its way already cannot be called back.
         assert!(first <= 40, "open first: {open_first}, {first} ms of the first agent");
         assert!(second > 4_000, "open first: {open_first}, {second} ms of the second agent");
@@ -326,8 +326,8 @@ fn what_waits_of_a_party_that_is_muted_is_not_played() {
         world.run_for_ms(500);
         move_gate(&mut world, &call, "open");
         world.run_for_ms(3_000);
-        let heard = world.meta(call.meta).heard().to_vec();
-        assert_eq!(tone_ms(&heard, calls::AGENT_HZ), 0, "{verb}");
+        let received = world.meta(call.meta).recording().to_vec();
+        assert_eq!(tone_ms(&received, calls::AGENT_HZ), 0, "{verb}");
     }
 }
 

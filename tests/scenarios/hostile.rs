@@ -1,4 +1,4 @@
-//! Those who have no part in a call, and peers that misbehave: nothing of theirs is heard, nothing is sent to them, and
+//! Those who have no part in a call, and peers that misbehave: nothing of theirs is forwarded, nothing is sent to them, and
 //! the call goes on.
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use trestle_world::{ActorId, World, world};
 mod forged;
 mod handshake;
 
-/// A host that nobody has ever heard of.
+/// A host that no SDP names.
 const STRANGER: &str = "203.0.113.66:6000";
 const CM: Profile = Profile::AesCm128HmacSha1_80;
 
@@ -72,7 +72,7 @@ impl Kinds {
     fn assert_untouched(self, world: &mut World, call: &Call) {
         let first = match self {
             Self::Plain | Self::Sdes => {
-                world.assert_phones_hear_each_other(call);
+                world.assert_audio_between_phones(call);
                 world.phone(call.meta).report().clone()
             }
             Self::WebRtc | Self::WhatsappSdes => {
@@ -101,7 +101,7 @@ fn spray(world: &mut World, from: SocketAddr, ms: u64) {
 }
 
 #[test]
-fn a_stranger_who_sprays_every_port_in_mid_call_neither_hears_nor_is_heard() {
+fn packets_of_a_stranger_to_every_port_in_mid_call_are_neither_answered_nor_forwarded() {
     for kind in Kinds::ALL {
         let mut world = World::new(501);
         let (stranger, from) = stranger(&mut world);
@@ -117,7 +117,7 @@ fn a_stranger_who_sprays_every_port_in_mid_call_neither_hears_nor_is_heard() {
 }
 
 #[test]
-fn a_stranger_who_sprays_before_the_calls_own_media_neither_hears_nor_is_heard() {
+fn packets_of_a_stranger_before_the_calls_own_media_are_neither_answered_nor_forwarded() {
     for kind in Kinds::ALL {
         let mut world = World::new(502);
         let (stranger, from) = stranger(&mut world);
@@ -131,7 +131,7 @@ fn a_stranger_who_sprays_before_the_calls_own_media_neither_hears_nor_is_heard()
 }
 
 #[test]
-fn a_stranger_who_sprays_while_calls_are_set_up_stops_none_of_them() {
+fn packets_of_a_stranger_during_call_setup_disturb_no_call() {
     let mut world = World::new(503);
     let (stranger, from) = stranger(&mut world);
     let mut set_up = Vec::new();
@@ -163,7 +163,7 @@ fn a_stranger_who_sprays_while_calls_are_set_up_stops_none_of_them() {
 }
 
 #[test]
-fn plain_rtp_at_a_leg_with_keys_is_not_heard_even_from_the_peers_own_address() {
+fn plain_rtp_to_an_srtp_leg_is_discarded_even_from_the_peers_own_address() {
     let mut world = World::new(504);
     let mut secured = RawPhone::new(&mut world, "198.51.100.10:20000", Some(raw::key(CM, 1)));
     let mut plain = RawPhone::new(&mut world, "198.51.100.20:30000", None);
@@ -179,8 +179,8 @@ fn plain_rtp_at_a_leg_with_keys_is_not_heard_even_from_the_peers_own_address() {
         }
         world.run_for_ms(20);
     }
-    let heard = plain.heard(&world);
-    assert_eq!(heard.len(), 40, "its own packets and no others");
+    let arrived = plain.received(&world);
+    assert_eq!(arrived.len(), 40, "its own packets and no others");
     assert_eq!(world.totals().discards.get(Discard::AuthFailed), 100);
 }
 
@@ -238,7 +238,7 @@ fn garbage_from_the_peers_own_address_does_not_end_the_call() {
         }
         world.run_for_ms(2_000);
         match kind {
-            Kinds::Plain | Kinds::Sdes => world.assert_phones_hear_each_other(&call),
+            Kinds::Plain | Kinds::Sdes => world.assert_audio_between_phones(&call),
             Kinds::WebRtc | Kinds::WhatsappSdes => world.assert_audio_both_ways(&call),
         }
         let failed = world.events.iter().find(|(_, event)| matches!(event.kind, EventKind::LegFailed { .. }));
@@ -247,20 +247,20 @@ fn garbage_from_the_peers_own_address_does_not_end_the_call() {
 }
 
 #[test]
-fn late_packets_of_a_deleted_call_reach_nobody() {
+fn late_packets_of_a_deleted_call_reach_no_peer() {
     let mut world = World::new(507);
     let mut first = RawPhone::new(&mut world, "198.51.100.30:20000", None);
     let mut second = RawPhone::new(&mut world, "198.51.100.40:30000", None);
     raw::call(&mut world, "over", &mut first, &mut second);
     first.talk(&mut world, 5);
-    assert_eq!(second.heard(&world).len(), 5);
+    assert_eq!(second.received(&world).len(), 5);
     world.ng(&world::delete("over"));
     let before = world.totals().discards.get(Discard::Unroutable);
     let port = first.remote.expect("an address");
     assert!(!world.media_ports().contains(&port), "the port is closed");
     let call = calls::between_phones(&mut world, calls::caller(), calls::phone());
     first.talk(&mut world, 100);
-    assert_eq!(second.heard(&world).len(), 0);
+    assert_eq!(second.received(&world).len(), 0);
     assert_eq!(world.totals().discards.get(Discard::Unroutable), before);
     Kinds::Plain.assert_untouched(&mut world, &call);
 }

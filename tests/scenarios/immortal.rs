@@ -116,15 +116,15 @@ impl Restless {
         }
     }
 
-    /// The phone offers anew; the proxy answers for WhatsApp with what WhatsApp has said already.
+    /// The phone offers anew; the proxy answers for WhatsApp with its last SDP.
     fn re_offer(&mut self, from: &str, to: &str) {
         let offer = self.world.phone(self.phone).offer();
         let offer = if from.is_empty() { offer } else { offer.replace(from, to) };
         calls::offer_sdp(&mut self.world, &self.call.id, &self.tag, &offer, json!({"to-tag": "meta"}));
         let meta = self.world.signalled[&(self.call.id.clone(), "meta".to_owned())].clone();
-        let told = calls::answer_sdp(&mut self.world, &self.call.id, &self.tag, "meta", &meta);
+        let written = calls::answer_sdp(&mut self.world, &self.call.id, &self.tag, "meta", &meta);
         let now = self.world.now();
-        self.world.phone(self.phone).accept(now, &told).unwrap_or_else(|error| panic!("{error} in\n{told}"));
+        self.world.phone(self.phone).accept(now, &written).unwrap_or_else(|error| panic!("{error} in\n{written}"));
     }
 
     fn transfer(&mut self) {
@@ -163,8 +163,8 @@ impl Restless {
 
     /// One stream on one line, up to this moment.
     fn assert_immortal(&mut self, story: &str) {
-        let told = self.world.ng(&json!({"command": "query", "call-id": self.call.id, "flags": ["verbose"]}));
-        let discards = |tag: &str| told["tags"][tag]["leg"]["discards"].to_string();
+        let written = self.world.ng(&json!({"command": "query", "call-id": self.call.id, "flags": ["verbose"]}));
+        let discards = |tag: &str| written["tags"][tag]["leg"]["discards"].to_string();
         let story = &format!("{story} (from the phone discarded: {})", discards(&self.tag));
         let stream = self.stream();
         let (began, first) = *stream.first().expect("media");
@@ -174,7 +174,7 @@ impl Restless {
             assert_eq!(header.ssrc, first.ssrc, "{story}: another SSRC {when:?} in");
             assert_eq!(header.seq.0, before.seq.0.wrapping_add(1), "{story}: a jump of numbers {when:?} in");
             assert!(at - before_at <= GAP_MAX, "{story}: a gap of {:?} {when:?} in", at - before_at);
-            assert!(before.time.distance_to(header.time) > 0, "{story}: time stands still {when:?} in");
+            assert!(before.time.distance_to(header.time) > 0, "{story}: the timestamp does not advance {when:?} in");
             let off_ms = f64::from(first.time.distance_to(header.time)) / 48.0 - when.as_secs_f64() * 1_000.0;
             assert!(off_ms.abs() <= 60.0, "{story}: timestamps are {off_ms:.0} ms off the line {when:?} in");
         }
@@ -231,7 +231,7 @@ fn sequences_751_to_1000_of_hold_transfer_and_re_invite_are_one_stream() {
 }
 
 #[test]
-fn a_phone_that_never_says_a_word_leaves_whatsapp_with_a_living_line() {
+fn a_phone_without_media_leaves_whatsapp_with_comfort_noise() {
     let silent = PhoneOptions { silent: true, ..calls::phone() };
     let mut restless = Restless::new(811, Flavour::WebRtc, silent);
     restless.world.run_for_ms(40_000);
@@ -243,7 +243,7 @@ fn a_phone_that_never_says_a_word_leaves_whatsapp_with_a_living_line() {
 }
 
 #[test]
-fn a_long_hold_is_heard_as_what_was_asked_for() {
+fn a_long_hold_sends_whatsapp_the_filler_that_was_asked_for() {
     for (filler, at_least_dbov, at_most_dbov) in
         [("silence", f64::NEG_INFINITY, -75.0), ("comfort-noise", -75.0, -55.0), ("hold-tone", -50.0, -20.0)]
     {
@@ -254,15 +254,15 @@ fn a_long_hold_is_heard_as_what_was_asked_for() {
         let now = world.now();
         let offer = world.meta(call.meta).offer(now).expect("an offer");
         let more = json!({"ICE": "remove", "DTLS": "off", "transport-protocol": "RTP/AVP", "filler": filler});
-        let told = calls::offer_sdp(&mut world, &call.id, "meta", &offer, more);
-        let answer = world.phone(call.phone).answer(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
-        let told = calls::answer_sdp(&mut world, &call.id, "meta", "phone", &answer);
-        world.meta(call.meta).accept(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+        let written = calls::offer_sdp(&mut world, &call.id, "meta", &offer, more);
+        let answer = world.phone(call.phone).answer(now, &written).unwrap_or_else(|e| panic!("{e:?} in\n{written}"));
+        let written = calls::answer_sdp(&mut world, &call.id, "meta", "phone", &answer);
+        world.meta(call.meta).accept(now, &written).unwrap_or_else(|e| panic!("{e:?} in\n{written}"));
         world.run_for_ms(2_000);
         world.phone(call.phone).set_silent(true);
         world.run_for_ms(6_000);
-        let heard = world.meta(call.meta).heard();
-        let level = trestle_peers::ear::level_dbov(&heard[heard.len() - 5 * 16_000..]);
+        let received = world.meta(call.meta).recording();
+        let level = trestle_peers::ear::level_dbov(&received[received.len() - 5 * 16_000..]);
         assert!((at_least_dbov..=at_most_dbov).contains(&level), "{filler}: {level:.0} dBov");
     }
 }

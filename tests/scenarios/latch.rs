@@ -1,4 +1,4 @@
-//! Where media goes when a phone is not where its SDP says, and who may say so.
+//! Where media goes when a phone is not at the address of its SDP, and which source is believed.
 
 use std::net::SocketAddr;
 
@@ -34,11 +34,11 @@ fn behind_nat(world: &mut World, seen_as: &str, phone: PhoneOptions, flags: &Val
     Call { id: "nat".into(), meta: caller, phone }
 }
 
-/// Neither side has heard anything of the other.
+/// Neither side has received anything from the other.
 fn assert_deaf(world: &mut World, call: &Call, what: &str) {
     world.run_for_ms(2_000);
-    let heard = (world.phone(call.meta).report().packets, world.phone(call.phone).report().packets);
-    assert_eq!(heard, (0, 0), "{what}");
+    let arrived = (world.phone(call.meta).report().packets, world.phone(call.phone).report().packets);
+    assert_eq!(arrived, (0, 0), "{what}");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_phone_on_another_port_of_its_address_is_followed_by_default() {
     let mut world = World::new(601);
     let call = behind_nat(&mut world, OTHER_PORT, calls::phone(), &json!({}));
     world.run_for_ms(2_000);
-    world.assert_phones_hear_each_other(&call);
+    world.assert_audio_between_phones(&call);
 }
 
 #[test]
@@ -55,14 +55,14 @@ fn the_offerer_may_be_the_one_behind_the_nat() {
     let caller = PhoneOptions { sends_from: Some(calls::addr("198.51.100.10:5555")), ..calls::caller() };
     let call = calls::between_phones(&mut world, caller, calls::phone());
     world.run_for_ms(2_000);
-    world.assert_phones_hear_each_other(&call);
+    world.assert_audio_between_phones(&call);
 }
 
 #[test]
-fn a_phone_on_another_address_is_not_believed_unless_signalling_says_so() {
+fn a_phone_on_another_address_is_not_believed_unless_signalling_allows_it() {
     let source = json!(["IP4", "192.0.2.77"]);
     for (what, flags) in [
-        ("nothing said", json!({})),
+        ("no key", json!({})),
         ("received-from alone is what every proxy sends", json!({"received-from": source})),
         ("another received-from", json!({"received-from": ["IP4", "192.0.2.78"], "flags": ["SIP-source-address"]})),
         ("trust-address", json!({"received-from": source, "flags": ["trust-address"]})),
@@ -85,7 +85,7 @@ fn a_phone_on_another_address_is_not_believed_unless_signalling_says_so() {
         let mut world = World::new(604);
         let call = behind_nat(&mut world, OTHER_IP, calls::phone(), &flags);
         world.run_for_ms(2_000);
-        world.assert_phones_hear_each_other(&call);
+        world.assert_audio_between_phones(&call);
     }
 }
 
@@ -99,11 +99,11 @@ fn learning_off_believes_the_signalled_port_alone() {
     let honest = calls::phone().rtp.to_string();
     let call = behind_nat(&mut world, &honest, calls::phone(), &flags);
     world.run_for_ms(2_000);
-    world.assert_phones_hear_each_other(&call);
+    world.assert_audio_between_phones(&call);
 }
 
 #[test]
-fn an_asymmetric_phone_is_heard_from_one_port_and_hears_on_the_other() {
+fn an_asymmetric_phone_sends_from_one_port_and_receives_on_the_other() {
     for key in [None, Some(raw::key(CM, 1))] {
         let mut world = World::new(614);
         let mut phone = RawPhone::new(&mut world, "198.51.100.10:20000", key);
@@ -120,7 +120,7 @@ fn an_asymmetric_phone_is_heard_from_one_port_and_hears_on_the_other() {
             world.run_for_ms(20);
         }
         world.run_for_ms(200);
-        assert_eq!((other.heard(&world).len(), phone.heard(&world).len()), (50, 50));
+        assert_eq!((other.received(&world).len(), phone.received(&world).len()), (50, 50));
         assert_eq!(world.strangers_mail(mail).len(), 0, "the port it speaks from");
     }
 }
@@ -139,7 +139,7 @@ fn once_learnt_no_other_port_of_the_same_address_is_believed() {
             world.run_for_ms(20);
         }
         world.run_for_ms(1_000);
-        world.assert_phones_hear_each_other(&call);
+        world.assert_audio_between_phones(&call);
         let report = world.phone(call.meta).report();
         assert_eq!((report.ssrcs.len(), report.lost, report.duplicates), (1, 0, 0), "{flags}");
         assert_eq!(world.strangers_mail(mail).len(), 0, "{flags}");
@@ -163,7 +163,7 @@ fn with_immediate_learning_a_single_packet_of_a_stranger_decides_nothing() {
     }
     world.phone(call.phone).set_silent(false);
     world.run_for_ms(2_000);
-    world.assert_phones_hear_each_other(&call);
+    world.assert_audio_between_phones(&call);
     assert_eq!(world.strangers_mail(mail).len(), 0);
     assert!(world.now() > now);
 }
@@ -174,7 +174,7 @@ fn a_phone_with_keys_is_believed_by_its_packets_wherever_it_is() {
     let secured = PhoneOptions { suites: vec![CM], ..calls::phone() };
     let call = behind_nat(&mut world, OTHER_IP, secured, &json!({}));
     world.run_for_ms(2_000);
-    world.assert_phones_hear_each_other(&call);
+    world.assert_audio_between_phones(&call);
     // But not where it is forbidden.
     let mut world = World::new(610);
     let secured = PhoneOptions { suites: vec![CM], ..calls::phone() };
@@ -191,7 +191,7 @@ fn a_phone_with_keys_that_moves_in_mid_call_is_followed_and_a_replay_from_elsewh
     world.capture();
     roaming.talk(&mut world, 50);
     other.talk(&mut world, 10);
-    assert_eq!(roaming.heard(&world).len(), 10);
+    assert_eq!(roaming.received(&world).len(), 10);
     // A stranger who has seen its packets sends them again while it is silent.
     let stranger: SocketAddr = calls::addr("203.0.113.66:6000");
     let mail = world.add_stranger(stranger);
@@ -201,19 +201,19 @@ fn a_phone_with_keys_that_moves_in_mid_call_is_followed_and_a_replay_from_elsewh
         world.run_for_ms(20);
     }
     other.talk(&mut world, 10);
-    assert_eq!((roaming.heard(&world).len(), world.strangers_mail(mail).len()), (10, 0));
+    assert_eq!((roaming.received(&world).len(), world.strangers_mail(mail).len()), (10, 0));
     // It comes back from another address, with its key.
     roaming.at = calls::addr("192.0.2.200:7000");
     roaming.actor = world.add_stranger(roaming.at);
     roaming.restart_reading();
-    other.heard(&world);
+    other.received(&world);
     for _ in 0..10 {
         roaming.send(&mut world);
         other.send(&mut world);
         world.run_for_ms(20);
     }
-    assert_eq!(other.heard(&world).len(), 10, "it is heard from its first packet on");
-    assert!(roaming.heard(&world).len() >= 6, "and hears after three");
+    assert_eq!(other.received(&world).len(), 10, "it is forwarded from its first packet on");
+    assert!(roaming.received(&world).len() >= 6, "and receives after three");
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn the_same_sdp_again_does_not_cut_off_a_phone_behind_a_nat() {
         world.run_for_ms(500);
     }
     world.run_for_ms(1_000);
-    world.assert_phones_hear_each_other(&call);
+    world.assert_audio_between_phones(&call);
     let report = world.phone(call.phone).report();
     assert!(report.packets - before >= 120 && report.lost == 0, "{report:?}");
     world.ng(&world::delete("nat"));

@@ -32,7 +32,7 @@ fn shape(message: &str) -> String {
 }
 
 #[test]
-fn every_message_in_the_document_is_answered_as_it_says() {
+fn every_message_in_the_document_gets_the_documented_reply() {
     let mut world = World::new(61);
     let mut sent = None;
     let mut pairs = 0;

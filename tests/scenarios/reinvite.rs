@@ -13,7 +13,7 @@ fn opus_phone() -> PhoneOptions {
     PhoneOptions { codecs: vec![Codec::Opus], ..calls::phone() }
 }
 
-/// What an SDP of Trestle's says that must not change for a leg: address, port, keys, SSRC.
+/// What must not change in Trestle's SDPs for a leg: address, port, keys, SSRC.
 fn anchors(sdp: &str) -> Vec<String> {
     let kept = ["c=", "m=", "a=crypto", "a=ssrc", "a=ice-", "a=fingerprint"];
     let lines = sdp.lines().filter(|line| kept.iter().any(|start| line.starts_with(start)));
@@ -22,18 +22,18 @@ fn anchors(sdp: &str) -> Vec<String> {
 }
 
 /// The phone of a WhatsApp call offers `sdp`; for WhatsApp answers the SDP that it has given before, as a proxy does that
-/// keeps WhatsApp out of it. Gives what the phone is told.
+/// keeps WhatsApp out of it. Returns the SDP for the phone.
 fn phone_re_offers(world: &mut World, call: &Call, sdp: &str) -> String {
     let shown = calls::offer_sdp(world, &call.id, "phone", sdp, json!({"to-tag": "meta"}));
     assert!(world.written.contains(&shown), "WhatsApp is shown what it knows");
     let meta = world.signalled[&(call.id.clone(), "meta".to_owned())].clone();
-    let told = calls::answer_sdp(world, &call.id, "phone", "meta", &meta);
+    let written = calls::answer_sdp(world, &call.id, "phone", "meta", &meta);
     let now = world.now();
-    world.phone(call.phone).accept(now, &told).unwrap_or_else(|error| panic!("{error} in\n{told}"));
-    told
+    world.phone(call.phone).accept(now, &written).unwrap_or_else(|error| panic!("{error} in\n{written}"));
+    written
 }
 
-/// One phone offers anew and the other answers. Gives what each is told: the answerer first.
+/// One phone offers anew and the other answers. Returns the SDPs for both: the answerer's first.
 fn re_offer(world: &mut World, call: &Call, (from, to): (&str, &str), sdp: &str) -> (String, String) {
     let ids: (ActorId, ActorId) = if from == "caller" { (call.meta, call.phone) } else { (call.phone, call.meta) };
     let now = world.now();
@@ -54,11 +54,11 @@ fn assert_one_stream(world: &mut World, call: &Call) {
 }
 
 type Caller = fn(&mut World, MetaOptions, PhoneOptions) -> Call;
-/// A piece of a re-offer, and what stands there instead.
+/// A piece of a re-offer, and its replacement.
 type Edit = (&'static str, &'static str);
 
 #[test]
-fn whatsapp_hears_one_stream_on_the_line_before_and_after_a_hold_of_the_phone() {
+fn whatsapp_receives_one_stream_before_and_after_a_hold_of_the_phone() {
     let inactive = ("a=sendonly", "a=inactive");
     let nowhere = ("c=IN IP4 198.51.100.20", "c=IN IP4 0.0.0.0");
     let rows: [(&str, Caller, Edit, Vec<Profile>); 4] = [
@@ -77,36 +77,36 @@ fn whatsapp_hears_one_stream_on_the_line_before_and_after_a_hold_of_the_phone() 
         world.phone(call.phone).set_hold(true);
         let offer = world.phone(call.phone).offer();
         let offer = if line.is_empty() { offer } else { offer.replace(line, other) };
-        let told = phone_re_offers(&mut world, &call, &offer);
-        let heard = world.phone(call.phone).report().packets;
+        let written = phone_re_offers(&mut world, &call, &offer);
+        let received = world.phone(call.phone).report().packets;
         world.phone(call.phone).set_silent(true);
         world.run_for_ms(2_000);
-        let more = world.phone(call.phone).report().packets - heard;
+        let more = world.phone(call.phone).report().packets - received;
         assert!(more <= 1, "{more} packets while it wanted none");
-        assert!(other.starts_with("c=") || !told.contains("a=sendrecv"), "{told}");
-        assert_eq!(raw::read(&told).0, raw::read(&before).0, "our address stays");
-        assert_eq!(kept_key(&told), kept_key_of(&before, &told), "our key stays");
+        assert!(other.starts_with("c=") || !written.contains("a=sendrecv"), "{written}");
+        assert_eq!(raw::read(&written).0, raw::read(&before).0, "our address stays");
+        assert_eq!(kept_key(&written), kept_key_of(&before, &written), "our key stays");
 
         world.phone(call.phone).set_hold(false);
         world.phone(call.phone).set_silent(false);
         let offer = world.phone(call.phone).offer();
-        let told = phone_re_offers(&mut world, &call, &offer);
-        assert!(told.contains("a=sendrecv"), "{told}");
-        assert_eq!(raw::read(&told).0, raw::read(&before).0);
-        assert_eq!(kept_key(&told), kept_key_of(&before, &told));
+        let written = phone_re_offers(&mut world, &call, &offer);
+        assert!(written.contains("a=sendrecv"), "{written}");
+        assert_eq!(raw::read(&written).0, raw::read(&before).0);
+        assert_eq!(kept_key(&written), kept_key_of(&before, &written));
         world.run_for_ms(2_000);
         world.assert_audio_both_ways(&call);
         assert_one_stream(&mut world, &call);
     }
 }
 
-fn kept_key(told: &str) -> Option<Vec<u8>> {
-    raw::keys(told).first().map(|key| key.key_and_salt().to_vec())
+fn kept_key(written: &str) -> Option<Vec<u8>> {
+    raw::keys(written).first().map(|key| key.key_and_salt().to_vec())
 }
 
-/// The key of `before` with the suite that `told` has: an offer has one for each suite.
-fn kept_key_of(before: &str, told: &str) -> Option<Vec<u8>> {
-    let suite = raw::keys(told).first()?.profile();
+/// The key of `before` with the suite that `written` has: an offer has one for each suite.
+fn kept_key_of(before: &str, written: &str) -> Option<Vec<u8>> {
+    let suite = raw::keys(written).first()?.profile();
     raw::keys(before).iter().find(|key| key.profile() == suite).map(|key| key.key_and_salt().to_vec())
 }
 
@@ -135,11 +135,11 @@ fn either_phone_may_hold_and_resume_and_everything_of_ours_stays() {
                 assert_eq!(world.ports_in_use(), ports);
                 let before = world.phone(holder).report().packets;
                 world.run_for_ms(1_500);
-                let heard = world.phone(holder).report().packets - before;
-                assert!(if hold { heard <= 1 } else { heard >= 70 }, "{from}, hold {hold}: {heard} packets");
+                let received = world.phone(holder).report().packets - before;
+                assert!(if hold { received <= 1 } else { received >= 70 }, "{from}, hold {hold}: {received} packets");
             }
         }
-        world.assert_phones_hear_each_other(&call);
+        world.assert_audio_between_phones(&call);
         for phone in [call.meta, call.phone] {
             let report = world.phone(phone).report();
             assert_eq!((report.ssrcs.len(), report.lost, report.duplicates), (1, 0, 0), "{report:?}");
@@ -153,7 +153,7 @@ fn either_phone_may_hold_and_resume_and_everything_of_ours_stays() {
 }
 
 #[test]
-fn a_phone_that_moves_by_re_offer_is_heard_and_hears_at_its_new_address() {
+fn a_phone_that_moves_by_re_offer_sends_and_receives_at_its_new_address() {
     for suites in [vec![], vec![CM]] {
         let mut world = World::new(803);
         let call = calls::user_initiated(&mut world, calls::meta(), PhoneOptions { suites, ..opus_phone() });
@@ -162,11 +162,11 @@ fn a_phone_that_moves_by_re_offer_is_heard_and_hears_at_its_new_address() {
         for address in ["198.51.100.20:30100", "192.0.2.150:4000"] {
             world.phone(call.phone).move_to(calls::addr(address));
             let offer = world.phone(call.phone).offer();
-            let told = phone_re_offers(&mut world, &call, &offer);
-            assert_eq!(anchors(&told)[..2], before[..2], "our address stays");
-            let heard = world.phone(call.phone).report().packets;
+            let written = phone_re_offers(&mut world, &call, &offer);
+            assert_eq!(anchors(&written)[..2], before[..2], "our address stays");
+            let received = world.phone(call.phone).report().packets;
             world.run_for_ms(2_000);
-            let more = world.phone(call.phone).report().packets - heard;
+            let more = world.phone(call.phone).report().packets - received;
             assert!(more >= 97, "{more} of 100 packets at {address}");
         }
         world.assert_audio_both_ways(&call);
@@ -206,7 +206,7 @@ fn a_phone_that_changes_its_codec_by_re_offer_goes_on_talking_to_whatsapp() {
 }
 
 #[test]
-fn whatsapps_leg_is_not_renegotiated_and_the_refusal_says_what_to_do() {
+fn whatsapps_leg_is_not_renegotiated_and_the_refusal_names_the_remedy() {
     for business in [false, true] {
         let mut world = World::new(805);
         let call = match business {

@@ -1,4 +1,4 @@
-//! What may end a call is told in time, with how far the leg had come; and told once.
+//! What may end a call is reported in time, with the last milestone of the leg, and once.
 
 use trestle_core::{EventKind, LegFailure, LegId, Milestone, Risk};
 use trestle_peers::{Codec, MetaOptions, PhoneOptions};
@@ -12,11 +12,11 @@ use trestle_world::{Link, World};
 const META: LegId = LegId(0);
 const PHONE: LegId = LegId(1);
 
-/// What was told: the second, what, for how many seconds and what was reached by then. A risk without these is over.
-type Told = (u64, Risk, Option<(u64, Milestone)>);
+/// What was reported: the second, what, for how many seconds and what was reached by then. A risk without these is over.
+type Reported = (u64, Risk, Option<(u64, Milestone)>);
 
-/// What was told of a leg since the start.
-fn told(world: &World, leg: LegId) -> Vec<Told> {
+/// What was reported of a leg since the start.
+fn reported(world: &World, leg: LegId) -> Vec<Reported> {
     let of_leg = |(at, event): &(std::time::Duration, trestle_core::Event)| {
         // A look comes some milliseconds after the second that it is due at.
         let second = (at.as_millis() as u64 + 500) / 1_000;
@@ -39,7 +39,7 @@ fn failures(world: &World) -> Vec<LegFailure> {
     world.events.iter().filter_map(|(_, event)| failed(&event.kind)).collect()
 }
 
-/// A user calls while `lost` says what of WhatsApp's datagrams gets lost.
+/// A user calls; `lost` decides which of WhatsApp's datagrams get lost.
 fn call_losing(seed: u64, lost: fn(DatagramKind) -> bool) -> (World, Call) {
     let mut world = World::new(seed);
     let from_meta = calls::meta().locals[0];
@@ -57,11 +57,11 @@ fn a_good_call_on_a_bad_path_is_never_at_risk() {
     world.set_link(meta_ip, Link::CLEAN.delayed(100).jittery(30).losing(100));
     calls::user_initiated(&mut world, calls::meta(), calls::phone());
     world.run_for_ms(40_000);
-    assert_eq!((told(&world, META), told(&world, PHONE)), (vec![], vec![]));
+    assert_eq!((reported(&world, META), reported(&world, PHONE)), (vec![], vec![]));
 }
 
 #[test]
-fn checks_without_an_answer_are_told_and_so_is_that_whatsapp_gets_nothing() {
+fn stun_checks_without_a_response_raise_ice_and_nothing_sent_risks() {
     let (mut world, _) = call_losing(902, |_| true);
     world.run_for_ms(25_000);
     let at = |second, risk| (second, risk, Some((second, Milestone::FirstCheck)));
@@ -72,24 +72,24 @@ fn checks_without_an_answer_are_told_and_so_is_that_whatsapp_gets_nothing() {
         at(15, Risk::NothingSent),
         at(20, Risk::IceStuck),
     ];
-    assert_eq!(told(&world, META), wanted);
+    assert_eq!(reported(&world, META), wanted);
 }
 
 #[test]
-fn a_handshake_that_does_not_end_is_told_and_so_is_that_it_has_ended_after_all() {
+fn a_stuck_dtls_handshake_raises_a_risk_and_its_end_a_recovery() {
     let (mut world, call) = call_losing(903, |kind| kind == DatagramKind::Dtls);
     world.run_for_ms(6_000);
     let at = |second, risk| (second, risk, Some((second, Milestone::IceConnected)));
-    assert_eq!(told(&world, META), [at(2, Risk::DtlsStuck), at(5, Risk::DtlsStuck)]);
+    assert_eq!(reported(&world, META), [at(2, Risk::DtlsStuck), at(5, Risk::DtlsStuck)]);
     world.set_wire(|_| true);
     world.run_for_ms(40_000);
-    // How soon the next flight is sent is for the handshake to say; whatever was told meanwhile is over.
-    let told = told(&world, META);
+    // How soon the next flight is sent is for the handshake to decide; every risk that was reported meanwhile is over.
+    let reported = reported(&world, META);
     for risk in [Risk::DtlsStuck, Risk::NothingSent] {
-        let last = told.iter().rfind(|(_, known, _)| *known == risk);
-        assert!(last.is_none_or(|(_, _, lasting)| lasting.is_none()), "{told:?}");
+        let last = reported.iter().rfind(|(_, known, _)| *known == risk);
+        assert!(last.is_none_or(|(_, _, lasting)| lasting.is_none()), "{reported:?}");
     }
-    assert!(told.iter().any(|(_, risk, lasting)| *risk == Risk::DtlsStuck && lasting.is_none()), "{told:?}");
+    assert!(reported.iter().any(|(_, risk, lasting)| *risk == Risk::DtlsStuck && lasting.is_none()), "{reported:?}");
     world.assert_audio_both_ways(&call);
     assert_eq!(failures(&world), []);
 }
@@ -104,21 +104,21 @@ fn a_peer_that_gives_a_handshake_up_fails_the_leg_once() {
 }
 
 #[test]
-fn whatsapp_that_never_says_anything_is_told_at_10_and_20_s_and_so_is_that_the_phone_gets_nothing() {
+fn no_media_from_whatsapp_raises_risks_at_10_and_20_s_for_both_legs() {
     let mut world = World::new(905);
     calls::user_initiated(&mut world, MetaOptions { silent: true, ..calls::meta() }, calls::phone());
     world.run_for_ms(25_000);
     let at = |second, risk, reached| (second, risk, Some((second, reached)));
     let nothing = Risk::NothingReceived;
     let wanted = [at(10, nothing, Milestone::FirstMediaOut), at(20, nothing, Milestone::FirstMediaOut)];
-    assert_eq!(told(&world, META), wanted);
+    assert_eq!(reported(&world, META), wanted);
     let wanted = [10, 15].map(|second| (second, Risk::NothingSent));
-    let of_phone: Vec<(u64, Risk)> = told(&world, PHONE).iter().map(|(second, risk, _)| (*second, *risk)).collect();
+    let of_phone: Vec<(u64, Risk)> = reported(&world, PHONE).iter().map(|(second, risk, _)| (*second, *risk)).collect();
     assert_eq!(of_phone, wanted);
 }
 
 #[test]
-fn silence_of_whatsapp_in_mid_call_is_told_three_times_and_when_it_ends() {
+fn media_loss_from_whatsapp_in_mid_call_raises_three_risks_and_a_recovery() {
     let mut world = World::new(906);
     let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
     world.run_for_ms(5_000);
@@ -127,29 +127,29 @@ fn silence_of_whatsapp_in_mid_call_is_told_three_times_and_when_it_ends() {
     world.meta(call.meta).set_silent(false);
     world.run_for_ms(3_000);
     let silent = |second, lasted| (second, Risk::FellSilent, Some((lasted, Milestone::FirstMediaIn)));
-    let story = told(&world, META);
+    let story = reported(&world, META);
     assert_eq!(story[..3], [silent(15, 10), silent(25, 20), silent(35, 30)], "{story:?}");
     assert!(matches!(story[3..], [(40..=42, Risk::FellSilent, None)]), "within a second: {story:?}");
 }
 
 #[test]
-fn a_phone_that_is_gone_is_told_while_whatsapp_is_not_left_without_media() {
+fn a_lost_phone_raises_a_risk_while_whatsapp_still_receives_media() {
     let mut world = World::new(907);
     let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
     world.run_for_ms(5_000);
     world.phone(call.phone).set_silent(true);
     world.run_for_ms(32_000);
-    let seconds: Vec<u64> = told(&world, PHONE)
+    let seconds: Vec<u64> = reported(&world, PHONE)
         .iter()
         .filter(|(_, risk, lasts)| *risk == Risk::FellSilent && lasts.is_some())
         .map(|(second, ..)| *second)
         .collect();
     assert_eq!(seconds, [15, 25, 35]);
-    assert_eq!(told(&world, META), [], "the line is kept alive");
+    assert_eq!(reported(&world, META), [], "the line is kept alive");
 }
 
 #[test]
-fn a_call_on_hold_is_not_at_risk_whoever_is_silent() {
+fn a_call_on_hold_raises_no_risk_whichever_side_is_silent() {
     let mut world = World::new(908);
     let mut first = RawPhone::new(&mut world, "198.51.100.10:20000", None);
     let mut second = RawPhone::new(&mut world, "198.51.100.20:30000", None);
@@ -161,11 +161,11 @@ fn a_call_on_hold_is_not_at_risk_whoever_is_silent() {
     }
     raw::re_offer(&mut world, "held", (&mut first, "a"), (&mut second, "b"));
     world.run_for_ms(50_000);
-    assert_eq!((told(&world, META), told(&world, PHONE)), (vec![], vec![]));
+    assert_eq!((reported(&world, META), reported(&world, PHONE)), (vec![], vec![]));
 }
 
 #[test]
-fn lost_consent_is_one_failure_and_the_silence_that_goes_with_it_is_told_beside_it() {
+fn lost_ice_consent_is_one_failure_and_one_risk_for_the_missing_media() {
     let mut world = World::new(909);
     let phone = PhoneOptions { codecs: vec![Codec::Opus], ..calls::phone() };
     calls::user_initiated(&mut world, calls::meta(), phone);
@@ -174,7 +174,7 @@ fn lost_consent_is_one_failure_and_the_silence_that_goes_with_it_is_told_beside_
     world.set_wire(move |datagram: &mut Datagram| datagram.from != meta);
     world.run_for_ms(60_000);
     assert_eq!(failures(&world), [LegFailure::IceDisconnected]);
-    let risks: Vec<Risk> = told(&world, META).iter().map(|(_, risk, _)| *risk).collect();
+    let risks: Vec<Risk> = reported(&world, META).iter().map(|(_, risk, _)| *risk).collect();
     let wanted = [Risk::FellSilent, Risk::FellSilent, Risk::FellSilent, Risk::NothingSent, Risk::NothingSent];
     assert_eq!(risks, wanted, "consent ends after 23 s, and from then on nothing may be sent");
 }

@@ -24,7 +24,7 @@ fn refused(world: &mut World, request: &Value, part: &str) {
 }
 
 #[test]
-fn all_six_suites_carry_a_call_whoever_offers() {
+fn all_six_suites_carry_a_call_in_either_direction() {
     for (n, suite) in Profile::ALL.into_iter().enumerate() {
         let mut world = World::new(400 + n as u64);
         world.capture();
@@ -32,13 +32,13 @@ fn all_six_suites_carry_a_call_whoever_offers() {
         let secured = |options: PhoneOptions| PhoneOptions { suites: vec![suite], ..options };
         let first = calls::between_phones(&mut world, secured(calls::caller()), calls::phone());
         world.run_for_ms(1_300);
-        world.assert_phones_hear_each_other(&first);
+        world.assert_audio_between_phones(&first);
         world.ng(&world::delete(&first.id));
         let moved = |options: PhoneOptions, rtp: &str| PhoneOptions { rtp: calls::addr(rtp), ..options };
         let caller = moved(calls::caller(), "198.51.100.11:20000");
         let second = calls::between_phones(&mut world, caller, secured(moved(calls::phone(), "198.51.100.21:30000")));
         world.run_for_ms(5_500);
-        world.assert_phones_hear_each_other(&second);
+        world.assert_audio_between_phones(&second);
         for phone in [first.meta, first.phone, second.meta, second.phone] {
             let report = world.phone(phone).report();
             assert_eq!((report.auth_failures, report.lost, report.strays), (0, 0, 0), "{suite:?}: {report:?}");
@@ -61,10 +61,10 @@ fn an_answer_may_pick_any_tag_that_was_offered_and_no_other() {
         raw::call(&mut world, &name, &mut caller, &mut callee);
         tags.insert(callee.tag);
         callee.talk(&mut world, 3);
-        assert_eq!(caller.heard(&world).len(), 3, "{suite:?}, tag {}", callee.tag);
+        assert_eq!(caller.received(&world).len(), 3, "{suite:?}, tag {}", callee.tag);
         world.ng(&world::delete(&name));
         world.run_for_ms(100);
-        caller.heard(&world);
+        caller.received(&world);
     }
     assert_eq!(tags, (1..=6).collect());
 
@@ -90,9 +90,9 @@ fn a_lifetime_and_a_master_key_identifier_are_no_obstacle() {
             raw::call(&mut world, "mki", &mut secured, &mut plain);
             secured.talk(&mut world, 10);
             plain.talk(&mut world, 10);
-            assert_eq!(plain.heard(&world).len(), 10, "{suite:?}{parameters}");
+            assert_eq!(plain.received(&world).len(), 10, "{suite:?}{parameters}");
             // Ours come without one: we announced none.
-            assert_eq!((secured.heard(&world).len(), secured.refused), (10, 0), "{suite:?}{parameters}");
+            assert_eq!((secured.received(&world).len(), secured.refused), (10, 0), "{suite:?}{parameters}");
         }
     }
 }
@@ -164,7 +164,7 @@ fn an_answer_never_weakens_what_was_offered() {
 }
 
 #[test]
-fn a_stream_that_wraps_is_heard_on_whatever_gets_lost_or_overtaken_around_the_wrap() {
+fn a_stream_is_forwarded_across_a_sequence_wrap_with_loss_and_reordering_around_it() {
     let mut world = World::new(440);
     let (mut secured, mut plain) = secured_and_plain(&mut world, CM);
     raw::call(&mut world, "wrap", &mut secured, &mut plain);
@@ -190,13 +190,13 @@ fn a_stream_that_wraps_is_heard_on_whatever_gets_lost_or_overtaken_around_the_wr
         }
         world.run_for_ms(20);
     }
-    let heard = plain.heard(&world);
-    let distinct: BTreeSet<_> = heard.iter().map(raw::Heard::origin).collect();
-    assert_eq!((heard.len(), distinct.len()), (sent, sent));
+    let arrived = plain.received(&world);
+    let distinct: BTreeSet<_> = arrived.iter().map(raw::ReceivedPacket::origin).collect();
+    assert_eq!((arrived.len(), distinct.len()), (sent, sent));
 }
 
 #[test]
-fn a_stream_whose_first_packets_are_lost_before_its_wrap_is_heard() {
+fn a_stream_whose_first_packets_are_lost_before_a_sequence_wrap_is_forwarded() {
     for suite in Profile::ALL {
         let mut world = World::new(441);
         let (mut secured, mut plain) = secured_and_plain(&mut world, suite);
@@ -206,7 +206,7 @@ fn a_stream_whose_first_packets_are_lost_before_its_wrap_is_heard() {
             secured.packet();
         }
         secured.talk(&mut world, 20);
-        assert_eq!(plain.heard(&world).len(), 20, "{suite:?}");
+        assert_eq!(plain.received(&world).len(), 20, "{suite:?}");
     }
 }
 
@@ -224,7 +224,7 @@ fn the_same_keys_again_go_on_across_a_wrap() {
             (plain.seq, plain.time) = (plain.seq + 2_800, plain.time.wrapping_add(160));
             world.run_for_ms(20);
         }
-        (plain.heard(world).len(), secured.heard(world).len(), secured.refused)
+        (plain.received(world).len(), secured.received(world).len(), secured.refused)
     };
     let ours = secured.trestle_key.clone();
     assert_eq!(both(&mut world, &mut secured, &mut plain), (30, 30, 0));
@@ -258,16 +258,16 @@ fn new_keys_of_the_peer_recover_at_once_whatever_becomes_of_its_counters() {
                     }
                 }
                 secured.talk(&mut world, 20);
-                plain.heard(&world);
+                plain.received(&world);
                 if new_ssrc {
                     secured.ssrc += 1;
                 }
                 secured.set_key(raw::key(suite, 77), keep_roc);
                 raw::re_offer(&mut world, "new", (&mut secured, "a"), (&mut plain, "b"));
                 secured.talk(&mut world, 20);
-                let heard = plain.heard(&world).len();
+                let arrived = plain.received(&world).len();
                 // One packet of a new stream may be spent on proving it.
-                assert!(heard >= 19, "{what}: {heard} of 20");
+                assert!(arrived >= 19, "{what}: {arrived} of 20");
             }
         }
     }

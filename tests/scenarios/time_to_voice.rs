@@ -128,7 +128,7 @@ fn when_a_business_calls_dtls_is_up_three_round_trips_after_whatsapps_answer() {
 }
 
 #[test]
-fn whatsapp_that_says_active_and_waits_for_us_gets_a_client_hello_and_that_is_counted() {
+fn an_active_peer_without_a_client_hello_gets_ours_and_that_is_counted() {
     for (setup, hedged) in [(SetupAnswer::ActiveThenPassive, 1), (SetupAnswer::Active, 0)] {
         let mut world = world(801, FAR);
         let meta = MetaOptions { setup, ..calls::meta() };

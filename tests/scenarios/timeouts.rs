@@ -1,4 +1,4 @@
-//! Calls that nobody ends: no answer, no media, no consent.
+//! Calls without a `delete`: no answer, no media, no consent.
 
 use serde_json::json;
 use trestle_core::{EventKind, LegFailure};
@@ -51,7 +51,7 @@ fn media_from_one_side_alone_keeps_a_call() {
         talker.talk(&mut world, 1);
         world.run_for_ms(4_980);
     }
-    assert_eq!(mute.heard(&world).len(), 60, "five minutes later it is still carried");
+    assert_eq!(mute.received(&world).len(), 60, "five minutes later it is still carried");
 }
 
 #[test]
@@ -93,14 +93,14 @@ fn a_call_on_hold_may_be_silent_for_an_hour_and_no_longer() {
 }
 
 #[test]
-fn an_offer_that_nobody_answers_is_forgotten_after_three_minutes() {
+fn an_unanswered_offer_is_forgotten_after_three_minutes() {
     let mut world = World::new(705);
     let now = world.now();
     let caller = world.add_phone(Phone::new(now, calls::caller()));
     let offer = world.phone(caller).offer();
     calls::offer_sdp(&mut world, "unanswered", "caller", &offer, json!({}));
     world.run_for_ms(120_000);
-    // The same INVITE again starts the time anew: somebody still wants it.
+    // The same INVITE again starts the time anew: the caller still waits.
     calls::offer_sdp(&mut world, "unanswered", "caller", &offer, json!({}));
     world.run_for_ms(179_000);
     assert!(is_listed(&mut world, "unanswered") && world.ports_in_use() > 0);

@@ -1,4 +1,4 @@
-//! What is said of a call that stands: digits played, media blocked and silenced, parties connected.
+//! Commands on an established call: digits played, media blocked and silenced, parties connected.
 
 use serde_json::{Value, json};
 use trestle_peers::{Codec, Meta, Phone, PhoneOptions, Voice, ear};
@@ -31,12 +31,12 @@ fn opus_phone() -> PhoneOptions {
 }
 
 /// Loudness of the last half second.
-fn level_dbov(heard: &[i16], sample_hz: u32) -> f64 {
-    ear::level_dbov(&heard[heard.len() - sample_hz as usize / 2..])
+fn level_dbov(received: &[i16], sample_hz: u32) -> f64 {
+    ear::level_dbov(&received[received.len() - sample_hz as usize / 2..])
 }
 
 fn whatsapp_level(world: &mut World, call: &Call) -> f64 {
-    level_dbov(world.meta(call.meta).heard(), 16_000)
+    level_dbov(world.meta(call.meta).recording(), 16_000)
 }
 
 /// One SSRC, no number missing, and timestamps that keep wall time.
@@ -54,8 +54,8 @@ fn a_digit_that_is_played_for_the_agent_reaches_whatsapp_once() {
         done(&mut world, &call, "play DTMF", json!({"from-tag": "phone", "code": "5", "duration": 200, "volume": -12}));
         done(&mut world, &call, "play DTMF", json!({"from-tag": "phone", "digit": "#"}));
         world.run_for_ms(2_000);
-        let heard = world.meta(call.meta).report().stream.digits.clone();
-        let named: Vec<(char, f64)> = heard.iter().map(|digit| (digit.digit, digit.duration_ms)).collect();
+        let received = world.meta(call.meta).report().stream.digits.clone();
+        let named: Vec<(char, f64)> = received.iter().map(|digit| (digit.digit, digit.duration_ms)).collect();
         assert_eq!(named, [('5', 200.0), ('#', 250.0)]);
         assert!(world.phone(call.phone).report().digits.is_empty() && world.feed.is_empty());
         world.assert_audio_both_ways(&call);
@@ -73,8 +73,8 @@ fn blocked_digits_are_reported_and_go_no_further() {
     world.run_for_ms(1_000);
     assert_eq!(world.phone(call.phone).report().digits_heard(), "5");
     assert_eq!(world.meta(call.meta).report().stream.digits_heard(), "4");
-    let told: Vec<u64> = world.feed.iter().map(|line| line["event"].as_u64().expect("a number")).collect();
-    assert_eq!(told, [1, 2, 3, 4, 5], "the application is told of all");
+    let reported: Vec<u64> = world.feed.iter().map(|line| line["event"].as_u64().expect("a number")).collect();
+    assert_eq!(reported, [1, 2, 3, 4, 5], "the application gets all");
     world.assert_audio_both_ways(&call);
 }
 
@@ -85,13 +85,13 @@ fn a_digit_that_sounds_when_digits_are_blocked_still_ends() {
     world.run_for_ms(300);
     done(&mut world, &call, "block DTMF", json!({"from-tag": "meta"}));
     world.run_for_ms(2_000);
-    let heard = world.phone(call.phone).report().digits.clone();
-    assert_eq!(heard.len(), 1);
-    assert!(heard[0].ends > 0 && (heard[0].duration_ms - 600.0).abs() <= 20.0, "{heard:?}");
+    let received = world.phone(call.phone).report().digits.clone();
+    assert_eq!(received.len(), 1);
+    assert!(received[0].ends > 0 && (received[0].duration_ms - 600.0).abs() <= 20.0, "{received:?}");
 }
 
 #[test]
-fn whatsapp_hears_silence_in_time_while_the_agent_is_silenced_or_blocked() {
+fn whatsapp_receives_silence_frames_while_the_agent_is_silenced_or_blocked() {
     // Transcoded and forwarded audio.
     for phone in [calls::phone(), opus_phone()] {
         for (verb, undo) in [("silence media", "unsilence media"), ("block media", "unblock media")] {
@@ -102,9 +102,9 @@ fn whatsapp_hears_silence_in_time_while_the_agent_is_silenced_or_blocked() {
             let frames = world.meta(call.meta).packets_received() - before;
             assert!((145..=155).contains(&frames), "{verb}: {frames} packets in 3 s");
             let level = whatsapp_level(&mut world, &call);
-            assert!(level < -60.0, "{verb}: WhatsApp hears {level} dBov");
-            let heard = world.phone(call.phone).heard().to_vec();
-            calls::assert_hears("the phone", &heard, 8_000, CALLER_HZ);
+            assert!(level < -60.0, "{verb}: WhatsApp receives {level} dBov");
+            let received = world.phone(call.phone).recording().to_vec();
+            calls::assert_receives_tone("the phone", &received, 8_000, CALLER_HZ);
             done(&mut world, &call, undo, json!({"from-tag": "phone"}));
             world.run_for_ms(3_000);
             world.assert_audio_both_ways(&call);
@@ -140,8 +140,8 @@ fn a_phone_gets_no_packets_while_whatsapp_is_blocked_and_silence_while_it_is_sil
     world.whatsapp_presses(&call, "2", 200);
     world.run_for_ms(1_000);
     assert_eq!(world.phone(call.phone).report().digits_heard(), "2", "digits pass through silence");
-    let level = level_dbov(world.phone(call.phone).heard(), 8_000);
-    assert!(level < -60.0, "the phone hears {level} dBov");
+    let level = level_dbov(world.phone(call.phone).recording(), 8_000);
+    assert!(level < -60.0, "the phone receives {level} dBov");
     done(&mut world, &call, "unsilence media", json!({"from-tag": "meta"}));
     world.run_for_ms(3_000);
     world.assert_audio_both_ways(&call);
@@ -150,12 +150,12 @@ fn a_phone_gets_no_packets_while_whatsapp_is_blocked_and_silence_while_it_is_sil
 }
 
 #[test]
-fn everybody_is_meant_where_nobody_is_named() {
+fn a_command_without_a_party_applies_to_all_parties() {
     let (mut world, call) = talking(77, calls::phone());
     done(&mut world, &call, "silence media", json!({}));
     world.run_for_ms(2_000);
     let level = whatsapp_level(&mut world, &call);
-    let phone_level = level_dbov(world.phone(call.phone).heard(), 8_000);
+    let phone_level = level_dbov(world.phone(call.phone).recording(), 8_000);
     assert!(level < -60.0 && phone_level < -60.0, "{level} and {phone_level} dBov");
     done(&mut world, &call, "unsilence media", json!({"flags": ["all"]}));
     world.run_for_ms(2_000);
@@ -180,7 +180,11 @@ fn two_parties_that_were_offered_to_one_by_one_are_connected() {
         let mut create = to_meta;
         create["from-tag"] = "meta".into();
         let offer = calls::sdp_of(&say(&mut world, &call, "create", create.clone()));
-        assert_eq!(calls::sdp_of(&say(&mut world, &call, "create", create)), offer, "said again, it is the same");
+        assert_eq!(
+            calls::sdp_of(&say(&mut world, &call, "create", create)),
+            offer,
+            "the same request again has the same reply"
+        );
         let answer = world.meta(call.meta).answer(now, &offer).unwrap_or_else(|e| panic!("{e:?} in\n{offer}"));
         done(&mut world, &call, "create answer", json!({"from-tag": "meta", "sdp": answer}));
         world.run_for_ms(1_000);
@@ -204,7 +208,7 @@ fn two_parties_that_were_offered_to_one_by_one_are_connected() {
 }
 
 #[test]
-fn a_caller_is_connected_to_a_second_agent_and_the_first_hears_nothing_more() {
+fn a_caller_is_connected_to_a_second_agent_and_the_first_receives_nothing_more() {
     let (mut world, call) = talking(78, calls::phone());
     let options = PhoneOptions {
         voice: Voice::Tone { hz: 700.0, peak: 8_000 },
@@ -216,9 +220,9 @@ fn a_caller_is_connected_to_a_second_agent_and_the_first_hears_nothing_more() {
     let second = world.add_phone(second);
     // The second agent is offered the first one's description, and so is another leg of the same call.
     let now = world.now();
-    let said = world.phone(call.phone).offer();
+    let announced = world.phone(call.phone).offer();
     let more = json!({"via-branch": "second", "codec": {"transcode": ["PCMU"]}});
-    let sdp = calls::offer_sdp(&mut world, &call.id, "phone", &said, more);
+    let sdp = calls::offer_sdp(&mut world, &call.id, "phone", &announced, more);
     let answer = world.phone(second).answer(now, &sdp).unwrap_or_else(|e| panic!("{e:?} in\n{sdp}"));
     let more = json!({"from-tag": "phone", "to-tag": "second", "via-branch": "second", "sdp": answer});
     assert_eq!(say(&mut world, &call, "answer", more)["result"], "ok");
@@ -228,26 +232,26 @@ fn a_caller_is_connected_to_a_second_agent_and_the_first_hears_nothing_more() {
     let packets = world.phone(call.phone).report().packets;
     world.run_for_ms(1_000);
     assert_eq!(world.phone(call.phone).report().packets, packets, "the first agent is out of it");
-    let heard = world.phone(second).heard().to_vec();
-    calls::assert_hears("the second agent", &heard, 8_000, CALLER_HZ);
-    let heard = world.meta(call.meta).heard().to_vec();
-    calls::assert_hears("WhatsApp", &heard, 16_000, 700.0);
+    let received = world.phone(second).recording().to_vec();
+    calls::assert_receives_tone("the second agent", &received, 8_000, CALLER_HZ);
+    let received = world.meta(call.meta).recording().to_vec();
+    calls::assert_receives_tone("WhatsApp", &received, 16_000, 700.0);
     // And back.
     done(&mut world, &call, "connect", json!({"from-tag": "phone", "to-tag": "meta"}));
     world.run_for_ms(3_000);
     world.assert_audio_both_ways(&call);
-    let heard = world.meta(call.meta).heard().to_vec();
-    calls::assert_hears("WhatsApp", &heard, 16_000, AGENT_HZ);
+    let received = world.meta(call.meta).recording().to_vec();
+    calls::assert_receives_tone("WhatsApp", &received, 16_000, AGENT_HZ);
     let stream = world.meta(call.meta).report().stream;
     assert_eq!((stream.ssrcs.len(), stream.lost), (1, 0), "{stream:?}");
 }
 
 #[test]
-fn an_agent_whose_call_another_branch_has_answered_hears_nothing_more() {
+fn an_agent_on_a_branch_that_lost_the_call_receives_nothing_more() {
     let mut world = World::new(82);
     let call = calls::between_phones(&mut world, calls::caller(), calls::phone());
     world.run_for_ms(2_000);
-    world.assert_phones_hear_each_other(&call);
+    world.assert_audio_between_phones(&call);
     let options = PhoneOptions {
         voice: Voice::Tone { hz: 700.0, peak: 8_000 },
         seed: 9,
@@ -256,20 +260,20 @@ fn an_agent_whose_call_another_branch_has_answered_hears_nothing_more() {
     let second = Phone::new(world.now(), options);
     let second = world.add_phone(second);
     let now = world.now();
-    let said = world.phone(call.meta).offer();
-    let sdp = calls::offer_sdp(&mut world, &call.id, "caller", &said, json!({"via-branch": "second"}));
+    let announced = world.phone(call.meta).offer();
+    let sdp = calls::offer_sdp(&mut world, &call.id, "caller", &announced, json!({"via-branch": "second"}));
     let answer = world.phone(second).answer(now, &sdp).unwrap_or_else(|e| panic!("{e:?} in\n{sdp}"));
     let more = json!({"from-tag": "caller", "to-tag": "second", "via-branch": "second", "sdp": answer});
     assert_eq!(say(&mut world, &call, "answer", more)["result"], "ok");
     let packets = world.phone(call.phone).report().packets;
-    let from = world.phone(call.meta).heard().len();
+    let from = world.phone(call.meta).recording().len();
     world.run_for_ms(3_000);
     // What is on its way already cannot be called back.
     assert!(world.phone(call.phone).report().packets <= packets + 2, "the first agent is out of it");
-    let heard = world.phone(second).heard().to_vec();
-    calls::assert_hears("the second agent", &heard, 8_000, CALLER_HZ);
-    let heard = world.phone(call.meta).heard()[from..].to_vec();
-    calls::assert_hears("the caller", &heard, 8_000, 700.0);
+    let received = world.phone(second).recording().to_vec();
+    calls::assert_receives_tone("the second agent", &received, 8_000, CALLER_HZ);
+    let received = world.phone(call.meta).recording()[from..].to_vec();
+    calls::assert_receives_tone("the caller", &received, 8_000, 700.0);
 }
 
 #[test]
@@ -299,10 +303,10 @@ fn an_agent_that_was_left_gets_no_packet_for_its_session_timer() {
     calls::answer_sdp(&mut world, &call.id, "phone", "meta", &answer);
     world.run_for_ms(3_000);
     assert_eq!(world.phone(call.phone).report().packets, before, "after the answer");
-    let heard = world.phone(second).heard().to_vec();
-    calls::assert_hears("the second agent", &heard, 8_000, CALLER_HZ);
-    let heard = world.meta(call.meta).heard().to_vec();
-    calls::assert_hears("WhatsApp", &heard, 16_000, 700.0);
+    let received = world.phone(second).recording().to_vec();
+    calls::assert_receives_tone("the second agent", &received, 8_000, CALLER_HZ);
+    let received = world.meta(call.meta).recording().to_vec();
+    calls::assert_receives_tone("WhatsApp", &received, 16_000, 700.0);
 }
 
 #[test]
@@ -330,10 +334,10 @@ fn a_caller_is_connected_to_a_party_of_another_call_and_each_call_ends_by_itself
         done(&mut world, &call, "connect", connect);
         assert_eq!(world.ports_in_use(), before + 4, "they are connected already");
         world.run_for_ms(3_000);
-        let heard = world.phone(second).heard().to_vec();
-        calls::assert_hears("the party of the other call", &heard, 8_000, CALLER_HZ);
-        let heard = world.meta(call.meta).heard().to_vec();
-        calls::assert_hears("WhatsApp", &heard, 16_000, 700.0);
+        let received = world.phone(second).recording().to_vec();
+        calls::assert_receives_tone("the party of the other call", &received, 8_000, CALLER_HZ);
+        let received = world.meta(call.meta).recording().to_vec();
+        calls::assert_receives_tone("WhatsApp", &received, 16_000, 700.0);
         assert_one_line(&mut world, &call);
 
         world.whatsapp_presses(&call, "12", 200);
@@ -342,13 +346,13 @@ fn a_caller_is_connected_to_a_party_of_another_call_and_each_call_ends_by_itself
         world.run_for_ms(1_000);
         assert_eq!(world.phone(second).report().digits_heard(), "12");
         assert_eq!(world.meta(call.meta).report().stream.digits_heard(), "3#");
-        let told: Vec<u64> = world.feed.iter().map(|line| line["event"].as_u64().expect("a number")).collect();
-        assert_eq!(told, [1, 2, 3], "each once, from the call it was pressed in");
+        let reported: Vec<u64> = world.feed.iter().map(|line| line["event"].as_u64().expect("a number")).collect();
+        assert_eq!(reported, [1, 2, 3], "each once, from the call it was pressed in");
 
         done(&mut world, &other, "block media", json!({"from-tag": "second"}));
         world.run_for_ms(2_000);
         let level = whatsapp_level(&mut world, &call);
-        assert!(level < -60.0, "WhatsApp hears {level} dBov of a party that is blocked in its own call");
+        assert!(level < -60.0, "WhatsApp receives {level} dBov of a party that is blocked in its own call");
         done(&mut world, &other, "unblock media", json!({"from-tag": "second"}));
 
         // Back to the first agent: nothing is left of the way between the calls.

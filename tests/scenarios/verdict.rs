@@ -1,4 +1,4 @@
-//! What is said of whole calls: the verdict on a good one, and on those that go wrong.
+//! Verdicts on whole calls: the verdict on a good one, and on those that go wrong.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,12 +28,12 @@ fn rung(world: &mut World, phone: PhoneOptions) -> Call {
     let to_phone = json!({
         "ICE": "remove", "DTLS": "off", "transport-protocol": "RTP/AVP", "rtcp-mux": ["demux"], "gate": "shut",
     });
-    let told = calls::offer_sdp(world, &call.id, "whatsapp", &offer, to_phone);
+    let written = calls::offer_sdp(world, &call.id, "whatsapp", &offer, to_phone);
     world.run_for_ms(4_000);
     let now = world.now();
-    let answer = world.phone(call.phone).answer(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
-    let told = calls::answer_sdp(world, &call.id, "whatsapp", "agent", &answer);
-    world.meta(call.meta).accept(now, &told).unwrap_or_else(|e| panic!("{e:?} in\n{told}"));
+    let answer = world.phone(call.phone).answer(now, &written).unwrap_or_else(|e| panic!("{e:?} in\n{written}"));
+    let written = calls::answer_sdp(world, &call.id, "whatsapp", "agent", &answer);
+    world.meta(call.meta).accept(now, &written).unwrap_or_else(|e| panic!("{e:?} in\n{written}"));
     call
 }
 
@@ -54,7 +54,7 @@ fn hang_up(world: &mut World, call: &Call, tag: &str) -> Value {
 }
 
 #[test]
-fn a_good_call_is_said_to_be_one() {
+fn a_good_call_gets_a_good_verdict() {
     let mut world = world(1_001);
     let call = rung(&mut world, calls::phone());
     world.run_for_ms(700);

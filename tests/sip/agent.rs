@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::message::{Message, parameter};
 use crate::place::Place;
-use crate::program::IN_VAIN;
+use crate::program::WAIT_MAX;
 use crate::stack::PROXY;
 
 /// How long one look for a message takes if none comes.
@@ -46,7 +46,7 @@ impl Agent {
         Self { socket, address, proxy, seen: Vec::new(), inbox: VecDeque::new(), drawn: 0 }
     }
 
-    /// Something nobody else has.
+    /// A unique word.
     fn draw(&mut self) -> String {
         self.drawn += 1;
         format!("{}-{}", self.address.to_string().replace(['.', ':'], "-"), self.drawn)
@@ -96,7 +96,7 @@ impl Agent {
         message
     }
 
-    /// Sends an INVITE, or in a dialogue that stands a re-INVITE.
+    /// Sends an INVITE, or in an established dialogue a re-INVITE.
     pub(crate) fn invite(&mut self, dialogue: &mut Dialogue, sdp: &str) {
         dialogue.cseq += 1;
         let branch = self.draw();
@@ -120,7 +120,7 @@ impl Agent {
         if status < 300 && parameter(response.header("To"), "tag").is_some() {
             dialogue.target = response.contact();
             if response.all("Record-Route").next().is_some() {
-                // The route set is in reverse for whoever called, and for good (RFC 3261 12.1.2, 12.2).
+                // The route set is in reverse for the caller, and for good (RFC 3261 12.1.2, 12.2).
                 dialogue.routes = response.all("Record-Route").map(str::to_owned).collect();
                 dialogue.routes.reverse();
             }
@@ -160,7 +160,7 @@ impl Agent {
         self.send(&cancel);
     }
 
-    /// Sends a BYE. When it has come to the other side, Kamailio has told Trestle.
+    /// Sends a BYE. When it has reached the other side, Kamailio has sent `delete` to Trestle.
     pub(crate) fn bye(&mut self, dialogue: &mut Dialogue) {
         dialogue.cseq += 1;
         let branch = self.draw();
@@ -174,7 +174,7 @@ impl Agent {
 
     /// The INVITE as it comes out at `callee`, or `None` if it was refused with 503.
     pub(crate) fn passes(&mut self, dialogue: &Dialogue, callee: &mut Self) -> Option<Message> {
-        let deadline = Instant::now() + IN_VAIN;
+        let deadline = Instant::now() + WAIT_MAX;
         let call_id = dialogue.call_id.clone();
         while Instant::now() < deadline {
             let at_callee =
@@ -215,14 +215,14 @@ impl Agent {
 
     /// The next message that `is_it`. Others are kept for later.
     fn receive(&mut self, what: &str, is_it: impl Fn(&Message) -> bool) -> Message {
-        let deadline = Instant::now() + IN_VAIN;
+        let deadline = Instant::now() + WAIT_MAX;
         while Instant::now() < deadline {
             if let Some(message) = self.look(&is_it) {
                 return message;
             }
         }
         let kept: Vec<&str> = self.inbox.iter().map(|message| message.start.as_str()).collect();
-        panic!("{} waits in vain for {what}; it has {kept:?}", self.address);
+        panic!("{} waited too long for {what}; it has {kept:?}", self.address);
     }
 
     /// The first message that `is_it`, if it is there or is the next to come, within a short time.

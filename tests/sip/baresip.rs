@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::ear;
 use crate::place::Place;
-use crate::program::{IN_VAIN, Program, wait_until};
+use crate::program::{Program, WAIT_MAX, wait_until};
 
 /// Every callee's user name: baresip takes only calls for its account.
 pub(crate) const USER: &str = "ua";
@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     Opus,
 }
 
-/// A running baresip that answers every call at once, says a tone, and writes down what it hears.
+/// A running baresip that answers every call at once, sends a tone, and records what it receives.
 pub(crate) struct Baresip {
     who: String,
     dir: PathBuf,
@@ -102,11 +102,11 @@ impl Baresip {
 
     /// The next message that `is_it`; others are passed over, but digits are written down.
     fn wait_for(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + IN_VAIN;
+        let deadline = Instant::now() + WAIT_MAX;
         let mut passed = Vec::new();
         loop {
             let Ok(message) = self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
-                panic!("{} waits in vain for {what}; it saw {passed:?}", self.who);
+                panic!("{} waited too long for {what}; it saw {passed:?}", self.who);
             };
             if message["type"] == "CALL_DTMF_START" {
                 self.digits += message["param"].as_str().unwrap();
@@ -126,7 +126,7 @@ impl Baresip {
         self.command("dial", uri);
     }
 
-    /// Until a call stands. Gives its Call-ID.
+    /// Waits until a call is established. Returns its Call-ID.
     pub(crate) fn wait_until_established(&mut self) -> String {
         self.wait_for_event("CALL_ESTABLISHED")["id"].as_str().unwrap().to_owned()
     }
@@ -172,25 +172,25 @@ impl Baresip {
         assert_eq!(self.digits, digits, "{}", self.who);
     }
 
-    /// What it has heard up to the first re-INVITE, and its sample rate.
-    fn heard(&self) -> (Vec<i16>, u32) {
-        let is_heard = |path: &PathBuf| path.to_string_lossy().ends_with("-dec.wav");
+    /// What it has recorded up to the first re-INVITE, and its sample rate.
+    fn recording(&self) -> (Vec<i16>, u32) {
+        let is_recording = |path: &PathBuf| path.to_string_lossy().ends_with("-dec.wav");
         let mut files: Vec<PathBuf> = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.retain(is_heard);
+        files.retain(is_recording);
         // Named by the time at which they were begun.
         files.sort();
         files.last().and_then(|path| ear::read_wav(path)).unwrap_or((Vec::new(), 8_000))
     }
 
-    /// From now on it hears this tone.
-    pub(crate) fn assert_hears(&self, hz: f64) {
+    /// From now on it receives this tone.
+    pub(crate) fn assert_receives_tone(&self, hz: f64) {
         ear::assert_tone(&self.who, hz, |wanted| {
-            let mut heard = (Vec::new(), 0);
+            let mut received = (Vec::new(), 0);
             wait_until(&format!("{} to hear something", self.who), || {
-                heard = self.heard();
-                heard.0.len() >= wanted
+                received = self.recording();
+                received.0.len() >= wanted
             });
-            heard
+            received
         });
     }
 }

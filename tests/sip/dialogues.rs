@@ -43,7 +43,7 @@ impl Caller {
         response
     }
 
-    /// Talks as this answer says.
+    /// Sends as this answer asks for.
     fn take(&self, answer: &Message) {
         let taken = self.phone.with(|phone, now| phone.accept(now, &answer.body));
         taken.unwrap_or_else(|error| panic!("{error}\n{}", answer.write()));
@@ -56,7 +56,7 @@ fn answer(phone: &Line<Phone>, invite: &Message) -> String {
 }
 
 #[test]
-fn early_media_of_a_183_is_heard_and_the_200_changes_nothing() {
+fn early_media_of_a_183_is_forwarded_and_the_200_changes_nothing() {
     let mut caller = Caller::new(Extras::default());
     let mut agent = Agent::new(&caller.stack.place, CALLEE);
     let phone = line::phone(&caller.stack.place, CALLEE, CALLEE_HZ);
@@ -66,13 +66,13 @@ fn early_media_of_a_183_is_heard_and_the_200_changes_nothing() {
     agent.reply(&invite, "183 Session Progress", "callee", &sdp);
     let progress = caller.response(183);
     caller.take(&progress);
-    caller.phone.assert_hears(CALLEE_HZ);
+    caller.phone.assert_receives_tone(CALLEE_HZ);
     agent.reply(&invite, "200 OK", "callee", &sdp);
     let accepted = caller.response(200);
     assert_eq!(accepted.body, progress.body);
     agent.expect("ACK");
-    caller.phone.assert_hears(CALLEE_HZ);
-    phone.assert_hears(CALLER_HZ);
+    caller.phone.assert_receives_tone(CALLEE_HZ);
+    phone.assert_receives_tone(CALLER_HZ);
     caller.phone.assert_clean();
     phone.assert_clean();
     let mut dialogue = agent.answering(&invite, "callee");
@@ -94,7 +94,7 @@ fn of_two_callees_one_rings_with_music_and_the_other_answers() {
     first.reply(&at_first, "183 Session Progress", "first", &sdp);
     let progress = caller.response(183);
     caller.take(&progress);
-    caller.phone.assert_hears(CALLEE_HZ);
+    caller.phone.assert_receives_tone(CALLEE_HZ);
 
     let sdp = answer(&phone, &at_second);
     second.reply(&at_second, "200 OK", "second", &sdp);
@@ -104,10 +104,10 @@ fn of_two_callees_one_rings_with_music_and_the_other_answers() {
     first.expect("CANCEL");
     first.reply(&at_first, "487 Request Terminated", "first", "");
     first.expect("ACK");
-    caller.phone.assert_hears(OTHER_HZ);
-    phone.assert_hears(CALLER_HZ);
+    caller.phone.assert_receives_tone(OTHER_HZ);
+    phone.assert_receives_tone(CALLER_HZ);
     let ssrcs = caller.phone.with(|phone, _| phone.report().ssrcs.clone());
-    assert_eq!(ssrcs.len(), 1, "whoever speaks, the caller hears one stream");
+    assert_eq!(ssrcs.len(), 1, "whichever side sends, the caller receives one stream");
     caller.agent.bye(&mut caller.dialogue);
     second.expect("BYE");
     caller.stack.assert_done();
@@ -125,14 +125,14 @@ fn two_to_tags_from_one_destination_are_two_callees() {
     agent.reply(&invite, "183 Session Progress", "first", &sdp);
     let progress = caller.response(183);
     caller.take(&progress);
-    caller.phone.assert_hears(CALLEE_HZ);
+    caller.phone.assert_receives_tone(CALLEE_HZ);
     let sdp = answer(&phone, &invite);
     agent.reply(&invite, "200 OK", "second", &sdp);
     let accepted = caller.response(200);
     caller.take(&accepted);
     agent.expect("ACK");
-    caller.phone.assert_hears(OTHER_HZ);
-    phone.assert_hears(CALLER_HZ);
+    caller.phone.assert_receives_tone(OTHER_HZ);
+    phone.assert_receives_tone(CALLER_HZ);
     let mut dialogue = agent.answering(&invite, "second");
     agent.bye(&mut dialogue);
     caller.agent.expect("BYE");
@@ -141,7 +141,7 @@ fn two_to_tags_from_one_destination_are_two_callees() {
 
 /// The holder sends `a=sendonly` and goes on to speak, as with music on hold.
 #[test]
-fn either_side_holds_and_resumes_and_is_heard_meanwhile() {
+fn either_side_holds_and_resumes_and_the_other_receives_it_meanwhile() {
     let mut caller = Caller::new(Extras::default());
     let mut agent = Agent::new(&caller.stack.place, CALLEE);
     let phone = line::phone(&caller.stack.place, CALLEE, CALLEE_HZ);
@@ -153,9 +153,9 @@ fn either_side_holds_and_resumes_and_is_heard_meanwhile() {
     caller.take(&accepted);
     agent.expect("ACK");
     let mut dialogue = agent.answering(&invite, "callee");
-    // Half a second of samples; the other side hears more than a whole one meanwhile.
+    // Half a second of samples; the other side receives more than a whole one meanwhile.
     const ON_THEIR_WAY: usize = 4_000;
-    let heard = |line: &Line<Phone>| line.with(|phone, _| phone.heard().len());
+    let received = |line: &Line<Phone>| line.with(|phone, _| phone.recording().len());
     for hold in [true, false] {
         caller.phone.with(|phone, _| phone.set_hold(hold));
         caller.invite();
@@ -165,11 +165,11 @@ fn either_side_holds_and_resumes_and_is_heard_meanwhile() {
         let accepted = caller.response(200);
         caller.take(&accepted);
         agent.expect("ACK");
-        let before = heard(&caller.phone);
-        phone.assert_hears(CALLER_HZ);
-        assert!(!hold || heard(&caller.phone) < before + ON_THEIR_WAY, "who holds a call hears nothing");
+        let before = received(&caller.phone);
+        phone.assert_receives_tone(CALLER_HZ);
+        assert!(!hold || received(&caller.phone) < before + ON_THEIR_WAY, "a party that holds a call receives nothing");
     }
-    caller.phone.assert_hears(CALLEE_HZ);
+    caller.phone.assert_receives_tone(CALLEE_HZ);
     for hold in [true, false] {
         phone.with(|phone, _| phone.set_hold(hold));
         let offer = phone.with(|phone, _| phone.offer());
@@ -180,11 +180,11 @@ fn either_side_holds_and_resumes_and_is_heard_meanwhile() {
         let accepted = agent.accepted(&mut dialogue);
         phone.with(|phone, now| phone.accept(now, &accepted.body)).unwrap();
         caller.agent.expect("ACK");
-        let before = heard(&phone);
-        caller.phone.assert_hears(CALLEE_HZ);
-        assert!(!hold || heard(&phone) < before + ON_THEIR_WAY, "who holds a call hears nothing");
+        let before = received(&phone);
+        caller.phone.assert_receives_tone(CALLEE_HZ);
+        assert!(!hold || received(&phone) < before + ON_THEIR_WAY, "a party that holds a call receives nothing");
     }
-    phone.assert_hears(CALLER_HZ);
+    phone.assert_receives_tone(CALLER_HZ);
     for line in [&caller.phone, &phone] {
         assert_eq!(line.with(|phone, _| phone.report().ssrcs.len()), 1, "one stream for the whole call");
     }
@@ -241,8 +241,8 @@ fn a_call_is_made_again_after_407_while_the_first_attempt_is_remembered() {
     let accepted = caller.response(200);
     caller.take(&accepted);
     agent.expect("ACK");
-    caller.phone.assert_hears(CALLEE_HZ);
-    phone.assert_hears(CALLER_HZ);
+    caller.phone.assert_receives_tone(CALLEE_HZ);
+    phone.assert_receives_tone(CALLER_HZ);
     caller.phone.assert_clean();
     phone.assert_clean();
     caller.agent.bye(&mut caller.dialogue);
@@ -272,8 +272,8 @@ fn kamailio_gives_a_stopped_trestle_up_and_finds_it_again() {
         let accepted = caller.response(200);
         caller.take(&accepted);
         agent.expect("ACK");
-        caller.phone.assert_hears(CALLEE_HZ);
-        phone.assert_hears(CALLER_HZ);
+        caller.phone.assert_receives_tone(CALLEE_HZ);
+        phone.assert_receives_tone(CALLER_HZ);
         caller.agent.bye(&mut caller.dialogue);
         agent.expect("BYE");
         assert_eq!(caller.stack.trestle.calls(), [""; 0]);

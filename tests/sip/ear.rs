@@ -1,4 +1,4 @@
-//! Tones: made for user agents that play files, and found again in what was heard.
+//! Tones: made for user agents that play files, and found again in the recordings.
 
 use std::f64::consts::TAU;
 use std::fs;
@@ -11,7 +11,7 @@ pub(crate) const PEAK: i16 = 10_000;
 
 /// The level of a sine with that peak: 20 log10(10000 / 32768) - 3.
 const LEVEL_DBOV: f64 = -13.3;
-/// How far what is heard may be from what was said. Opus at 32 kbit/s makes 1 kHz louder by 1.3 dB.
+/// How far the received level may be from the sent one. Opus at 32 kbit/s makes 1 kHz louder by 1.3 dB.
 const LEVEL_TOLERANCE_DB: f64 = 2.0;
 /// A tone has to stand so far above everything else. Through G.711 it does so by 37 dB or more, through Opus by 14.
 const SNR_DB: f64 = 10.0;
@@ -51,35 +51,35 @@ pub(crate) fn read_wav(path: &Path) -> Option<(Vec<i16>, u32)> {
     Some((blocks.map(|block| i16::from_le_bytes([block[0], block[1]])).collect(), rate_hz))
 }
 
-/// Hears whether a tone of `hz` comes in. `listen` waits until so many samples have come, and gives all there are by then
-/// and their rate. One whole second must be nothing but that tone, as loud as it was said; but on a machine that has
+/// Asserts that a tone of `hz` comes in. `listen` waits until so many samples have come, and gives all there are by then
+/// and their rate. One whole second must be nothing but that tone, as loud as it was sent; but on a machine that has
 /// other things to do that need not be the first.
 pub(crate) fn assert_tone(who: &str, hz: f64, mut listen: impl FnMut(usize) -> (Vec<i16>, u32)) {
     const TRIES: u32 = 40;
     let before = listen(1).0.len();
     let mut wanted = before;
-    let mut heard = String::new();
+    let mut received = String::new();
     for _ in 0..TRIES {
         let rate = listen(wanted).1;
         wanted = wanted.max(before + rate as usize);
         let (pcm, _) = listen(wanted);
         match judge(&pcm[pcm.len() - rate as usize..], rate, hz) {
-            Ok(heard) => return println!("{who} hears {heard}"),
-            Err(other) => heard = other,
+            Ok(received) => return println!("{who} receives {received}"),
+            Err(other) => received = other,
         }
-        println!("{who} hears {heard} for a moment");
+        println!("{who} receives {received} for a moment");
         wanted = pcm.len() + rate as usize / 4;
     }
-    panic!("{who} hears {heard}, and not just {hz} Hz");
+    panic!("{who} receives {received}, and not just {hz} Hz");
 }
 
-/// `Ok` if `second` is a tone of `hz` and nothing else. What was heard, either way.
+/// `Ok` if `second` is a tone of `hz` and nothing else. The measurement, either way.
 fn judge(second: &[i16], rate_hz: u32, hz: f64) -> Result<String, String> {
     let level_dbov = ear::level_dbov(second);
     let tone = ear::dominant_tone(second, rate_hz);
     let snr_db = tone.map_or(0.0, |tone| 10.0 * (tone.share / (1.0 - tone.share).max(1e-9)).log10());
     let holes = ear::silences(second, rate_hz, -40.0, 20);
-    let heard = format!(
+    let received = format!(
         "{:.1} Hz at {level_dbov:.1} dBov, SNR {snr_db:.1} dB, holes {holes:?}",
         tone.map_or(0.0, |tone| tone.hz)
     );
@@ -87,5 +87,5 @@ fn judge(second: &[i16], rate_hz: u32, hz: f64) -> Result<String, String> {
         && snr_db > SNR_DB
         && (level_dbov - LEVEL_DBOV).abs() < LEVEL_TOLERANCE_DB
         && holes.is_empty();
-    if clean { Ok(heard) } else { Err(heard) }
+    if clean { Ok(received) } else { Err(received) }
 }

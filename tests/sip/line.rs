@@ -9,7 +9,7 @@ use trestle_peers::{Codec, Flavour, Meta, MetaOptions, MetaReport, Phone, PhoneO
 
 use crate::ear;
 use crate::place::Place;
-use crate::program::IN_VAIN;
+use crate::program::WAIT_MAX;
 
 /// Where a peer's media is, on its user agent's address.
 const RTP_PORT: u16 = 4_000;
@@ -19,14 +19,14 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// What both peers do.
 pub(crate) trait Peer: Send + 'static {
-    /// Of what it hears.
+    /// Of its recording.
     const RATE_HZ: u32;
     fn locals(&self) -> Vec<SocketAddr>;
     fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, bytes: &[u8]);
     fn handle_timeout(&mut self, now: Instant);
     fn poll_transmit(&mut self) -> Option<Transmit>;
     fn poll_timeout(&self) -> Option<Instant>;
-    fn heard(&self) -> &[i16];
+    fn recording(&self) -> &[i16];
     fn stream(&self) -> Report;
 }
 
@@ -49,8 +49,8 @@ macro_rules! peer {
             fn poll_timeout(&self) -> Option<Instant> {
                 self.poll_timeout()
             }
-            fn heard(&self) -> &[i16] {
-                self.heard()
+            fn recording(&self) -> &[i16] {
+                self.recording()
             }
             fn stream(&self) -> Report {
                 let stream: fn(&Self) -> Report = $stream;
@@ -111,20 +111,20 @@ impl<P: Peer> Line<P> {
     /// Waits until `it_is` so.
     pub(crate) fn wait_until(&self, what: &str, it_is: impl Fn(&P) -> bool) {
         let (shared, changed) = &*self.shared;
-        let waiting = changed.wait_timeout_while(shared.lock().unwrap(), IN_VAIN, |shared| !it_is(&shared.peer));
+        let waiting = changed.wait_timeout_while(shared.lock().unwrap(), WAIT_MAX, |shared| !it_is(&shared.peer));
         let (shared, result) = waiting.unwrap();
-        assert!(!result.timed_out(), "{} waits in vain for {what}\n{:?}", self.who, shared.peer.stream());
+        assert!(!result.timed_out(), "{} waited too long for {what}\n{:?}", self.who, shared.peer.stream());
     }
 
-    /// From now on it hears this tone.
-    pub(crate) fn assert_hears(&self, hz: f64) {
+    /// From now on it receives this tone.
+    pub(crate) fn assert_receives_tone(&self, hz: f64) {
         ear::assert_tone(self.who, hz, |wanted| {
-            self.wait_until("more to hear", |peer| peer.heard().len() >= wanted);
-            (self.with(|peer, _| peer.heard().to_vec()), P::RATE_HZ)
+            self.wait_until("more audio", |peer| peer.recording().len() >= wanted);
+            (self.with(|peer, _| peer.recording().to_vec()), P::RATE_HZ)
         });
     }
 
-    /// Until the other side's keys were heard to their ends. baresip presses a key for about 200 ms.
+    /// Waits until the other side's digits were received to their ends. baresip presses a key for about 200 ms.
     pub(crate) fn wait_for_digits(&self, digits: &str) {
         self.wait_until(digits, |peer| {
             peer.stream().digits.iter().filter(|digit| digit.ends > 0).count() >= digits.len()

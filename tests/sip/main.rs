@@ -3,7 +3,7 @@
 //! also does what no well-behaved phone does on demand (183, forks, 407).
 //!
 //! Each test has its own addresses in 127.0.0.0/8, its own Trestle (in this process, on real sockets), Kamailio and user
-//! agents, so that any number of them run at once. What is asserted is what was heard and signalled; how long things took is
+//! agents, so that any number of them run at once. What is asserted is what was received and signalled; how long things took is
 //! printed (`--nocapture`). The logs of a failed test are in `target/sip-logs`.
 #![allow(
     clippy::disallowed_methods,

@@ -31,9 +31,9 @@ impl Call {
         Self { caller, callee, call_id, stack }
     }
 
-    fn assert_both_hear(&self) {
-        self.caller.assert_hears(CALLEE_HZ);
-        self.callee.assert_hears(CALLER_HZ);
+    fn assert_audio_both_ways(&self) {
+        self.caller.assert_receives_tone(CALLEE_HZ);
+        self.callee.assert_receives_tone(CALLER_HZ);
     }
 
     fn both_press(&mut self) {
@@ -43,7 +43,7 @@ impl Call {
         self.caller.wait_for_digits("#");
     }
 
-    /// baresip does not write down what it hears after a re-INVITE, so that Trestle is asked what it sends.
+    /// baresip does not record what it receives after a re-INVITE, so Trestle is asked what it sends.
     fn assert_both_are_sent_media(&self) {
         let sent = || {
             let query = self.stack.trestle.query(&self.call_id);
@@ -71,9 +71,9 @@ impl Call {
 }
 
 #[test]
-fn two_pcma_phones_hear_each_other_and_the_caller_hangs_up() {
+fn two_pcma_phones_exchange_audio_and_the_caller_hangs_up() {
     let mut call = Call::connect(PLAIN, Kind::Pcma, Kind::Pcma);
-    call.assert_both_hear();
+    call.assert_audio_both_ways();
     call.both_press();
     call.caller_hangs_up();
 }
@@ -81,7 +81,7 @@ fn two_pcma_phones_hear_each_other_and_the_caller_hangs_up() {
 #[test]
 fn the_callee_hangs_up_and_nothing_is_left() {
     let call = Call::connect(PLAIN, Kind::Pcma, Kind::Pcma);
-    call.assert_both_hear();
+    call.assert_audio_both_ways();
     call.callee_hangs_up();
 }
 
@@ -89,7 +89,7 @@ fn the_callee_hangs_up_and_nothing_is_left() {
 fn an_sdes_phone_calls_a_plain_one() {
     let flags = Flags::new("replace-origin ICE=remove RTP/AVP", "replace-origin ICE=remove RTP/SAVP");
     let mut call = Call::connect(flags, Kind::PcmaSdes, Kind::Pcma);
-    call.assert_both_hear();
+    call.assert_audio_both_ways();
     call.both_press();
     call.caller_hangs_up();
 }
@@ -98,7 +98,7 @@ fn an_sdes_phone_calls_a_plain_one() {
 fn a_plain_phone_calls_an_sdes_one() {
     let flags = Flags::new("replace-origin ICE=remove RTP/SAVP", "replace-origin ICE=remove RTP/AVP");
     let mut call = Call::connect(flags, Kind::Pcma, Kind::PcmaSdes);
-    call.assert_both_hear();
+    call.assert_audio_both_ways();
     call.both_press();
     call.callee_hangs_up();
 }
@@ -107,7 +107,7 @@ fn a_plain_phone_calls_an_sdes_one() {
 fn an_opus_phone_calls_a_pcma_phone() {
     let to_pcma = "replace-origin ICE=remove RTP/AVP codec-mask-opus codec-transcode-PCMA";
     let mut call = Call::connect(Flags::new(to_pcma, "replace-origin ICE=remove RTP/AVP"), Kind::Opus, Kind::Pcma);
-    call.assert_both_hear();
+    call.assert_audio_both_ways();
     call.both_press();
     call.caller_hangs_up();
 }
@@ -116,7 +116,7 @@ fn an_opus_phone_calls_a_pcma_phone() {
 fn a_pcma_phone_calls_an_opus_phone() {
     let to_opus = "replace-origin ICE=remove RTP/AVP codec-mask-PCMA codec-transcode-opus";
     let mut call = Call::connect(Flags::new(to_opus, "replace-origin ICE=remove RTP/AVP"), Kind::Pcma, Kind::Opus);
-    call.assert_both_hear();
+    call.assert_audio_both_ways();
     call.both_press();
     call.callee_hangs_up();
 }
@@ -124,28 +124,29 @@ fn a_pcma_phone_calls_an_opus_phone() {
 /// `a=sendrecv` and so on; that is also what no line at all means.
 fn direction(sdp: &str) -> &str {
     const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
-    let mut said = sdp.lines().filter_map(|line| line.strip_prefix("a=").filter(|value| DIRECTIONS.contains(value)));
-    said.next().unwrap_or("sendrecv")
+    let mut announced =
+        sdp.lines().filter_map(|line| line.strip_prefix("a=").filter(|value| DIRECTIONS.contains(value)));
+    announced.next().unwrap_or("sendrecv")
 }
 
-/// What each side was told is what the other said, and the ports are those of the call's beginning.
-fn assert_told(exchange: &Exchange, wanted: &str, first: &Exchange) {
-    assert_eq!((direction(exchange.said()), direction(exchange.told())), (wanted, wanted), "{exchange:?}");
+/// Each side got the other's SDP with Trestle's ports, which are those of the call's beginning.
+fn assert_described(exchange: &Exchange, wanted: &str, first: &Exchange) {
+    assert_eq!((direction(exchange.announced()), direction(exchange.written())), (wanted, wanted), "{exchange:?}");
     let port = |sdp: &str| sdp.split("m=audio ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
-    assert_eq!(port(exchange.told()), port(first.told()), "a re-INVITE must not move the ports");
+    assert_eq!(port(exchange.written()), port(first.written()), "a re-INVITE must not move the ports");
 }
 
 #[test]
 fn the_caller_holds_and_resumes_by_re_invite() {
     let mut call = Call::connect(PLAIN, Kind::Pcma, Kind::Pcma);
     let (offer, answer) = (call.stack.tap.last("offer"), call.stack.tap.last("answer"));
-    call.assert_both_hear();
+    call.assert_audio_both_ways();
     call.caller.hold();
-    assert_told(&call.stack.tap.last("offer"), "sendonly", &offer);
-    assert_told(&call.stack.tap.last("answer"), "recvonly", &answer);
+    assert_described(&call.stack.tap.last("offer"), "sendonly", &offer);
+    assert_described(&call.stack.tap.last("answer"), "recvonly", &answer);
     call.caller.resume();
-    assert_told(&call.stack.tap.last("offer"), "sendrecv", &offer);
-    assert_told(&call.stack.tap.last("answer"), "sendrecv", &answer);
+    assert_described(&call.stack.tap.last("offer"), "sendrecv", &offer);
+    assert_described(&call.stack.tap.last("answer"), "sendrecv", &answer);
     call.assert_both_are_sent_media();
     call.caller_hangs_up();
 }
@@ -154,14 +155,14 @@ fn the_caller_holds_and_resumes_by_re_invite() {
 fn the_callee_holds_and_resumes_by_re_invite() {
     let mut call = Call::connect(PLAIN, Kind::Pcma, Kind::Pcma);
     let (offer, answer) = (call.stack.tap.last("offer"), call.stack.tap.last("answer"));
-    call.assert_both_hear();
+    call.assert_audio_both_ways();
     call.callee.hold();
-    // The callee's offer goes where its answer went: the caller's ports are in what the callee is told.
-    assert_told(&call.stack.tap.last("offer"), "sendonly", &answer);
-    assert_told(&call.stack.tap.last("answer"), "recvonly", &offer);
+    // The callee's offer goes where its answer went: the caller's ports are in the SDP for the callee.
+    assert_described(&call.stack.tap.last("offer"), "sendonly", &answer);
+    assert_described(&call.stack.tap.last("answer"), "recvonly", &offer);
     call.callee.resume();
-    assert_told(&call.stack.tap.last("offer"), "sendrecv", &answer);
-    assert_told(&call.stack.tap.last("answer"), "sendrecv", &offer);
+    assert_described(&call.stack.tap.last("offer"), "sendrecv", &answer);
+    assert_described(&call.stack.tap.last("answer"), "sendrecv", &offer);
     call.assert_both_are_sent_media();
     call.callee_hangs_up();
 }
@@ -174,7 +175,7 @@ fn an_sdes_phone_holds_and_resumes_a_transcoded_call() {
         ..Flags::new("", "")
     };
     let mut call = Call::connect(flags, Kind::PcmaSdes, Kind::Opus);
-    call.assert_both_hear();
+    call.assert_audio_both_ways();
     call.caller.hold();
     call.caller.resume();
     call.assert_both_are_sent_media();
@@ -183,7 +184,7 @@ fn an_sdes_phone_holds_and_resumes_a_transcoded_call() {
 }
 
 #[test]
-fn sipp_echoes_what_it_hears() {
+fn sipp_echoes_what_it_receives() {
     let stack = Stack::start(PLAIN);
     let (ip, scenario) = (stack.place.ip(CALLEE).to_string(), concat!(env!("CARGO_MANIFEST_DIR"), "/sip/echo.xml"));
     let mut arguments = vec!["-sf", scenario, "-i", &ip, "-mi", &ip, "-p", "5060", "-mp", "21000"];
@@ -193,7 +194,7 @@ fn sipp_echoes_what_it_hears() {
     // If sipp is not ready yet, Kamailio sends the INVITE again.
     caller.dial(&stack.callee_uri());
     let call_id = caller.wait_until_established();
-    caller.assert_hears(CALLER_HZ);
+    caller.assert_receives_tone(CALLER_HZ);
     assert_eq!(stack.trestle.calls(), [call_id]);
     caller.hang_up();
     wait_until("BYE to be through", || stack.trestle.calls().is_empty());

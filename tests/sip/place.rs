@@ -10,7 +10,7 @@ use std::thread;
 /// Where everybody speaks SIP.
 pub(crate) const SIP_PORT: u16 = 5060;
 
-/// Addresses that nobody else has, and a directory that is gone afterwards, or kept as `target/sip-logs/TEST` if the test
+/// Addresses of its own, and a directory that is gone afterwards, or kept as `target/sip-logs/TEST` if the test
 /// failed.
 pub(crate) struct Place {
     name: String,

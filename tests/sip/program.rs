@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Whoever waits longer than this for something waits in vain.
-pub(crate) const IN_VAIN: Duration = Duration::from_secs(60);
+/// Longest wait for anything, before a test fails.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A program without workers that has not ended after this is killed: baresip waits for answers to its BYEs.
 const GRACE: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts `name` in `dir`; all it says goes to the file `log`.
+    /// Starts `name` in `dir`; its output goes to the file `log`.
     pub(crate) fn start(name: &'static str, arguments: &[&str], dir: &Path, log: &Path) -> Self {
         let output = File::create(log).unwrap();
         let child = Command::new(find("setpriv"))
@@ -50,7 +50,7 @@ impl Drop for Program {
     fn drop(&mut self) {
         // The standard library can only kill, which would leave Kamailio's workers behind.
         let _ = Command::new("kill").arg(self.child.id().to_string()).stderr(Stdio::null()).status();
-        let grace = if self.name == "kamailio" { IN_VAIN } else { GRACE };
+        let grace = if self.name == "kamailio" { WAIT_MAX } else { GRACE };
         let deadline = Instant::now() + grace;
         while let Ok(None) = self.child.try_wait() {
             if Instant::now() > deadline {
@@ -73,9 +73,9 @@ fn find(name: &str) -> PathBuf {
 
 /// Looks until `done`; for files and programs, which cannot be waited for.
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + IN_VAIN;
+    let deadline = Instant::now() + WAIT_MAX;
     while !done() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        assert!(Instant::now() < deadline, "waited too long for {what}");
         thread::sleep(PACE);
     }
 }

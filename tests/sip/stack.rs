@@ -28,7 +28,7 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    /// The same flags whoever offers.
+    /// The same flags for each offerer.
     pub(crate) const fn new(to_callee: &'static str, to_caller: &'static str) -> Self {
         Self {
             offer_to_callee: to_callee,
@@ -119,7 +119,7 @@ impl Stack {
 
     /// Nothing is left of any call, and Kamailio was never refused anything.
     pub(crate) fn assert_done(&self) {
-        assert_eq!(self.trestle.calls(), [""; 0], "calls that nobody deleted");
+        assert_eq!(self.trestle.calls(), [""; 0], "calls that were not deleted");
         for exchange in self.tap.exchanges() {
             let reply = exchange.reply.as_ref().unwrap_or_else(|| panic!("no reply to {}", exchange.request));
             assert_eq!(reply["result"], "ok", "{reply} to {}", exchange.request);

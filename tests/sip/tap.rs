@@ -31,14 +31,14 @@ impl Exchange {
         self.request["command"].as_str().unwrap()
     }
 
-    /// The SDP of the reply; what the other side was told.
-    pub(crate) fn told(&self) -> &str {
+    /// The SDP of the reply, for the other side.
+    pub(crate) fn written(&self) -> &str {
         let sdp = self.reply.as_ref().and_then(|reply| reply["sdp"].as_str());
         sdp.unwrap_or_else(|| panic!("no SDP in {:?}", self.reply))
     }
 
     /// The SDP of the request.
-    pub(crate) fn said(&self) -> &str {
+    pub(crate) fn announced(&self) -> &str {
         self.request["sdp"].as_str().unwrap_or_else(|| panic!("no SDP in {}", self.request))
     }
 }
@@ -111,7 +111,7 @@ impl Wire {
         wire.front.set_read_timeout(Some(TICK)).unwrap();
         while let Some(received) = wire.receive(&mut buffer) {
             let Some((len, client)) = received else { continue };
-            // A socket for each client, as Trestle tells clients apart by their addresses.
+            // A socket for each client, as Trestle distinguishes clients by their addresses.
             let back = backs.entry(client).or_insert_with(|| {
                 let back = UdpSocket::bind((wire.trestle.ip(), 0)).unwrap();
                 back.connect(wire.trestle).unwrap();
@@ -121,7 +121,7 @@ impl Wire {
                 back
             });
             wire.note_request(client, &buffer[..len]);
-            // Fails while Trestle is down; whoever asks will ask again.
+            // Fails while Trestle is down; the client retries.
             let _ = back.send(&buffer[..len]);
         }
         for thread in threads {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
 
-use crate::program::IN_VAIN;
+use crate::program::WAIT_MAX;
 
 /// A Trestle that can be stopped and started again at the same addresses.
 pub(crate) struct Trestle {
@@ -54,7 +54,7 @@ impl Trestle {
 
     fn request(&self, request: &Value) -> Value {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        socket.set_read_timeout(Some(IN_VAIN)).unwrap();
+        socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
         socket.connect(self.config.listen_ng[0]).unwrap();
         socket.send(format!("test {request}").as_bytes()).unwrap();
         let mut reply = vec![0; 65_536];

@@ -67,16 +67,16 @@ impl Call {
 
     fn talk(&mut self) {
         self.user.wait_until("DTLS", Meta::is_connected);
-        self.user.assert_hears(PHONE_HZ);
-        self.phone.assert_hears(USER_HZ);
+        self.user.assert_receives_tone(PHONE_HZ);
+        self.phone.assert_receives_tone(USER_HZ);
         self.user.with(|user, _| "15#".chars().for_each(|digit| user.press(digit)));
         self.phone.wait_for_digits("15#");
         self.phone.press('7');
         self.user.wait_for_digits("7");
-        self.user.assert_hears(PHONE_HZ);
-        self.phone.assert_hears(USER_HZ);
+        self.user.assert_receives_tone(PHONE_HZ);
+        self.phone.assert_receives_tone(USER_HZ);
         let remarks = self.user.with(|user, _| user.report().sdp_remarks);
-        // Who is not named as WhatsApp is not told WhatsApp's `a=maxptime`.
+        // A party that is not named as WhatsApp does not get WhatsApp's `a=maxptime`.
         let named = self.stack.tap.exchanges().iter().any(|exchange| exchange.request["profile"] == "whatsapp");
         assert!(remarks.is_empty() || !named && remarks == ["a=maxptime:20"], "{remarks:?}");
         self.user.assert_kept_to_the_rules();
@@ -133,7 +133,7 @@ fn an_sdes_phone_calls_a_user_who_asks_for_a_password() {
 }
 
 #[test]
-fn a_plain_phone_calls_a_user_and_the_profile_says_it_all() {
+fn a_plain_phone_calls_a_user_with_the_profile_alone() {
     let flags = Flags::new("profile=whatsapp codec-transcode-opus", "profile=sip");
     let mut call = Call::business_initiated(flags, Kind::Pcma);
     call.talk();

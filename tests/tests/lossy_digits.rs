@@ -1,5 +1,5 @@
 //! Digits over real sockets that lose a tenth of all packets in either direction, between WhatsApp with DTLS and a phone:
-//! what the scenarios say in virtual time, said once with the clock, the poller and the threads of the real thing.
+//! what the scenarios check in virtual time, once with the clock, the poller and the threads of the daemon.
 
 #![allow(clippy::disallowed_methods, reason = "the outside world has clocks and sockets")]
 #![allow(clippy::unwrap_used, reason = "a test that is surprised ends")]
@@ -17,8 +17,8 @@ use trestle_server::serve::Server;
 const SEED: u64 = 40;
 /// Of a hundred packets.
 const LOSS_PERCENT: u32 = 10;
-/// Whoever waits longer than this waits in vain.
-const IN_VAIN: Duration = Duration::from_secs(60);
+/// Longest wait for anything, before a test fails.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 const USER_PRESSES: &str = "0123456789*#ABCD1199";
 const PHONE_PRESSES: &str = "##**DCBA987654321000";
 
@@ -40,7 +40,7 @@ impl Peers {
             .collect();
         let now = Instant::now();
         let meta = Meta::new(now, MetaOptions::new(sockets[0].0, Flavour::WebRtc));
-        // RTCP on the RTP port: the one above it may be somebody's.
+        // RTCP on the RTP port: the one above it may be in use.
         let phone = Phone::new(now, PhoneOptions { rtcp_mux: true, ..PhoneOptions::new(sockets[1].0) });
         for (_, socket) in &sockets {
             socket.set_nonblocking(true).unwrap();
@@ -52,7 +52,12 @@ impl Peers {
     fn run_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let began = Instant::now();
         while !done(self) {
-            assert!(began.elapsed() < IN_VAIN, "in vain: {what}\n{:?}\n{:?}", self.meta.report(), self.phone.report());
+            assert!(
+                began.elapsed() < WAIT_MAX,
+                "waited too long: {what}\n{:?}\n{:?}",
+                self.meta.report(),
+                self.phone.report()
+            );
             self.turn();
             // Nothing is measured here; a millisecond is a packet's twentieth.
             std::thread::sleep(Duration::from_millis(1));
@@ -129,7 +134,7 @@ fn digits_survive_ten_percent_loss_on_real_sockets_in_either_direction() {
     };
     let server = Server::start(&Config::new(settings).unwrap()).unwrap();
     let ng = UdpSocket::bind("127.0.0.1:0").unwrap();
-    ng.set_read_timeout(Some(IN_VAIN)).unwrap();
+    ng.set_read_timeout(Some(WAIT_MAX)).unwrap();
     ng.connect(server.ng_addr()).unwrap();
 
     let mut peers = Peers::open();
@@ -147,8 +152,8 @@ fn digits_survive_ten_percent_loss_on_real_sockets_in_either_direction() {
     USER_PRESSES.chars().for_each(|digit| peers.meta.press_for(digit, Duration::from_millis(140)));
     PHONE_PRESSES.chars().for_each(|digit| peers.phone.press(digit, Duration::from_millis(140)));
     peers.run_until("digits", |peers| {
-        let heard = (peers.phone.report().digits.len(), peers.meta.report().stream.digits.len());
-        heard == (USER_PRESSES.len(), PHONE_PRESSES.len()) && !peers.meta.is_pressing() && !peers.phone.is_pressing()
+        let received = (peers.phone.report().digits.len(), peers.meta.report().stream.digits.len());
+        received == (USER_PRESSES.len(), PHONE_PRESSES.len()) && !peers.meta.is_pressing() && !peers.phone.is_pressing()
     });
     peers.lossy = false;
     let packets = peers.phone.report().packets;
@@ -159,9 +164,9 @@ fn digits_survive_ten_percent_loss_on_real_sockets_in_either_direction() {
     let (mut of_user, mut of_phone) = (String::new(), String::new());
     let mut buffer = [0; 2_048];
     while let Ok((len, _)) = feed.recv_from(&mut buffer) {
-        let told: Value = serde_json::from_slice(&buffer[..len]).unwrap();
-        let digit = char::from(b"0123456789*#ABCD"[told["event"].as_u64().unwrap() as usize]);
-        if told["source_tag"] == "wa" { of_user.push(digit) } else { of_phone.push(digit) }
+        let reported: Value = serde_json::from_slice(&buffer[..len]).unwrap();
+        let digit = char::from(b"0123456789*#ABCD"[reported["event"].as_u64().unwrap() as usize]);
+        if reported["source_tag"] == "wa" { of_user.push(digit) } else { of_phone.push(digit) }
     }
     assert_eq!((of_user.as_str(), of_phone.as_str()), (USER_PRESSES, PHONE_PRESSES));
     server.stop();

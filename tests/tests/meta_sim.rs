@@ -16,11 +16,11 @@ use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
 use trestle_tools::meta_sim::{self, MetaSimArgs, SimVerdict};
 
-/// Whoever waits longer than this waits in vain.
-const IN_VAIN: Duration = Duration::from_secs(30);
+/// Longest wait for anything, before a test fails.
+const WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long one look at a socket takes if nothing comes.
 const LOOK: Duration = Duration::from_millis(1);
-/// What the agent says.
+/// The agent's tone.
 const AGENT_HZ: f64 = 600.0;
 
 /// What the sim prints, line by line.
@@ -41,7 +41,7 @@ impl Write for Lines {
     }
 }
 
-/// Trestle, the sim, and everything that stands between them.
+/// Trestle, the sim, and everything between them.
 struct Place {
     server: Server,
     ng: UdpSocket,
@@ -78,14 +78,14 @@ impl Place {
         let server = Server::start(&Config::new(settings).unwrap()).unwrap();
         let ng = udp();
         ng.connect(server.ng_addr()).unwrap();
-        ng.set_read_timeout(Some(IN_VAIN)).unwrap();
+        ng.set_read_timeout(Some(WAIT_MAX)).unwrap();
         let hooks = tiny_http::Server::http("127.0.0.1:0").unwrap();
         let hook = format!("--hook=http://{}/whatsapp", hooks.server_addr());
         let fixed = ["--relay=127.0.0.1:0", "--graph=127.0.0.1:0", "--token=EAAJB", &hook];
         let args = MetaSimArgs::read(words.iter().copied().chain(fixed)).unwrap();
-        let (said, lines) = mpsc::channel();
-        let sim = thread::spawn(move || meta_sim::run(&args, &mut Lines(said, String::new())).unwrap());
-        let ready: String = lines.recv_timeout(IN_VAIN).unwrap();
+        let (announced, lines) = mpsc::channel();
+        let sim = thread::spawn(move || meta_sim::run(&args, &mut Lines(announced, String::new())).unwrap());
+        let ready: String = lines.recv_timeout(WAIT_MAX).unwrap();
         let graph = ready.strip_prefix("ready: Graph http://").and_then(|rest| rest.split('/').next());
         let graph = graph.unwrap_or_else(|| panic!("{ready}")).parse().unwrap();
         let socket = udp();
@@ -102,7 +102,7 @@ impl Place {
 
     /// The value of the next web hook.
     fn hook(&self) -> Value {
-        let mut request = self.hooks.recv_timeout(IN_VAIN).unwrap().expect("a web hook");
+        let mut request = self.hooks.recv_timeout(WAIT_MAX).unwrap().expect("a web hook");
         let mut body = String::new();
         request.as_reader().read_to_string(&mut body).unwrap();
         let signature = request.headers().iter().find(|header| header.field.equiv("X-Hub-Signature-256")).unwrap();
@@ -122,7 +122,7 @@ impl Place {
         body["messaging_product"] = "whatsapp".into();
         let body = body.to_string();
         let mut stream = TcpStream::connect(self.graph).unwrap();
-        stream.set_read_timeout(Some(IN_VAIN)).unwrap();
+        stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
         write!(
             stream,
             "POST /v23.0/106540352242922/calls HTTP/1.1\r\nHost: graph\r\nAuthorization: Bearer EAAJB\r\n\
@@ -152,7 +152,7 @@ impl Place {
 
     /// The phone talks and listens until the sim has ended.
     fn talk(&mut self) {
-        let deadline = now() + IN_VAIN;
+        let deadline = now() + WAIT_MAX;
         let local = self.socket.local_addr().unwrap();
         let mut buffer = [0; 2_048];
         while !self.sim.is_finished() {
@@ -186,8 +186,8 @@ fn sdp(value: &Value) -> &str {
 
 /// What a listener recorded ends with this tone.
 fn assert_tone(path: &std::path::Path, hz: f64) {
-    let heard = meta_sim::wav::read_16k(path).unwrap();
-    let tone = ear::dominant_tone(&heard[heard.len() - 8_000..], 16_000).expect("a tone");
+    let received = meta_sim::wav::read_16k(path).unwrap();
+    let tone = ear::dominant_tone(&received[received.len() - 8_000..], 16_000).expect("a tone");
     assert!((tone.hz - hz).abs() < 3.0, "{tone:?} instead of {hz} Hz");
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
 
-/// Whoever waits longer than this for an answer waits in vain.
-const IN_VAIN: Duration = Duration::from_secs(10);
+/// Longest wait for a reply, before a test fails.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 fn start(change: impl FnOnce(&mut Settings)) -> Server {
     let mut settings = Settings {
@@ -29,7 +29,7 @@ fn start(change: impl FnOnce(&mut Settings)) -> Server {
 #[expect(clippy::disallowed_methods, reason = "this test is the outside world")]
 fn udp() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(IN_VAIN)).unwrap();
+    socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
     socket
 }
 
@@ -45,7 +45,7 @@ fn ng(server: SocketAddr, datagram: &str) -> String {
 
 fn get(server: &Server, path: &str) -> String {
     let mut stream = TcpStream::connect(server.http_addr().unwrap()).unwrap();
-    stream.set_read_timeout(Some(IN_VAIN)).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
@@ -105,7 +105,7 @@ fn an_address_that_is_taken_is_named_with_its_key() {
     let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
     assert_eq!(causes[1], "cannot bind a media port on 192.0.2.1", "{causes:?}");
-    assert!(causes.len() > 2, "what the system said is missing: {causes:?}");
+    assert!(causes.len() > 2, "the system's error is missing: {causes:?}");
 }
 
 fn sdp(phone: &UdpSocket) -> String {
@@ -123,7 +123,7 @@ fn sdp(phone: &UdpSocket) -> String {
     lines.iter().flat_map(|line| [*line, "\r\n"]).collect()
 }
 
-/// Hands an SDP in and gives the address that the other side is told.
+/// Hands an SDP in and returns the address in the SDP for the other side.
 fn signal(server: &Server, command: &str, cookie: &str, phone: &UdpSocket) -> SocketAddr {
     let mut request = serde_json::json!({ "command": command, "call-id": "c1", "from-tag": "a", "sdp": sdp(phone) });
     if command == "answer" {
@@ -151,7 +151,7 @@ fn packet(seq: u16, sample: u8) -> Vec<u8> {
 fn hear(phone: &UdpSocket) -> Vec<u8> {
     let mut buffer = [0; 2048];
     loop {
-        let (len, _) = phone.recv_from(&mut buffer).expect("nothing is heard");
+        let (len, _) = phone.recv_from(&mut buffer).expect("no packet");
         if buffer[1] & 0x7f == 0 {
             return buffer[12..len].to_vec();
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
 
-/// Whoever waits longer than this for an answer waits in vain.
-const IN_VAIN: Duration = Duration::from_secs(10);
+/// Longest wait for a reply, before a test fails.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8\r\n";
@@ -33,7 +33,7 @@ fn start() -> Server {
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(IN_VAIN)).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
     stream
 }
 
@@ -102,10 +102,10 @@ fn a_tcp_stream_that_makes_no_sense_is_answered_and_closed() {
     ] {
         let mut stream = connect(server.tcp_addrs()[0]);
         stream.write_all(bytes.as_bytes()).unwrap();
-        let mut heard = String::new();
-        // Bytes that nobody read make the end a reset.
-        let _: std::io::Result<usize> = stream.read_to_string(&mut heard);
-        assert_eq!(heard, answer, "{bytes}");
+        let mut received = String::new();
+        // Unread bytes make the end a reset.
+        let _: std::io::Result<usize> = stream.read_to_string(&mut received);
+        assert_eq!(received, answer, "{bytes}");
     }
     let mut stream = connect(server.tcp_addrs()[0]);
     stream.write_all(b"1 d7:command4:pinge").unwrap();

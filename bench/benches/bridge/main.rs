@@ -27,9 +27,10 @@ fn main() {
     let calls = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(50);
     println!("{calls} calls, us of CPU per call and 20 ms, both directions\n");
     println!("| speech | engine | decode + encode alone | ratio |\n|---|---|---|---|");
-    for (name, said) in [("all the time", Said::Speech), ("half the time", Said::HalfSilence), ("never", Said::Silence)]
+    for (name, announced) in
+        [("all the time", Said::Speech), ("half the time", Said::HalfSilence), ("never", Said::Silence)]
     {
-        let mut ground = Ground::new(calls, said);
+        let mut ground = Ground::new(calls, announced);
         let mut codecs = Codecs::new(calls, &ground);
         let (mut engine_us, mut codecs_us) = (f64::INFINITY, f64::INFINITY);
         for _ in 0..TURNS {

@@ -48,7 +48,7 @@ pub(crate) struct Ground {
     trestle: Node,
     whatsapp: Node,
     phones: Vec<Context>,
-    /// What is said, frame by frame: Opus of WhatsApp, PCMA of the phone.
+    /// The audio, frame by frame: Opus of WhatsApp, PCMA of the phone.
     payloads: [Vec<Vec<u8>>; 2],
     calls: usize,
     frame: usize,
@@ -59,7 +59,7 @@ pub(crate) struct Ground {
 
 impl Ground {
     /// Calls that stand and speak.
-    pub(crate) fn new(calls: usize, said: Said) -> Self {
+    pub(crate) fn new(calls: usize, announced: Said) -> Self {
         let start = clock::now();
         let [mut trestle, mut whatsapp] = [TRESTLE, WHATSAPP].map(|ip| Node::new(start, ip, calls));
         for call in 0..calls {
@@ -72,7 +72,7 @@ impl Ground {
             whatsapp.open(start, call, Some(ours));
         }
         let phones = (0..calls).map(|call| Context::new(&key(call, 2))).collect();
-        let payloads = [opus_of(said), pcma_of(said)];
+        let payloads = [opus_of(announced), pcma_of(announced)];
         let to_whatsapp = Turn::new();
         let mut ground = Self { trestle, whatsapp, phones, payloads, calls, frame: 0, start, to_whatsapp };
         ground.connect();
@@ -123,7 +123,7 @@ impl Ground {
         turn
     }
 
-    /// Gives Trestle its packets; says how many of media it sent.
+    /// Gives Trestle its packets; returns how many media packets it sent.
     pub(crate) fn run(&mut self, turn: &Turn) -> usize {
         let (mut sent, mut buf) = (0, [0; 2_048]);
         for (now, socket, from, bytes) in turn {
@@ -309,11 +309,11 @@ fn rtp(codec: Codec, frame: usize, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The voice, as `said` wants it.
-fn voice(clip: &[i16], sample_hz: usize, said: Said) -> Vec<i16> {
+fn voice(clip: &[i16], sample_hz: usize, announced: Said) -> Vec<i16> {
     let turn = 2 * sample_hz;
     let speech = clip.iter().cycle().take(20 * sample_hz).enumerate();
     speech
-        .map(|(n, sample)| match said {
+        .map(|(n, sample)| match announced {
             Said::Speech => *sample,
             Said::HalfSilence if (n / turn).is_multiple_of(2) => *sample,
             Said::HalfSilence | Said::Silence => 0,
@@ -322,7 +322,7 @@ fn voice(clip: &[i16], sample_hz: usize, said: Said) -> Vec<i16> {
 }
 
 /// WhatsApp's Opus: 16 kHz, 20 kbit/s.
-fn opus_of(said: Said) -> Vec<Vec<u8>> {
+fn opus_of(announced: Said) -> Vec<Vec<u8>> {
     let settings = EncoderSettings { expected_loss_percent: 0, complexity: 9, ..EncoderSettings::default() };
     let mut encoder = opus::OpusEncoder::new(speech::CALLER_HZ, settings).expect("an encoder");
     let mut out = [0; PACKET_BYTES_MAX];
@@ -330,14 +330,14 @@ fn opus_of(said: Said) -> Vec<Vec<u8>> {
         let len = encoder.encode(frame, &mut out).expect("20 ms is a frame");
         out[..len].to_vec()
     };
-    voice(&speech::caller(), speech::CALLER_HZ as usize, said).chunks_exact(320).map(&mut encode).collect()
+    voice(&speech::caller(), speech::CALLER_HZ as usize, announced).chunks_exact(320).map(&mut encode).collect()
 }
 
-fn pcma_of(said: Said) -> Vec<Vec<u8>> {
+fn pcma_of(announced: Said) -> Vec<Vec<u8>> {
     let encode = |frame: &[i16]| {
         let mut payload = vec![0; frame.len()];
         Law::A.encode(frame, &mut payload);
         payload
     };
-    voice(&speech::agent(), speech::AGENT_HZ as usize, said).chunks_exact(160).map(encode).collect()
+    voice(&speech::agent(), speech::AGENT_HZ as usize, announced).chunks_exact(160).map(encode).collect()
 }

@@ -19,7 +19,7 @@ const TURN: Duration = Duration::from_millis(5);
 /// Attempts to find two free ports beside each other.
 const PORT_TRIES: usize = 50;
 
-/// Who calls whom.
+/// Caller and callee.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     UserInitiated,

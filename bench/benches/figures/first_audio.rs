@@ -11,7 +11,7 @@ use crate::ground;
 const AT_ONCE: u32 = 2;
 /// How long WhatsApp's side of the handshake is held up at least.
 const HOLD: Duration = Duration::from_millis(40);
-/// How long people are listened to. Whoever hears nothing till then hears nothing.
+/// How long the first audio is waited for.
 const LENGTH: Duration = Duration::from_millis(400);
 
 pub(crate) fn run(count: u32) -> Vec<Figure> {
@@ -37,9 +37,9 @@ pub(crate) fn run(count: u32) -> Vec<Figure> {
     server.stop();
     let ready = |call: &Played| call.ready_at;
     // The packet that the first audio was made of.
-    let last_sent_before_heard = |call: &Played| {
-        let heard_at = call.meta.report().stream.first_rtp_at?;
-        call.phone_sent.iter().rev().find(|at| **at <= heard_at).copied()
+    let last_sent_before_arrival = |call: &Played| {
+        let arrived_at = call.meta.report().stream.first_rtp_at?;
+        call.phone_sent.iter().rev().find(|at| **at <= arrived_at).copied()
     };
     let at_meta = |call: &Played| call.meta.report().stream.first_rtp_at;
     let at_phone = |call: &Played| call.phone.report().first_rtp_at;
@@ -52,7 +52,7 @@ pub(crate) fn run(count: u32) -> Vec<Figure> {
              speaking every 20 ms, so that waiting for its next packet takes 10 ms on average and 20 at most",
             times(&played, ready, at_meta),
         ),
-        figure("  of it, since the phone's packet", None, "", times(&played, last_sent_before_heard, at_meta)),
+        figure("  of it, since the phone's packet", None, "", times(&played, last_sent_before_arrival, at_meta)),
         figure(
             "first audio towards the phone",
             wanted,

@@ -1,4 +1,4 @@
-//! What every load stands on: a Trestle, addresses, sockets, time.
+//! What every load needs: a Trestle, addresses, sockets, time.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -14,8 +14,8 @@ const TRESTLE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 12);
 pub(crate) const META: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 22));
 pub(crate) const PHONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 32));
 
-/// Whoever waits longer than this for an answer waits in vain.
-const IN_VAIN: Duration = Duration::from_secs(3);
+/// Longest wait for a reply, before a test fails.
+const WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// A Trestle as `trestle serve` starts it, one for each figure: none inherits the calls of another.
 pub(crate) fn trestle() -> Server {
@@ -66,7 +66,7 @@ pub(crate) struct Ng {
 
 impl Ng {
     pub(crate) fn new(trestle: SocketAddr) -> Self {
-        let (socket, _) = socket(trestle.ip(), IN_VAIN);
+        let (socket, _) = socket(trestle.ip(), WAIT_MAX);
         socket.connect(trestle).expect("a route on the loopback");
         Self { socket, cookies: 0 }
     }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Trestle runs in this process as `trestle serve` runs it, the load in threads of its own. Nothing is asserted: a
-//! figure says what this machine did while it was this busy, which is why the load average stands above the table.
+//! figure shows what this machine did at this load, which is why the load average is printed above the table.
 //! Under a minute in all. Without `--bench`, as `cargo test` starts it, a trial of a few seconds.
 
 mod calls;

@@ -47,7 +47,7 @@ struct Fate {
 
 pub(crate) fn run(calls: u32) -> Vec<Figure> {
     let server = ground::trestle();
-    // Nobody reads here; what Trestle sends to its peers has to go somewhere.
+    // These sockets are never read; what Trestle sends to its peers has to go somewhere.
     let (_meta, meta) = ground::socket(META, LATE);
     let (_phone, phone) = ground::socket(PHONE, LATE);
     let events = schedule(server.ng_addr(), calls, meta, phone);

@@ -1,8 +1,8 @@
-//! How much later a sample is heard than it was spoken, where Opus becomes PCMA and PCMA Opus.
+//! How much later a sample arrives than it was spoken, where Opus becomes PCMA and PCMA Opus.
 //!
-//! What was heard is laid over what was said to the sample; that shift is the codecs' delay, Opus' look-ahead of 6.5 ms
+//! The received audio is aligned with the spoken audio to the sample; that shift is the codecs' delay, Opus' look-ahead of 6.5 ms
 //! above all. To it comes how long each packet took from its sender to the other's receiver. Packetisation, 20 ms in
-//! any case, is not in it: a sample counts as spoken when the packet with it leaves, and as heard when it arrives.
+//! any case, is not in it: a sample counts as spoken when the packet with it leaves, and as arrived when that with it arrives.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,9 +17,9 @@ use crate::ground;
 const STAGGER: Duration = Duration::from_millis(102);
 /// Samples of 20 ms at 8 kHz.
 const FRAME: i32 = 160;
-/// How far into what was said a recording may begin, or the other way round.
+/// How far into the spoken audio a recording may begin, or the other way round.
 const SHIFT_MAX_MS: u32 = 1_000;
-/// How alike what was said and what was heard must be for their shift to mean anything.
+/// How similar the spoken and the received audio must be for their shift to mean anything.
 const FOUND: f64 = 0.8;
 
 pub(crate) fn run(count: u32, length: Duration) -> Vec<Figure> {
@@ -42,9 +42,9 @@ pub(crate) fn run(count: u32, length: Duration) -> Vec<Figure> {
 
     let caller = narrow(&speech::caller(), speech::CALLER_HZ);
     let agent = narrow(&speech::agent(), speech::AGENT_HZ);
-    let to_phone = |call: &Played| through(&caller, &call.meta_sent, call.phone.heard(), call.phone.arrivals());
+    let to_phone = |call: &Played| through(&caller, &call.meta_sent, call.phone.recording(), call.phone.arrivals());
     let to_meta =
-        |call: &Played| through(&agent, &call.phone_sent, &narrow(call.meta.heard(), 16_000), call.meta.arrivals());
+        |call: &Played| through(&agent, &call.phone_sent, &narrow(call.meta.recording(), 16_000), call.meta.arrivals());
     vec![
         figure(
             "transcoding path, Opus to PCMA",
@@ -64,9 +64,9 @@ fn figure(name: &'static str, note: &'static str, calls: Vec<Option<Vec<f64>>>) 
     Figure { name, wanted, values_ms: Spread::of(found.concat()), lost, note }
 }
 
-/// The delay of every packet heard, in ms; `None` if what was said is not found in what was heard. Both at 8 kHz.
-fn through(said: &[i16], sent: &[Instant], heard: &[i16], arrivals: &[Arrival]) -> Option<Vec<f64>> {
-    let shift = shift(said, heard)?;
+/// The delay of every received packet, in ms; `None` if the spoken audio is not found in the received one. Both at 8 kHz.
+fn through(spoken: &[i16], sent: &[Instant], arrived: &[i16], arrivals: &[Arrival]) -> Option<Vec<f64>> {
+    let shift = shift(spoken, arrived)?;
     // Whole packets that the recording begins later than the speech, and the codecs' delay.
     let packets = (f64::from(shift) / f64::from(FRAME)).round() as i32;
     let codecs_ms = f64::from(shift - packets * FRAME) / 8.0;
@@ -80,25 +80,27 @@ fn through(said: &[i16], sent: &[Instant], heard: &[i16], arrivals: &[Arrival]) 
     Some(arrivals.iter().filter_map(delay).collect())
 }
 
-/// By how many samples `heard` lies behind `said`; negative if its beginning is missing.
-fn shift(said: &[i16], heard: &[i16]) -> Option<i32> {
-    let later = ear::find(said, 8_000, heard, 8_000, SHIFT_MAX_MS).map(|found| (found.similarity, found.delay_ms));
-    let sooner = ear::find(heard, 8_000, said, 8_000, SHIFT_MAX_MS).map(|found| (found.similarity, -found.delay_ms));
+/// By how many samples `arrived` lies behind `spoken`; negative if its beginning is missing.
+fn shift(spoken: &[i16], arrived: &[i16]) -> Option<i32> {
+    let later = ear::find(spoken, 8_000, arrived, 8_000, SHIFT_MAX_MS).map(|found| (found.similarity, found.delay_ms));
+    let sooner =
+        ear::find(arrived, 8_000, spoken, 8_000, SHIFT_MAX_MS).map(|found| (found.similarity, -found.delay_ms));
     let (similarity, shift_ms) = [later, sooner].into_iter().flatten().max_by(|a, b| a.0.total_cmp(&b.0))?;
     let coarse = (shift_ms * 8.0) as i32;
     // Loudness goes in steps of 5 ms; the waves themselves tell the rest.
-    let fine = (coarse - 60..=coarse + 60).max_by(|a, b| alike(said, heard, *a).total_cmp(&alike(said, heard, *b)));
+    let fine =
+        (coarse - 60..=coarse + 60).max_by(|a, b| alike(spoken, arrived, *a).total_cmp(&alike(spoken, arrived, *b)));
     fine.filter(|_| similarity > FOUND)
 }
 
-/// Cosine of the angle between the two, `heard` taken `shift` samples later.
-fn alike(said: &[i16], heard: &[i16], shift: i32) -> f64 {
-    let (said, heard) = match usize::try_from(shift) {
-        Ok(later) => (said, heard.get(later..).unwrap_or(&[])),
-        Err(_) => (said.get(shift.unsigned_abs() as usize..).unwrap_or(&[]), heard),
+/// Cosine of the angle between the two, `arrived` taken `shift` samples later.
+fn alike(spoken: &[i16], arrived: &[i16], shift: i32) -> f64 {
+    let (spoken, arrived) = match usize::try_from(shift) {
+        Ok(later) => (spoken, arrived.get(later..).unwrap_or(&[])),
+        Err(_) => (spoken.get(shift.unsigned_abs() as usize..).unwrap_or(&[]), arrived),
     };
     let (mut both, mut one, mut other) = (0.0, 0.0, 0.0);
-    for (a, b) in said.iter().zip(heard) {
+    for (a, b) in spoken.iter().zip(arrived) {
         let (a, b) = (f64::from(*a), f64::from(*b));
         both += a * b;
         one += a * a;

@@ -40,7 +40,7 @@ fn a_list_that_is_asked_to_be_long_is_long() {
 }
 
 #[test]
-fn a_query_says_where_media_flows_and_how_much() {
+fn a_query_reports_media_addresses_and_counters() {
     let mut world = World::new(373);
     let call = calls::user_initiated(&mut world, calls::meta(), opus_phone());
     world.run_for_ms(2_000);
@@ -103,7 +103,7 @@ fn when_ports_run_out_calls_are_refused_in_words_and_deletes_make_room_again() {
     for n in 0..50 {
         assert_eq!(world.ng(&offer(&format!("more-{n}"), SDP))["error-reason"], "Ran out of ports");
     }
-    // A proxy that says so in bencode takes the next node by exactly these words.
+    // A proxy that supports `load limit` takes the next node on exactly these words.
     let pairs = [
         ("supports", json!(["load limit"])),
         ("sdp", json!(SDP)),
@@ -114,7 +114,7 @@ fn when_ports_run_out_calls_are_refused_in_words_and_deletes_make_room_again() {
     assert_eq!(in_bencode(&mut world, "1", &pairs)["error-reason"], "Ran out of ports");
     assert_eq!((world.ports_in_use(), world.totals().calls), (ports, calls_listed), "refused offers hold nothing");
     world.run_for_ms(2_000);
-    world.assert_phones_hear_each_other(&first);
+    world.assert_audio_between_phones(&first);
 
     let half = taken.len() / 2;
     for name in &taken[..half] {
@@ -122,5 +122,5 @@ fn when_ports_run_out_calls_are_refused_in_words_and_deletes_make_room_again() {
     }
     assert_eq!(fill(&mut world, "two").len(), half, "what was given back can be taken again");
     world.run_for_ms(1_500);
-    world.assert_phones_hear_each_other(&first);
+    world.assert_audio_between_phones(&first);
 }

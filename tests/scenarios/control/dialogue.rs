@@ -14,13 +14,13 @@ fn a_call_is_deleted_by_its_call_id_alone_and_its_ports_are_free_at_once() {
     assert_eq!(world.ports_in_use(), 0);
     // Neither phone is sent anything from then on, though both still talk.
     world.run_for_ms(100);
-    let heard = (world.phone(call.meta).report().packets, world.phone(call.phone).report().packets);
+    let received = (world.phone(call.meta).report().packets, world.phone(call.phone).report().packets);
     world.run_for_ms(1_000);
-    assert_eq!((world.phone(call.meta).report().packets, world.phone(call.phone).report().packets), heard);
+    assert_eq!((world.phone(call.meta).report().packets, world.phone(call.phone).report().packets), received);
 }
 
 #[test]
-fn a_delete_tells_what_the_call_was_unless_it_is_to_be_fast() {
+fn a_delete_reports_on_the_call_unless_it_is_to_be_fast() {
     let mut world = World::new(352);
     for fast in [false, true] {
         let call = calls::between_phones(&mut world, calls::caller(), calls::phone());
@@ -41,7 +41,7 @@ fn a_delete_tells_what_the_call_was_unless_it_is_to_be_fast() {
 }
 
 #[test]
-fn a_deleted_call_can_be_queried_for_as_long_as_the_delete_said() {
+fn a_deleted_call_can_be_queried_for_the_delete_delay() {
     let mut world = World::new(353);
     for (n, delay) in [None, Some(0), Some(5)].into_iter().enumerate() {
         let name = format!("late-{n}");
@@ -71,7 +71,7 @@ fn deleting_what_is_not_there_is_a_warning_and_with_fatal_an_error() {
     let mut world = World::new(354);
     calls::sdp_of(&world.ng(&offer("here", SDP)));
     let warning = "Call-ID not found or tags didn't match";
-    for target in [json!({"call-id": "gone"}), json!({"call-id": "here", "from-tag": "nobody"})] {
+    for target in [json!({"call-id": "gone"}), json!({"call-id": "here", "from-tag": "unknown"})] {
         let mut delete = target.clone();
         delete["command"] = json!("delete");
         let reply = world.ng(&delete);

@@ -83,7 +83,7 @@ fn call_by(world: &mut World, dialect: fn(&str, &str, bool) -> Pairs, turn: usiz
 }
 
 #[test]
-fn a_call_signalled_by_kamailio_is_heard_both_ways_whatever_the_order_of_keys() {
+fn a_call_signalled_by_kamailio_has_audio_both_ways_in_any_order_of_keys() {
     for turn in [0, 5] {
         let mut world = World::new(320 + turn as u64);
         let call = call_by(&mut world, kamailio, turn);
@@ -102,7 +102,7 @@ fn a_call_signalled_by_kamailio_is_heard_both_ways_whatever_the_order_of_keys() 
 }
 
 #[test]
-fn a_call_signalled_by_opensips_is_heard_both_ways_whatever_the_order_of_keys() {
+fn a_call_signalled_by_opensips_has_audio_both_ways_in_any_order_of_keys() {
     for turn in [0, 5] {
         let mut world = World::new(330 + turn as u64);
         let call = call_by(&mut world, opensips, turn);

@@ -1,9 +1,9 @@
-//! Packets that look like the call's own: replays, flipped bits, foreign SSRCs, sizes that nobody sends.
+//! Packets that look like the call's own: replays, flipped bits, foreign SSRCs, sizes that no peer sends.
 
 use super::*;
 
 #[test]
-fn replayed_srtp_and_srtcp_are_dropped_whoever_sends_them() {
+fn replayed_srtp_and_srtcp_are_dropped_from_any_source() {
     for kind in [Kinds::Sdes, Kinds::WhatsappSdes, Kinds::WebRtc] {
         let mut world = World::new(511);
         let (stranger, from) = stranger(&mut world);
@@ -96,18 +96,18 @@ fn a_second_ssrc_from_the_same_tuple_is_not_mixed_into_the_first() {
     for key in [None, Some(raw::key(CM, 1))] {
         let mut world = World::new(513);
         let mut noisy = RawPhone::new(&mut world, "198.51.100.10:20000", key.clone());
-        let mut ear = RawPhone::new(&mut world, "198.51.100.20:30000", None);
-        raw::call(&mut world, "two", &mut noisy, &mut ear);
+        let mut listener = RawPhone::new(&mut world, "198.51.100.20:30000", None);
+        raw::call(&mut world, "two", &mut noisy, &mut listener);
         for n in 0..100 {
             noisy.send(&mut world);
             let packet = noisy.packet_of(0x2222_2222, 40_000 + n, n as u32 * 160);
             noisy.send_bytes(&mut world, &packet);
             world.run_for_ms(20);
         }
-        let heard = ear.heard(&world);
-        assert_eq!(heard.len(), 100, "key: {}", key.is_some());
-        assert!(heard.iter().all(|packet| packet.origin().0 == noisy.ssrc));
-        assert!(heard.windows(2).all(|two| two[1].header.seq == two[0].header.seq.next()));
+        let arrived = listener.received(&world);
+        assert_eq!(arrived.len(), 100, "key: {}", key.is_some());
+        assert!(arrived.iter().all(|packet| packet.origin().0 == noisy.ssrc));
+        assert!(arrived.windows(2).all(|two| two[1].header.seq == two[0].header.seq.next()));
         assert_eq!(world.totals().discards.get(Discard::ForeignSsrc), 100);
     }
 }
@@ -116,20 +116,20 @@ fn a_second_ssrc_from_the_same_tuple_is_not_mixed_into_the_first() {
 fn a_peer_that_begins_a_new_ssrc_is_followed_without_a_new_one_on_the_other_side() {
     let mut world = World::new(514);
     let mut restless = RawPhone::new(&mut world, "198.51.100.10:20000", None);
-    let mut ear = RawPhone::new(&mut world, "198.51.100.20:30000", Some(raw::key(CM, 1)));
-    raw::call(&mut world, "new ssrc", &mut restless, &mut ear);
-    let mut heard = Vec::new();
+    let mut listener = RawPhone::new(&mut world, "198.51.100.20:30000", Some(raw::key(CM, 1)));
+    raw::call(&mut world, "new ssrc", &mut restless, &mut listener);
+    let mut arrived = Vec::new();
     for n in 0..12u64 {
         (restless.ssrc, restless.seq, restless.time) = (0x3000_0000 + n as u32, (n * 7_919) & 0x7fff, 1 << n);
         restless.talk(&mut world, 10);
-        let new = ear.heard(&world);
+        let new = listener.received(&world);
         // The first packet of each later SSRC is spent on proving it.
         assert!(new.len() >= 9, "SSRC {n}: {} of 10", new.len());
-        heard.extend(new);
+        arrived.extend(new);
     }
-    assert_eq!(ear.refused, 0);
-    assert!(heard.iter().all(|packet| packet.header.ssrc == heard[0].header.ssrc), "one SSRC");
-    assert!(heard.windows(2).all(|two| two[1].header.seq == two[0].header.seq.next()), "no gap");
+    assert_eq!(listener.refused, 0);
+    assert!(arrived.iter().all(|packet| packet.header.ssrc == arrived[0].header.ssrc), "one SSRC");
+    assert!(arrived.windows(2).all(|two| two[1].header.seq == two[0].header.seq.next()), "no gap");
 }
 
 #[test]
@@ -140,16 +140,16 @@ fn a_peer_that_uses_our_ssrc_makes_no_loop_and_no_second_pad() {
     let mut other = RawPhone::new(&mut world, "198.51.100.20:30000", Some(raw::key(CM, 2)));
     raw::call(&mut world, "thief", &mut thief, &mut other);
     other.talk(&mut world, 5);
-    let ours = thief.heard(&world)[0].header.ssrc;
+    let ours = thief.received(&world)[0].header.ssrc;
     thief.ssrc = ours.0;
     for _ in 0..50 {
         thief.send(&mut world);
         other.send(&mut world);
         world.run_for_ms(20);
     }
-    let (to_thief, to_other) = (thief.heard(&world), other.heard(&world));
+    let (to_thief, to_other) = (thief.received(&world), other.received(&world));
     assert_eq!(to_thief.len(), 50);
-    assert!(to_thief.iter().all(|packet| packet.origin().0 == other.ssrc), "it hears the other side, not itself");
+    assert!(to_thief.iter().all(|packet| packet.origin().0 == other.ssrc), "it receives the other side, not itself");
     assert!(to_other.len() >= 49 && to_other.iter().all(|packet| packet.origin().0 == ours.0));
     assert!(to_other.iter().all(|packet| packet.header.ssrc != ours));
     let written = world.written.clone();
@@ -161,8 +161,8 @@ fn datagrams_that_are_too_long_go_no_further() {
     for key in [None, Some(raw::key(CM, 1))] {
         let mut world = World::new(516);
         let mut wordy = RawPhone::new(&mut world, "198.51.100.10:20000", key.clone());
-        let mut ear = RawPhone::new(&mut world, "198.51.100.20:30000", key.as_ref().map(|_| raw::key(CM, 2)));
-        raw::call(&mut world, "long", &mut wordy, &mut ear);
+        let mut listener = RawPhone::new(&mut world, "198.51.100.20:30000", key.as_ref().map(|_| raw::key(CM, 2)));
+        raw::call(&mut world, "long", &mut wordy, &mut listener);
         for len in [1_400, 1_900, 2_030, 2_036, 2_037, 2_048, 2_049, 4_000, 30_000, 65_507] {
             wordy.send(&mut world);
             let mut long = raw::plain_packet(wordy.ssrc, wordy.seq, wordy.time);
@@ -177,14 +177,14 @@ fn datagrams_that_are_too_long_go_no_further() {
             world.run_for_ms(20);
         }
         wordy.talk(&mut world, 20);
-        let own = ear.heard(&world).iter().filter(|packet| packet.payload.len() == 160).count();
+        let own = listener.received(&world).iter().filter(|packet| packet.payload.len() == 160).count();
         assert!(own >= 29, "key: {}: {own} of 30", key.is_some());
-        assert!(world.strangers_mail(ear.actor).iter().all(|datagram| datagram.bytes.len() <= 2_048));
+        assert!(world.strangers_mail(listener.actor).iter().all(|datagram| datagram.bytes.len() <= 2_048));
     }
 }
 
 #[test]
-fn rtcp_that_nobody_can_prove_changes_nothing() {
+fn unauthenticated_rtcp_changes_nothing() {
     let mut world = World::new(517);
     let (_, from) = stranger(&mut world);
     let call = Kinds::Plain.call(&mut world, false);

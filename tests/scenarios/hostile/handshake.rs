@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Trestle's address on the WebRTC leg, once Meta has been told.
+/// Trestle's address on the WebRTC leg, once Meta has the SDP.
 fn webrtc_port(world: &World) -> SocketAddr {
     let sdp = world.written.iter().find(|sdp| sdp.contains("a=fingerprint")).expect("a WebRTC SDP");
     raw::read(sdp).0
@@ -26,7 +26,7 @@ fn handshake(kind: u8, seq: u8, body: &[u8]) -> Vec<u8> {
     record(22, 0, &message)
 }
 
-/// A ClientHello whose only cipher suite nobody can take.
+/// A ClientHello whose only cipher suite is unknown.
 fn client_hello() -> Vec<u8> {
     let mut body = vec![0xfe, 0xfd];
     body.extend([0x5a; 32]);
@@ -74,8 +74,8 @@ fn under_attack(world: &mut World, caller: Caller, from: SocketAddr, forged: &[u
 
 fn assert_connected(world: &mut World, call: &Call, what: &str) {
     let (meta, phone) = (world.meta(call.meta).report().stream, world.phone(call.phone).report().clone());
-    let heard = (meta.packets, phone.packets);
-    assert!(heard.0 >= 13 && heard.1 >= 13, "{what}: {heard:?} packets, 15 were sent each way");
+    let received = (meta.packets, phone.packets);
+    assert!(received.0 >= 13 && received.1 >= 13, "{what}: {received:?} packets, 15 were sent each way");
     assert_eq!((meta.lost, phone.lost), (0, 0), "{what}");
 }
 
@@ -273,7 +273,7 @@ fn a_certificate_that_is_not_the_announced_one_ends_in_a_failed_leg_and_never_in
             })
             .collect();
         assert_eq!(reasons, [LegFailure::FingerprintMismatch], "role {role}");
-        assert_eq!(world.phone(phone).report().packets, 0, "nothing of Meta's is heard");
+        assert_eq!(world.phone(phone).report().packets, 0, "nothing of Meta's is forwarded");
         let to_meta = calls::meta().locals[0];
         let media = world.captured().iter().filter(|(_, datagram)| {
             datagram.to == to_meta

@@ -44,7 +44,7 @@ impl<'a> Input<'a> {
         choices[self.below(choices.len())]
     }
 
-    /// As many bytes as the next byte says, or what is left.
+    /// As many bytes as the next byte demands, or what is left.
     pub(super) fn bytes(&mut self) -> &'a [u8] {
         let len = usize::from(self.byte());
         self.take(len)
@@ -70,7 +70,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Spoils a copy of real bytes: overwrites, cuts or grows it as the input says.
+/// Spoils a copy of real bytes: overwrites, cuts or grows it as the input decides.
 pub(super) fn mutate(input: &mut Input<'_>, bytes: &mut Vec<u8>) {
     for _ in 0..=input.below(4) {
         let at = usize::from(input.u16()) % (bytes.len() + 1);

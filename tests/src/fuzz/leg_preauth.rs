@@ -32,9 +32,9 @@ const BACK_MAX: usize = 16;
 enum Junk<'a> {
     /// Bytes of its own.
     Bytes(&'a [u8]),
-    /// What somebody makes who knows the protocols and guesses the rest.
+    /// What an attacker makes that knows the protocols and guesses the rest.
     Forged(Vec<u8>),
-    /// A copy of one of the last packets that a peer sent, spoilt as the input says, or not at all.
+    /// A copy of one of the last packets that a peer sent, spoilt as the input decides, or not at all.
     Copy { back: usize, spoil: Option<Input<'a>> },
     /// The same with what we sent to a peer.
     Reflection { back: usize, spoil: Option<Input<'a>> },
@@ -99,12 +99,12 @@ fn forged(input: &mut Input<'_>) -> Vec<u8> {
     }
 }
 
-/// An address of nobody in the call.
+/// An address that no party of the call has.
 fn stranger(n: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 60 + n % 4], 1_024 + 4 * u16::from(n)))
 }
 
-/// Holds for every datagram of ours: it goes to somebody in the call.
+/// Holds for every datagram of ours: it goes to a party of the call.
 fn assert_no_stranger(to: SocketAddr) {
     assert!((0..=255).all(|n| stranger(n) != to), "sent to the stranger {to}");
 }

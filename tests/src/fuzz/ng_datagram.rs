@@ -69,7 +69,7 @@ struct State {
     calls: usize,
     legs: u64,
     pairs: usize,
-    /// What `query` says of each call.
+    /// The reply to `query` for each call.
     reports: Vec<Dict>,
 }
 
@@ -112,7 +112,7 @@ impl Desk {
                 dict.push("duration", Value::Integer(i64::from(input.u16())));
             }
             _ if input.below(4) == 0 => {
-                dict.push("label", input.one_of(&["a b\u{fc}", "nobody"]));
+                dict.push("label", input.one_of(&["a b\u{fc}", "unknown"]));
                 dict.push("address", input.one_of(&["198.51.100.7", "31.13.66.1", "nowhere"]));
             }
             _ => {}

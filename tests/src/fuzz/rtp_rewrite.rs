@@ -101,7 +101,7 @@ fn rtp_header(input: &mut Input<'_>) -> usize {
     1
 }
 
-/// A report of ours reads back as written, needs exactly the room it says, and writes nothing beyond it.
+/// A report of ours reads back as written, needs exactly the room it asks for, and writes nothing beyond it.
 fn rtcp_report(input: &mut Input<'_>) -> usize {
     let ssrc = Ssrc(input.u32());
     let sender = input.flag().then(|| SenderInfo {

@@ -13,7 +13,7 @@ use super::input::Input;
 use super::samples;
 
 /// An offer; then, each behind a NUL: the choice of flags for offer and answer and of what is answered; an answer.
-/// Without the latter somebody answers who takes what he is offered.
+/// Without the latter an answerer takes what it is offered.
 pub fn sdp(data: &[u8]) -> usize {
     let mut parts = data.splitn(3, |byte| *byte == 0);
     let mut part = || parts.next().unwrap_or_default();
@@ -22,9 +22,9 @@ pub fn sdp(data: &[u8]) -> usize {
         return 0;
     }
     let mut choices = Input::new(choices);
-    let Some((offered, told)) = offer(&text, &mut choices) else { return 1 };
+    let Some((offered, written)) = offer(&text, &mut choices) else { return 1 };
     let answer = match answer {
-        b"" => agree(&told, &mut choices),
+        b"" => agree(&written, &mut choices),
         raw => String::from_utf8_lossy(raw).into_owned(),
     };
     if is_fix_point(&answer) && answered(&text, &offered, &answer, &mut choices) { 3 } else { 2 }
@@ -57,7 +57,7 @@ fn is_fix_point(text: &str) -> bool {
     true
 }
 
-/// What the other side is told of an offer; `None` if it is refused.
+/// The SDP for the other side; `None` if the offer is refused.
 fn offer(text: &str, choices: &mut Input<'_>) -> Option<(Session, String)> {
     let signal = signal(text, None, words::read(&samples::flags(choices)));
     let environment = environment();
@@ -67,32 +67,32 @@ fn offer(text: &str, choices: &mut Input<'_>) -> Option<(Session, String)> {
     let first = negotiate(&Session::default(), 1);
     let second = negotiate(&Session::default(), 1);
     match (&first, &second) {
-        (Ok((told, step)), Ok((told_again, step_again))) => {
-            assert_eq!((told, &step.legs), (told_again, &step_again.legs), "one offer, two results");
+        (Ok((written, step)), Ok((told_again, step_again))) => {
+            assert_eq!((written, &step.legs), (told_again, &step_again.legs), "one offer, two results");
         }
         (Err(error), Err(error_again)) => assert_eq!(error, error_again),
         (first, second) => panic!("{first:?}, then {second:?}"),
     }
-    let (told, step) = first.ok()?;
+    let (written, step) = first.ok()?;
     assert!(step.removed.is_empty(), "a first offer removes {:?}", step.removed);
 
     // The same offer again: whatever the dice say now, ports, keys and text stay.
     let (told_again, again) = negotiate(&step.session, 2).expect("it was taken before");
-    assert_eq!(told_again, told);
+    assert_eq!(told_again, written);
     assert_eq!(again.legs, step.legs);
-    Some((step.session, told))
+    Some((step.session, written))
 }
 
-/// True if the answer is taken; then what the offerer is told keeps to its offer.
+/// True if the answer is taken; then the SDP for the offerer keeps to its offer.
 fn answered(offer: &str, session: &Session, answer: &str, choices: &mut Input<'_>) -> bool {
     let signal = signal(answer, Some("callee"), words::read(&samples::flags(choices)));
     let mut rng = ChaCha12Rng::seed_from_u64(3);
     let Ok(step) = session.answer(&signal, &environment(), &mut rng) else { return false };
-    let told = Sdp::parse(&described(&step)).expect("what we wrote ourselves");
+    let written = Sdp::parse(&described(&step)).expect("what we wrote ourselves");
     let offer = Sdp::parse(offer).expect("it was taken");
-    assert_eq!(told.media.len(), offer.media.len(), "RFC 3264 6: as many m= lines as the offer");
+    assert_eq!(written.media.len(), offer.media.len(), "RFC 3264 6: as many m= lines as the offer");
     let mut bridged = 0;
-    for (ours, theirs) in told.media.iter().zip(&offer.media) {
+    for (ours, theirs) in written.media.iter().zip(&offer.media) {
         assert_eq!((&ours.media, &ours.proto), (&theirs.media, &theirs.proto));
         if ours.port == 0 {
             continue;
@@ -127,13 +127,14 @@ fn described(step: &Step) -> String {
         LegPorts { rtp: (ip, 20_000 + 2 * n).into(), rtcp: (ip, 20_001 + 2 * n).into() }
     };
     let ports: Vec<_> = step.legs.iter().map(|(leg, plan)| (*leg, ports(plan.ipv6, leg.0))).collect();
-    let told = step.description.write(&ports).expect("a leg of the step");
-    let lines: Vec<&str> = told.split("\r\n").collect();
+    let written = step.description.write(&ports).expect("a leg of the step");
+    let lines: Vec<&str> = written.split("\r\n").collect();
     assert_eq!(lines.last(), Some(&""), "it ends with a line end");
-    assert!(!lines.iter().any(|line| line.chars().any(char::is_control)), "a control character in {told:?}");
-    let parsed = Sdp::parse(&told).unwrap_or_else(|error| panic!("we say what we do not read: {error}\n{told}"));
-    assert_eq!(parsed.to_string(), told);
-    told
+    assert!(!lines.iter().any(|line| line.chars().any(char::is_control)), "a control character in {written:?}");
+    let parsed =
+        Sdp::parse(&written).unwrap_or_else(|error| panic!("we write what we do not read: {error}\n{written}"));
+    assert_eq!(parsed.to_string(), written);
+    written
 }
 
 /// Answers an offer of ours as a phone would: one of its codecs or all of them, and everything it asks for.

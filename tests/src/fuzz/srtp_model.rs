@@ -240,7 +240,7 @@ impl World {
         }
     }
 
-    /// Whoever flips a bit or cuts a packet short changes nothing at the receiver.
+    /// A packet with a flipped bit, or cut short, changes nothing at the receiver.
     fn corrupt(&mut self, input: &mut Input<'_>) {
         if self.flying.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Whole calls in a few words: who calls whom, over what, and how they hear each other in the end.
+//! Whole calls in one line: caller, callee, transports, and whether audio flows in the end.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use trestle_srtp::Profile;
 use crate::actor::ActorId;
 use crate::world::World;
 
-/// What the WhatsApp user's voice sounds like in scenarios: a tone, so that it can be told from anything else.
+/// What the WhatsApp user's voice sounds like in scenarios: a tone, so that it can be distinguished from anything else.
 pub const CALLER_HZ: f64 = 1_000.0;
 /// The agent's.
 pub const AGENT_HZ: f64 = 440.0;
@@ -159,31 +159,31 @@ pub fn sdp_of(reply: &Value) -> String {
     reply["sdp"].as_str().expect("an SDP").to_owned()
 }
 
-/// Asserts that a recording holds the tone `hz`, at a level that somebody would call a voice, and no noise worth naming.
-pub fn assert_hears(who: &str, heard: &[i16], sample_hz: u32, hz: f64) {
+/// Asserts that a recording holds the tone `hz`, at the level of a voice.
+pub fn assert_receives_tone(who: &str, received: &[i16], sample_hz: u32, hz: f64) {
     // The second that is judged lies at the end: set-up and digits come first.
-    let second = &heard[heard.len().saturating_sub(sample_hz as usize)..];
+    let second = &received[received.len().saturating_sub(sample_hz as usize)..];
     let level = ear::level_dbov(second);
-    assert!(level > -30.0, "{who} hears {level:.0} dBov");
+    assert!(level > -30.0, "{who} receives {level:.0} dBov");
     let tone = ear::tone_hz(second, sample_hz);
-    assert!(tone.is_some_and(|tone| (tone - hz).abs() < 8.0), "{who} hears {tone:?} Hz, not {hz}");
+    assert!(tone.is_some_and(|tone| (tone - hz).abs() < 8.0), "{who} receives {tone:?} Hz, not {hz}");
 }
 
 impl World {
-    /// Asserts that both sides of a call between WhatsApp and a phone hear each other.
+    /// Asserts that audio flows both ways between WhatsApp and a phone.
     pub fn assert_audio_both_ways(&mut self, call: &Call) {
-        let heard = self.phone(call.phone).heard().to_vec();
-        assert_hears("the phone", &heard, 8_000, CALLER_HZ);
-        let heard = self.meta(call.meta).heard().to_vec();
-        assert_hears("WhatsApp", &heard, 16_000, AGENT_HZ);
+        let received = self.phone(call.phone).recording().to_vec();
+        assert_receives_tone("the phone", &received, 8_000, CALLER_HZ);
+        let received = self.meta(call.meta).recording().to_vec();
+        assert_receives_tone("WhatsApp", &received, 16_000, AGENT_HZ);
     }
 
     /// The same for a call between two phones.
-    pub fn assert_phones_hear_each_other(&mut self, call: &Call) {
-        let heard = self.phone(call.phone).heard().to_vec();
-        assert_hears("the callee", &heard, 8_000, CALLER_HZ);
-        let heard = self.phone(call.meta).heard().to_vec();
-        assert_hears("the caller", &heard, 8_000, AGENT_HZ);
+    pub fn assert_audio_between_phones(&mut self, call: &Call) {
+        let received = self.phone(call.phone).recording().to_vec();
+        assert_receives_tone("the callee", &received, 8_000, CALLER_HZ);
+        let received = self.phone(call.meta).recording().to_vec();
+        assert_receives_tone("the caller", &received, 8_000, AGENT_HZ);
     }
 
     /// Presses digits on the phone one after the other and waits until they are all sent.

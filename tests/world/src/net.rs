@@ -12,7 +12,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 pub struct Link {
     /// One-way delay.
     pub delay: Duration,
-    /// Up to this much more, drawn for each datagram; datagrams stay in order unless `reorder_permille` says otherwise.
+    /// Up to this much more, drawn for each datagram; datagrams stay in order unless `reorder_permille` moves them.
     pub jitter: Duration,
     /// Lost, of 1,000.
     pub loss_permille: u32,

@@ -13,7 +13,7 @@ use crate::actor::ActorId;
 use crate::calls;
 use crate::world::World;
 
-/// See the module. It speaks PCMA and multiplexes nothing.
+/// A phone with PCMA and without RTCP multiplexing.
 pub struct RawPhone {
     /// Its one address.
     pub at: SocketAddr,
@@ -29,7 +29,7 @@ pub struct RawPhone {
     pub tag: u32,
     /// What it writes behind the key in `a=crypto`.
     pub key_parameters: &'static str,
-    /// Put behind each packet's payload, as `key_parameters` must have said.
+    /// Put behind each packet's payload, as `key_parameters` must have announced.
     pub mki: Vec<u8>,
     /// A direction attribute or whatever else its SDP shall have.
     pub extra_lines: String,
@@ -48,7 +48,7 @@ pub struct RawPhone {
 
 /// What one packet that a raw phone got was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct ReceivedPacket {
     /// Its header.
     pub header: Header,
     /// Its payload.
@@ -93,7 +93,7 @@ impl RawPhone {
         )
     }
 
-    /// Takes Trestle's address and key from what Trestle said.
+    /// Takes Trestle's address and key from Trestle's SDP.
     pub fn accept(&mut self, sdp: &str) {
         let (address, key) = read(sdp);
         self.remote = Some(address);
@@ -134,7 +134,7 @@ impl RawPhone {
         bytes.truncate(len);
         let profile = context.profile();
         let gcm = matches!(profile, Profile::AeadAes128Gcm | Profile::AeadAes256Gcm);
-        // RFC 3711 3.1: the MKI stands before the tag; RFC 7714 8.2: behind it.
+        // RFC 3711 3.1: the MKI is before the tag; RFC 7714 8.2: behind it.
         let at = if gcm { len } else { len - profile.rtp_tag_len() };
         bytes.splice(at..at, self.mki.iter().copied());
         bytes
@@ -164,12 +164,12 @@ impl RawPhone {
         self.read = 0;
     }
 
-    /// RTP that came since last asked; what is not authentic is counted in [`RawPhone::refused`].
-    pub fn heard(&mut self, world: &World) -> Vec<Heard> {
+    /// RTP received since the last call; what is not authentic is counted in [`RawPhone::refused`].
+    pub fn received(&mut self, world: &World) -> Vec<ReceivedPacket> {
         let mail = world.strangers_mail(self.actor);
         let new = &mail[self.read..];
         self.read = mail.len();
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         for datagram in new {
             let mut bytes = datagram.bytes.clone();
             if bytes[1] & 0x7f >= 72 && bytes[1] & 0x7f <= 79 {
@@ -185,9 +185,9 @@ impl RawPhone {
                 }
             }
             let RtpPacket { header, payload } = RtpPacket::parse(&bytes).expect("RTP");
-            heard.push(Heard { header, payload: bytes[payload].to_vec() });
+            received.push(ReceivedPacket { header, payload: bytes[payload].to_vec() });
         }
-        heard
+        received
     }
 }
 
@@ -200,7 +200,7 @@ pub fn plain_packet(ssrc: u32, seq: u64, time: u32) -> Vec<u8> {
     [&header.write()[..], &payload].concat()
 }
 
-impl Heard {
+impl ReceivedPacket {
     /// SSRC and sequence number with which a raw phone sent it.
     pub fn origin(&self) -> (u32, u64) {
         let mut seq = [0; 8];
@@ -268,7 +268,7 @@ pub fn call(world: &mut World, call_id: &str, caller: &mut RawPhone, callee: &mu
     caller.accept(&to_caller);
 }
 
-/// `offerer` (tag `from`) says its present SDP to `answerer` (tag `to`), which answers with its own.
+/// `offerer` (tag `from`) sends its present SDP to `answerer` (tag `to`), which answers with its own.
 pub fn re_offer(
     world: &mut World,
     call_id: &str,

@@ -81,7 +81,7 @@ fn sum(profile: &str) -> Cost {
     cost
 }
 
-/// What allocates, in the C library, whoever asks for it.
+/// The allocation functions of the C library.
 const HEAP: [&str; 7] =
     ["malloc", "calloc", "realloc", "free", "posix_memalign", "aligned_alloc", "malloc_consolidate"];
 

@@ -426,7 +426,7 @@ impl Meta {
     }
 
     /// What the user heard, at 16 kHz, from the first audio packet on; at most 120 s.
-    pub fn heard(&self) -> &[i16] {
+    pub fn recording(&self) -> &[i16] {
         self.listener().pcm()
     }
 
@@ -436,7 +436,7 @@ impl Meta {
     }
 
     /// When [`Meta::heard`] starts.
-    pub fn heard_since(&self) -> Option<Instant> {
+    pub fn audio_since(&self) -> Option<Instant> {
         self.listener().pcm_starts_at()
     }
 }

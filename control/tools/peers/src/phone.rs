@@ -355,7 +355,7 @@ impl Phone {
     }
 
     /// What it heard, at 8 kHz, from the first audio packet on; at most 120 s.
-    pub fn heard(&self) -> &[i16] {
+    pub fn recording(&self) -> &[i16] {
         self.session.listener.pcm()
     }
 
@@ -365,7 +365,7 @@ impl Phone {
     }
 
     /// When [`Phone::heard`] starts.
-    pub fn heard_since(&self) -> Option<Instant> {
+    pub fn audio_since(&self) -> Option<Instant> {
         self.session.listener.pcm_starts_at()
     }
 }

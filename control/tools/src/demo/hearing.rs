@@ -101,8 +101,8 @@ pub(crate) fn said_to(call: &DemoCall, listener: DemoParty) -> Option<Track> {
 /// What `listener` recorded; `None` if nothing came.
 pub(crate) fn heard_by(call: &DemoCall, listener: DemoParty) -> Option<Track> {
     let (pcm, sample_hz, since) = match listener {
-        DemoParty::WhatsApp => (call.meta.heard(), 16_000, call.meta.heard_since()),
-        DemoParty::Phone => (call.phone.heard(), 8_000, call.phone.heard_since()),
+        DemoParty::WhatsApp => (call.meta.recording(), 16_000, call.meta.audio_since()),
+        DemoParty::Phone => (call.phone.recording(), 8_000, call.phone.audio_since()),
     };
     Some(Track { pcm: pcm.to_vec(), sample_hz, starts: since_offer(call, since?) })
 }

@@ -399,7 +399,7 @@ impl SimulatedCall {
 
     /// What the user heard, at 16 kHz, from the first packet on.
     pub fn heard(&self) -> &[i16] {
-        self.meta.heard()
+        self.meta.recording()
     }
 
     /// When it was accepted, and the media packets that the network lost: to the business, from it.

@@ -63,7 +63,7 @@ enum Origin {
 struct Style {
     suite: Option<Profile>,
     latch: LatchPolicy,
-    /// The peer sends from elsewhere than it says.
+    /// The peer sends from another address than it signals.
     nat: bool,
 }
 
@@ -78,7 +78,7 @@ pub(super) fn run(input: &mut Input<'_>) -> usize {
     let scene = Scene::read(input);
     let disturbed = scene.play(true);
     let quiet = scene.play(false);
-    assert_eq!(disturbed.heard, quiet.heard, "who heard what");
+    assert_eq!(disturbed.received, quiet.received, "what each peer received");
     for (n, (sent, expected)) in disturbed.sent.iter().zip(&quiet.sent).enumerate() {
         assert_eq!(sent, expected, "datagram {n}");
     }
@@ -94,7 +94,7 @@ pub(super) fn run(input: &mut Input<'_>) -> usize {
 /// What came of it.
 struct Outcome {
     sent: Vec<Sent>,
-    heard: [Vec<Vec<u8>>; 2],
+    received: [Vec<Vec<u8>>; 2],
     discards: u64,
     hostile: u64,
     spoken: usize,
@@ -106,7 +106,7 @@ impl<'a> Scene<'a> {
         let styles = std::array::from_fn(|peer| {
             let suite = input.flag().then(|| input.one_of(&Profile::ALL));
             let policies =
-                [LatchPolicy::SameIp, LatchPolicy::Exact, LatchPolicy::Ip(said(peer).ip()), LatchPolicy::Any];
+                [LatchPolicy::SameIp, LatchPolicy::Exact, LatchPolicy::Ip(signalled(peer).ip()), LatchPolicy::Any];
             let latch = match input.one_of(&policies) {
                 // Any source is asked for, so the first one wins.
                 LatchPolicy::Any if early && suite.is_none() => LatchPolicy::SameIp,
@@ -150,14 +150,14 @@ impl<'a> Scene<'a> {
             }
         }
         let warm = trestle.sent.len();
-        let mut heard = [Vec::new(), Vec::new()];
-        let mut said = [Vec::new(), Vec::new()];
+        let mut received = [Vec::new(), Vec::new()];
+        let mut sent_payloads = [Vec::new(), Vec::new()];
         let (mut hostile, mut pressed, mut spoken) = (0, false, 0);
         for op in &self.ops {
             match op {
                 Op::Speak { peer, lost, payload } => {
                     let payload = peers[*peer].speak(&mut trestle, *lost, payload);
-                    said[*peer].push(payload);
+                    sent_payloads[*peer].push(payload);
                     spoken += 1;
                 }
                 Op::Press { peer, event } => {
@@ -187,24 +187,24 @@ impl<'a> Scene<'a> {
             for (n, peer) in peers.iter_mut().enumerate() {
                 if sent.from == peer.ports.rtp && DatagramKind::of(&sent.bytes) == Some(DatagramKind::Rtp) {
                     assert!(
-                        [said_by(n, false), said_by(n, self.styles[n].nat)].contains(&sent.to),
+                        [source_of(n, false), source_of(n, self.styles[n].nat)].contains(&sent.to),
                         "sent to {}",
                         sent.to
                     );
-                    heard[n].extend(peer.unprotect(&sent.bytes));
+                    received[n].extend(peer.unprotect(&sent.bytes));
                 }
             }
         }
         if !pressed {
-            // Same codec on both sides, so what one says is what the other hears: once, in order, unchanged.
-            assert_eq!(heard[0], said[1], "what peer 0 hears");
-            assert_eq!(heard[1], said[0], "what peer 1 hears");
+            // Same codec on both sides, so what one sends is what the other receives: once, in order, unchanged.
+            assert_eq!(received[0], sent_payloads[1], "what peer 0 receives");
+            assert_eq!(received[1], sent_payloads[0], "what peer 1 receives");
         }
         let totals = trestle.totals();
         assert_eq!(totals.calls_failed, 0, "the call died of a bug");
         let discards = totals.discards.nonzero().iter().map(|(_, n)| n).sum();
         let sent = trestle.sent.into_iter().filter(|sent| sent.from != ports[2].rtp).collect();
-        Outcome { sent, heard, discards, hostile, spoken }
+        Outcome { sent, received, discards, hostile, spoken }
     }
 
     /// Where a hostile datagram comes from; `None` if a plain leg would rightly believe it.
@@ -212,16 +212,16 @@ impl<'a> Scene<'a> {
         let Some(style) = self.styles.get(leg) else { return Some(stranger(leg as u8)) };
         match (source, style.suite) {
             (Origin::Stranger(n), _) => Some(stranger(n)),
-            (Origin::Spoofed, Some(_)) => Some(said_by(leg, style.nat)),
+            (Origin::Spoofed, Some(_)) => Some(source_of(leg, style.nat)),
             // Without keys the address is all that a peer is known by, once it has shown its port.
             (Origin::Spoofed, None) if self.early => None,
-            (Origin::Spoofed, None) => Some(SocketAddr::new(said_by(leg, style.nat).ip(), 9)),
+            (Origin::Spoofed, None) => Some(SocketAddr::new(source_of(leg, style.nat).ip(), 9)),
         }
     }
 
     fn plan(&self, leg: usize) -> LegPlan {
         let Style { suite, latch, .. } = self.styles[leg];
-        let at = said(leg);
+        let at = signalled(leg);
         let peer = RtpPeer { rtp: Some(at), rtcp: Some(SocketAddr::new(at.ip(), at.port() + 1)), latch };
         let transport = match suite {
             None => Transport::Plain(peer),
@@ -294,14 +294,14 @@ fn key(suite: Profile, seed: u8) -> KeyingMaterial {
     KeyingMaterial::from_key_and_salt(suite, &bytes).expect("the suite's lengths")
 }
 
-/// Where a peer says it is.
-fn said(peer: usize) -> SocketAddr {
+/// The address a peer signals.
+fn signalled(peer: usize) -> SocketAddr {
     SocketAddr::from(([198, 51, 100, 20 + peer as u8], 30_000))
 }
 
 /// Where it really is: behind a symmetric NAT its port is another.
-fn said_by(peer: usize, nat: bool) -> SocketAddr {
-    let SocketAddr::V4(at) = said(peer) else { unreachable!("IPv4") };
+fn source_of(peer: usize, nat: bool) -> SocketAddr {
+    let SocketAddr::V4(at) = signalled(peer) else { unreachable!("IPv4") };
     SocketAddr::new(IpAddr::V4(*at.ip()), if nat { 40_000 } else { at.port() })
 }
 
@@ -322,7 +322,7 @@ impl Peer {
     fn new(n: usize, style: Style, ports: LegPorts) -> Self {
         Self {
             ports,
-            address: said_by(n, style.nat),
+            address: source_of(n, style.nat),
             send: style.suite.map(|suite| Context::new(&key(suite, 16 + n as u8))),
             receive: style.suite.map(|suite| Context::new(&key(suite, n as u8))),
             seq: Seq(65_530),

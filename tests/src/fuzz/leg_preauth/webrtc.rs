@@ -43,7 +43,7 @@ pub(super) fn run(input: &mut Input<'_>) -> usize {
     while !input.is_empty() && ops < OPS_MAX {
         ops += 1;
         if input.below(3) == 0 {
-            scene.phone_speaks();
+            scene.phone_sends();
             spoken += 1;
             scene.advance(Duration::from_millis(20));
         } else {
@@ -52,7 +52,7 @@ pub(super) fn run(input: &mut Input<'_>) -> usize {
             hostile += 1;
         }
     }
-    scene.phone_speaks();
+    scene.phone_sends();
     scene.advance(Duration::from_millis(100));
     let after = (scene.meta.report().stream.packets, scene.meta.packets_sent(), scene.phone_heard);
     assert_eq!(after.0 - before.0, spoken + 1, "packets from the phone to WhatsApp");
@@ -115,8 +115,8 @@ impl Scene {
             .with("sdp", answer.as_str());
         let to_meta = signal(&mut trestle, &answer);
         meta.accept(trestle.now, &to_meta).expect("an answer that Meta takes");
-        let ports = [&to_meta, &to_phone].map(|told| {
-            let sdp = Sdp::parse(told).expect("what we wrote ourselves");
+        let ports = [&to_meta, &to_phone].map(|written| {
+            let sdp = Sdp::parse(written).expect("what we wrote ourselves");
             SocketAddr::from(([203, 0, 113, 10], sdp.media[0].port))
         });
         Self { trestle, meta, ports, phone_seq: Seq(9), phone_heard: 0, seen: Vec::new(), sent: Vec::new() }
@@ -166,7 +166,7 @@ impl Scene {
         }
     }
 
-    fn phone_speaks(&mut self) {
+    fn phone_sends(&mut self) {
         self.phone_seq = self.phone_seq.next();
         let time = RtpTime(960 * u32::from(self.phone_seq.0));
         let pt = Pt::new(OPUS_PT).expect("7 bits");
@@ -177,7 +177,7 @@ impl Scene {
         self.carry();
     }
 
-    /// A hostile datagram on the port towards WhatsApp; once the call stands also with WhatsApp's address on it.
+    /// A hostile datagram on the port towards WhatsApp; once the call is established also with WhatsApp's address on it.
     fn stranger(&mut self, input: &mut Input<'_>, spoofed: bool) {
         let source = if spoofed { meta_address() } else { stranger(input.byte()) };
         let datagram = Junk::read(input).datagram(&self.seen, &self.sent);

@@ -1,4 +1,4 @@
-//! Digits: whatever comes, keys go down and come up in turn; what is pressed is heard once; what is sent has the shape
+//! Digits: whatever comes, keys go down and come up in turn; what is pressed is reported once; what is sent has the shape
 //! of RFC 4733.
 
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub(super) fn receiver(input: &mut Input<'_>) -> usize {
 }
 
 /// Digits of an honest phone over a network that loses, repeats and swaps packets: each of which anything has arrived is
-/// heard once, in order.
+/// reported once, in order.
 pub(super) fn heard_once(input: &mut Input<'_>) -> usize {
     let mut packets = Vec::new();
     let mut time = RtpTime(input.u32());
@@ -96,11 +96,11 @@ pub(super) fn heard_once(input: &mut Input<'_>) -> usize {
 
     let start = instant_zero();
     let mut receiver = EventReceiver::default();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let mut note = |updates: trestle_core::dtmf::EventUpdates| {
         for update in updates {
             if let EventUpdate::Ended { digit, .. } = update {
-                heard.push(Some(digit));
+                received.push(Some(digit));
             }
         }
     };
@@ -116,8 +116,8 @@ pub(super) fn heard_once(input: &mut Input<'_>) -> usize {
         note(receiver.handle_timeout(due));
     }
     let pressed: Vec<_> = pressed.into_iter().map(|(_, digit)| digit).collect();
-    assert_eq!(heard, pressed, "of {} packets", packets.len());
-    heard.len()
+    assert_eq!(received, pressed, "of {} packets", packets.len());
+    received.len()
 }
 
 /// Every digit that begins has one marked first packet, a duration that never shrinks, and three end packets.

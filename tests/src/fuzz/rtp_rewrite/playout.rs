@@ -94,7 +94,7 @@ impl Line {
         self.drain(is_honest);
     }
 
-    /// Takes what is due, and says how much that was.
+    /// Takes what is due, and returns how much that was.
     fn drain(&mut self, is_honest: bool) -> usize {
         let mut taken = 0;
         while let Some(due) = self.playout.poll() {

@@ -48,7 +48,7 @@ fn run_with_digits(wire: &mut Wire, meta: &mut Meta, client: &mut Client) {
     "15".chars().for_each(|digit| meta.press(digit));
     client.talker.press(Digit::from_char('#').unwrap(), Duration::from_millis(160));
     wire.run(meta, client, 3.0);
-    assert_tone(&meta.heard()[..16_000], 1_000.0);
+    assert_tone(&meta.recording()[..16_000], 1_000.0);
     assert_tone(&client.listener.pcm()[..16_000], 440.0);
     assert_eq!(client.listener.report.digits_heard(), "15");
     let durations: Vec<f64> = client.listener.report.digits.iter().map(|digit| digit.duration_ms).collect();
@@ -125,7 +125,7 @@ fn a_silent_meta_says_nothing_and_hears_all_the_same() {
     let (mut meta, mut client) = user_initiated(&wire, MetaOptions { silent: true, ..options(Flavour::WebRtc) });
     wire.run(&mut meta, &mut client, 2.0);
     assert_eq!((client.listener.report.packets, meta.packets_sent()), (0, 0));
-    assert_tone(meta.heard(), 1_000.0);
+    assert_tone(meta.recording(), 1_000.0);
     meta.set_silent(false);
     wire.run(&mut meta, &mut client, 1.0);
     assert_tone(client.listener.pcm(), 440.0);
@@ -171,8 +171,8 @@ fn an_sdes_meta_and_an_opus_phone_talk_in_both_call_directions() {
         meta.press('7');
         phone.press('8', Duration::from_millis(100));
         wire.run(&mut meta, &mut phone, 3.0);
-        assert_tone(meta.heard(), 1_000.0);
-        let heard = ear::tone_hz(phone.heard(), 8_000);
+        assert_tone(meta.recording(), 1_000.0);
+        let heard = ear::tone_hz(phone.recording(), 8_000);
         assert!(heard.is_some_and(|hz| (hz - 440.0).abs() < 5.0), "{heard:?}");
         assert_eq!((phone.report().digits_heard(), meta.report().stream.digits_heard()), ("7".into(), "8".into()));
         assert_eq!(phone.report().digits[0].duration_ms, 500.0);

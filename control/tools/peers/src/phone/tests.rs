@@ -27,7 +27,7 @@ fn call(wire: &Wire, (ann, bob): (PhoneOptions, PhoneOptions)) -> (Phone, Phone)
 }
 
 fn assert_hears(phone: &Phone, hz: f64, label: &str) {
-    let heard = ear::tone_hz(phone.heard(), 8_000);
+    let heard = ear::tone_hz(phone.recording(), 8_000);
     assert!(heard.is_some_and(|heard| (heard - hz).abs() < 5.0), "{label}: heard {heard:?}, not {hz}");
 }
 
@@ -114,7 +114,7 @@ fn a_wrong_key_is_noticed_and_nothing_is_heard() {
     wire.run(&mut ann, &mut bob, 1.0);
     assert_eq!(bob.report().packets, 0);
     assert!(bob.report().auth_failures > 40);
-    assert!(bob.heard().is_empty());
+    assert!(bob.recording().is_empty());
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_changed_ssrc_and_a_silent_start_show() {
     wire.run(&mut ann, &mut bob, 1.0);
     let report = bob.report();
     assert_eq!((report.ssrcs.len(), report.lost), (2, 0));
-    assert!(bob.heard().len() > 15_000, "the second stream lies behind the first: {}", bob.heard().len());
+    assert!(bob.recording().len() > 15_000, "the second stream lies behind the first: {}", bob.recording().len());
     assert_hears(&bob, 440.0, "after the change");
 }
 

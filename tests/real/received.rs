@@ -1,4 +1,4 @@
-//! What the phone and Chromium heard, and whether it is what was said.
+//! What the phone and Chromium received, compared with what was sent.
 
 use std::ops::RangeInclusive;
 use std::time::Instant;
@@ -12,10 +12,10 @@ use crate::line::Line;
 /// A tone has to stand so far above everything else.
 pub(crate) const SNR_DB: f64 = 20.0;
 
-/// Silence around a digit that nobody notices: speech is cut and resumed in packets.
+/// Silence around a digit that is not noticeable: speech is cut and resumed in packets.
 const MARGIN_MS: u32 = 60;
 
-/// All that a phone heard, up to a moment.
+/// All that a phone received, up to a moment.
 pub(crate) struct PhoneHeard {
     report: Report,
     arrivals: Vec<Arrival>,
@@ -30,12 +30,12 @@ impl PhoneHeard {
         phone.with(|phone, _| Self {
             report: phone.report().clone(),
             arrivals: phone.arrivals().to_vec(),
-            pcm: phone.heard().to_vec(),
-            since: phone.heard_since().expect("something was heard"),
+            pcm: phone.recording().to_vec(),
+            since: phone.audio_since().expect("some audio"),
         })
     }
 
-    /// It heard the tone, silent for no more than `silence_ms_max` beside the digits; `digits` once each, and of the length
+    /// It received the tone, silent for no more than `silence_ms_max` beside the digits; `digits` once each, and of the length
     /// of `digit_ms`; in one stream as negotiated.
     pub(crate) fn assert(&self, digits: &str, digit_ms: RangeInclusive<f64>, silence_ms_max: u32) {
         let report = &self.report;
@@ -86,15 +86,15 @@ impl PhoneHeard {
     }
 }
 
-/// In the best half second of `pcm`, at 8 kHz, a tone of `hz` stands out. The best, because the machine may stall a peer.
+/// In the best half second of `pcm`, at 8 kHz, a tone of `hz` is above the noise. The best, because the machine may stall a peer.
 pub(crate) fn assert_tone(who: &str, pcm: &[i16], hz: f64) {
     let snr_db = |half: &[i16]| {
         let (tone, all) = (ear::power_at(half, 8_000, hz), ear::power(half));
         10.0 * (tone / (all - tone).max(1e-12)).log10()
     };
     let best = pcm.windows(4_000).step_by(400).map(snr_db).fold(f64::NEG_INFINITY, f64::max);
-    println!("{who} hears {hz} Hz, SNR {best:.1} dB");
-    assert!(best > SNR_DB, "{who} hears {hz} Hz at {best} dB, and {:?}", ear::tone_hz(pcm, 8_000));
+    println!("{who} receives {hz} Hz, SNR {best:.1} dB");
+    assert!(best > SNR_DB, "{who} receives {hz} Hz at {best} dB, and {:?}", ear::tone_hz(pcm, 8_000));
 }
 
 /// The digits that are audible in `pcm` at 8 kHz: Chromium plays telephone-events as tones, which may be in pieces. Those

@@ -14,7 +14,8 @@ use trestle_audio::BRIDGE_RATE_HZ;
 use trestle_audio::g711::Law;
 use trestle_audio::opus::{self, EncoderSettings, PACKET_BYTES_MAX};
 use trestle_core::plan::{
-    Codec, LatchPolicy, OpusSettings, Presence, ReceiveFormat, RtpPeer, SendFormat, Source, Transport, Withheld,
+    Codec, LatchPolicy, Muting, OpusSettings, ReceiveFormat, ReceivePlan, RtpPeer, SendFormat, SendPlan, SendPolicy,
+    Source, Transport,
 };
 use trestle_core::{
     CallId, Command, DtlsIdentity, InterfaceId, LegId, LegPlan, Output, PortPair, Reply, RequestId, Shard, ShardConfig,
@@ -181,23 +182,27 @@ fn plan(leg: usize, Side { codec, suite }: Side) -> LegPlan {
         rtcp_mux: false,
         ssrc: Ssrc(0x7e51_0000 + leg as u32),
         cname: "trestle".to_owned(),
-        send: Some(SendFormat {
-            pt: pt(codec),
-            codec,
-            ptime: Ptime::MS_20,
-            strict_ptime: codec == Codec::Opus,
-            opus: OpusSettings::default(),
-            event: Some(event),
-        }),
-        receive: vec![ReceiveFormat { pt: pt(codec), codec }],
-        receive_events: vec![event],
-        hear_tones: false,
-        hears: Source::Leg(LegId(1 - leg as u16)),
-        withheld: Withheld::default(),
-        presence: Presence::default(),
-        sending: true,
-        receiving: true,
         tos: None,
+        send: SendPlan {
+            format: Some(SendFormat {
+                pt: pt(codec),
+                codec,
+                ptime: Ptime::MS_20,
+                strict_ptime: codec == Codec::Opus,
+                opus: OpusSettings::default(),
+                event: Some(event),
+            }),
+            source: Source::Leg(LegId(1 - leg as u16)),
+            muting: Muting::default(),
+            policy: SendPolicy::default(),
+            enabled: true,
+        },
+        receive: ReceivePlan {
+            formats: vec![ReceiveFormat { pt: pt(codec), codec }],
+            events: vec![event],
+            detect_inband_dtmf: false,
+            enabled: true,
+        },
     }
 }
 

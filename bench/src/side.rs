@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use trestle_core::plan::{
-    Codec, DtlsRole, Filler, Fingerprint, Gate, IceCredentials, LatchPolicy, OpusSettings, Presence, ReceiveFormat,
-    RtpPeer, SendFormat, Source, Transport, WebRtcPlan, WebRtcRemote, Withheld,
+    Codec, DtlsRole, Filler, Fingerprint, Gate, IceCredentials, LatchPolicy, Muting, OpusSettings, ReceiveFormat,
+    ReceivePlan, RtpPeer, SendFormat, SendPlan, SendPolicy, Source, Transport, WebRtcPlan, WebRtcRemote,
 };
 use trestle_core::{DtlsIdentity, InterfaceId, LegId, LegPlan};
 use trestle_srtp::{KeyingMaterial, Profile};
@@ -92,7 +92,7 @@ impl Side {
             },
             Security::Dtls => Transport::WebRtc(self.webrtc(ends)),
         };
-        let presence = Presence {
+        let policy = SendPolicy {
             gate: Gate::Open,
             preroll_max: if self.unbroken { Duration::from_secs(5) } else { Duration::ZERO },
             filler: if self.unbroken { Filler::ComfortNoise } else { Filler::Nothing },
@@ -104,23 +104,27 @@ impl Side {
             rtcp_mux: self.security == Security::Dtls,
             ssrc: Ssrc(if ends.ours { 0x7e51_0000 } else { 0x0abc_0000 } | ends.name),
             cname: "trestle".to_owned(),
-            send: Some(SendFormat {
-                pt: self.pt(),
-                codec: self.codec,
-                ptime: Ptime::MS_20,
-                strict_ptime: self.unbroken,
-                opus: OpusSettings::default(),
-                event: Some(self.event()),
-            }),
-            receive: vec![ReceiveFormat { pt: self.pt(), codec: self.codec }],
-            receive_events: vec![self.event()],
-            hear_tones: false,
-            hears: Source::Leg(LegId(1 - leg as u16)),
-            withheld: Withheld::default(),
-            presence,
-            sending: true,
-            receiving: true,
             tos: None,
+            send: SendPlan {
+                format: Some(SendFormat {
+                    pt: self.pt(),
+                    codec: self.codec,
+                    ptime: Ptime::MS_20,
+                    strict_ptime: self.unbroken,
+                    opus: OpusSettings::default(),
+                    event: Some(self.event()),
+                }),
+                source: Source::Leg(LegId(1 - leg as u16)),
+                muting: Muting::default(),
+                policy,
+                enabled: true,
+            },
+            receive: ReceivePlan {
+                formats: vec![ReceiveFormat { pt: self.pt(), codec: self.codec }],
+                events: vec![self.event()],
+                detect_inband_dtmf: false,
+                enabled: true,
+            },
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use trestle_audio::g711::Law;
 use trestle_audio::opus::{self, EncoderSettings, PACKET_BYTES_MAX};
 use trestle_core::plan::{
-    Codec, DtlsRole, Fingerprint, IceCredentials, LatchPolicy, OpusSettings, Presence, ReceiveFormat, RtpPeer,
-    SendFormat, Source, Transport, WebRtcPlan, WebRtcRemote, Withheld,
+    Codec, DtlsRole, Fingerprint, IceCredentials, LatchPolicy, Muting, OpusSettings, ReceiveFormat, ReceivePlan,
+    RtpPeer, SendFormat, SendPlan, SendPolicy, Source, Transport, WebRtcPlan, WebRtcRemote,
 };
 use trestle_core::{
     CallId, Command, DtlsIdentity, InterfaceId, LegId, LegPlan, Output, PortPair, Reply, RequestId, Shard, ShardConfig,
@@ -276,23 +276,27 @@ fn plan(call: usize, leg: LegId, transport: Transport, codec: Codec) -> LegPlan 
         rtcp_mux: leg == WEBRTC,
         ssrc: Ssrc(0x7e51_0000 + 2 * call as u32 + u32::from(leg.0)),
         cname: "trestle".to_owned(),
-        send: Some(SendFormat {
-            pt: pt(codec),
-            codec,
-            ptime: Ptime::MS_20,
-            strict_ptime: codec == Codec::Opus,
-            opus: OpusSettings::default(),
-            event: Some(event),
-        }),
-        receive: vec![ReceiveFormat { pt: pt(codec), codec }],
-        receive_events: vec![event],
-        hear_tones: false,
-        hears: Source::Leg(LegId(1 - leg.0)),
-        withheld: Withheld::default(),
-        presence: Presence::default(),
-        sending: true,
-        receiving: true,
         tos: None,
+        send: SendPlan {
+            format: Some(SendFormat {
+                pt: pt(codec),
+                codec,
+                ptime: Ptime::MS_20,
+                strict_ptime: codec == Codec::Opus,
+                opus: OpusSettings::default(),
+                event: Some(event),
+            }),
+            source: Source::Leg(LegId(1 - leg.0)),
+            muting: Muting::default(),
+            policy: SendPolicy::default(),
+            enabled: true,
+        },
+        receive: ReceivePlan {
+            formats: vec![ReceiveFormat { pt: pt(codec), codec }],
+            events: vec![event],
+            detect_inband_dtmf: false,
+            enabled: true,
+        },
     }
 }
 

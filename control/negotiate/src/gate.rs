@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use trestle_core::LegId;
-use trestle_core::plan::{Filler, Gate, Presence};
+use trestle_core::plan::{Filler, Gate, SendPolicy};
 
 use super::exchange::Exchange;
 use super::party::Party;
@@ -90,8 +90,8 @@ impl Gateway {
         Self { state, moved: false, timeout, on_timeout, pre_roll, filler }
     }
 
-    pub(crate) fn presence(&self) -> Presence {
-        Presence {
+    pub(crate) fn send_policy(&self) -> SendPolicy {
+        SendPolicy {
             gate: if self.state == GateState::Open { Gate::Open } else { Gate::Shut },
             preroll_max: if self.state == GateState::Closed { Duration::ZERO } else { self.pre_roll },
             filler: self.filler,

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use trestle_core::plan::{DtlsRole, LatchPolicy, LegPlan, ReceiveFormat, SendFormat, Source, Withheld};
+use trestle_core::plan::{
+    DtlsRole, LatchPolicy, LegPlan, Muting, ReceiveFormat, ReceivePlan, SendFormat, SendPlan, Source,
+};
 use trestle_core::{InterfaceId, LegId};
 use trestle_srtp::Profile as Suite;
 use trestle_wire::{ClockRate, Pt};
@@ -212,13 +214,13 @@ impl Party {
         self.tags.iter().any(|known| known == tag)
     }
 
-    /// Who announces no telephone-events may press tones. WhatsApp presses none, whatever it announces.
-    fn hear_tones(&self) -> bool {
+    /// A peer that announces no telephone-events may send digits as tones. WhatsApp sends none, whatever it announces.
+    fn detects_inband_dtmf(&self) -> bool {
         let announces_none = self.remote.as_ref().is_some_and(|remote| remote.events().next().is_none());
         self.detect_tones || announces_none && self.profile != ProfileName::Whatsapp
     }
 
-    /// The plan for its leg, but for what is withheld from it: see [`super::Session`].
+    /// The plan of its leg, without muting, which [`super::Session`] adds.
     pub(crate) fn plan(&self) -> LegPlan {
         LegPlan {
             interface: self.interface,
@@ -227,16 +229,20 @@ impl Party {
             rtcp_mux: self.rtcp_mux,
             ssrc: self.secrets.ssrc,
             cname: self.secrets.cname.clone(),
-            send: self.send,
-            receive: self.receive.clone(),
-            receive_events: self.receive_events.clone(),
-            hear_tones: self.hear_tones(),
-            hears: self.hears,
-            withheld: Withheld::default(),
-            presence: self.gateway.as_ref().map(Gateway::presence).unwrap_or_default(),
-            sending: self.remote().is_none_or(Remote::listens),
-            receiving: self.remote().is_none_or(Remote::speaks),
             tos: self.tos,
+            send: SendPlan {
+                format: self.send,
+                source: self.hears,
+                muting: Muting::default(),
+                policy: self.gateway.as_ref().map(Gateway::send_policy).unwrap_or_default(),
+                enabled: self.remote().is_none_or(Remote::listens),
+            },
+            receive: ReceivePlan {
+                formats: self.receive.clone(),
+                events: self.receive_events.clone(),
+                detect_inband_dtmf: self.detects_inband_dtmf(),
+                enabled: self.remote().is_none_or(Remote::speaks),
+            },
         }
     }
 }

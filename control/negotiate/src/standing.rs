@@ -1,7 +1,7 @@
 //! What is changed in a call that stands, without an SDP: what of a party's media the others get, and who hears whom.
 
 use trestle_core::LegId;
-use trestle_core::plan::{LegPlan, Mute, Source, Withheld};
+use trestle_core::plan::{AudioMuting, LegPlan, Muting, Source};
 
 use super::party::Party;
 use super::session::Session;
@@ -143,22 +143,24 @@ impl Session {
 
     /// The plan for a party's leg as things stand.
     pub(super) fn plan(&self, party: &Party) -> LegPlan {
-        LegPlan { withheld: self.withheld(party), ..party.plan() }
+        let mut plan = party.plan();
+        plan.send.muting = self.muting(party);
+        plan
     }
 
-    /// What a listener does not get of the party it hears. A stream towards WhatsApp or a browser never stops, so there
-    /// silence takes the place of blocked media; SIP phones get nothing, which is what blocking means to them.
-    fn withheld(&self, listener: &Party) -> Withheld {
-        let Source::Leg(leg) = listener.hears else { return Withheld::default() };
+    /// What a party is not sent of its source. A stream towards WhatsApp or a browser never stops, so there silence replaces
+    /// blocked media; SIP phones are sent no packets, as `block media` requires.
+    fn muting(&self, listener: &Party) -> Muting {
+        let Source::Leg(leg) = listener.hears else { return Muting::default() };
         let own = self.party(leg).map_or_else(Blocked::default, |speaker| speaker.blocked);
         let media = own.media || self.blocked.media;
         let audio = match (media, listener.profile) {
-            (true, ProfileName::Sip) => Mute::Nothing,
-            (true, ProfileName::Whatsapp | ProfileName::Webrtc) => Mute::Silence,
-            (false, _) if own.audio || self.blocked.audio => Mute::Silence,
-            (false, _) => Mute::Off,
+            (true, ProfileName::Sip) => AudioMuting::NoPackets,
+            (true, ProfileName::Whatsapp | ProfileName::Webrtc) => AudioMuting::Silence,
+            (false, _) if own.audio || self.blocked.audio => AudioMuting::Silence,
+            (false, _) => AudioMuting::Off,
         };
-        Withheld { audio, digits: self.withholds_digits(leg) }
+        Muting { audio, digits: self.withholds_digits(leg) }
     }
 
     /// True if the digits of a leg's peer are kept from the others.

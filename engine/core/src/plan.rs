@@ -1,11 +1,10 @@
-//! What the engine is told about a leg: the outcome of negotiation as plain data.
+//! The plan of a leg: the outcome of negotiation as plain data.
 //!
-//! A plan is declarative and whole. Applying the same plan twice changes nothing; applying a new one changes what
-//! differs (another remote address, other keys, another codec) and leaves the rest alone: the leg's port, its SSRC
-//! and the numbering of its outgoing stream live as long as the leg.
+//! A plan is declarative and complete. The same plan twice changes nothing; a new one changes what differs (another remote address,
+//! other keys, another codec). The leg's port, its SSRC and the numbering of its outgoing stream live as long as the leg.
 //!
-//! Everything secret or random in a plan (keys, ICE credentials, SSRC) was drawn by the controller; the engine only
-//! adds what it alone can know, the ports ([`crate::Reply::Applied`]).
+//! The controller draws everything secret or random in a plan (keys, ICE credentials, SSRC). The engine adds the ports
+//! ([`crate::Reply::Applied`]).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -26,34 +25,19 @@ pub struct LegPlan {
     pub transport: Transport,
     /// RTCP on the RTP port (RFC 5761). If false, on the next higher port.
     pub rtcp_mux: bool,
-    /// SSRC of everything we send on this leg. Fixed by the first plan.
+    /// SSRC of everything Trestle sends on this leg. Fixed by the first plan.
     pub ssrc: Ssrc,
-    /// Our canonical name in RTCP SDES.
+    /// Canonical name in RTCP SDES.
     pub cname: String,
-    /// What we send. `None` while the peer's answer is not known; nothing is sent then.
-    pub send: Option<SendFormat>,
-    /// What the peer may send; anything else is discarded.
-    pub receive: Vec<ReceiveFormat>,
-    /// The peer's telephone-event payload types and their clock rates.
-    pub receive_events: Vec<(Pt, ClockRate)>,
-    /// Digits are looked for in the peer's audio too, until it has sent its first telephone-event: it has announced none, or
-    /// may say one thing and do another.
-    pub hear_tones: bool,
-    /// Who this leg listens to.
-    pub hears: Source,
-    /// What it does not get of that.
-    pub withheld: Withheld,
-    /// When it gets media from us at all, and what if there is nothing to pass on.
-    pub presence: Presence,
-    /// False while the peer has put us on hold (`sendonly`, `inactive`): nothing but RTCP is sent to it.
-    pub sending: bool,
-    /// False while the peer said it will not send; its packets are then discarded.
-    pub receiving: bool,
     /// DSCP byte for outgoing packets; `None` leaves the interface's default.
     pub tos: Option<u8>,
+    /// What is sent to the peer.
+    pub send: SendPlan,
+    /// What is taken from the peer.
+    pub receive: ReceivePlan,
 }
 
-/// What a leg sends, and when.
+/// What the peer is sent, and when. The default: nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SendPlan {
     /// Codec and payload types. `None` while the peer's answer is not known; nothing is sent then.
@@ -61,9 +45,9 @@ pub struct SendPlan {
     /// Where the media comes from.
     pub source: Source,
     /// What of the source is left out.
-    pub muting: Withheld,
+    pub muting: Muting,
     /// From when on media is sent, and what if the source sends none.
-    pub policy: Presence,
+    pub policy: SendPolicy,
     /// False while the peer has put us on hold (`sendonly`, `inactive`): nothing but RTCP is sent to it.
     pub enabled: bool,
 }
@@ -88,18 +72,6 @@ impl SendPlan {
     }
 }
 
-impl From<&LegPlan> for SendPlan {
-    fn from(plan: &LegPlan) -> Self {
-        Self {
-            format: plan.send,
-            source: plan.hears,
-            muting: plan.withheld,
-            policy: plan.presence,
-            enabled: plan.sending,
-        }
-    }
-}
-
 /// What a leg may receive.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReceivePlan {
@@ -113,72 +85,61 @@ pub struct ReceivePlan {
     pub enabled: bool,
 }
 
-impl From<&LegPlan> for ReceivePlan {
-    fn from(plan: &LegPlan) -> Self {
-        Self {
-            formats: plan.receive.clone(),
-            events: plan.receive_events.clone(),
-            detect_inband_dtmf: plan.hear_tones,
-            enabled: plan.receiving,
-        }
-    }
-}
-
-/// What a leg hears.
+/// Where the media that a leg sends comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Source {
-    /// Nothing; no stream is sent.
+    /// There is none.
     #[default]
     Nothing,
     /// Another leg of the same call.
     Leg(LegId),
 }
 
-/// What a leg does not get of the leg that it hears. The default: it gets everything.
+/// What of its source a leg does not send. The default: it sends everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Withheld {
+pub struct Muting {
     /// Audio.
-    pub audio: Mute,
-    /// Digits. A digit that sounds when this becomes true still ends.
+    pub audio: AudioMuting,
+    /// Digits. A digit that is pressed when this becomes true still ends.
     pub digits: bool,
 }
 
-/// What comes in the place of audio that is withheld. Whatever it is, SSRC and numbering go on.
+/// What replaces muted audio. SSRC and numbering go on in each case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mute {
-    /// None is withheld.
+pub enum AudioMuting {
+    /// Audio is not muted.
     #[default]
     Off,
     /// Frames of silence, one per packet time, whether or not the source sends.
     Silence,
     /// No packets.
-    Nothing,
+    NoPackets,
 }
 
-/// When a peer gets media from us, beyond what the leg that it hears says. The default is what a phone wants: pass on
-/// what comes as soon as it can be sent, keep nothing, invent nothing.
+/// From when on a peer is sent media, and what it is sent without a source. The default suits a phone: media is sent as soon as
+/// there is a path, nothing is kept until then, and nothing fills gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Presence {
-    /// Whether media may leave.
+pub struct SendPolicy {
+    /// Whether media may be sent.
     pub gate: Gate,
     /// Audio that cannot be sent yet (the gate is shut, there is no path or no key) is kept, the newest so much of it, and
-    /// played first once it can. Zero keeps none.
+    /// sent first once that is possible. Zero keeps none.
     pub preroll_max: Duration,
-    /// What the peer gets when there is nothing to pass on.
+    /// What the peer is sent while there is nothing from the source.
     pub filler: Filler,
 }
 
-/// Whether media and RTCP may leave towards a peer. STUN and DTLS always may.
+/// Whether media and RTCP may be sent to a peer. STUN and DTLS always may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Gate {
     /// As soon as there is a path.
     #[default]
     Open,
-    /// Nothing yet.
+    /// Not yet.
     Shut,
 }
 
-/// What a peer gets, one frame per packet time from the moment that media may leave, when nobody that it hears says anything.
+/// What a peer is sent, one frame per packet time from the moment that media may be sent, while its source sends nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Filler {
     /// No packets.
@@ -186,7 +147,7 @@ pub enum Filler {
     Nothing,
     /// Digital silence.
     Silence,
-    /// Faint noise, which tells a listener that the line is alive.
+    /// Faint noise, which shows a listener that the line is alive.
     ComfortNoise,
     /// Two soft beeps every few seconds, after a while without a source.
     HoldTone,

@@ -156,7 +156,7 @@ impl Controller {
         call.watch.forget(&step.removed);
         call.ports.forget(&step.removed);
         ports.iter().for_each(|(leg, ports)| call.ports.insert(*leg, *ports));
-        step.legs.iter().for_each(|(leg, plan)| call.receiving.insert(*leg, plan.receiving));
+        step.legs.iter().for_each(|(leg, plan)| call.receiving.insert(*leg, plan.receive.enabled));
         call.last_signal = now;
         call.opened = true;
         via_branch.iter().for_each(|branch| call.add_branch(branch));

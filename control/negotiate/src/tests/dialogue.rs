@@ -40,7 +40,7 @@ fn pre_accept_and_accept_are_the_same_bytes() {
     ] {
         let told = desk.answer(&signal(&changed, "a", Some("b"), answer.clone())).unwrap();
         assert_eq!(told.sdp, first.sdp);
-        assert_eq!(told.receiver.1.send, first.receiver.1.send);
+        assert_eq!(told.receiver.1.send.format, first.receiver.1.send.format);
     }
 }
 
@@ -49,25 +49,29 @@ fn opus_chosen_first_stays_towards_whatsapp_when_the_phone_changes_its_mind() {
     let mut desk = Desk::new();
     desk.offer(&signal(meta_offer(), "a", None, Flags::default())).unwrap();
     let first = desk.answer(&signal(&sip_answer("RTP/SAVP", "111 126"), "a", Some("b"), Flags::default())).unwrap();
-    assert_eq!(first.sender.1.send.as_ref().unwrap().codec, trestle_core::plan::Codec::Opus, "forwarded as it is");
+    assert_eq!(
+        first.sender.1.send.format.as_ref().unwrap().codec,
+        trestle_core::plan::Codec::Opus,
+        "forwarded as it is"
+    );
     let second = desk.answer(&signal(&sip_answer("RTP/SAVP", "8 126"), "a", Some("b"), Flags::default())).unwrap();
-    assert_eq!(second.sender.1.send.unwrap().codec, trestle_core::plan::Codec::Pcma);
-    assert_eq!((second.sdp, second.receiver.1.send), (first.sdp, first.receiver.1.send));
+    assert_eq!(second.sender.1.send.format.unwrap().codec, trestle_core::plan::Codec::Pcma);
+    assert_eq!((second.sdp, second.receiver.1.send.format), (first.sdp, first.receiver.1.send.format));
 }
 
 #[test]
 fn the_parties_hear_each_other() {
     let mut desk = Desk::new();
     let told = desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
-    assert_eq!(told.sender.1.hears, Source::Leg(told.receiver.0));
-    assert_eq!(told.receiver.1.hears, Source::Leg(told.sender.0));
-    assert!(told.receiver.1.send.is_none() && told.sender.1.send.is_none(), "nothing is agreed yet");
+    assert_eq!(told.sender.1.send.source, Source::Leg(told.receiver.0));
+    assert_eq!(told.receiver.1.send.source, Source::Leg(told.sender.0));
+    assert!(told.receiver.1.send.format.is_none() && told.sender.1.send.format.is_none(), "nothing is agreed yet");
     let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
     assert_eq!(
-        (told.sender.1.hears, told.receiver.1.hears),
+        (told.sender.1.send.source, told.receiver.1.send.source),
         (Source::Leg(told.receiver.0), Source::Leg(told.sender.0))
     );
-    assert!(told.receiver.1.send.is_some() && told.sender.1.send.is_some());
+    assert!(told.receiver.1.send.format.is_some() && told.sender.1.send.format.is_some());
 }
 
 #[test]
@@ -89,7 +93,7 @@ fn a_re_offer_keeps_port_ssrc_and_keys_and_takes_new_ones_of_the_peer() {
     assert_eq!(before.0, after.0, "our key");
     assert_ne!(before.1, after.1, "the peer's key");
     assert_eq!(after.2.unwrap().port(), 4_100);
-    assert!(again.sender.1.send.is_some(), "it is heard on while the re-offer runs");
+    assert!(again.sender.1.send.format.is_some(), "it is heard on while the re-offer runs");
     // The receiver is offered the suite in use, with the key it knows.
     let cryptos: Vec<&str> = again.sdp.lines().filter(|line| line.starts_with("a=crypto")).collect();
     let known = first.sdp.lines().find(|line| line.starts_with("a=crypto:1 ")).unwrap();
@@ -105,7 +109,7 @@ fn the_callee_may_re_offer() {
     let held = b.replace("sendrecv", "sendonly");
     let told = desk.offer(&signal(&held, "b", Some("a"), Flags::default())).unwrap();
     assert!(told.sdp.contains("m=audio 30000 ") && told.sdp.contains("a=sendonly\r\n"), "{}", told.sdp);
-    assert!(!told.sender.1.sending && told.sender.1.receiving);
+    assert!(!told.sender.1.send.enabled && told.sender.1.receive.enabled);
     let resumed = SIP_OFFER.replace("a=sendrecv", "a=recvonly");
     let told = desk.answer(&signal(&resumed, "b", Some("a"), Flags::default())).unwrap();
     assert!(told.sdp.contains("m=audio 30002 ") && told.sdp.contains("a=recvonly\r\n"), "{}", told.sdp);
@@ -123,7 +127,7 @@ fn hold_behind_whatsapp_never_reaches_it() {
     let told = desk.offer(&signal(&b.replace("sendrecv", "inactive"), "b", Some("a"), Flags::default())).unwrap();
     assert_eq!(told.sdp, known.sdp, "what it has already");
     assert!(told.warnings.iter().any(|warning| warning.contains("never offered again")), "{:?}", told.warnings);
-    assert!(!told.sender.1.sending && told.receiver.1.sending);
+    assert!(!told.sender.1.send.enabled && told.receiver.1.send.enabled);
     assert_eq!(told.receiver.1, known.receiver.1, "its leg is untouched");
     let told = desk.answer(&signal(meta_offer(), "b", Some("a"), Flags::default())).unwrap();
     assert!(
@@ -170,7 +174,7 @@ fn the_sip_side_of_a_business_call_may_re_offer_without_whatsapp() {
     assert_eq!(told.receiver.1, first.sender.1);
     let told = desk.answer(&signal(&meta_answer("active"), "a", Some("b"), answer)).unwrap();
     assert!(told.sdp.contains("m=audio 30000 RTP/AVP 0 101\r\n"), "{}", told.sdp);
-    assert_eq!(told.receiver.1.send.unwrap().codec, trestle_core::plan::Codec::Pcmu);
+    assert_eq!(told.receiver.1.send.format.unwrap().codec, trestle_core::plan::Codec::Pcmu);
     assert_eq!(told.sender.1, first.sender.1);
 }
 
@@ -198,12 +202,12 @@ fn branches_are_legs_of_their_own_with_secrets_of_their_own() {
     answer.via_branch = Some("z2".into());
     let told = desk.answer(&answer).unwrap();
     assert_eq!(told.sender.0, two.receiver.0);
-    assert_eq!(told.receiver.1.hears, Source::Leg(two.receiver.0));
-    let left: Vec<(LegId, Source)> = told.left.iter().map(|(leg, plan)| (*leg, plan.hears)).collect();
+    assert_eq!(told.receiver.1.send.source, Source::Leg(two.receiver.0));
+    let left: Vec<(LegId, Source)> = told.left.iter().map(|(leg, plan)| (*leg, plan.send.source)).collect();
     assert_eq!(left, [(one.receiver.0, Source::Nothing)], "and the first hears nothing more");
     // An early offer to a third does not take its place.
     let three = desk.offer(&branch("z3")).unwrap();
-    assert_eq!(three.sender.1.hears, Source::Leg(two.receiver.0));
+    assert_eq!(three.sender.1.send.source, Source::Leg(two.receiver.0));
 }
 
 #[test]
@@ -246,7 +250,7 @@ fn another_attempt_with_another_protocol_takes_the_place_of_the_first() {
     let second = desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap();
     assert_eq!(second.removed, [first.receiver.0]);
     assert_eq!(second.sender.0, first.sender.0);
-    assert_eq!(second.sender.1.hears, Source::Leg(second.receiver.0));
+    assert_eq!(second.sender.1.send.source, Source::Leg(second.receiver.0));
     assert!(second.sdp.contains("RTP/AVP"));
 }
 

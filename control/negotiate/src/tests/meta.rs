@@ -29,7 +29,10 @@ fn every_sample_is_taken_as_an_offer() {
                 check(&told.sdp, Handed::AnswerTo(text));
             }
             let plan = told.receiver.1;
-            assert!(plan.send.is_some() && plan.receive.iter().any(|format| format.codec == Codec::Opus), "{name}");
+            assert!(
+                plan.send.format.is_some() && plan.receive.formats.iter().any(|format| format.codec == Codec::Opus),
+                "{name}"
+            );
         }
     }
 }
@@ -49,9 +52,9 @@ fn every_sample_that_can_be_an_answer_is_taken_as_one() {
         // A key of Meta's in an answer must be for the suite and tag that were offered: they are.
         let told = desk.answer(&signal(text, "a", Some("b"), answer)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(told.sdp.contains("m=audio 30000 RTP/AVP 8 101\r\n"), "{name}\n{}", told.sdp);
-        let send = told.sender.1.send.unwrap();
+        let send = told.sender.1.send.format.unwrap();
         assert_eq!((send.codec, send.ptime.ms(), send.strict_ptime), (Codec::Opus, 20, true), "{name}");
-        assert!(told.sender.1.receive_events.iter().any(|event| *event == (Pt::new(126).unwrap(), ClockRate::HZ_8000)));
+        assert!(told.sender.1.receive.events.iter().any(|event| *event == (Pt::new(126).unwrap(), ClockRate::HZ_8000)));
     }
 }
 
@@ -64,13 +67,13 @@ fn meta_keeps_the_offerers_payload_types_and_we_follow() {
     desk.offer(&signal(SIP_OFFER, "a", None, offer)).unwrap();
     let answer = meta_sample("business_initiated.sip_sdes.meta_answer");
     let told = desk.answer(&signal(answer, "a", Some("b"), Flags::default())).unwrap();
-    let send = told.sender.1.send.unwrap();
+    let send = told.sender.1.send.format.unwrap();
     assert_eq!((send.pt.get(), send.event.unwrap().0.get()), (107, 101));
     assert!(told.sender.1.rtcp_mux, "Meta multiplexes whether it was offered or not");
     // What Meta sends may carry its numbers or ours.
-    let received: Vec<u8> = told.sender.1.receive.iter().map(|format| format.pt.get()).collect();
+    let received: Vec<u8> = told.sender.1.receive.formats.iter().map(|format| format.pt.get()).collect();
     assert_eq!(received, [111, 107]);
-    let events: Vec<u8> = told.sender.1.receive_events.iter().map(|(pt, _)| pt.get()).collect();
+    let events: Vec<u8> = told.sender.1.receive.events.iter().map(|(pt, _)| pt.get()).collect();
     assert_eq!(events, [126, 101]);
 }
 
@@ -83,8 +86,8 @@ fn meta_sends_126_even_where_its_answer_lacks_it() {
         meta_answer("active").replace(" 110 126\r\n", "\r\n").replace("a=rtpmap:126 telephone-event/8000\r\n", "");
     let told = desk.answer(&signal(&text, "a", Some("b"), answer)).unwrap();
     let event = (Pt::new(126).unwrap(), ClockRate::HZ_8000);
-    assert_eq!(told.sender.1.send.unwrap().event, Some(event));
-    assert!(told.sender.1.receive_events.contains(&event));
+    assert_eq!(told.sender.1.send.format.unwrap().event, Some(event));
+    assert!(told.sender.1.receive.events.contains(&event));
 }
 
 #[test]
@@ -163,7 +166,7 @@ fn a_number_with_g711_forwards_it_if_the_other_side_has_nothing_else() {
     let told = desk.answer(&signal(&sip_answer("RTP/SAVP", "0 126"), "a", Some("b"), Flags::default())).unwrap();
     check(&told.sdp, Handed::AnswerTo(&meta));
     assert!(told.sdp.contains(" 0 126\r\n"), "{}", told.sdp);
-    assert_eq!(told.receiver.1.send.unwrap().codec, Codec::Pcmu);
+    assert_eq!(told.receiver.1.send.format.unwrap().codec, Codec::Pcmu);
 }
 
 #[test]

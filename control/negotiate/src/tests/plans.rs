@@ -73,13 +73,13 @@ fn hold_in_every_form() {
         ("c=IN IP4 198.51.100.7", "c=IN IP4 0.0.0.0", false, true),
     ] {
         let told = offered(&SIP_OFFER.replace(from, to), Flags::default());
-        assert_eq!((told.sender.1.sending, told.sender.1.receiving), (sending, receiving), "{to}");
+        assert_eq!((told.sender.1.send.enabled, told.sender.1.receive.enabled), (sending, receiving), "{to}");
     }
     let told = offered(&SIP_OFFER.replace("c=IN IP4 198.51.100.7", "c=IN IP4 0.0.0.0"), Flags::default());
     assert_eq!(peer(&told.sender.1).rtp, None);
     // For a WebRTC peer port 9 and 0.0.0.0 are nothing of the kind.
     let told = offered(meta_sample("business_initiated.graph_webrtc.browser_offer"), Flags::default());
-    assert!(told.sender.1.sending);
+    assert!(told.sender.1.send.enabled);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_stream_that_ends_with_port_0_is_silent_both_ways() {
     desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
     desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
     let told = desk.offer(&signal(&SIP_OFFER.replace("4000", "0"), "a", Some("b"), Flags::default())).unwrap();
-    assert!(!told.sender.1.sending && !told.sender.1.receiving);
+    assert!(!told.sender.1.send.enabled && !told.sender.1.receive.enabled);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_codec_that_both_have_is_forwarded_and_else_there_is_transcoding() {
         desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap();
         let told = desk.answer(&signal(&sip_answer("RTP/AVP", formats), "a", Some("b"), Flags::default())).unwrap();
         assert!(told.sdp.contains(&format!("RTP/AVP {expected}\r\n")), "{formats}\n{}", told.sdp);
-        let sent = (told.receiver.1.send.unwrap().codec, told.sender.1.send.unwrap().codec);
+        let sent = (told.receiver.1.send.format.unwrap().codec, told.sender.1.send.format.unwrap().codec);
         assert_eq!(sent, (to_a, to_b), "{formats}");
     }
     let mut desk = Desk::new();
@@ -174,13 +174,13 @@ fn a_phone_is_told_of_events_though_the_other_side_takes_none_and_that_side_may_
     desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
     let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), Flags::default())).unwrap();
     assert!(told.sdp.contains("a=rtpmap:101 telephone-event/8000"), "{}", told.sdp);
-    let (a, b) = if told.sender.1.send.unwrap().event.is_some() {
+    let (a, b) = if told.sender.1.send.format.unwrap().event.is_some() {
         (told.sender.1, told.receiver.1)
     } else {
         (told.receiver.1, told.sender.1)
     };
-    assert!(a.send.unwrap().event.is_some() && !a.hear_tones);
-    assert!(b.send.unwrap().event.is_none() && b.hear_tones);
+    assert!(a.send.format.unwrap().event.is_some() && !a.receive.detect_inband_dtmf);
+    assert!(b.send.format.unwrap().event.is_none() && b.receive.detect_inband_dtmf);
 }
 
 #[test]
@@ -190,8 +190,8 @@ fn tones_are_listened_for_where_no_events_are_announced_or_it_is_asked_for() {
         let mut desk = Desk::new();
         desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
         let told = desk.answer(&signal(&sip_answer("RTP/AVP", formats), "a", Some("b"), flags)).unwrap();
-        assert_eq!(told.sender.1.hear_tones, expected, "{formats}, {detect_dtmf}");
-        assert!(!told.receiver.1.hear_tones);
+        assert_eq!(told.sender.1.receive.detect_inband_dtmf, expected, "{formats}, {detect_dtmf}");
+        assert!(!told.receiver.1.receive.detect_inband_dtmf);
     }
 }
 
@@ -214,7 +214,7 @@ fn a_browser_is_held_to_events_in_the_clock_of_opus_if_it_has_them() {
 fn events_of_several_clocks_are_all_received_and_one_is_offered() {
     let browser = meta_sample("business_initiated.graph_webrtc.browser_offer");
     let told = offered(browser, whatsapp_to_sip(Protocol::RtpAvp, "PCMA").0);
-    let events: Vec<_> = told.sender.1.receive_events.iter().map(|(pt, clock)| (pt.get(), clock.hz())).collect();
+    let events: Vec<_> = told.sender.1.receive.events.iter().map(|(pt, clock)| (pt.get(), clock.hz())).collect();
     assert_eq!(events, [(110, 48_000), (126, 8_000)]);
     assert_eq!(told.sdp.matches("telephone-event").count(), 1);
     // A peer that has only the 48 kHz kind is answered with it, and the phone still gets the usual one.
@@ -234,7 +234,7 @@ fn packet_times_and_encoder_settings_reach_the_sender() {
         desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
         let text = sip_answer("RTP/AVP", "8 101").replace("ptime:20", line);
         let told = desk.answer(&signal(&text, "a", Some("b"), Flags::default())).unwrap();
-        let send = told.sender.1.send.unwrap();
+        let send = told.sender.1.send.format.unwrap();
         assert_eq!((send.ptime.ms(), send.strict_ptime), (ms, false), "{line}");
     }
     // ptime towards the receiver, ptime-reverse towards the sender.
@@ -242,7 +242,7 @@ fn packet_times_and_encoder_settings_reach_the_sender() {
     let mut desk = Desk::new();
     assert!(desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap().sdp.contains("a=ptime:40\r\n"));
     let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), Flags::default())).unwrap();
-    let (to_b, to_a) = (told.sender.1.send.unwrap(), told.receiver.1.send.unwrap());
+    let (to_b, to_a) = (told.sender.1.send.format.unwrap(), told.receiver.1.send.format.unwrap());
     assert_eq!(((to_b.ptime.ms(), to_b.strict_ptime), (to_a.ptime.ms(), to_a.strict_ptime)), ((40, true), (10, true)));
 
     // Opus as the receiver's fmtp wants it; the operator may ask for less.
@@ -252,7 +252,7 @@ fn packet_times_and_encoder_settings_reach_the_sender() {
         let text = sip_answer("RTP/SAVP", "111 126").replace("a=ptime", &format!("{fmtp}a=ptime"));
         let mut flags = Flags::default();
         flags.codec.set = list(set.as_slice());
-        desk.answer(&signal(&text, "a", Some("b"), flags)).unwrap().sender.1.send.unwrap().opus
+        desk.answer(&signal(&text, "a", Some("b"), flags)).unwrap().sender.1.send.format.unwrap().opus
     };
     let none = opus("", None);
     assert_eq!((none.bitrate_bps, none.inband_fec), (20_000, true));
@@ -429,7 +429,7 @@ fn a_browser_talks_to_a_phone() {
         assert!(told.sdp.contains(&format!("{line}\r\n")), "{line}\n{}", told.sdp);
     }
     assert!(!told.sdp.contains("a=rtcp:"), "{}", told.sdp);
-    assert_eq!(told.receiver.1.send.unwrap().codec, Codec::Pcma, "it has PCMA itself, so nothing is transcoded");
+    assert_eq!(told.receiver.1.send.format.unwrap().codec, Codec::Pcma, "it has PCMA itself, so nothing is transcoded");
 }
 
 #[test]

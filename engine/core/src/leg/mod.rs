@@ -29,7 +29,7 @@ use self::rtcp::RtcpReporter;
 use self::webrtc::DtlsIdentity;
 use crate::dtmf::{EventUpdate, EventUpdates};
 use crate::output::Outbox;
-use crate::plan::{Mute, ReceivePlan, SendPlan, Source};
+use crate::plan::{AudioMuting, Source};
 use crate::report::{LegReport, Totals};
 use crate::stream::StreamRx;
 use crate::time::{Epoch, soonest};
@@ -114,9 +114,8 @@ impl Leg {
     }
 
     fn apply_media(&mut self, now: Instant, plan: LegPlan) {
-        let (send, receive) = (SendPlan::from(&plan), ReceivePlan::from(&plan));
-        self.outgoing.apply(now, &mut self.path, send);
-        self.incoming.apply(receive);
+        self.outgoing.apply(now, &mut self.path, plan.send);
+        self.incoming.apply(plan.receive);
         self.rtcp.set_cname(plan.cname);
         self.path.note_remote(now, &plan.transport);
         self.risks.recheck_at(now);
@@ -224,7 +223,7 @@ impl Leg {
 
     fn facts(&self) -> Facts {
         let plan = &self.outgoing.plan;
-        let has_source = plan.source != Source::Nothing && plan.muting.audio != Mute::Nothing;
+        let has_source = plan.source != Source::Nothing && plan.muting.audio != AudioMuting::NoPackets;
         Facts {
             // The send format is known when offer and answer are complete.
             settled: plan.format.is_some() && self.path.timeline.has(Milestone::RemoteKnown),

@@ -17,7 +17,7 @@ use super::{DigitForm, LegTimer};
 use crate::discard::Discards;
 use crate::dtmf::EventUpdate;
 use crate::output::Outbox;
-use crate::plan::{Filler, Gate, Mute, Presence as SendPolicy, SendFormat, SendPlan, Source};
+use crate::plan::{AudioMuting, Filler, Gate, SendFormat, SendPlan, SendPolicy, Source};
 use crate::report::Count;
 use crate::stream::StreamTx;
 use crate::transcode::{self, Transcoder};
@@ -181,7 +181,7 @@ impl Outgoing {
             self.stop();
             self.timing = None;
         }
-        if other_source || plan.muting.audio != Mute::Off {
+        if other_source || plan.muting.audio != AudioMuting::Off {
             // Audio of the source before is not for this peer.
             self.mode.change(Transcoder::forget_waiting);
         }
@@ -210,11 +210,11 @@ impl Outgoing {
         self.tx.set_audio(now, pt, clock);
         self.digits.set_clock(self.plan.event_clock());
         match self.plan.muting.audio {
-            Mute::Off => {}
+            AudioMuting::Off => {}
             // A transcoder without a source makes silence; frames that it has already are faded out.
-            Mute::Silence => self.start_frames(now, path),
-            Mute::Nothing if self.plan.has_filler() => {}
-            Mute::Nothing => self.stop(),
+            AudioMuting::Silence => self.start_frames(now, path),
+            AudioMuting::NoPackets if self.plan.has_filler() => {}
+            AudioMuting::NoPackets => self.stop(),
         }
     }
 
@@ -244,7 +244,7 @@ impl Outgoing {
         let readiness = self.readiness(path);
         let Some(format) = self.plan.format.filter(|_| readiness != Readiness::NotReady) else { return false };
         let source = source_key(from, audio.header.ssrc);
-        if self.plan.muting.audio != Mute::Off {
+        if self.plan.muting.audio != AudioMuting::Off {
             // The numbers close up, so that nothing looks lost when the audio is unmuted.
             self.tx.absorbed(source, audio.seq);
         } else if readiness == Readiness::Ready && self.should_forward(&format, audio, payload) {
@@ -348,7 +348,7 @@ impl Outgoing {
         match update {
             // Unlike audio, a digit that cannot be sent is not kept.
             EventUpdate::Started { .. } if self.readiness(path) != Readiness::Ready => return,
-            EventUpdate::Started { .. } if muted && self.plan.muting.audio == Mute::Off => {
+            EventUpdate::Started { .. } if muted && self.plan.muting.audio == AudioMuting::Off => {
                 self.digits.mute_audio(true);
             }
             EventUpdate::Started { .. } => {}
@@ -424,7 +424,7 @@ impl Outgoing {
             }
         } else if self.digits.end_tones() {
             let is_for_tones = matches!(self.mode, Mode::Filling(_));
-            if is_for_tones && !self.plan.has_filler() && self.plan.muting.audio != Mute::Silence {
+            if is_for_tones && !self.plan.has_filler() && self.plan.muting.audio != AudioMuting::Silence {
                 self.stop();
             }
         }

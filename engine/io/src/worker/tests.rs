@@ -2,7 +2,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::{Events, Poll, Token};
 use trestle_core::plan::{
-    Codec, LatchPolicy, OpusSettings, Presence, ReceiveFormat, RtpPeer, SendFormat, Source, Transport, Withheld,
+    Codec, LatchPolicy, Muting, OpusSettings, ReceiveFormat, ReceivePlan, RtpPeer, SendFormat, SendPlan, SendPolicy,
+    Source, Transport,
 };
 use trestle_core::{CallId, CommandError, DtlsIdentity, LegId, LegPlan, Reply};
 use trestle_wire::{Pt, Ptime, Ssrc};
@@ -150,23 +151,27 @@ fn plan(peer: &Phone, hears: u16) -> LegPlan {
         rtcp_mux: true,
         ssrc: Ssrc(0x0a0b_0c00 + u32::from(hears)),
         cname: "test".to_owned(),
-        send: Some(SendFormat {
-            pt,
-            codec: Codec::Pcmu,
-            ptime: Ptime::MS_20,
-            strict_ptime: false,
-            opus: OpusSettings::default(),
-            event: None,
-        }),
-        receive: vec![ReceiveFormat { pt, codec: Codec::Pcmu }],
-        receive_events: Vec::new(),
-        hear_tones: false,
-        hears: Source::Leg(LegId(hears)),
-        withheld: Withheld::default(),
-        presence: Presence::default(),
-        sending: true,
-        receiving: true,
         tos: Some(184),
+        send: SendPlan {
+            format: Some(SendFormat {
+                pt,
+                codec: Codec::Pcmu,
+                ptime: Ptime::MS_20,
+                strict_ptime: false,
+                opus: OpusSettings::default(),
+                event: None,
+            }),
+            source: Source::Leg(LegId(hears)),
+            muting: Muting::default(),
+            policy: SendPolicy::default(),
+            enabled: true,
+        },
+        receive: ReceivePlan {
+            formats: vec![ReceiveFormat { pt, codec: Codec::Pcmu }],
+            events: Vec::new(),
+            detect_inband_dtmf: false,
+            enabled: true,
+        },
     }
 }
 

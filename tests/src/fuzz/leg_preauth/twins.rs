@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use trestle_core::plan::{
-    Codec, DtlsRole, Fingerprint, IceCredentials, LatchPolicy, OpusSettings, ReceiveFormat, RtpPeer, SendFormat,
-    Source, Transport, WebRtcPlan, WebRtcRemote,
+    Codec, DtlsRole, Fingerprint, IceCredentials, LatchPolicy, Muting, OpusSettings, ReceiveFormat, ReceivePlan,
+    RtpPeer, SendFormat, SendPlan, SendPolicy, Source, Transport, WebRtcPlan, WebRtcRemote,
 };
 use trestle_core::{CallId, Command, InterfaceId, LegId, LegPlan, LegPorts};
 use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
@@ -236,19 +236,22 @@ impl<'a> Scene<'a> {
         let event = (Pt::new(EVENT_PT).expect("7 bits"), ClockRate::HZ_8000);
         LegPlan {
             transport,
-            hear_tones: false,
-            hears: Source::Leg(LegId(1 - leg as u16)),
-            send: Some(SendFormat {
-                pt: Pt::PCMA,
-                codec: Codec::Pcma,
-                ptime: Ptime::MS_20,
-                strict_ptime: false,
-                opus: OpusSettings::default(),
-                event: Some(event),
-            }),
-            receive: vec![pcma],
-            receive_events: vec![event],
             ssrc: Ssrc(0x7e51_0000 + leg as u32),
+            send: SendPlan {
+                format: Some(SendFormat {
+                    pt: Pt::PCMA,
+                    codec: Codec::Pcma,
+                    ptime: Ptime::MS_20,
+                    strict_ptime: false,
+                    opus: OpusSettings::default(),
+                    event: Some(event),
+                }),
+                source: Source::Leg(LegId(1 - leg as u16)),
+                muting: Muting::default(),
+                policy: SendPolicy::default(),
+                enabled: true,
+            },
+            receive: ReceivePlan { formats: vec![pcma], events: vec![event], detect_inband_dtmf: false, enabled: true },
             ..idle_webrtc_plan()
         }
     }
@@ -276,16 +279,15 @@ fn idle_webrtc_plan() -> LegPlan {
         rtcp_mux: false,
         ssrc: Ssrc(0x7e51_0002),
         cname: "trestle".to_owned(),
-        send: None,
-        receive: Vec::new(),
-        receive_events: Vec::new(),
-        hear_tones: false,
-        hears: Source::Leg(LegId(0)),
-        withheld: trestle_core::plan::Withheld::default(),
-        presence: trestle_core::plan::Presence::default(),
-        sending: true,
-        receiving: true,
         tos: None,
+        send: SendPlan {
+            format: None,
+            source: Source::Leg(LegId(0)),
+            muting: Muting::default(),
+            policy: SendPolicy::default(),
+            enabled: true,
+        },
+        receive: ReceivePlan { formats: Vec::new(), events: Vec::new(), detect_inband_dtmf: false, enabled: true },
     }
 }
 

@@ -74,14 +74,14 @@ fn an_offer_that_carries_our_mark_comes_back_as_it_is_and_makes_no_call() {
 
 #[test]
 fn drop_traffic_keeps_everything_from_everybody_until_it_stops() {
-    use trestle_core::plan::{Mute, Withheld};
+    use trestle_core::plan::{AudioMuting, Muting};
     let mut world = World::new();
     world.sdp(&offer("c").with("drop-traffic", "start"));
     world.sdp(&answer("c"));
-    let withheld = |world: &World| [0, 1].map(|leg| world.engine.plans[&LegId(leg)].withheld);
-    assert_eq!(withheld(&world), [Withheld { audio: Mute::Nothing, digits: true }; 2]);
+    let muting = |world: &World| [0, 1].map(|leg| world.engine.plans[&LegId(leg)].send.muting);
+    assert_eq!(muting(&world), [Muting { audio: AudioMuting::NoPackets, digits: true }; 2]);
     world.sdp(&offer("c").with("drop-traffic", "stop"));
-    assert_eq!(withheld(&world), [Withheld::default(); 2]);
+    assert_eq!(muting(&world), [Muting::default(); 2]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The gate towards WhatsApp: who shuts it, its three exits, and what is told of them.
 
-use trestle_core::plan::{Filler, Gate, Presence};
+use trestle_core::plan::{Filler, Gate, SendPolicy};
 
 use super::*;
 
@@ -32,12 +32,12 @@ fn gate(op: &str) -> Dict {
 }
 
 impl World {
-    fn presence(&self, leg: LegId) -> Presence {
-        self.engine.plans[&leg].presence
+    fn send_policy(&self, leg: LegId) -> SendPolicy {
+        self.engine.plans[&leg].send.policy
     }
 
     fn stands(&self, leg: LegId) -> Gate {
-        self.presence(leg).gate
+        self.send_policy(leg).gate
     }
 
     /// Names of the events about gates so far.
@@ -60,10 +60,10 @@ fn a_caller_that_says_nothing_of_gates_has_an_open_one() {
     world.sdp(&meta_offer());
     world.sdp(&phone_answer());
     assert_eq!(
-        world.presence(WHATSAPP_CALLS),
-        Presence { gate: Gate::Open, preroll_max: Duration::from_secs(3), filler: Filler::ComfortNoise }
+        world.send_policy(WHATSAPP_CALLS),
+        SendPolicy { gate: Gate::Open, preroll_max: Duration::from_secs(3), filler: Filler::ComfortNoise }
     );
-    assert_eq!(world.presence(LegId(1)), Presence::default(), "a phone has no gate and hears nothing made up");
+    assert_eq!(world.send_policy(LegId(1)), SendPolicy::default(), "a phone has no gate and hears nothing made up");
     world.pass(Duration::from_secs(50));
     assert_eq!(world.exits(), [""; 0]);
     assert_eq!(world.done(&gate("open")).get("gate"), Some(&"open".into()), "it is open already");
@@ -165,8 +165,8 @@ fn a_closed_gate_throws_away_what_was_kept_and_stays_closed() {
     for _ in 0..2 {
         assert_eq!(world.done(&gate("close")).get("gate"), Some(&"closed".into()));
     }
-    assert_eq!(world.presence(BUSINESS_CALLS).gate, Gate::Shut);
-    assert_eq!(world.presence(BUSINESS_CALLS).preroll_max, Duration::ZERO);
+    assert_eq!(world.send_policy(BUSINESS_CALLS).gate, Gate::Shut);
+    assert_eq!(world.send_policy(BUSINESS_CALLS).preroll_max, Duration::ZERO);
     let reason = world.error(&gate("open"));
     assert!(reason.starts_with("Gate is closed: "), "{reason}");
     let warned = world.warned(&business_offer().with("to-tag", "wa").with("gate", "open"));
@@ -243,8 +243,9 @@ fn pre_roll_and_filler_are_as_said() {
     let mut world = World::new();
     world.sdp(&meta_offer().with("gate", "shut").with("pre-roll", "1500").with("filler", "hold-tone"));
     world.sdp(&phone_answer().with("filler", "silence"));
-    let presence =
-        |world: &World| (world.presence(WHATSAPP_CALLS).preroll_max.as_millis(), world.presence(WHATSAPP_CALLS).filler);
+    let presence = |world: &World| {
+        (world.send_policy(WHATSAPP_CALLS).preroll_max.as_millis(), world.send_policy(WHATSAPP_CALLS).filler)
+    };
     assert_eq!(presence(&world), (1_500, Filler::Silence));
     world.done(&gate("open").with("pre-roll", "drop"));
     assert_eq!(presence(&world), (0, Filler::Silence));

@@ -1,6 +1,6 @@
 //! `play DTMF`, `block ...`, `silence ...`, `connect`.
 
-use trestle_core::plan::{Mute, Source, Withheld};
+use trestle_core::plan::{AudioMuting, Muting, Source};
 
 use super::*;
 
@@ -22,13 +22,13 @@ impl World {
     }
 
     /// What the party of leg `leg` does not get.
-    fn withheld(&self, leg: u16) -> Withheld {
-        self.engine.plans[&LegId(leg)].withheld
+    fn muting(&self, leg: u16) -> Muting {
+        self.engine.plans[&LegId(leg)].send.muting
     }
 }
 
-fn whole_call(audio: Mute, digits: bool) -> Withheld {
-    Withheld { audio, digits }
+fn whole_call(audio: AudioMuting, digits: bool) -> Muting {
+    Muting { audio, digits }
 }
 
 #[test]
@@ -92,24 +92,20 @@ fn blocking_one_party_withholds_it_from_the_other_only() {
     let mut world = World::new();
     world.talk_with_digits("c");
     let table = [
-        ("block DTMF", "unblock DTMF", whole_call(Mute::Off, true)),
-        ("block media", "unblock media", whole_call(Mute::Nothing, true)),
-        ("silence media", "unsilence media", whole_call(Mute::Silence, false)),
+        ("block DTMF", "unblock DTMF", whole_call(AudioMuting::Off, true)),
+        ("block media", "unblock media", whole_call(AudioMuting::NoPackets, true)),
+        ("silence media", "unsilence media", whole_call(AudioMuting::Silence, false)),
     ];
-    for (verb, undo, withheld) in table {
+    for (verb, undo, muting) in table {
         world.done(&command(verb, "c").with("from-tag", "a").with("flags", "directional"));
-        assert_eq!((world.withheld(0), world.withheld(1)), (Withheld::default(), withheld), "{verb}");
+        assert_eq!((world.muting(0), world.muting(1)), (Muting::default(), muting), "{verb}");
         world.done(&command(undo, "c").with("label", "caller"));
-        assert_eq!((world.withheld(0), world.withheld(1)), (Withheld::default(), Withheld::default()), "{undo}");
+        assert_eq!((world.muting(0), world.muting(1)), (Muting::default(), Muting::default()), "{undo}");
         world.done(&command(verb, "c"));
-        assert_eq!((world.withheld(0), world.withheld(1)), (withheld, withheld), "{verb} for all");
+        assert_eq!((world.muting(0), world.muting(1)), (muting, muting), "{verb} for all");
         world.done(&command(verb, "c").with("from-tag", "b"));
         world.done(&command(undo, "c").with("from-tag", "a").with("flags", "all"));
-        assert_eq!(
-            (world.withheld(0), world.withheld(1)),
-            (Withheld::default(), Withheld::default()),
-            "{undo} for all"
-        );
+        assert_eq!((world.muting(0), world.muting(1)), (Muting::default(), Muting::default()), "{undo} for all");
     }
 }
 
@@ -118,8 +114,8 @@ fn whatsapp_hears_silence_where_a_phone_hears_nothing() {
     let mut world = World::new();
     world.talk_with_whatsapp("c");
     world.done(&command("block media", "c"));
-    assert_eq!(world.withheld(0), whole_call(Mute::Silence, true), "WhatsApp");
-    assert_eq!(world.withheld(1), whole_call(Mute::Nothing, true), "the phone");
+    assert_eq!(world.muting(0), whole_call(AudioMuting::Silence, true), "WhatsApp");
+    assert_eq!(world.muting(1), whole_call(AudioMuting::NoPackets, true), "the phone");
 }
 
 #[test]
@@ -129,7 +125,7 @@ fn a_block_outlives_a_reoffer_and_holds_for_parties_to_come() {
     world.done(&command("silence media", "c"));
     world.sdp(&answer("c"));
     world.sdp(&offer("c").with("to-tag", "b"));
-    assert_eq!((world.withheld(0).audio, world.withheld(1).audio), (Mute::Silence, Mute::Silence));
+    assert_eq!((world.muting(0).audio, world.muting(1).audio), (AudioMuting::Silence, AudioMuting::Silence));
 }
 
 #[test]
@@ -137,7 +133,7 @@ fn the_flag_block_dtmf_in_an_offer_blocks_the_digits_of_its_sender() {
     let mut world = World::new();
     world.sdp(&offer("c").with("flags", "block-DTMF"));
     world.sdp(&answer("c"));
-    assert_eq!((world.withheld(0).digits, world.withheld(1).digits), (false, true));
+    assert_eq!((world.muting(0).digits, world.muting(1).digits), (false, true));
 }
 
 /// What is logged, as text.
@@ -196,7 +192,7 @@ fn what_the_engine_refuses_is_not_remembered() {
     assert_eq!(world.error(&command("block media", "c")), "Load limit exceeded");
     world.engine.full = false;
     world.sdp(&answer("c"));
-    assert_eq!((world.withheld(0), world.withheld(1)), (Withheld::default(), Withheld::default()));
+    assert_eq!((world.muting(0), world.muting(1)), (Muting::default(), Muting::default()));
 }
 
 #[test]
@@ -220,7 +216,7 @@ fn a_party_is_created_answers_and_is_nobody_elses() {
     assert!(world.error(&g722).starts_with("Error rewriting SDP"));
     assert_eq!(world.done(&answer("a")), Dict::default().with("result", "ok"));
     assert_eq!(world.done(&answer("a")), Dict::default().with("result", "ok"), "repeated");
-    assert_eq!(world.engine.plans[&LegId(2)].hears, Source::Nothing);
+    assert_eq!(world.engine.plans[&LegId(2)].send.source, Source::Nothing);
     assert!(world.error(&create("a")).starts_with("Invalid dialogue association: \"a\" has answered"));
     world.talk("d");
     let foreign = command("create answer", "d").with("from-tag", "a").with("sdp", SDP);
@@ -235,7 +231,7 @@ fn connect_makes_two_parties_hear_each_other_and_nobody_else() {
     world.sdp(&offer("c").with("via-branch", "2"));
     let second = command("answer", "c").with("sdp", SDP).with("from-tag", "a").with("to-tag", "b2");
     world.sdp(&second.with("via-branch", "2"));
-    let hears = |world: &World| [0, 1, 2].map(|leg| world.engine.plans[&LegId(leg)].hears);
+    let hears = |world: &World| [0, 1, 2].map(|leg| world.engine.plans[&LegId(leg)].send.source);
     let connect = |from: &str, to: &str| command("connect", "c").with("from-tag", from).with("to-tag", to);
     world.done(&connect("a", "b"));
     assert_eq!(hears(&world), [Source::Leg(LegId(1)), Source::Leg(LegId(0)), Source::Nothing]);
@@ -254,7 +250,7 @@ fn who_was_left_by_connect_neither_listens_nor_comes_back_by_offering_again() {
     world.sdp(&create("expert"));
     world.done(&command("create answer", "c").with("from-tag", "expert").with("sdp", WITH_EVENTS));
     let hears = |world: &World, legs: u16| -> Vec<Source> {
-        (0..legs).map(|leg| world.engine.plans[&LegId(leg)].hears).collect()
+        (0..legs).map(|leg| world.engine.plans[&LegId(leg)].send.source).collect()
     };
     let (whatsapp, agent, expert) = (Source::Leg(LegId(0)), Source::Leg(LegId(1)), Source::Leg(LegId(2)));
     let connect = |to: &str| command("connect", "c").with("from-tag", "wa").with("to-tag", to);

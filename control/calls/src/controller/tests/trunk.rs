@@ -43,7 +43,7 @@ fn each_end_of_a_trunk_knows_where_the_other_is_and_decrypts_what_it_encrypts() 
     assert!(near.2 == far.3 && near.3 == far.2 && near.2 != near.3);
     let hears = |call_id: &str, leg: u16| {
         let id = world.controller.table.by_name(call_id).unwrap().id;
-        world.engine.applied_plans[&(id, LegId(leg))].hears
+        world.engine.applied_plans[&(id, LegId(leg))].send.source
     };
     let leg = |leg: u16| Source::Leg(LegId(leg));
     assert_eq!([0, 1, 2].map(|n| hears("c", n)), [leg(2), Source::Nothing, leg(0)]);

@@ -1,4 +1,4 @@
-//! The engine's whole verb set: commands in, replies and events out. No SDP, no JSON, no strings to parse.
+//! The interface between controller and shard: commands, replies and events. It has no SDP, no JSON and no strings to parse.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,25 +8,25 @@ use trestle_wire::telephone_event::Digit;
 use crate::report::{CallReport, Totals};
 use crate::{CallId, LegId, LegPlan, RequestId};
 
-/// What a controller can ask of a shard.
+/// A request of the controller to a shard.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Opens the call and any leg not there yet, and brings every listed leg to its plan. All or nothing: on an error
-    /// the call is as it was before, and a call that this would have created does not exist.
+    /// Opens the call and each listed leg that does not exist yet, and brings every listed leg to its plan. All or nothing: after
+    /// an error the call is as before, and a call that would have been created does not exist.
     Apply {
         /// The call; created if unknown.
         call: CallId,
         /// Legs to open or change. Legs not listed stay as they are.
         legs: Vec<(LegId, LegPlan)>,
     },
-    /// Takes one leg out of the call; whoever heard it hears nothing.
+    /// Removes one leg. Legs whose source it was have no source then.
     RemoveLeg {
         /// The call.
         call: CallId,
         /// The leg.
         leg: LegId,
     },
-    /// Ends the call and gives its ports back.
+    /// Ends the call and releases its ports.
     Delete {
         /// The call.
         call: CallId,
@@ -44,21 +44,21 @@ pub enum Command {
         leg: LegId,
         /// The digit.
         digit: Digit,
-        /// How long; 100 ms if in doubt.
+        /// Its duration; 100 ms is usual.
         duration: Duration,
-        /// Power in -dBm0, 0 to 63; 10 if in doubt.
+        /// Power in -dBm0, 0 to 63; 10 is usual.
         volume: u8,
     },
     /// Reports the shard's counters.
     Totals,
 }
 
-/// Answer to a [`Command`].
+/// The result of a [`Command`].
 #[derive(Debug, Clone)]
 pub enum Reply {
     /// The ports of every leg that was listed.
     Applied(Vec<(LegId, LegPorts)>),
-    /// The leg or digit command is done.
+    /// [`Command::RemoveLeg`] or [`Command::PlayDigit`] is done.
     Done,
     /// The call has ended; its last report.
     Deleted(Box<CallReport>),
@@ -68,16 +68,16 @@ pub enum Reply {
     Totals(Box<Totals>),
 }
 
-/// Where a leg listens.
+/// The bound addresses of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LegPorts {
-    /// RTP (and RTCP, if multiplexed): the bound address, not the advertised one.
+    /// RTP (and RTCP, if multiplexed). It may differ from the advertised address.
     pub rtp: SocketAddr,
     /// RTCP if not multiplexed.
     pub rtcp: SocketAddr,
 }
 
-/// Why a command was refused. Data; words are the controller's business.
+/// Why a command was refused. The controller words the error for its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// No such call on this shard.
@@ -95,13 +95,13 @@ pub enum CommandError {
     /// The call has [`crate::limits::LEGS_PER_CALL_MAX`] legs.
     #[error("too many legs")]
     TooManyLegs,
-    /// What the leg's peer takes is not known yet, so no digit can be sent to it.
+    /// The formats of the leg's peer are not known yet, so no digit can be sent to it.
     #[error("leg takes no digits yet")]
     NoFormat,
-    /// The leg's gate is shut: nothing leaves yet.
+    /// The leg's gate is shut: no media may be sent yet.
     #[error("gate is shut")]
     GateShut,
-    /// A bug: what the command asked for panicked. The call, if there was one, is gone.
+    /// A bug in Trestle: the command caused a panic. The call no longer exists.
     #[error("internal error")]
     Failed,
     /// A candidate, credential or key in a plan is unusable.
@@ -109,7 +109,7 @@ pub enum CommandError {
     BadPlan(&'static str),
 }
 
-/// Something happened that nobody asked for.
+/// A report that is no reply to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// The call.
@@ -128,7 +128,7 @@ pub enum EventKind {
         /// The point.
         milestone: Milestone,
     },
-    /// The peer of a leg pressed a digit, and has released it. Exactly one event per press.
+    /// The peer of a leg has pressed and released a digit. One event per press.
     Digit {
         /// The leg it came from.
         leg: LegId,
@@ -141,35 +141,34 @@ pub enum EventKind {
         /// Where the packets came from.
         source: SocketAddr,
     },
-    /// No media has arrived on any leg for the configured time. The call goes on; ending it is the controller's choice.
+    /// No media has arrived on any leg for the configured time. The call goes on; the controller decides whether to end it.
     MediaTimeout,
-    /// A leg's transport is lost for good.
+    /// A leg's transport has failed.
     LegFailed {
         /// The leg.
         leg: LegId,
         /// Why.
         reason: LegFailure,
     },
-    /// Something is wrong with a leg that may end the call if it lasts. Told again each time it has lasted for another of
-    /// its steps.
+    /// A leg has a fault that may end the call if it lasts. Sent again at each further step of the risk.
     AtRisk {
         /// The leg.
         leg: LegId,
-        /// What is wrong.
+        /// The fault.
         risk: Risk,
-        /// For how long.
+        /// How long it has lasted.
         lasted: Duration,
         /// The last point of the leg's set-up that was reached.
         reached: Milestone,
     },
-    /// What was wrong with a leg is not any more.
+    /// A fault of a leg is over.
     Recovered {
         /// The leg.
         leg: LegId,
-        /// What was wrong.
+        /// The fault.
         risk: Risk,
     },
-    /// A bug ended the call (a panic was caught); its ports are back in the pool.
+    /// A bug in Trestle ended the call (a panic was caught); its ports are released.
     CallFailed,
 }
 
@@ -178,7 +177,7 @@ pub enum EventKind {
 pub enum Milestone {
     /// The leg was opened.
     Opened,
-    /// The peer's description is known.
+    /// The peer's SDP is known.
     RemoteKnown,
     /// The first connectivity check was sent.
     FirstCheck,
@@ -192,29 +191,29 @@ pub enum Milestone {
     FirstMediaIn,
     /// The first media packet was sent to the peer.
     FirstMediaOut,
-    /// Media was allowed to leave: the leg's gate was opened.
+    /// The leg's gate was opened: media may be sent.
     GateOpened,
-    /// What had been kept while the gate was shut has been played, and the delay worked off.
+    /// The pre-roll has been sent, and its delay worked off.
     CaughtUp,
 }
 
-/// What may end a call if it lasts.
+/// A fault of a leg that may end the call if it lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Risk {
-    /// The gate is open and the peer gets no media from us.
+    /// The gate is open and no media is sent to the peer.
     NothingSent,
     /// The path is up and no media has ever come from the peer.
     NothingReceived,
     /// Media came from the peer and has stopped.
     FellSilent,
-    /// The peer's description is known and no connectivity check has succeeded. That it has recovered is also told when
-    /// consent was lost ([`LegFailure::IceDisconnected`]) and has come back with an ICE restart.
+    /// The peer's SDP is known and no connectivity check has succeeded. [`EventKind::Recovered`] with this risk is also sent when
+    /// consent was lost ([`LegFailure::IceDisconnected`]) and an ICE restart has succeeded.
     IceStuck,
-    /// There is a path and the DTLS handshake does not come to an end.
+    /// There is a path and the DTLS handshake does not complete.
     DtlsStuck,
 }
 
-/// Why a leg is dead.
+/// Why a leg's transport failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum LegFailure {
     /// Consent to send expired or was never given (RFC 7675).
@@ -223,7 +222,7 @@ pub enum LegFailure {
     /// The peer's certificate does not match its `a=fingerprint`.
     #[error("certificate does not match a=fingerprint")]
     FingerprintMismatch,
-    /// The DTLS handshake did not come to an end.
+    /// The DTLS handshake did not complete.
     #[error("DTLS handshake failed")]
     DtlsFailed,
     /// The peer sent close_notify.
@@ -231,5 +230,5 @@ pub enum LegFailure {
     DtlsClosed,
 }
 
-/// A reply together with the command it answers.
-pub type Answer = (RequestId, Result<Reply, CommandError>);
+/// The result of the command with this id.
+pub type CommandReply = (RequestId, Result<Reply, CommandError>);

@@ -1,15 +1,15 @@
-//! Why a datagram went no further. A datagram never produces an error, only one of these, counted.
+//! Why a datagram was discarded. A datagram never produces an error, only a counted reason.
 
-/// Reasons, in the order in which a packet meets them.
+/// Reasons, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Discard {
     /// No leg owns the socket.
     Unroutable,
-    /// Neither STUN nor DTLS nor RTP nor RTCP, or not what it claims to be.
+    /// Neither STUN nor DTLS nor RTP nor RTCP, or malformed.
     Malformed,
-    /// A kind of datagram that this leg does not speak: STUN on a plain leg, media before keys.
+    /// A kind of datagram that this leg cannot take: STUN on a leg without ICE, media before there are keys.
     NotConnected,
-    /// From an address that the leg does not believe.
+    /// From a source address that the leg does not accept.
     ForeignSource,
     /// The ICE agent or the DTLS machine did not accept it.
     HandshakeRefused,
@@ -17,21 +17,21 @@ pub enum Discard {
     AuthFailed,
     /// The SRTP index was seen before.
     Replay,
-    /// From a second SSRC that has not proved itself yet.
+    /// From a second SSRC that has not shown two packets in order yet, or a stream of Trestle's own.
     ForeignSsrc,
     /// A payload type that was not negotiated.
     UnknownPt,
-    /// The peer said it would not send.
+    /// The peer has announced that it sends nothing.
     NotReceiving,
-    /// A sequence number far from the last one; believed when the next packet follows it (RFC 3550 A.1).
+    /// A sequence number far from the last one; accepted when the next packet follows it (RFC 3550 A.1).
     SequenceJump,
-    /// The same packet again.
+    /// A sequence number that has been received already.
     Duplicate,
-    /// Its turn is over; the frame was concealed.
+    /// Too late: its frame was concealed, or its sequence number is used.
     Late,
     /// The jitter buffer is full.
     Overflow,
-    /// Nobody listens to this leg, or the listener is not ready.
+    /// No leg has this one as its source, or the one that has cannot be sent to.
     NoListener,
     /// The decoder refused the payload.
     Undecodable,

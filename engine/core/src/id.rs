@@ -1,4 +1,4 @@
-//! Names of things. Plain numbers chosen by whoever owns the thing; nothing here is secret.
+//! Identifiers: plain numbers, chosen by the owner of what they identify. None is secret.
 
 /// A call, as its controller numbers it. Never reused within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

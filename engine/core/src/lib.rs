@@ -1,7 +1,10 @@
-//! The media engine: calls, legs, streams and routes as a machine without a clock, socket, thread or entropy.
+//! The media engine: a state machine without clock, socket, thread or entropy.
 //!
-//! Contract of every machine here: after any `handle_*`, drain `poll_output` until it says [`Output::Timeout`], then wait
-//! for whichever comes first: a datagram, a command, or that instant.
+//! A [`Shard`] owns the calls of one thread. A call owns its legs. A leg owns the path to its peer and a stream in each direction. The
+//! controller describes each leg by a [`LegPlan`] ([`Command::Apply`]); [`plan`] and [`command`] are the interface to it.
+//!
+//! After any `handle_*`, call `poll_output` until it returns [`Output::Timeout`]. Then wait for the first of: a datagram, a command,
+//! that instant.
 //!
 //! ```text
 //! handle_datagram(now, socket, remote, bytes)   handle_command(now, id, command)   handle_timeout(now)
@@ -28,7 +31,9 @@ pub mod time;
 mod timers;
 pub mod transcode;
 
-pub use command::{Answer, Command, CommandError, Event, EventKind, LegFailure, LegPorts, Milestone, Reply, Risk};
+pub use command::{
+    Command, CommandError, CommandReply, Event, EventKind, LegFailure, LegPorts, Milestone, Reply, Risk,
+};
 pub use discard::Discard;
 pub use id::{CallId, InterfaceId, LegId, RequestId, SocketId};
 pub use leg::webrtc::DtlsIdentity;

@@ -1,22 +1,23 @@
-//! Every capacity of the engine, with its reason.
+//! Limits that callers see or several files share, each with its reason. A capacity or duration that concerns one file only is a constant
+//! there, with its reason.
 
-/// Calls per shard. A core carries some hundreds; this only keeps a flood of offers from eating all memory.
+/// Calls per shard. One core carries some hundreds; this bounds the memory that a flood of offers can take.
 pub const CALLS_MAX: usize = 20_000;
 
-/// Legs per call: two talk, a third may replace one, a fourth may listen; the rest is room for forks.
+/// Legs per call: two parties, a third that replaces one, a fourth that only listens; the others are for forks.
 pub const LEGS_PER_CALL_MAX: usize = 8;
 
-/// Remote ICE candidates used per leg. Each costs checks that we send to an address somebody else chose.
+/// Remote ICE candidates used per leg. Each costs checks to an address that the peer has chosen.
 pub const REMOTE_CANDIDATES_MAX: usize = 8;
 
-/// Frames that wait in one jitter buffer: 1 s at 10 ms per frame, five times any sensible hold.
+/// Frames that wait in one jitter buffer: 1 s at 10 ms per frame, five times the longest playout delay.
 pub const JITTER_FRAMES_MAX: usize = 100;
 
 /// Bytes of one datagram. Audio needs under 400; DTLS flights stay under the MTU.
 pub const DATAGRAM_BYTES_MAX: usize = 2_048;
 
-/// Digits queued towards one leg, and digits remembered in its report.
+/// Digits queued towards one leg, and digits listed in its report.
 pub const DIGITS_MAX: usize = 64;
 
-/// Port pairs per interface that the edge keeps bound ahead of need.
+/// Port pairs per interface and address family that the edge keeps bound in advance, so that a leg opens at once.
 pub const PORT_STOCK: usize = 16;

@@ -5,20 +5,20 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Instant;
 
-use crate::{Answer, Event, PortPair, SocketId, limits};
+use crate::{CommandReply, Event, PortPair, SocketId, limits};
 
 /// One thing for the edge to do. After [`Output::Timeout`] there is nothing more until the next input.
 #[derive(Debug)]
 pub enum Output<'a> {
     /// Send a datagram.
     Transmit(Transmit<'a>),
-    /// Answer a command.
-    Reply(Box<Answer>),
-    /// Tell the controller.
+    /// Give the controller the reply to a command.
+    Reply(Box<CommandReply>),
+    /// Give the controller an event.
     Event(Event),
     /// The ports are no longer in use; close them, after a quarantine.
     Release(PortPair),
-    /// Come back at this instant, or with the next input. `None`: nothing is pending.
+    /// Call again at this instant, or with the next input. `None`: nothing is pending.
     Timeout(Option<Instant>),
 }
 
@@ -35,49 +35,49 @@ pub struct Transmit<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Outgoing datagrams wait here, one behind the other in one buffer that is reused: no allocation per packet.
+/// Output that waits for [`crate::Shard::poll_output`]. Datagrams are stored in one buffer that is reused: no allocation per packet.
 #[derive(Debug)]
 pub struct Outbox {
     bytes: Vec<u8>,
-    /// How much of `bytes` is taken; what is behind it is left as it is, since clearing it would cost more than a packet.
-    taken: usize,
-    datagrams: VecDeque<Queued>,
-    /// Replies, events and ports, which are rare.
-    pub(crate) rest: VecDeque<Rare>,
+    /// Octets of `bytes` in use. The others are never cleared: that would cost more than sending a packet.
+    used: usize,
+    datagrams: VecDeque<QueuedDatagram>,
+    control_queue: VecDeque<Control>,
 }
 
 #[derive(Debug)]
-struct Queued {
+struct QueuedDatagram {
     socket: SocketId,
     remote: SocketAddr,
     tos: Option<u8>,
     range: Range<usize>,
 }
 
+/// All output but datagrams.
 #[derive(Debug)]
-pub(crate) enum Rare {
-    Reply(Box<Answer>),
+enum Control {
+    Reply(Box<CommandReply>),
     Event(Event),
     Release(PortPair),
 }
 
-/// Datagrams and other things that there is room for from the beginning; more make more room, once.
-const ROOM: usize = 64;
+/// Initial capacity of each queue. A queue that needs more grows, and keeps its size.
+const QUEUE_INITIAL: usize = 64;
 
 impl Default for Outbox {
     fn default() -> Self {
         Self {
             bytes: Vec::new(),
-            taken: 0,
-            datagrams: VecDeque::with_capacity(ROOM),
-            rest: VecDeque::with_capacity(ROOM),
+            used: 0,
+            datagrams: VecDeque::with_capacity(QUEUE_INITIAL),
+            control_queue: VecDeque::with_capacity(QUEUE_INITIAL),
         }
     }
 }
 
 impl Outbox {
-    /// Queues one datagram. `fill` writes it into the front of a buffer of [`limits::DATAGRAM_BYTES_MAX`] bytes and
-    /// says how long it became; `None` queues nothing.
+    /// Queues one datagram. `fill` writes it to the front of a buffer of [`limits::DATAGRAM_BYTES_MAX`] octets and returns its
+    /// length; if it returns `None`, nothing is queued. Returns that length.
     pub fn datagram(
         &mut self,
         socket: SocketId,
@@ -85,32 +85,40 @@ impl Outbox {
         tos: Option<u8>,
         fill: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Option<usize> {
-        let start = self.taken;
+        let start = self.used;
         let end = start + limits::DATAGRAM_BYTES_MAX;
         if self.bytes.len() < end {
             self.bytes.resize(end, 0);
         }
         let len = fill(&mut self.bytes[start..end])?.min(limits::DATAGRAM_BYTES_MAX);
-        self.taken = start + len;
-        self.datagrams.push_back(Queued { socket, remote, tos, range: start..start + len });
+        self.used = start + len;
+        self.datagrams.push_back(QueuedDatagram { socket, remote, tos, range: start..start + len });
         Some(len)
     }
 
     pub(crate) fn event(&mut self, event: Event) {
-        self.rest.push_back(Rare::Event(event));
+        self.control_queue.push_back(Control::Event(event));
     }
 
-    /// The next queued thing; datagrams first.
+    pub(crate) fn reply(&mut self, reply: CommandReply) {
+        self.control_queue.push_back(Control::Reply(Box::new(reply)));
+    }
+
+    pub(crate) fn release(&mut self, ports: PortPair) {
+        self.control_queue.push_back(Control::Release(ports));
+    }
+
+    /// The next queued output; datagrams first.
     pub(crate) fn poll(&mut self) -> Option<Output<'_>> {
         if let Some(next) = self.datagrams.pop_front() {
-            let Queued { socket, remote, tos, range } = next;
+            let QueuedDatagram { socket, remote, tos, range } = next;
             return Some(Output::Transmit(Transmit { socket, remote, tos, bytes: &self.bytes[range] }));
         }
-        self.taken = 0;
-        Some(match self.rest.pop_front()? {
-            Rare::Reply(answer) => Output::Reply(answer),
-            Rare::Event(event) => Output::Event(event),
-            Rare::Release(ports) => Output::Release(ports),
+        self.used = 0;
+        Some(match self.control_queue.pop_front()? {
+            Control::Reply(reply) => Output::Reply(reply),
+            Control::Event(event) => Output::Event(event),
+            Control::Release(ports) => Output::Release(ports),
         })
     }
 }

@@ -162,11 +162,11 @@ pub enum Transport {
     Sdes {
         /// The peer's address.
         peer: RtpPeer,
-        /// Our key, by which we encrypt. `None` until the suite is agreed.
+        /// The key that Trestle encrypts with. `None` until the suite is agreed.
         send_key: Option<KeyingMaterial>,
-        /// The peer's key. `None` until known; its packets are discarded till then.
+        /// The key that the peer encrypts with. `None` until known; its packets are discarded until then.
         receive_key: Option<KeyingMaterial>,
-        /// Octets of MKI that the peer puts into its packets (RFC 3711 3.1), 0 for none. We send none.
+        /// Octets of MKI in the peer's packets (RFC 3711 3.1), 0 for none. Trestle sends none.
         receive_mki_len: u8,
     },
     /// ICE and DTLS-SRTP.
@@ -180,7 +180,7 @@ pub struct RtpPeer {
     pub rtp: Option<SocketAddr>,
     /// Where to send RTCP if not multiplexed.
     pub rtcp: Option<SocketAddr>,
-    /// Which sources are believed.
+    /// Which source addresses are accepted.
     pub latch: LatchPolicy,
 }
 
@@ -190,13 +190,13 @@ pub struct RtpPeer {
 /// may come from anywhere unless the policy is [`LatchPolicy::Exact`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LatchPolicy {
-    /// The signalled IP address, any port (symmetric NAT, lying ports); the first valid packet fixes the port.
+    /// The signalled IP address, any port (symmetric NAT, wrong ports in SDP); the first valid packet fixes the port.
     #[default]
     SameIp,
     /// The signalled address and port, never anything else (`endpoint-learning=off`).
     Exact,
-    /// As `SameIp`, but what we send goes to the signalled address all the same: a peer that receives on one port and sends
-    /// from another (`asymmetric`).
+    /// As `SameIp`, but media is always sent to the signalled address: for a peer that receives on one port and sends from another
+    /// (`asymmetric`).
     Asymmetric,
     /// As `SameIp`, but against this address: where the signalling came from (`SIP-source-address`, `media-address`).
     Ip(IpAddr),
@@ -207,9 +207,9 @@ pub enum LatchPolicy {
 /// The WebRTC side of a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebRtcPlan {
-    /// Our ufrag and password.
+    /// Trestle's ufrag and password.
     pub local: IceCredentials,
-    /// What the peer's SDP said. `None` until it is known.
+    /// ICE and DTLS parameters of the peer's SDP. `None` until it is known.
     pub remote: Option<WebRtcRemote>,
     /// Who sends the ClientHello.
     pub dtls_role: DtlsRole,
@@ -224,18 +224,18 @@ pub struct IceCredentials {
     pub pwd: String,
 }
 
-/// What the peer's SDP says of its ICE agent and certificate.
+/// ICE agent and certificate of the peer, from its SDP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebRtcRemote {
     /// Its ufrag and password.
     pub credentials: IceCredentials,
     /// Its UDP candidates for component 1 as written after `a=`: `candidate:FOUNDATION 1 udp PRIORITY ADDR PORT typ ...`.
     pub candidates: Vec<String>,
-    /// `a=ice-lite`: it answers checks and never makes any; we control.
+    /// `a=ice-lite`: the peer answers checks and sends none. Trestle controls then.
     pub lite: bool,
-    /// We are the ICE controlling agent: we offered, or the peer is lite.
+    /// Trestle is the ICE controlling agent: it made the offer, or the peer is lite.
     pub controlling: bool,
-    /// SHA-256 of its certificate (`a=fingerprint`, RFC 8122).
+    /// Digest of its certificate (`a=fingerprint`, RFC 8122).
     pub fingerprint: Fingerprint,
 }
 
@@ -252,19 +252,19 @@ pub enum Fingerprint {
     Sha512([u8; 64]),
 }
 
-/// `a=setup` (RFC 5763 section 5), as it binds us.
+/// Trestle's role by `a=setup` (RFC 5763 section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DtlsRole {
-    /// We are `active`: our ClientHello goes as soon as a pair is nominated.
+    /// `active`: Trestle sends the ClientHello as soon as a pair is nominated.
     Client,
-    /// We are `passive`.
+    /// `passive`: the peer sends the ClientHello.
     Server,
-    /// Not settled: we offered `actpass` and the peer (against the RFC) answered `actpass`, or has not answered.
-    /// We wait briefly for a ClientHello, then send our own, and give way if the peer sends one after all.
+    /// Not agreed: Trestle offered `actpass` and the peer (against the RFC) answered `actpass`, or has not answered. Trestle waits
+    /// briefly for a ClientHello, then sends one, and drops it if the peer sends one after all.
     Either,
 }
 
-/// An audio codec that Trestle speaks.
+/// An audio codec that Trestle supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// G.711 mu-law.
@@ -296,14 +296,14 @@ impl Codec {
     }
 }
 
-/// What we send to a peer.
+/// The format of the media for a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendFormat {
     /// The peer's payload type for the codec.
     pub pt: Pt,
     /// The codec.
     pub codec: Codec,
-    /// Packet time when we make the packets ourselves.
+    /// Packet time of packets that Trestle encodes.
     pub ptime: Ptime,
     /// True if packets of any other duration must be repacked even if the codec is the same (Meta, `ptime` flag).
     pub strict_ptime: bool,
@@ -320,9 +320,9 @@ pub struct OpusSettings {
     pub bitrate_bps: u32,
     /// `useinbandfec`.
     pub inband_fec: bool,
-    /// `usedtx`. Trestle sends a frame every packet time all the same; DTX frames are small ones.
+    /// `usedtx`. Trestle sends a frame per packet time in any case; DTX only makes frames of silence small.
     pub dtx: bool,
-    /// Channels the decoder must expect (`stereo` of the peer's own stream); we always encode mono.
+    /// `maxplaybackrate`, Hz. Without effect: Trestle encodes audio of 8 kHz.
     pub max_playback_hz: u32,
 }
 
@@ -333,7 +333,7 @@ impl Default for OpusSettings {
     }
 }
 
-/// What a peer may send.
+/// A payload type that a peer may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceiveFormat {
     /// Payload type.

@@ -1,4 +1,4 @@
-//! Counters and timelines, as plain data for `query`, `delete`, metrics and the demo.
+//! Counters and timelines as plain data, for `query`, `delete`, metrics and the demo.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use trestle_wire::Ssrc;
 use crate::discard::{Discard, Discards};
 use crate::{LegId, Milestone, SocketId};
 
-/// Packets and octets of payload-carrying datagrams.
+/// Number and octets of datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Count {
     /// Datagrams.
@@ -31,48 +31,49 @@ impl Count {
     }
 }
 
-/// What is known of one leg.
+/// The state and counters of one leg.
 #[derive(Debug, Clone)]
 pub struct LegReport {
     /// The leg.
     pub leg: LegId,
-    /// One line for people: the leg's transport and its route, e.g. `webrtc opus/48000 pt 111 <- PCMA/8000 via 12 ms hold`.
+    /// The leg in one line, for people: transport, source, send format, and what happens to the audio. For example
+    /// `DTLS-SRTP, from leg 1, opus pt 111 transcoded, playout delay 12 ms`.
     pub description: String,
-    /// Our bound RTP address.
+    /// The leg's bound RTP address.
     pub local: SocketAddr,
-    /// Where we send to, once known.
+    /// Where media is sent to, once known.
     pub remote: Option<SocketAddr>,
-    /// SSRC of the peer's stream, once seen.
+    /// SSRC of the peer's stream, once received.
     pub remote_ssrc: Option<Ssrc>,
-    /// Our SSRC.
+    /// SSRC that Trestle sends.
     pub local_ssrc: Ssrc,
-    /// Milestones and when they were reached, since the call was opened, in order of time.
+    /// Milestones reached, each with the time since the call was opened, in order.
     pub timeline: Vec<(Milestone, Duration)>,
-    /// Media taken from the peer (after authentication).
+    /// Media packets accepted from the peer.
     pub rtp_in: Count,
-    /// Media sent to the peer.
+    /// Media packets sent to the peer.
     pub rtp_out: Count,
-    /// RTCP taken from the peer.
+    /// RTCP packets accepted from the peer.
     pub rtcp_in: Count,
-    /// RTCP sent to the peer.
+    /// RTCP packets sent to the peer.
     pub rtcp_out: Count,
-    /// Datagrams that went no further, by reason; reasons with a count only.
+    /// Discarded datagrams by reason; only reasons with a count.
     pub discards: Vec<(Discard, u64)>,
-    /// Packets of the peer's stream that never came (RFC 3550 A.3); may be negative with duplicates.
+    /// Packets of the peer's stream that were lost (RFC 3550 A.3); negative if duplicates outnumber them.
     pub lost: i64,
     /// Interarrival jitter of the peer's stream (RFC 3550 A.8).
     pub jitter: Duration,
     /// Round-trip time from the last receiver report.
     pub round_trip: Option<Duration>,
-    /// Loss that the peer reports of our stream, in 1/256.
+    /// Loss of our stream that the peer reports, in 1/256.
     pub remote_fraction_lost: Option<u8>,
-    /// Frames concealed on the way to this leg.
+    /// Frames of 20 ms or less that were concealed on the way to this leg.
     pub concealed_frames: u64,
-    /// How long a missing frame on the way to this leg is waited for at present.
+    /// The present playout delay: how long a missing frame on the way to this leg is waited for.
     pub hold: Duration,
-    /// What was kept for the peer before it could be sent.
+    /// Audio that was kept until it could be sent to the peer.
     pub preroll: Preroll,
-    /// Frames that the peer got because there was nothing to pass on.
+    /// Pieces of filler, of 20 ms or less, that were sent because the source sent nothing.
     pub filled_frames: u64,
     /// Digits received from the peer, in order.
     pub digits_in: String,
@@ -80,23 +81,23 @@ pub struct LegReport {
     pub digits_out: String,
 }
 
-/// The story of audio that came before it could be sent to a peer.
+/// Audio that arrived before it could be sent to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Preroll {
-    /// Kept when the first of it was played.
+    /// How much was kept when the first of it was sent.
     pub kept: Duration,
-    /// Sound, pauses left aside, that was lost because more came than is kept, or because it was thrown away.
+    /// Sound without pauses that was dropped, because there was more than is kept or because the gate was closed.
     pub clipped: Duration,
-    /// From the first packet out until the call was at its normal delay. `None` while it is not, or if nothing was kept.
+    /// From the first packet sent until the call had its normal delay. `None` before that, or if nothing was kept.
     pub caught_up: Option<Duration>,
 }
 
-/// What is known of one call.
+/// The state of one call, with a report per leg.
 #[derive(Debug, Clone)]
 pub struct CallReport {
     /// How long the call has existed.
     pub age: Duration,
-    /// Since a media packet was last taken from any leg; `None` if none ever was.
+    /// Time since the last media packet from any leg; `None` before the first.
     pub last_media: Option<Duration>,
     /// Its legs.
     pub legs: Vec<LegReport>,
@@ -105,41 +106,41 @@ pub struct CallReport {
 /// A shard's counters since its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Calls there are.
+    /// Present calls.
     pub calls: u64,
-    /// Legs there are.
+    /// Present legs.
     pub legs: u64,
-    /// Calls there have ever been.
+    /// Calls opened since the start.
     pub calls_total: u64,
-    /// Media received and taken.
+    /// Media packets accepted.
     pub rtp_in: Count,
-    /// Media sent.
+    /// Media packets sent.
     pub rtp_out: Count,
-    /// RTCP received and taken.
+    /// RTCP packets accepted.
     pub rtcp_in: Count,
-    /// RTCP sent.
+    /// RTCP packets sent.
     pub rtcp_out: Count,
-    /// Datagrams that went no further, by reason.
+    /// Discarded datagrams, by reason.
     pub discards: Discards,
-    /// Digits taken from peers.
+    /// Digits received from peers.
     pub digits: u64,
-    /// Frames concealed.
+    /// Frames of 20 ms or less that were concealed.
     pub concealed_frames: u64,
-    /// Frames transcoded.
+    /// Frames encoded.
     pub transcoded_frames: u64,
-    /// Opus' present complexity.
+    /// The present complexity of Opus encoders.
     pub opus_complexity: u8,
-    /// Steps that it has gone down because the shard was late...
+    /// How often complexity was lowered because the shard was late.
     pub opus_steps_down: u64,
-    /// ...and up again.
+    /// How often it was raised again.
     pub opus_steps_up: u64,
     /// Calls ended by a caught panic.
     pub calls_failed: u64,
-    /// Legs on which we sent a ClientHello although the peer was to send one and did not.
+    /// Legs on which Trestle sent a ClientHello because the peer, whose turn it was, had sent none.
     pub dtls_roles_hedged: u64,
 }
 
-/// A bound pair of sockets that the edge hands to a shard, RTP on the even port and RTCP on the next.
+/// A pair of bound sockets for one leg: RTP on the even port and RTCP on the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortPair {
     /// RTP socket.

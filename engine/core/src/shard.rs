@@ -1,4 +1,4 @@
-//! The engine of one thread: many calls, their sockets and timers, nothing shared.
+//! The engine of one thread: its calls, their sockets and timers. Shards share nothing.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
 use crate::leg::{Leg, LegSetup};
 use crate::opus_complexity::OpusComplexityControl;
-use crate::output::{Outbox, Output, Rare};
+use crate::output::{Outbox, Output};
 use crate::ports::PortStock;
 use crate::report::Totals;
 use crate::time::Epoch;
@@ -27,11 +27,11 @@ use crate::{
 /// What a shard is built from.
 #[derive(Debug, Clone)]
 pub struct ShardConfig {
-    /// Entropy for what the shard itself draws: initial sequence numbers and timestamps, RTCP intervals.
+    /// Entropy for what the shard draws itself: initial sequence numbers and timestamps, RTCP intervals.
     pub seed: [u8; 32],
-    /// Where the monotonic clock stands in wall time.
+    /// Relates the monotonic clock to wall time.
     pub epoch: Epoch,
-    /// Our DTLS certificate and its settings, shared by all WebRTC legs.
+    /// The DTLS certificate of all WebRTC legs.
     pub identity: DtlsIdentity,
     /// Interfaces, each with the address families it has (`true`: IPv6).
     pub interfaces: Vec<(InterfaceId, bool)>,
@@ -39,34 +39,37 @@ pub struct ShardConfig {
     pub media_timeout: Duration,
 }
 
-/// See the crate documentation for the contract.
+/// A set of calls, with their sockets and timers. The crate documentation has the contract of its methods.
+///
+/// A shard owns its calls, a call its legs, and a leg its path to the peer and a stream in each direction.
 #[derive(Debug)]
 pub struct Shard {
     config: ShardConfig,
     rng: ChaCha12Rng,
-    calls: Slab<Slot>,
+    calls: Slab<CallSlot>,
     by_id: BTreeMap<CallId, usize>,
-    /// Who owns a socket, by its number.
-    sockets: Vec<Option<Owner>>,
+    /// The owner of each socket, by its number.
+    sockets: Vec<Option<SocketOwner>>,
     stock: PortStock,
     timers: Timers,
-    /// Calls whose time has come; empty between turns, kept for its memory.
+    /// Calls that are due in [`Shard::handle_timeout`]; empty in between, kept for its memory.
     due: Vec<usize>,
     outbox: Outbox,
     opus_complexity: OpusComplexityControl,
-    /// Counters of calls that are over, and of datagrams that met no call.
+    /// Counters of ended calls.
     totals: Totals,
+    /// Datagrams on sockets that no leg owns.
     unroutable: u64,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct CallSlot {
     call: Call,
     scheduled: Scheduled,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Owner {
+struct SocketOwner {
     slot: usize,
     leg: LegId,
     flow: Flow,
@@ -96,23 +99,23 @@ impl Shard {
         self.stock.wanted()
     }
 
-    /// Adds a bound pair to the stock. A pair for an interface that the shard does not have is released again.
+    /// Adds a bound pair to the stock. A pair of an interface that the shard does not have is released again.
     pub fn add_port_pair(&mut self, interface: InterfaceId, ipv6: bool, pair: PortPair) {
         if let Err(pair) = self.stock.add(interface, ipv6, pair) {
-            self.outbox.rest.push_back(Rare::Release(pair));
+            self.outbox.release(pair);
         }
     }
 
     /// Takes one datagram; it is decrypted in place.
     pub fn handle_datagram(&mut self, now: Instant, socket: SocketId, remote: SocketAddr, datagram: &mut [u8]) {
-        let Some(Owner { slot, leg, flow }) = self.sockets.get(socket.0 as usize).copied().flatten() else {
+        let Some(SocketOwner { slot, leg, flow }) = self.sockets.get(socket.0 as usize).copied().flatten() else {
             self.unroutable += 1;
             return;
         };
         self.with_call(slot, |call, outbox| call.handle_datagram(now, outbox, leg, flow, remote, datagram));
     }
 
-    /// Takes one command; its reply comes out of [`Shard::poll_output`].
+    /// Takes one command. [`Shard::poll_output`] returns its reply.
     pub fn handle_command(&mut self, now: Instant, request: RequestId, command: Command) {
         let result = match command {
             Command::Apply { call, legs } => self.apply(now, call, legs).map(Reply::Applied),
@@ -128,7 +131,7 @@ impl Shard {
             }),
             Command::Totals => Ok(Reply::Totals(Box::new(self.totals()))),
         };
-        self.outbox.rest.push_back(Rare::Reply(Box::new((request, result))));
+        self.outbox.reply((request, result));
     }
 
     /// Does what is due at `now`.
@@ -136,8 +139,8 @@ impl Shard {
         if let Some(wanted) = self.timers.next().filter(|wanted| *wanted <= now) {
             self.note_lateness(now, now - wanted);
         }
-        // Each call comes up at most once, even if it wants to be called again at once: a deadline that does not move must
-        // not hold up the other calls.
+        // Each call is handled at most once, even if it is due again at once: a deadline that does not move must not block the
+        // other calls.
         let mut due = std::mem::take(&mut self.due);
         while let Some((at, slot)) = self.timers.pop_due(now) {
             if let Some(entry) = self.calls.get_mut(slot)
@@ -152,34 +155,34 @@ impl Shard {
         self.due = due;
     }
 
-    /// Opus' complexity while there is CPU, 0 to 10, for calls that begin from now on.
+    /// Sets the complexity of Opus encoders while there is enough CPU, 0 to 10, for calls that are opened from now on.
     pub fn set_opus_complexity(&mut self, complexity: u8) {
         self.opus_complexity = OpusComplexityControl::new(complexity);
     }
 
-    /// The thread was `late` with something at `now`: Opus takes less CPU while that goes on. Deadlines are looked after by
-    /// [`Shard::handle_timeout`]; this is for what else the edge may know, like packets that have waited for their turn.
+    /// The thread did something `late` at `now`: while that lasts, Opus encoders use less CPU. [`Shard::handle_timeout`] measures its
+    /// own lateness; this is for other measurements of the edge, such as packets that have waited in a queue.
     pub fn note_lateness(&mut self, now: Instant, late: Duration) {
         let Some(complexity) = self.opus_complexity.observe(now, late) else { return };
-        tracing::info!(complexity, "Opus' complexity follows the CPU that there is");
+        tracing::info!(complexity, "Opus complexity adapted to the available CPU");
         for (_, entry) in &mut self.calls {
             entry.call.set_opus_complexity(complexity);
         }
     }
 
-    /// The next thing to do.
+    /// The next output. [`Output::Timeout`] is the last until the next input.
     pub fn poll_output(&mut self) -> Output<'_> {
         let next = self.timers.next();
         self.outbox.poll().unwrap_or(Output::Timeout(next))
     }
 
-    /// When [`Shard::handle_timeout`] wants to be called.
+    /// When [`Shard::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    /// Runs `work` on one call, and reschedules it unless no deadline of it has become earlier. A panic in there is a bug in
-    /// one call and costs that call only.
+    /// Runs `work` on one call, and reschedules the call unless none of its deadlines has become earlier. A panic in `work` ends
+    /// only this call.
     fn with_call(&mut self, slot: usize, work: impl FnOnce(&mut Call, &mut Outbox) -> Wake) {
         let Some(entry) = self.calls.get_mut(slot) else { return };
         let outbox = &mut self.outbox;
@@ -222,14 +225,13 @@ impl Shard {
             return Err(CommandError::TooManyLegs);
         }
 
-        // Everything that can fail comes first, and nothing of it touches the call.
+        // Everything that can fail comes first, before the call is changed.
         let mut opened: Vec<Leg> = Vec::with_capacity(new.len());
         for (leg, plan) in new {
             match self.open_leg(now, leg, plan) {
                 Ok(leg) => opened.push(leg),
                 Err(error) => {
-                    let ports = opened.into_iter().map(|leg| Rare::Release(leg.ports()));
-                    self.outbox.rest.extend(ports);
+                    opened.iter().for_each(|leg| self.outbox.release(leg.ports()));
                     return Err(error);
                 }
             }
@@ -237,7 +239,7 @@ impl Shard {
 
         let slot = known.unwrap_or_else(|| {
             let call = Call::new(now, id, self.config.media_timeout);
-            let slot = self.calls.insert(Slot { call, scheduled: Scheduled::default() });
+            let slot = self.calls.insert(CallSlot { call, scheduled: Scheduled::default() });
             self.by_id.insert(id, slot);
             self.timers.reserve(self.calls.len());
             self.due.reserve(self.calls.len());
@@ -272,7 +274,7 @@ impl Shard {
             LegSetup { epoch: self.config.epoch, identity: &self.config.identity, rng: &mut self.rng, opus_complexity };
         std::panic::catch_unwind(AssertUnwindSafe(|| Leg::open(now, id, plan, ports, setup)))
             .unwrap_or(Err(CommandError::Failed))
-            .inspect_err(|_| self.outbox.rest.push_back(Rare::Release(ports)))
+            .inspect_err(|_| self.outbox.release(ports))
     }
 
     fn remove_leg(&mut self, now: Instant, call: CallId, leg: LegId) -> Result<(), CommandError> {
@@ -280,7 +282,7 @@ impl Shard {
         let leg = self.calls[slot].call.remove_leg(leg).ok_or(CommandError::UnknownLeg)?;
         leg.add_to(&mut self.totals);
         self.own(leg.ports(), None);
-        self.outbox.rest.push_back(Rare::Release(leg.ports()));
+        self.outbox.release(leg.ports());
         self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
         Ok(())
     }
@@ -293,12 +295,12 @@ impl Shard {
     }
 
     fn close(&mut self, slot: usize) {
-        let Slot { call, .. } = self.calls.remove(slot);
+        let CallSlot { call, .. } = self.calls.remove(slot);
         self.by_id.remove(&call.id());
         for leg in call.legs() {
             leg.add_to(&mut self.totals);
             self.own(leg.ports(), None);
-            self.outbox.rest.push_back(Rare::Release(leg.ports()));
+            self.outbox.release(leg.ports());
         }
     }
 
@@ -308,7 +310,7 @@ impl Shard {
             if index >= self.sockets.len() {
                 self.sockets.resize(index + 1, None);
             }
-            self.sockets[index] = owner.map(|(slot, leg)| Owner { slot, leg, flow });
+            self.sockets[index] = owner.map(|(slot, leg)| SocketOwner { slot, leg, flow });
         }
     }
 

@@ -1,11 +1,11 @@
-//! Instants as they come from the edge, and where they stand in wall time.
+//! Instants of the monotonic clock, and their wall time.
 
 use std::time::{Duration, Instant};
 
 use trestle_wire::NtpTime;
 
-/// One moment known on both clocks, sampled once at the edge. Everything else is arithmetic, so a wall clock that
-/// is set during a call changes nothing.
+/// One moment on both clocks, sampled once at the edge. All wall times are computed from it, so that a wall clock that is set
+/// during a call changes nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Epoch {
     /// The monotonic clock at that moment.
@@ -23,7 +23,7 @@ impl Epoch {
         }
     }
 
-    /// The same as an NTP timestamp, for our sender reports.
+    /// Wall time at `now` as an NTP timestamp, for sender reports.
     pub fn ntp_at(&self, now: Instant) -> NtpTime {
         NtpTime::from_unix(self.unix_at(now))
     }

@@ -1,18 +1,18 @@
 //! Deadlines of calls, earliest first.
 //!
-//! Most deadlines move later with every packet. The heap is not told; its entry comes up early, and is put back.
+//! Most deadlines move to a later time with every packet. The heap entry stays as it is; when it is due early, it is put back.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-/// When to look at which call. A call is in the heap at most about once.
+/// The deadlines of the calls. A call has one entry; an entry that an earlier one has replaced is skipped.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(Instant, usize)>>,
 }
 
-/// A call's deadline, and the heap entry that covers it; lives with the call.
+/// A call's deadline, and the heap entry that covers it. It is stored with the call.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Scheduled {
     deadline: Option<Instant>,
@@ -20,12 +20,12 @@ pub(crate) struct Scheduled {
 }
 
 impl Timers {
-    /// Makes room for the deadlines of `calls`: one each, and those that were overtaken.
+    /// Reserves memory for the deadlines of `calls`: one each, and replaced ones.
     pub(crate) fn reserve(&mut self, calls: usize) {
         self.heap.reserve((4 * calls).saturating_sub(self.heap.len()));
     }
 
-    /// Makes sure that `call` comes up no later than `deadline`.
+    /// Makes `call` due no later than `deadline`.
     pub(crate) fn schedule(&mut self, call: usize, deadline: Option<Instant>, scheduled: &mut Scheduled) {
         scheduled.deadline = deadline;
         let Some(deadline) = deadline else { return };
@@ -35,16 +35,16 @@ impl Timers {
         }
     }
 
-    /// When the next call comes up.
+    /// When the next entry is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// The entry of `call` came up at `at`. True if its deadline has come: then the caller handles it and calls
+    /// The entry of `call` at `at` was popped. True if the call's deadline has come: then the caller handles the call and calls
     /// [`Timers::schedule`] again.
     pub(crate) fn is_due(&mut self, now: Instant, at: Instant, call: usize, scheduled: &mut Scheduled) -> bool {
         if scheduled.entry != Some(at) {
-            // Overtaken by an earlier one.
+            // An earlier entry has replaced it.
             return false;
         }
         scheduled.entry = None;
@@ -55,7 +55,7 @@ impl Timers {
         due
     }
 
-    /// The next entry whose time has come; see [`Timers::is_due`].
+    /// Removes and returns the next entry that is due. Pass it to [`Timers::is_due`].
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, usize)> {
         if self.next()? > now {
             return None;
@@ -65,7 +65,7 @@ impl Timers {
 }
 
 impl Scheduled {
-    /// True if the call will come up.
+    /// True if the heap has an entry for the call.
     pub(crate) fn is_set(&self) -> bool {
         self.entry.is_some()
     }
@@ -94,7 +94,7 @@ mod tests {
         assert!(timers.is_due(ms(200), ms(50), 3, &mut scheduled));
         timers.schedule(3, Some(ms(300)), &mut scheduled);
         assert_eq!(timers.pop_due(ms(200)), Some((ms(119), 3)));
-        assert!(!timers.is_due(ms(200), ms(119), 3, &mut scheduled), "overtaken by the entry at 50 ms");
+        assert!(!timers.is_due(ms(200), ms(119), 3, &mut scheduled), "replaced by the entry at 50 ms");
         assert_eq!(timers.next(), Some(ms(300)));
     }
 }

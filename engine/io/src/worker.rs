@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use trestle_core::time::soonest;
 use trestle_core::{
-    Answer, Command, DtlsIdentity, Epoch, Event, InterfaceId, Output, RequestId, Shard, ShardConfig, limits,
+    Command, CommandReply, DtlsIdentity, Epoch, Event, InterfaceId, Output, RequestId, Shard, ShardConfig, limits,
 };
 
 use crate::lateness::{self, Lateness};
@@ -70,12 +70,12 @@ pub struct FromShard {
     pub message: ShardMessage,
 }
 
-/// What a shard has to say.
+/// Output of a shard for the controller.
 #[derive(Debug)]
 pub enum ShardMessage {
-    /// The answer to a command. Every command that was accepted by [`Worker::send`] gets one.
-    Answer(Box<Answer>),
-    /// Something happened.
+    /// The reply to a command. Every command that [`Worker::send`] has accepted gets one.
+    Reply(Box<CommandReply>),
+    /// An event of a call.
     Event(Event),
 }
 
@@ -141,7 +141,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Binds the first stock of ports and starts the thread. Answers and events go to `control`.
+    /// Binds the first stock of ports and starts the thread. Replies and events go to `control`.
     ///
     /// # Errors
     /// If no port can be bound on one of the addresses, or the system gives no poller or thread.
@@ -184,10 +184,10 @@ impl Worker {
         Ok(Self { commands, stop, counters, lateness, thread: Some(thread) })
     }
 
-    /// Hands a command to the shard. Its answer comes as [`ShardMessage::Answer`].
+    /// Hands a command to the shard. Its reply is a [`ShardMessage::Reply`].
     ///
     /// # Errors
-    /// [`MailboxFull`] if [`COMMANDS_WAITING_MAX`] commands wait already, or the thread has died; there will be no answer.
+    /// [`MailboxFull`] if [`COMMANDS_WAITING_MAX`] commands wait already, or the thread has died; there will be no reply.
     pub fn send(&self, request: RequestId, command: Command) -> Result<(), MailboxFull> {
         self.commands.send((request, command))
     }
@@ -237,8 +237,8 @@ impl Drop for Worker {
 #[derive(Debug, Default)]
 struct Undelivered {
     messages: VecDeque<ShardMessage>,
-    /// Answers among them. While there is one, no further command is taken, so there is never more than a turn's worth.
-    answers: usize,
+    /// Replies among them. While there is one, no further command is taken, so that there are never more than one turn makes.
+    replies: usize,
 }
 
 /// The thread's side.
@@ -324,7 +324,7 @@ impl Running {
     /// Takes a turn's worth of commands; says whether there may be more.
     fn take_commands(&mut self) -> bool {
         for _ in 0..TURN_COMMANDS {
-            if self.undelivered.answers > 0 {
+            if self.undelivered.replies > 0 {
                 return false;
             }
             match self.inbox.try_recv() {
@@ -357,9 +357,9 @@ impl Running {
                         count(if blocked { &self.counters.send_blocked } else { &self.counters.send_failed });
                     }
                 }
-                Output::Reply(answer) => {
-                    self.undelivered.messages.push_back(ShardMessage::Answer(answer));
-                    self.undelivered.answers += 1;
+                Output::Reply(reply) => {
+                    self.undelivered.messages.push_back(ShardMessage::Reply(reply));
+                    self.undelivered.replies += 1;
                 }
                 Output::Event(event) => {
                     if self.undelivered.messages.len() < EVENTS_WAITING_MAX {
@@ -383,12 +383,12 @@ impl Running {
 
     fn hand_over_waiting(&mut self) {
         while let Some(message) = self.undelivered.messages.pop_front() {
-            let answer = matches!(message, ShardMessage::Answer(_));
+            let is_reply = matches!(message, ShardMessage::Reply(_));
             if let Err(refused) = self.control.try_send(FromShard { worker: self.worker, message }) {
                 self.undelivered.messages.push_front(refused.message);
                 return;
             }
-            self.undelivered.answers -= usize::from(answer);
+            self.undelivered.replies -= usize::from(is_reply);
         }
     }
 

@@ -240,7 +240,7 @@ impl ControlThread {
             let Ok(FromShard { worker, message }) = self.from_shards.try_recv() else { return false };
             let now = clock::now();
             match message {
-                ShardMessage::Answer(answer) => match *answer {
+                ShardMessage::Reply(reply) => match *reply {
                     (RequestId(id), Ok(Reply::Totals(totals))) if id & OWN_REQUESTS != 0 => {
                         self.collect(id, worker, *totals);
                         continue;

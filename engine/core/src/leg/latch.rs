@@ -1,7 +1,7 @@
-//! Where a leg without ICE sends to, and whom it believes: learning the peer's address from its packets, with limits.
+//! The peer's addresses of a leg without ICE: which sources are accepted, and how its address is learnt from its packets.
 //!
-//! A relay that follows whatever packet arrives hands the call to the first stranger who sends one. So a plain leg
-//! follows only the address that signalling named, and a secured leg follows only packets that carry the peer's key.
+//! A relay that follows any packet gives the call to the first stranger that sends one. So a plain leg follows only the signalled
+//! address, and a secured leg follows only packets that are authenticated with the peer's key.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use trestle_wire::{Seq, Ssrc};
 
 use crate::plan::{LatchPolicy, RtpPeer};
 
-/// An authenticated peer that shows up at a new address is followed after this many packets from there ...
+/// An authenticated peer is followed to a new address after this many packets from there ...
 const MOVE_PACKETS: u8 = 3;
-/// ... and this much silence from the old one. Two live sources never make the address flap.
+/// ... and this much silence from the old one. So two live sources do not make the address alternate.
 const MOVE_SILENCE: Duration = Duration::from_millis(300);
-/// With [`LatchPolicy::Any`]: how far apart the two packets that prove a stream may be.
+/// With [`LatchPolicy::Any`]: the longest time between the two packets that prove a stream.
 const PROOF_WINDOW: Duration = Duration::from_millis(200);
 
 /// The peer's addresses as signalled and as learnt.
@@ -52,8 +52,8 @@ impl Latch {
         }
     }
 
-    /// Takes newly signalled addresses. What was learnt is forgotten only if they differ: a re-offer that repeats the
-    /// old address must not cut off a peer behind NAT.
+    /// Takes newly signalled addresses. Learnt addresses are dropped only if the signalled ones differ: a re-offer that repeats
+    /// the old address must not cut off a peer behind NAT.
     pub(crate) fn apply(&mut self, peer: &RtpPeer) {
         if (self.policy, self.signalled_rtp, self.signalled_rtcp) != (peer.latch, peer.rtp, peer.rtcp) {
             *self = Self::new(peer);
@@ -70,7 +70,7 @@ impl Latch {
         self.followed(self.learnt_rtcp).or(self.signalled_rtcp)
     }
 
-    /// What was learnt from packets, if it says where to send to as well.
+    /// A learnt address, if media is sent to it as well.
     fn followed(&self, learnt: Option<SocketAddr>) -> Option<SocketAddr> {
         learnt.filter(|_| self.policy != LatchPolicy::Asymmetric)
     }
@@ -80,8 +80,8 @@ impl Latch {
         self.learnt_rtp.is_some()
     }
 
-    /// Whether a plain packet from `source` is believed; if so, and it is the first, its address is the peer's from now
-    /// on. `stream` is the packet's SSRC and sequence number, for RTP.
+    /// True if a plain packet from `source` is accepted. The first one fixes the peer's address. `stream` is the packet's SSRC
+    /// and sequence number, for RTP.
     pub(crate) fn admit_plain(
         &mut self,
         now: Instant,
@@ -94,9 +94,8 @@ impl Latch {
             Flow::Rtcp => self.learnt_rtcp,
         };
         if let Some(learnt) = learnt {
-            // What comes from the very address that was signalled is the peer's own voice: a stray packet that came first,
-            // from another port of the same host, must not shut it out. Unless the peer is known to speak from elsewhere:
-            // then whatever bears that address is the stray one.
+            // Packets from the signalled address are the peer's: an earlier stray packet from another port of the same host must
+            // not exclude them. An asymmetric peer is the exception: it sends from another address than the signalled one.
             let signalled =
                 self.policy != LatchPolicy::Asymmetric && learnt != source && self.signalled(flow) == Some(source);
             if signalled {
@@ -104,7 +103,7 @@ impl Latch {
             }
             return signalled || learnt == source;
         }
-        let believed = match self.policy {
+        let accepted = match self.policy {
             LatchPolicy::Exact => self.signalled(flow) == Some(source),
             LatchPolicy::SameIp | LatchPolicy::Asymmetric => {
                 self.signalled(flow).map(|signalled| signalled.ip()) == Some(source.ip())
@@ -112,10 +111,10 @@ impl Latch {
             LatchPolicy::Ip(ip) => ip == source.ip(),
             LatchPolicy::Any => self.prove(now, flow, source, stream),
         };
-        if believed {
+        if accepted {
             self.learn(flow, source);
         }
-        believed
+        accepted
     }
 
     /// Whether a secured packet from `source` is worth authenticating.
@@ -163,8 +162,8 @@ impl Latch {
         }
     }
 
-    /// Two packets of one stream in order (RFC 3550 A.1, MIN_SEQUENTIAL), close together. RTCP is believed only from
-    /// where RTP has been.
+    /// True after two packets of one stream in order (RFC 3550 A.1, MIN_SEQUENTIAL), close together. RTCP is accepted only from
+    /// the IP address of RTP.
     fn prove(&mut self, now: Instant, flow: Flow, source: SocketAddr, stream: Option<(Ssrc, Seq)>) -> bool {
         let (Flow::Rtp, Some((ssrc, seq))) = (flow, stream) else {
             return self.learnt_rtp.map(|rtp| rtp.ip()) == Some(source.ip());
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_asymmetric_peer_is_heard_from_its_other_port_and_sent_to_where_it_listens() {
+    fn an_asymmetric_peer_is_received_from_its_other_port_and_sent_to_where_it_listens() {
         let start = Instant::now();
         let (listens, speaks) = (addr("192.0.2.1:4000"), addr("192.0.2.1:9999"));
         let mut plain = latch(LatchPolicy::Asymmetric);
@@ -239,7 +238,7 @@ mod tests {
         assert!(plain.admit_plain(start, Flow::Rtp, speaks, stream(1)));
         assert!(plain.admit_plain(start, Flow::Rtcp, addr("192.0.2.1:10000"), None));
         assert!(!plain.admit_plain(start, Flow::Rtp, addr("192.0.2.1:5555"), stream(2)), "one source, then no other");
-        assert!(!plain.admit_plain(start, Flow::Rtp, listens, stream(3)), "it does not speak from there");
+        assert!(!plain.admit_plain(start, Flow::Rtp, listens, stream(3)), "it does not send from there");
         assert!(!plain.admit_plain(start, Flow::Rtcp, addr("192.0.2.1:4001"), None), "nor from there");
         assert!(plain.admit_plain(start, Flow::Rtp, speaks, stream(4)));
         let mut secured = latch(LatchPolicy::Asymmetric);

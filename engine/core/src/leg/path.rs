@@ -190,7 +190,7 @@ impl Path {
         }
     }
 
-    /// True once we have sent a ClientHello although the peer was to send one.
+    /// True once Trestle has sent a ClientHello because the peer, whose turn it was, had sent none.
     pub(crate) fn is_role_hedged(&self) -> bool {
         matches!(&self.link, Link::WebRtc { webrtc, .. } if webrtc.is_role_hedged())
     }
@@ -370,7 +370,7 @@ impl Link {
         Ok(())
     }
 
-    /// Where `flow` goes, once that is known and we may send.
+    /// Where `flow` is sent to, once the address is known and there are keys.
     fn destination(&self, flow: Flow) -> Option<SocketAddr> {
         let latched = |latch: &Latch| match flow {
             Flow::Rtp => latch.rtp(),

@@ -84,20 +84,20 @@ fn a_worker_that_can_bind_nothing_does_not_start() {
 }
 
 #[test]
-fn every_accepted_command_is_answered_even_if_the_control_thread_is_slow_to_read() {
+fn every_accepted_command_gets_a_reply_even_if_the_control_thread_is_slow_to_read() {
     let mut control = Control::new(1);
     let worker = control.start(unused_range(1));
     for n in 0..50 {
         worker.send(RequestId(n), Command::Query { call: CallId(n) }).unwrap();
     }
     for n in 0..50 {
-        let ShardMessage::Answer(answer) = control.next() else { panic!("no event was due") };
-        assert_eq!(answer.0, RequestId(n));
-        assert!(answer.1.is_err());
+        let ShardMessage::Reply(reply) = control.next() else { panic!("no event was due") };
+        assert_eq!(reply.0, RequestId(n));
+        assert!(reply.1.is_err());
     }
     worker.send(RequestId(99), Command::Totals).unwrap();
-    let ShardMessage::Answer(answer) = control.next() else { panic!("no event was due") };
-    assert!(matches!(answer.1, Ok(Reply::Totals(_))));
+    let ShardMessage::Reply(reply) = control.next() else { panic!("no event was due") };
+    assert!(matches!(reply.1, Ok(Reply::Totals(_))));
     worker.stop();
 }
 
@@ -176,11 +176,11 @@ fn plan(peer: &Phone, hears: u16) -> LegPlan {
 }
 
 impl Control {
-    /// The next answer; events on the way are passed over.
-    fn answer(&mut self) -> Answer {
+    /// The next reply; events before it are skipped.
+    fn reply(&mut self) -> CommandReply {
         loop {
-            if let ShardMessage::Answer(answer) = self.next() {
-                return *answer;
+            if let ShardMessage::Reply(reply) = self.next() {
+                return *reply;
             }
         }
     }
@@ -189,7 +189,7 @@ impl Control {
     fn open(&mut self, worker: &Worker, call: CallId, phones: [&Phone; 2]) -> [SocketAddr; 2] {
         let legs = vec![(LegId(0), plan(phones[0], 1)), (LegId(1), plan(phones[1], 0))];
         worker.send(RequestId(0), Command::Apply { call, legs }).unwrap();
-        match self.answer() {
+        match self.reply() {
             (_, Ok(Reply::Applied(ports))) => [ports[0].1.rtp, ports[1].1.rtp],
             other => panic!("{other:?}"),
         }
@@ -236,14 +236,14 @@ fn a_phone_that_talks_on_after_its_call_reaches_nobody() {
     let (mut alice, bob) = (Phone::new(), Phone::new());
     let [for_alice, _] = control.open(&worker, CallId(1), [&alice, &bob]);
     worker.send(RequestId(1), Command::Delete { call: CallId(1) }).unwrap();
-    assert!(matches!(control.answer(), (_, Ok(Reply::Deleted(_)))));
+    assert!(matches!(control.reply(), (_, Ok(Reply::Deleted(_)))));
 
     alice.send(for_alice, 9);
-    // Every answer is a turn of the worker; in one of the first of them it reads the packet.
+    // Every reply is a turn of the worker; in one of the first of them it reads the packet.
     let mut turns = 0..100_000;
     let counted = turns.any(|_| {
         worker.send(RequestId(3), Command::Totals).unwrap();
-        matches!(control.answer(), (_, Ok(Reply::Totals(_)))) && worker.counts().quarantined == 1
+        matches!(control.reply(), (_, Ok(Reply::Totals(_)))) && worker.counts().quarantined == 1
     });
     assert!(counted, "{:?}", worker.counts());
     worker.stop();
@@ -256,11 +256,11 @@ fn the_ports_of_ended_calls_are_used_again_when_nothing_else_is_left() {
     let (alice, bob) = (Phone::new(), Phone::new());
     let before = control.open(&worker, CallId(1), [&alice, &bob]);
     worker.send(RequestId(1), Command::Delete { call: CallId(1) }).unwrap();
-    assert!(matches!(control.answer(), (_, Ok(Reply::Deleted(_)))));
+    assert!(matches!(control.reply(), (_, Ok(Reply::Deleted(_)))));
     let mut after = loop {
         let legs = vec![(LegId(0), plan(&alice, 1)), (LegId(1), plan(&bob, 0))];
         worker.send(RequestId(2), Command::Apply { call: CallId(2), legs }).unwrap();
-        match control.answer().1 {
+        match control.reply().1 {
             Ok(Reply::Applied(ports)) => break [ports[0].1.rtp, ports[1].1.rtp],
             Err(CommandError::NoPorts) => {}
             other => panic!("{other:?}"),

@@ -70,7 +70,7 @@ pub struct LegReport {
     /// Frames of 20 ms or less that were concealed on the way to this leg.
     pub concealed_frames: u64,
     /// The present playout delay: how long a missing frame on the way to this leg is waited for.
-    pub hold: Duration,
+    pub playout_delay: Duration,
     /// Audio that was kept until it could be sent to the peer.
     pub preroll: Preroll,
     /// Pieces of filler, of 20 ms or less, that were sent because the source sent nothing.

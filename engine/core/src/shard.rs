@@ -12,7 +12,7 @@ use slab::Slab;
 use crate::call::{Call, Wake};
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
-use crate::leg::{Leg, LegSetup};
+use crate::leg::{Leg, LegContext};
 use crate::opus_complexity::OpusComplexityControl;
 use crate::output::{Outbox, Output};
 use crate::ports::PortStock;
@@ -270,9 +270,13 @@ impl Shard {
     fn open_leg(&mut self, now: Instant, id: LegId, plan: LegPlan) -> Result<Leg, CommandError> {
         let ports = self.stock.take(plan.interface, plan.ipv6).ok_or(CommandError::NoPorts)?;
         let opus_complexity = self.opus_complexity.complexity();
-        let setup =
-            LegSetup { epoch: self.config.epoch, identity: &self.config.identity, rng: &mut self.rng, opus_complexity };
-        std::panic::catch_unwind(AssertUnwindSafe(|| Leg::open(now, id, plan, ports, setup)))
+        let context = LegContext {
+            epoch: self.config.epoch,
+            identity: &self.config.identity,
+            rng: &mut self.rng,
+            opus_complexity,
+        };
+        std::panic::catch_unwind(AssertUnwindSafe(|| Leg::open(now, id, plan, ports, context)))
             .unwrap_or(Err(CommandError::Failed))
             .inspect_err(|_| self.outbox.release(ports))
     }

@@ -129,7 +129,7 @@ impl FakeEngine {
             concealed_frames: 0,
             preroll: Preroll::default(),
             filled_frames: 0,
-            hold: Duration::ZERO,
+            playout_delay: Duration::ZERO,
             digits_in: String::new(),
             digits_out: String::new(),
         });

@@ -154,7 +154,7 @@ fn everything(leg: &LegReport) -> Dict {
         .with("local SSRC", u64::from(leg.local_ssrc.0))
         .with("packets lost", Value::Integer(leg.lost))
         .with("jitter us", u64::try_from(leg.jitter.as_micros()).unwrap_or(u64::MAX))
-        .with("hold ms", ms(leg.hold))
+        .with("hold ms", ms(leg.playout_delay))
         .with("concealed frames", leg.concealed_frames)
         .with("filled frames", leg.filled_frames)
         .with("pre-roll ms", ms(leg.preroll.kept))

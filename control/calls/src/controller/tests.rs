@@ -138,7 +138,7 @@ impl Engine {
             concealed_frames: 0,
             preroll: Preroll::default(),
             filled_frames: 0,
-            hold: Duration::ZERO,
+            playout_delay: Duration::ZERO,
             digits_in: String::new(),
             digits_out: String::new(),
         });

@@ -126,7 +126,7 @@ fn hears(facts: &CallFacts<'_>, party: &PartyFacts, leg: &LegReport) -> Option<Q
     Some(Quality::at_the_end_of(&Way {
         from_talker: Stretch { codec: codec_in, loss, round_trip: source.round_trip },
         to_listener: Stretch { codec: codec_out, loss: remote, round_trip: leg.round_trip },
-        held: ptime + leg.hold,
+        held: ptime + leg.playout_delay,
     }))
 }
 

@@ -50,7 +50,7 @@ fn leg(n: u16, timeline: &[(Milestone, u64)]) -> LegReport {
         round_trip: Some(ms(60)),
         remote_fraction_lost: Some(0),
         concealed_frames: 3,
-        hold: ms(12),
+        playout_delay: ms(12),
         preroll: Preroll::default(),
         filled_frames: 0,
         digits_in: String::new(),

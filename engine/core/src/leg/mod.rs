@@ -37,7 +37,7 @@ use crate::transcode::Transcoder;
 use crate::{CommandError, Discard, EventKind, LegId, LegPlan, LegPorts, Milestone, PortPair, limits};
 
 /// What a leg needs of its shard to open.
-pub(crate) struct LegSetup<'a> {
+pub(crate) struct LegContext<'a> {
     pub(crate) epoch: Epoch,
     pub(crate) identity: &'a DtlsIdentity,
     pub(crate) rng: &'a mut ChaCha12Rng,
@@ -91,12 +91,12 @@ impl Leg {
         id: LegId,
         plan: LegPlan,
         ports: PortPair,
-        setup: LegSetup<'_>,
+        context: LegContext<'_>,
     ) -> Result<Self, CommandError> {
-        let path = Path::new(now, ports, &plan, setup.identity)?;
-        let (seq, time) = (setup.rng.next_u32() as u16, setup.rng.next_u32());
-        let outgoing = Outgoing::new(plan.ssrc, (seq, time), setup.opus_complexity);
-        let rtcp = RtcpReporter::new(now, setup.epoch, setup.rng.next_u64());
+        let path = Path::new(now, ports, &plan, context.identity)?;
+        let (seq, time) = (context.rng.next_u32() as u16, context.rng.next_u32());
+        let outgoing = Outgoing::new(plan.ssrc, (seq, time), context.opus_complexity);
+        let rtcp = RtcpReporter::new(now, context.epoch, context.rng.next_u64());
         let incoming = Incoming::default();
         let mut leg = Self { id, path, incoming, outgoing, rtcp, risks: RiskMonitor::default() };
         leg.apply_media(now, plan);
@@ -281,7 +281,7 @@ impl Leg {
             round_trip: rtcp.round_trip(),
             remote_fraction_lost: rtcp.remote_fraction_lost(),
             concealed_frames: frames.concealed,
-            hold: transcoder.map_or(Duration::ZERO, Transcoder::playout_delay),
+            playout_delay: transcoder.map_or(Duration::ZERO, Transcoder::playout_delay),
             preroll: frames.preroll,
             filled_frames: frames.filled,
             digits_in: incoming.digits().1.to_owned(),

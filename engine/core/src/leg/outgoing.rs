@@ -26,33 +26,38 @@ use crate::{CommandError, Discard, LegId, Milestone};
 /// So many forwardable packets in a row end the work of a transcoder: one second of 20 ms packets.
 const FORWARDABLE_RUN: u8 = 50;
 
-/// How the packets for the peer come about.
+/// What audio the peer is sent, and what makes it.
 ///
 /// ```text
-///                 audio, but the peer        can be sent to
-///                 cannot be sent to yet      +------------------+
-///              +------------------> Keeping -+                  |
-///              |                                                v
-///   --> Idle --+-- audio of another codec or ptime -----> Transcoding <------+
-///        ^     |                                            |   ^            |
-///        |     |              50 forwardable packets in a row   | other      | audio of another
-///        |     |                                            v   | codec      | codec or ptime
-///        |     +-- audio of the peer's codec and ptime --> Forwarding        |
-///        |     |                                            |   ^            |
-///        |     |              gap, or a tone or silence due |   | forwardable|
-///        |     |                                            v   | audio      |
-///        |     +-- filler, tone or silence is due -------> Filling ----------+
-///        |                                                  |
-///        +-- tone over, and no filler ----------------------+
-///        +-- from each: another format; another source, audio muted or gate closed, and no filler
+///                       audio, other format
+///       +-------------------------------------------------+
+///       |                                                 v
+///     Idle -- audio, peer not ready --> Keeping --------> Transcoding <----------+
+///     ^ | |                               peer ready       |       ^             |
+///     | | |                         50 x audio, same format|       | audio,      |
+///     | | |                                                v       | other format|
+///     | | +-- audio, same format -----------------------> Forwarding             |
+///     | |                                                  |       ^             |
+///     | |                                gap, tone, silence|       | audio,      | audio, other format
+///     | |                                                  v       | same format | or under a tone
+///     | +---- filler, tone, silence --------------------> Filling ---------------+
+///     |                                                    |
+///     +------ tone over, no filler ------------------------+
 /// ```
 ///
-/// *Audio* is a packet of the source leg; while the plan mutes audio there is none (see [`Outgoing::take_audio`]). *Gap*: the peer
-/// has a filler and the source is late (see [`SourceTiming`]); if the peer cannot be sent to at that moment, the mode is `Idle`
-/// until it can. Telephone-events are sent in each mode, in place of its audio.
+/// - *audio*: a packet of the source leg. Muted audio does not count ([`Outgoing::take_audio`]).
+/// - *same format*: codec and packet time are those of the peer, so that the packet can be sent as it is.
+/// - *peer not ready*: nothing could be sent so far, and the plan has room for pre-roll ([`Readiness`]).
+/// - *gap*: the peer has a filler, and the source is late ([`SourceTiming`]). A peer that is not ready then: `Idle`.
+/// - *tone*: a digit is sent as a tone. *silence*: it replaces muted audio. *filler*: the plan has one, and the peer is ready.
+/// - Pre-roll that was only silence, when it is over: `Transcoding` to `Filling`.
+/// - From each mode to `Idle`: the format changes, or the gate is closed for good; without filler, also when the source changes
+///   or its audio is muted to no packets.
 ///
-/// A source that is no leg (a prompt, a WebSocket) is one more variant, which owns that source. [`Outgoing::apply`] enters and
-/// leaves it, and [`Outgoing::send_frames`] sends its frames.
+/// Telephone-events are sent in each mode, in place of its audio.
+///
+/// A source that is no leg (a prompt, a WebSocket) becomes one more variant, which owns that source: [`Outgoing::apply`] enters
+/// and leaves it, and [`Outgoing::send_frames`] sends its frames.
 #[derive(Debug)]
 pub(super) enum Mode {
     /// No audio is sent.

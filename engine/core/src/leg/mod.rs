@@ -191,22 +191,20 @@ impl Leg {
         self.outgoing.is_busy() || self.incoming.is_busy() || self.path.needs_poll()
     }
 
-    fn timers(&mut self) -> [(LegTimer, Option<Instant>); 8] {
-        let [gap, frame, event_packet] = self.outgoing.timers();
-        [
-            (LegTimer::Handshake, self.path.poll_timeout()),
-            (LegTimer::EventEnd, self.incoming.event_end_at()),
-            (LegTimer::ToneEnd, self.incoming.tone_end_at()),
-            gap,
-            frame,
-            event_packet,
-            (LegTimer::Report, self.rtcp.poll_timeout()),
-            (LegTimer::RiskCheck, self.risks.poll_timeout()),
-        ]
+    /// Gives `timer` each timer of the leg and when it is due.
+    fn timers(&mut self, mut timer: impl FnMut(LegTimer, Option<Instant>)) {
+        timer(LegTimer::Handshake, self.path.poll_timeout());
+        timer(LegTimer::EventEnd, self.incoming.event_end_at());
+        timer(LegTimer::ToneEnd, self.incoming.tone_end_at());
+        self.outgoing.timers(&mut timer);
+        timer(LegTimer::Report, self.rtcp.poll_timeout());
+        timer(LegTimer::RiskCheck, self.risks.poll_timeout());
     }
 
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        self.timers().into_iter().fold(None, |soonest_at, (_, at)| soonest(soonest_at, at))
+        let mut first = None;
+        self.timers(|_, at| first = soonest(first, at));
+        first
     }
 
     /// Sends what is ready. Gives one event at a time; call until `None`.

@@ -389,6 +389,9 @@ impl Outgoing {
         self.begin_to_send(now, path);
         self.start_tones(now, path);
         self.send_frames(now, path, outbox);
+        if !self.digits.sends_events() {
+            return;
+        }
         let can_send = self.readiness(path) == Readiness::Ready;
         let event_pt = self.plan.format.and_then(|format| format.event).map(|(pt, _)| pt);
         while let Some(packet) = self.digits.poll_packet(now, event_pt.is_some(), can_send) {
@@ -441,7 +444,6 @@ impl Outgoing {
             return;
         }
         let under_event = self.digits.sends_events();
-        let can_send = self.readiness(path) == Readiness::Ready;
         let mut payload = [0; transcode::FRAME_BYTES_MAX];
         loop {
             let Some(transcoder) = self.mode.transcoder_mut() else { return };
@@ -449,7 +451,7 @@ impl Outgoing {
             let Some(frame) = transcoder.poll_frame_through(&mut payload, self.digits.tones_mut()) else { break };
             if under_event {
                 self.tx.skip(frame.duration_ticks);
-            } else if can_send {
+            } else if self.readiness(path) == Readiness::Ready {
                 let header = self.tx.frame(now, frame.duration_ticks);
                 self.send_rtp(now, path, outbox, header, &payload[..frame.len]);
             }
@@ -493,13 +495,12 @@ impl Outgoing {
         }
     }
 
-    /// This side's timers.
-    pub(super) fn timers(&self) -> [(LegTimer, Option<Instant>); 3] {
-        [
-            (LegTimer::Gap, self.gap_at()),
-            (LegTimer::Frame, self.mode.transcoder().and_then(Transcoder::poll_timeout)),
-            (LegTimer::EventPacket, self.digits.poll_timeout()),
-        ]
+    /// Gives `timer` each timer of this side and when it is due.
+    #[inline]
+    pub(super) fn timers(&self, mut timer: impl FnMut(LegTimer, Option<Instant>)) {
+        timer(LegTimer::Gap, self.gap_at());
+        timer(LegTimer::Frame, self.mode.transcoder().and_then(Transcoder::poll_timeout));
+        timer(LegTimer::EventPacket, self.digits.poll_timeout());
     }
 
     /// True if a packet can have left something to send, or moved a deadline forward.

@@ -133,15 +133,15 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     registry.register("overloaded", "Offers for new calls are refused", overloaded);
     let lateness = ConstGauge::new(control.load.lateness.as_secs_f64());
     registry.register("media_lateness_seconds", "How late media threads are", lateness);
-    let judgements = &control.judgements;
-    let causes = judgements.causes.iter().map(|(cause, n)| ([("cause", cause.name())], n));
+    let verdicts = &control.verdicts;
+    let causes = verdicts.causes.iter().map(|(cause, n)| ([("cause", cause.name())], n));
     registry.register("call_end", "Calls that are over, by what their media tells", labelled(causes));
-    let hints = judgements.hints.iter().map(|(hint, n)| ([("hint", hint.name())], n));
+    let hints = verdicts.hints.iter().map(|(hint, n)| ([("hint", hint.name())], n));
     registry.register("call_hints", "What else the verdicts on them say", labelled(hints));
-    registry.register_collector(Box::new(verdicts::Mos(judgements.mos)));
-    registry.register_collector(Box::new(verdicts::Clipped(judgements.clipped)));
+    registry.register_collector(Box::new(verdicts::Mos(verdicts.mos)));
+    registry.register_collector(Box::new(verdicts::Clipped(verdicts.clipped)));
     let requests = control.requests.iter().map(|(command, n)| ([("command", command)], n));
-    let surprises = control.surprises.iter().map(|(rule, n)| ([("rule", rule)], n));
+    let surprises = control.sdp_anomalies.iter().map(|(rule, n)| ([("rule", rule)], n));
     registry.register("sdp_surprises", "What was unusual in WhatsApp's SDP", labelled(surprises));
     registry.register("control_requests", "ng requests understood", labelled(requests));
     let refused = control.errors.iter().map(|(command, n)| {
@@ -189,7 +189,7 @@ mod tests {
     use trestle_core::report::Count;
 
     use super::*;
-    use trestle_calls::controller::Judgements;
+    use trestle_calls::controller::VerdictCounts;
 
     #[test]
     fn every_counter_is_the_sum_over_all_shards_under_its_documented_name() {
@@ -206,8 +206,8 @@ mod tests {
         };
         let io = IoCounts { send_blocked: 5, quarantined: 6, ..IoCounts::default() };
         let publish = PublishCounts { slow_readers: 3, ..PublishCounts::default() };
-        let judgements = Judgements { clipped: Duration::from_millis(1_500), ..Judgements::default() };
-        let control = Counters { retransmits: 9, judgements, ..Counters::default() };
+        let verdicts = VerdictCounts { clipped: Duration::from_millis(1_500), ..VerdictCounts::default() };
+        let control = Counters { retransmits: 9, verdicts, ..Counters::default() };
         let snapshot = Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control, publish };
         let full = Connections::new("listen-http", 0, crate::http::PATIENCE);
         assert!(full.place(([192, 0, 2, 1], 4_000).into()).is_none());

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use trestle_core::report::CallReport;
 use trestle_core::{CallId, LegId, LegPorts};
 
-use super::counters::Cause;
-use super::gate::Moving;
+use super::connect::Connecting;
+use super::gate::GateChange;
 use super::risks::Watch;
 use super::setup::Setup;
-use super::trunk::Tying;
-use crate::by_leg::ByLeg;
-use crate::verdict::{Notes, Verdict};
+use crate::diagnosis::{CallHistory, CallVerdict};
+use crate::ended::EndedBy;
+use crate::leg_map::LegMap;
 use trestle_negotiate::{Party, Session, Step};
 use trestle_ng::command::Op;
 use trestle_ng::{Cookie, Encoding};
@@ -27,7 +27,7 @@ const BRANCHES_MAX: usize = 16;
 
 /// Whom to answer, and how.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(super) struct ReplyTo {
     pub(super) listener: usize,
     pub(super) peer: SocketAddr,
     pub(super) cookie: Cookie,
@@ -38,7 +38,7 @@ pub(super) struct Ticket {
     pub(super) verb: &'static str,
 }
 
-impl Ticket {
+impl ReplyTo {
     pub(super) fn new(listener: usize, peer: SocketAddr, cookie: Cookie, encoding: Encoding) -> Self {
         Self { listener, peer, cookie, encoding, warnings: Vec::new(), verbose: false, verb: "" }
     }
@@ -50,15 +50,15 @@ pub(super) enum Work {
     /// An offer or an answer.
     Apply(Box<Apply>),
     /// A `query`; for the verdict alone, or for everything.
-    Query { ticket: Ticket, verdict: bool },
+    Query { reply_to: ReplyTo, verdict: bool },
     /// Something about the media of a call that stands. The session is as it will be.
-    Media { ticket: Ticket, session: Option<Box<Session>> },
+    Media { reply_to: ReplyTo, session: Option<Box<Session>> },
     /// `connect` with a party of another call; the work of both.
-    Tie(Box<Tying>),
+    Connect(Box<Connecting>),
     /// The other call of that.
-    Tied,
+    ConnectFarEnd,
     /// The gates.
-    Gate(Box<Moving>),
+    Gate(Box<GateChange>),
     /// Our own look at whether media still flows.
     Check,
     /// The end.
@@ -68,7 +68,7 @@ pub(super) enum Work {
 /// A negotiated step that the engine has not yet confirmed.
 #[derive(Debug)]
 pub(super) struct Apply {
-    pub(super) ticket: Ticket,
+    pub(super) reply_to: ReplyTo,
     pub(super) step: Step,
     pub(super) is_answer: bool,
     /// Nobody is told an SDP.
@@ -83,8 +83,8 @@ pub(super) struct Apply {
 #[derive(Debug)]
 pub(super) struct Delete {
     /// `None` if a timer ends the call.
-    pub(super) ticket: Option<Ticket>,
-    pub(super) cause: Cause,
+    pub(super) reply_to: Option<ReplyTo>,
+    pub(super) cause: EndedBy,
     pub(super) fast: bool,
     /// How long it can still be queried.
     pub(super) keep: Duration,
@@ -108,13 +108,13 @@ pub(super) struct Call {
     /// Its last report, once ended.
     pub(super) report: Option<Box<CallReport>>,
     /// What is remembered for the verdict.
-    pub(super) notes: Notes,
+    pub(super) notes: CallHistory,
     /// The verdict, once ended.
-    pub(super) verdict: Option<Arc<Verdict>>,
+    pub(super) verdict: Option<Arc<CallVerdict>>,
     /// Which legs' peers have not said that they will not send.
-    pub(super) receiving: ByLeg<bool>,
+    pub(super) receiving: LegMap<bool>,
     /// Where legs are bound.
-    pub(super) ports: ByLeg<LegPorts>,
+    pub(super) ports: LegMap<LegPorts>,
     /// Branches that have not been deleted, oldest first.
     pub(super) branches: Vec<String>,
     /// The branch that answered.
@@ -123,18 +123,18 @@ pub(super) struct Call {
     /// `work` is the end of the call, and the engine had no room for it yet.
     pub(super) unsent: bool,
     /// What waits for `work` to be done.
-    pub(super) queue: VecDeque<(Ticket, Op)>,
+    pub(super) queue: VecDeque<(ReplyTo, Op)>,
     /// Ends of trunks to be taken out as soon as `work` is done.
     pub(super) cuts: Vec<LegId>,
     /// To be ended as soon as `work` is done.
-    pub(super) end: Option<Cause>,
+    pub(super) end: Option<EndedBy>,
     /// Until when a shut gate may stay so.
     pub(super) gate_due: Option<Instant>,
     /// Which legs' peers are heard.
     pub(super) watch: Watch,
     /// How far its legs have come.
     pub(super) setup: Setup,
-    /// When the table wakes us for this call. Kept by the table.
+    /// When the table wakes us for this call. KeptVerdict by the table.
     pub(super) due: Option<Instant>,
 }
 
@@ -151,10 +151,10 @@ impl Call {
             answered: false,
             ended: false,
             report: None,
-            notes: Notes::default(),
+            notes: CallHistory::default(),
             verdict: None,
-            receiving: ByLeg::default(),
-            ports: ByLeg::default(),
+            receiving: LegMap::default(),
+            ports: LegMap::default(),
             branches: Vec::new(),
             answered_branch: None,
             work: None,
@@ -185,11 +185,11 @@ impl Call {
     }
 
     /// Puts a request behind the present one; gives it back if too many wait.
-    pub(super) fn enqueue(&mut self, ticket: Ticket, op: Op) -> Result<(), Ticket> {
+    pub(super) fn enqueue(&mut self, reply_to: ReplyTo, op: Op) -> Result<(), ReplyTo> {
         if self.queue.len() == QUEUE_MAX {
-            return Err(ticket);
+            return Err(reply_to);
         }
-        self.queue.push_back((ticket, op));
+        self.queue.push_back((reply_to, op));
         Ok(())
     }
 

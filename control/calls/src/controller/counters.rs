@@ -2,37 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::judging::Judgements;
 use super::overload::{Limit, Load};
 use super::setup::SetupTimes;
-
-/// Why a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
-    /// A `delete`.
-    Deleted,
-    /// Never answered.
-    OfferTimeout,
-    /// No media where there should be some.
-    MediaTimeout,
-    /// Held on every side for too long.
-    SilentTimeout,
-    /// A bug in the engine.
-    Failed,
-}
-
-impl Cause {
-    /// Name in metrics and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::OfferTimeout => "offer_timeout",
-            Self::MediaTimeout => "media_timeout",
-            Self::SilentTimeout => "silent_timeout",
-            Self::Failed => "failed",
-        }
-    }
-}
+use super::verdicts::VerdictCounts;
+use crate::ended::EndedBy;
 
 /// A counter per name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,13 +47,13 @@ pub struct Counters {
     /// How busy the machine was when last told.
     pub load: Load,
     /// Calls ended, by cause.
-    pub ended: Tally<Cause>,
+    pub ended: Tally<EndedBy>,
     /// Requests understood, by operation.
     pub requests: Tally<&'static str>,
     /// Error replies, by operation; the empty name stands for what was no request.
     pub errors: Tally<&'static str>,
     /// What was unusual in WhatsApp's SDP, by the rule's name.
-    pub surprises: Tally<&'static str>,
+    pub sdp_anomalies: Tally<&'static str>,
     /// Retransmits answered from the cache or left to the request in work.
     pub retransmits: u64,
     /// Datagrams without a cookie, which have no answer.
@@ -96,5 +69,5 @@ pub struct Counters {
     /// How long the stages of legs' set-up took.
     pub setup: SetupTimes,
     /// What the verdicts on ended calls have come to.
-    pub judgements: Judgements,
+    pub verdicts: VerdictCounts,
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use trestle_core::report::CallReport;
 use trestle_core::{CallId, Command, Reply as EngineReply};
 
-use super::call::{Delete, Ticket, Work};
-use super::counters::Cause;
+use super::call::{Delete, ReplyTo, Work};
 use super::{Controller, EngineResult, Output};
+use crate::ended::EndedBy;
 use trestle_negotiate::Party;
 use trestle_ng::command;
 use trestle_ng::{Dict, Reply};
@@ -23,22 +23,22 @@ const CALL_FAILED: &str = "Internal error: the call has failed";
 const NOT_FOUND: &str = "Call-ID not found or tags didn't match";
 
 impl Controller {
-    pub(super) fn delete(&mut self, now: Instant, ticket: Ticket, delete: &command::Delete) {
+    pub(super) fn delete(&mut self, now: Instant, reply_to: ReplyTo, delete: &command::Delete) {
         let Some(call) = self.table.by_name_mut(&delete.call_id) else {
-            return self.not_found(ticket, delete.fatal);
+            return self.not_found(reply_to, delete.fatal);
         };
         let tags = [&delete.from_tag, &delete.to_tag];
         if tags.into_iter().flatten().any(|tag| !call.has_tag(tag)) {
-            return self.not_found(ticket, delete.fatal);
+            return self.not_found(reply_to, delete.fatal);
         }
         if let Some(branch) = delete.via_branch.as_deref().filter(|_| !call.branches.is_empty()) {
             let Some(index) = call.branches.iter().position(|known| known == branch) else {
-                return self.not_found(ticket, delete.fatal);
+                return self.not_found(reply_to, delete.fatal);
             };
             // A branch of several has failed; the call goes on with the others, unless this is the one that answered.
             if call.branches.len() > 1 && call.answered_branch.as_deref() != Some(branch) {
                 call.branches.remove(index);
-                return self.answer(ticket, Reply::ok(Dict::default()));
+                return self.answer(reply_to, Reply::ok(Dict::default()));
             }
         }
         let id = call.id;
@@ -48,30 +48,30 @@ impl Controller {
         }
         let keep = delete.delay.unwrap_or(self.config.delete_delay);
         if call.is_live() {
-            let work = Delete { ticket: Some(ticket), cause: Cause::Deleted, fast: delete.fast, keep };
+            let work = Delete { reply_to: Some(reply_to), cause: EndedBy::Deleted, fast: delete.fast, keep };
             return self.engine(id, Command::Delete { call: id }, Work::Delete(work));
         }
-        let reply = report_or_nothing(self, now, id, &ticket, delete.fast);
-        self.answer(ticket, reply);
+        let reply = report_or_nothing(self, now, id, &reply_to, delete.fast);
+        self.answer(reply_to, reply);
         if keep.is_zero() {
             self.table.remove(id);
         }
     }
 
-    fn not_found(&mut self, ticket: Ticket, fatal: bool) {
+    fn not_found(&mut self, reply_to: ReplyTo, fatal: bool) {
         let reply = if fatal { Reply::error(NOT_FOUND) } else { Reply::ok(Dict::default().with("warning", NOT_FOUND)) };
-        self.answer(ticket, reply);
+        self.answer(reply_to, reply);
     }
 
     /// Ends a call that nobody has deleted: now, or as soon as it is not busy.
-    pub(super) fn end(&mut self, id: CallId, cause: Cause) {
+    pub(super) fn end(&mut self, id: CallId, cause: EndedBy) {
         let keep = self.config.delete_delay;
         let Some(call) = self.table.get_mut(id).filter(|call| call.is_live()) else { return };
         if call.is_busy() {
             call.end = Some(cause);
             return;
         }
-        let work = Delete { ticket: None, cause, fast: true, keep };
+        let work = Delete { reply_to: None, cause, fast: true, keep };
         self.engine(id, Command::Delete { call: id }, Work::Delete(work));
     }
 
@@ -82,9 +82,9 @@ impl Controller {
             Ok(_) | Err(_) => None,
         };
         self.ended(now, id, delete.cause, report, delete.keep);
-        if let Some(ticket) = delete.ticket {
-            let reply = report_or_nothing(self, now, id, &ticket, delete.fast);
-            self.answer(ticket, reply);
+        if let Some(reply_to) = delete.reply_to {
+            let reply = report_or_nothing(self, now, id, &reply_to, delete.fast);
+            self.answer(reply_to, reply);
         }
         if delete.keep.is_zero()
             && let Some(call) = self.table.remove(id)
@@ -93,7 +93,7 @@ impl Controller {
         }
     }
 
-    fn ended(&mut self, now: Instant, id: CallId, cause: Cause, report: Option<Box<CallReport>>, keep: Duration) {
+    fn ended(&mut self, now: Instant, id: CallId, cause: EndedBy, report: Option<Box<CallReport>>, keep: Duration) {
         let Some(call) = self.table.get_mut(id) else { return };
         self.counters.ended.add(cause);
         let age = now.saturating_duration_since(call.created);
@@ -115,7 +115,7 @@ impl Controller {
         call.report = report;
         self.judge_ended(now, id, cause);
         self.cut_trunks(id);
-        self.tell_end(now, id, cause);
+        self.emit_end(now, id, cause);
         self.table.mark_ended(id);
         self.table.wake(id, Some(now + keep));
     }
@@ -136,20 +136,20 @@ impl Controller {
         self.in_engine.retain(|_, call| *call != id);
         // A plan that was on its way may open it anew there.
         self.delete_quietly(id);
-        self.ended(now, id, Cause::Failed, None, self.config.delete_delay);
-        let ticket = match work {
-            Some(Work::Tie(tying)) => {
-                self.near_lost(now, *tying, Reply::error(CALL_FAILED));
+        self.ended(now, id, EndedBy::Failed, None, self.config.delete_delay);
+        let reply_to = match work {
+            Some(Work::Connect(connecting)) => {
+                self.near_call_lost(now, *connecting, Reply::error(CALL_FAILED));
                 None
             }
-            Some(Work::Apply(apply)) => Some(apply.ticket),
-            Some(Work::Query { ticket, .. } | Work::Media { ticket, .. }) => Some(ticket),
-            Some(Work::Delete(delete)) => delete.ticket,
-            Some(Work::Gate(moving)) => moving.ticket,
-            Some(Work::Check | Work::Tied) | None => None,
+            Some(Work::Apply(apply)) => Some(apply.reply_to),
+            Some(Work::Query { reply_to, .. } | Work::Media { reply_to, .. }) => Some(reply_to),
+            Some(Work::Delete(delete)) => delete.reply_to,
+            Some(Work::Gate(change)) => change.reply_to,
+            Some(Work::Check | Work::ConnectFarEnd) | None => None,
         };
-        if let Some(ticket) = ticket {
-            self.answer(ticket, Reply::error(CALL_FAILED));
+        if let Some(reply_to) = reply_to {
+            self.answer(reply_to, Reply::error(CALL_FAILED));
         }
         if opened {
             self.proceed(now, id);
@@ -177,7 +177,7 @@ impl Controller {
         } else if call.is_busy() {
             self.check_later(now, id, RETRY);
         } else if !call.answered {
-            self.end(id, Cause::OfferTimeout);
+            self.end(id, EndedBy::OfferTimeout);
         } else {
             self.engine(id, Command::Query { call: id }, Work::Check);
         }
@@ -186,11 +186,11 @@ impl Controller {
     /// Whether media still flows in an answered call.
     pub(super) fn checked(&mut self, now: Instant, id: CallId, result: EngineResult) {
         let Some(call) = self.table.get(id) else { return };
-        let Ok(EngineReply::Report(report)) = result else { return self.end(id, Cause::Failed) };
+        let Ok(EngineReply::Report(report)) = result else { return self.end(id, EndedBy::Failed) };
         let (limit, cause) = if call.is_held() {
-            (self.config.silent_timeout, Cause::SilentTimeout)
+            (self.config.silent_timeout, EndedBy::SilentTimeout)
         } else {
-            (self.config.timeout, Cause::MediaTimeout)
+            (self.config.timeout, EndedBy::MediaTimeout)
         };
         // An answer, a hold and its end start the time anew.
         let signalled = now.saturating_duration_since(call.last_signal);
@@ -208,9 +208,9 @@ impl Controller {
     }
 }
 
-fn report_or_nothing(controller: &Controller, now: Instant, id: CallId, ticket: &Ticket, fast: bool) -> Reply {
+fn report_or_nothing(controller: &Controller, now: Instant, id: CallId, reply_to: &ReplyTo, fast: bool) -> Reply {
     match controller.table.get(id).filter(|_| !fast) {
-        Some(call) => controller.report_reply(now, call, None, ticket),
+        Some(call) => controller.report_reply(now, call, None, reply_to),
         None => Reply::ok(Dict::default()),
     }
 }

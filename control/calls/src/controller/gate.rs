@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use trestle_core::{CallId, Command, CommandError, LegId, Reply as EngineReply};
 
-use super::call::{Ticket, Work};
+use super::call::{ReplyTo, Work};
 use super::media::UNKNOWN_CALL;
 use super::{Controller, EngineResult};
 use crate::events::Kind;
@@ -17,9 +17,9 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// What the engine is doing about the gates of a call.
 #[derive(Debug)]
-pub(super) struct Moving {
+pub(super) struct GateChange {
     /// `None` if their time has come.
-    pub(super) ticket: Option<Ticket>,
+    pub(super) reply_to: Option<ReplyTo>,
     /// The session as it will be.
     session: Session,
     /// How the gate stands then.
@@ -27,50 +27,50 @@ pub(super) struct Moving {
 }
 
 impl Controller {
-    pub(super) fn gate(&mut self, now: Instant, ticket: Ticket, gate: &MoveGate) {
+    pub(super) fn gate(&mut self, now: Instant, reply_to: ReplyTo, gate: &MoveGate) {
         let Some(call) = self.table.by_name(&gate.call_id).filter(|call| call.is_live()) else {
-            return self.answer(ticket, Reply::error(UNKNOWN_CALL));
+            return self.answer(reply_to, Reply::error(UNKNOWN_CALL));
         };
         let id = call.id;
         match call.session.move_gate(gate) {
-            Err(error) => self.answer(ticket, Reply::error(error.to_string())),
+            Err(error) => self.answer(reply_to, Reply::error(error.to_string())),
             Ok(change) => {
                 let state = if gate.open { GateState::Open } else { GateState::Closed };
-                self.move_gates(now, id, Some(ticket), change, state);
+                self.move_gates(now, id, Some(reply_to), change, state);
             }
         }
     }
 
-    fn move_gates(&mut self, now: Instant, id: CallId, ticket: Option<Ticket>, change: Change, state: GateState) {
+    fn move_gates(&mut self, now: Instant, id: CallId, reply_to: Option<ReplyTo>, change: Change, state: GateState) {
         let Change { session, legs } = change;
-        let moving = Moving { ticket, session, state };
+        let change = GateChange { reply_to, session, state };
         if legs.is_empty() {
-            self.gates_moved(now, id, moving, Ok(EngineReply::Done));
+            self.gate_changed(now, id, change, Ok(EngineReply::Done));
         } else {
-            self.engine(id, Command::Apply { call: id, legs }, Work::Gate(Box::new(moving)));
+            self.engine(id, Command::Apply { call: id, legs }, Work::Gate(Box::new(change)));
         }
     }
 
     /// The engine has done it, or not; then all is as it was.
-    pub(super) fn gates_moved(&mut self, now: Instant, id: CallId, moving: Moving, result: EngineResult) {
-        let Moving { ticket, session, state } = moving;
+    pub(super) fn gate_changed(&mut self, now: Instant, id: CallId, change: GateChange, result: EngineResult) {
+        let GateChange { reply_to, session, state } = change;
         if let Err(error) = result {
-            return match (ticket, error) {
+            return match (reply_to, error) {
                 (None, _) => self.wake_gate(id, now + RETRY),
-                (Some(ticket), CommandError::UnknownCall) => self.answer(ticket, Reply::error(UNKNOWN_CALL)),
-                (Some(ticket), error) => self.answer(ticket, Reply::error(format!("Internal error: {error}"))),
+                (Some(reply_to), CommandError::UnknownCall) => self.answer(reply_to, Reply::error(UNKNOWN_CALL)),
+                (Some(reply_to), error) => self.answer(reply_to, Reply::error(format!("Internal error: {error}"))),
             };
         }
-        self.keep(now, id, session, ticket.is_none());
-        if let Some(ticket) = ticket {
-            self.answer(ticket, Reply::ok(Dict::default().with("gate", state.name())));
+        self.keep(now, id, session, reply_to.is_none());
+        if let Some(reply_to) = reply_to {
+            self.answer(reply_to, Reply::ok(Dict::default().with("gate", state.name())));
         }
     }
 
     /// A command about gates did not reach the engine.
-    pub(super) fn gates_refused(&mut self, now: Instant, id: CallId, moving: Moving) {
-        match moving.ticket {
-            Some(ticket) => self.answer(ticket, Reply::error("Load limit exceeded")),
+    pub(super) fn gates_refused(&mut self, now: Instant, id: CallId, change: GateChange) {
+        match change.reply_to {
+            Some(reply_to) => self.answer(reply_to, Reply::error("Load limit exceeded")),
             None => self.wake_gate(id, now + RETRY),
         }
     }
@@ -94,7 +94,7 @@ impl Controller {
             _ => {}
         }
         for (leg, kind) in left {
-            self.tell(now, id, Some(leg), kind);
+            self.emit(now, id, Some(leg), kind);
         }
     }
 
@@ -104,7 +104,7 @@ impl Controller {
         let gates = self.table.get(id).into_iter().flat_map(|call| call.session.gates());
         let shut: Vec<LegId> = gates.filter(|(_, state)| *state == GateState::Shut).map(|(leg, _)| leg).collect();
         for leg in shut {
-            self.tell(now, id, Some(leg), Kind::GateClosed);
+            self.emit(now, id, Some(leg), Kind::GateClosed);
         }
     }
 

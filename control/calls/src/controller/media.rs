@@ -2,7 +2,7 @@
 
 use trestle_core::{CallId, Command, CommandError, Reply as EngineReply};
 
-use super::call::{Ticket, Work};
+use super::call::{ReplyTo, Work};
 use super::{Controller, EngineResult, Output};
 use trestle_negotiate::{Change, Session, StandingError};
 use trestle_ng::command::{Block, Connect, PlayDigit};
@@ -12,14 +12,14 @@ use trestle_ng::{Dict, Reply};
 pub(super) const UNKNOWN_CALL: &str = "Unknown call-ID";
 
 impl Controller {
-    pub(super) fn play_digit(&mut self, ticket: Ticket, play: &PlayDigit) {
+    pub(super) fn play_digit(&mut self, reply_to: ReplyTo, play: &PlayDigit) {
         let Some(call) = self.table.by_name(&play.call_id).filter(|call| call.is_live()) else {
-            return self.answer(ticket, Reply::error(UNKNOWN_CALL));
+            return self.answer(reply_to, Reply::error(UNKNOWN_CALL));
         };
         let (id, shard) = (call.id, call.shard);
         let mut sinks = match call.session.digit_sinks(play) {
             Ok(sinks) => sinks.into_iter(),
-            Err(error) => return self.answer(ticket, Reply::error(error.to_string())),
+            Err(error) => return self.answer(reply_to, Reply::error(error.to_string())),
         };
         let command = |leg| {
             let PlayDigit { digit, duration, volume, .. } = *play;
@@ -31,39 +31,39 @@ impl Controller {
             let request = self.next_request_id();
             self.outputs.push_back(Output::Engine { shard, id: request, command: command(leg) });
         }
-        self.engine(id, command(first), Work::Media { ticket, session: None });
+        self.engine(id, command(first), Work::Media { reply_to, session: None });
     }
 
-    pub(super) fn block(&mut self, ticket: Ticket, block: &Block) {
-        self.change(ticket, &block.call_id, |session| session.block(block));
+    pub(super) fn block(&mut self, reply_to: ReplyTo, block: &Block) {
+        self.change(reply_to, &block.call_id, |session| session.block(block));
     }
 
-    pub(super) fn connect(&mut self, ticket: Ticket, connect: &Connect) {
+    pub(super) fn connect(&mut self, reply_to: ReplyTo, connect: &Connect) {
         match &connect.to_call_id {
-            None => self.change(ticket, &connect.call_id, |session| session.connect(connect)),
-            Some(to_call_id) => self.connect_calls(ticket, connect, to_call_id),
+            None => self.change(reply_to, &connect.call_id, |session| session.connect(connect)),
+            Some(to_call_id) => self.connect_calls(reply_to, connect, to_call_id),
         }
     }
 
     fn change(
         &mut self,
-        ticket: Ticket,
+        reply_to: ReplyTo,
         call_id: &str,
         change: impl FnOnce(&Session) -> Result<Change, StandingError>,
     ) {
         let Some(call) = self.table.by_name_mut(call_id).filter(|call| call.is_live()) else {
-            return self.answer(ticket, Reply::error(UNKNOWN_CALL));
+            return self.answer(reply_to, Reply::error(UNKNOWN_CALL));
         };
         let id = call.id;
         match change(&call.session) {
-            Err(error) => self.answer(ticket, Reply::error(error.to_string())),
+            Err(error) => self.answer(reply_to, Reply::error(error.to_string())),
             // Remembered for parties to come, or already so.
             Ok(Change { session, legs }) if legs.is_empty() => {
                 call.session = session;
-                self.answer(ticket, Reply::ok(Dict::default()));
+                self.answer(reply_to, Reply::ok(Dict::default()));
             }
             Ok(Change { session, legs }) => {
-                let work = Work::Media { ticket, session: Some(Box::new(session)) };
+                let work = Work::Media { reply_to, session: Some(Box::new(session)) };
                 self.engine(id, Command::Apply { call: id, legs }, work);
             }
         }
@@ -73,7 +73,7 @@ impl Controller {
     pub(super) fn media_done(
         &mut self,
         id: CallId,
-        ticket: Ticket,
+        reply_to: ReplyTo,
         session: Option<Box<Session>>,
         result: EngineResult,
     ) {
@@ -90,6 +90,6 @@ impl Controller {
             Ok(_) => Reply::error("Internal error: an unexpected reply of the engine"),
             Err(error) => Reply::error(format!("Internal error: {error}")),
         };
-        self.answer(ticket, reply);
+        self.answer(reply_to, reply);
     }
 }

@@ -13,23 +13,23 @@
 //! meanwhile waits, so that every request sees the call as the one before has left it.
 
 mod call;
+mod connect;
 mod counters;
+mod digit_feed;
 mod ending;
-mod feed;
+mod events;
 mod gate;
-mod judging;
 mod media;
 mod overload;
 mod report;
 mod risks;
+mod sdp_anomalies;
 mod setup;
 mod signal;
 mod statistics;
 mod subscribers;
-mod surprise;
 mod table;
-mod telling;
-mod trunk;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
@@ -43,10 +43,9 @@ use trestle_core::{CallId, Command, CommandError, Epoch, Event, EventKind, Reply
 
 use rand_chacha::ChaCha12Rng;
 
-use call::{Ticket, Work};
-pub use counters::{Cause, Counters};
-use judging::Judged;
-pub use judging::{Judgements, MOS_BOUNDS_X10, MosHistogram};
+use crate::ended::EndedBy;
+use call::{ReplyTo, Work};
+pub use counters::Counters;
 use overload::Overload;
 pub use overload::{Hundredths, LOAD_EVERY, Limit, Load, LoadBounds};
 pub use setup::{BOUNDS_MS, Histogram, SetupTimes, Stage};
@@ -57,6 +56,8 @@ use trestle_negotiate::Environment;
 use trestle_ng::command::{Op, OpError, Query, Request};
 use trestle_ng::value::{Dict, Value};
 use trestle_ng::{Encoding, FrameError, Replay, Reply, Seen, frame};
+use verdicts::VerdictHistory;
+pub use verdicts::{MOS_BOUNDS_X10, MosHistogram, VerdictCounts};
 
 /// What the operator says about calls.
 #[derive(Debug, Clone)]
@@ -153,7 +154,7 @@ pub struct Controller {
     gates_due: BTreeSet<(Instant, CallId)>,
     subscribers: Subscribers,
     last_event: u64,
-    judged: Judged,
+    verdict_history: VerdictHistory,
     overload: Overload,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -178,7 +179,7 @@ impl Controller {
             subscribers: Subscribers::default(),
             // Numbers go on rising after a restart, unless there were more than a million events a second.
             last_event: u64::try_from(epoch.unix.as_micros()).unwrap_or_default(),
-            judged: Judged::default(),
+            verdict_history: VerdictHistory::default(),
             overload,
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -202,79 +203,79 @@ impl Controller {
             return;
         };
         let encoding = Encoding::of(body).unwrap_or_default();
-        let ticket = Ticket::new(listener, peer, cookie, encoding);
+        let reply_to = ReplyTo::new(listener, peer, cookie, encoding);
         if body.len() > frame::DATAGRAM_BYTES_MAX {
             // Not worth hashing for the cache: the answer is the same every time.
-            return self.transmit(&ticket, &Reply::error(FrameError::TooLong.to_string()));
+            return self.transmit(&reply_to, &Reply::error(FrameError::TooLong.to_string()));
         }
-        match self.replay.begin(now, peer, &ticket.cookie, body) {
+        match self.replay.begin(now, peer, &reply_to.cookie, body) {
             Seen::New => {}
             Seen::InWork => return self.counters.retransmits += 1,
             Seen::Done(reply) => {
-                let bytes = ticket.cookie.frame(reply);
+                let bytes = reply_to.cookie.frame(reply);
                 self.counters.retransmits += 1;
                 return self.outputs.push_back(Output::Transmit { listener, peer, bytes });
             }
-            Seen::Reused => return self.transmit(&ticket, &Reply::error("cookie-reused")),
+            Seen::Reused => return self.transmit(&reply_to, &Reply::error("cookie-reused")),
         }
         match frame::read(body) {
-            Ok((_, dict)) => self.handle_request(now, ticket, &dict),
+            Ok((_, dict)) => self.handle_request(now, reply_to, &dict),
             Err(FrameError::Json(detail)) => {
                 let reply = Reply::error(FrameError::Json(detail.clone()).to_string());
-                self.answer(ticket, reply.with_warnings([detail.to_string()]));
+                self.answer(reply_to, reply.with_warnings([detail.to_string()]));
             }
-            Err(error) => self.answer(ticket, Reply::error(error.to_string())),
+            Err(error) => self.answer(reply_to, Reply::error(error.to_string())),
         }
     }
 
-    fn handle_request(&mut self, now: Instant, mut ticket: Ticket, dict: &Dict) {
+    fn handle_request(&mut self, now: Instant, mut reply_to: ReplyTo, dict: &Dict) {
         match Request::read(dict) {
             Ok(request) => {
-                ticket.warnings = request.warnings;
-                ticket.verbose = request.verbose;
-                ticket.verb = request.op.name();
-                self.counters.requests.add(ticket.verb);
-                self.dispatch(now, ticket, request.op);
+                reply_to.warnings = request.warnings;
+                reply_to.verbose = request.verbose;
+                reply_to.verb = request.op.name();
+                self.counters.requests.add(reply_to.verb);
+                self.dispatch(now, reply_to, request.op);
             }
             Err(OpError::UnknownCommand) => {
                 let command = dict.get("command").and_then(Value::to_text).unwrap_or_default();
                 let command: String = command.chars().take(40).collect();
                 let known = Op::NAMES.join(", ");
                 let reply = Reply::error(OpError::UnknownCommand.to_string());
-                self.answer(ticket, reply.with_warnings([format!("unknown command `{command}`; known are {known}")]));
+                self.answer(reply_to, reply.with_warnings([format!("unknown command `{command}`; known are {known}")]));
             }
-            Err(error) => self.answer(ticket, Reply::error(error.to_string())),
+            Err(error) => self.answer(reply_to, Reply::error(error.to_string())),
         }
     }
 
     /// Runs an operation, or puts it behind the one that its call, or one of its two, is busy with.
-    fn dispatch(&mut self, now: Instant, ticket: Ticket, op: Op) {
+    fn dispatch(&mut self, now: Instant, reply_to: ReplyTo, op: Op) {
         let calls = [op.call_id(), op.other_call_id()].into_iter().flatten();
         let busy = calls.filter_map(|name| self.table.by_name(name)).find(|call| call.is_busy()).map(|call| call.id);
         if let Some(call) = busy.and_then(|id| self.table.get_mut(id)) {
-            if let Err(ticket) = call.enqueue(ticket, op) {
-                self.answer(ticket, Reply::error("Busy: too many requests for this call"));
+            if let Err(reply_to) = call.enqueue(reply_to, op) {
+                self.answer(reply_to, Reply::error("Busy: too many requests for this call"));
             }
             return;
         }
         match op {
-            Op::Ping => self.answer(ticket, Reply::pong()),
-            Op::Offer(signal) => self.offer(now, ticket, *signal),
-            Op::Answer(signal) => self.answer_signal(ticket, *signal),
-            Op::Create(signal) => self.create(now, ticket, *signal),
-            Op::CreateAnswer(signal) => self.create_answer(ticket, *signal),
-            Op::Delete(delete) => self.delete(now, ticket, &delete),
-            Op::Query(query) => self.query(now, ticket, &query),
+            Op::Ping => self.answer(reply_to, Reply::pong()),
+            Op::Offer(signal) => self.offer(now, reply_to, *signal),
+            Op::Answer(signal) => self.answer_signal(reply_to, *signal),
+            Op::Create(signal) => self.create(now, reply_to, *signal),
+            Op::CreateAnswer(signal) => self.create_answer(reply_to, *signal),
+            Op::Delete(delete) => self.delete(now, reply_to, &delete),
+            Op::Query(query) => self.query(now, reply_to, &query),
             Op::List { limit } => {
-                let reply = report::list(&self.table, limit, &ticket);
-                self.answer(ticket, reply);
+                let reply = report::list(&self.table, limit, &reply_to);
+                self.answer(reply_to, reply);
             }
-            Op::Statistics => self.statistics(ticket),
-            Op::PlayDigit(play) => self.play_digit(ticket, &play),
-            Op::Block(block) => self.block(ticket, &block),
-            Op::Connect(connect) => self.connect(ticket, &connect),
-            Op::Gate(gate) => self.gate(now, ticket, &gate),
-            Op::Subscribe(subscribe) => self.subscribe(now, ticket, subscribe),
+            Op::Statistics => self.statistics(reply_to),
+            Op::PlayDigit(play) => self.play_digit(reply_to, &play),
+            Op::Block(block) => self.block(reply_to, &block),
+            Op::Connect(connect) => self.connect(reply_to, &connect),
+            Op::Gate(gate) => self.gate(now, reply_to, &gate),
+            Op::Subscribe(subscribe) => self.subscribe(now, reply_to, subscribe),
         }
     }
 
@@ -287,12 +288,12 @@ impl Controller {
         let Some(work) = self.table.get_mut(call_id).and_then(|call| call.work.take()) else { return };
         match work {
             Work::Apply(apply) => self.applied(now, call_id, *apply, result),
-            Work::Query { ticket, verdict } => self.queried(now, call_id, ticket, verdict, result),
-            Work::Media { ticket, session } => self.media_done(call_id, ticket, session, result),
-            Work::Tie(tying) => self.tied(now, *tying, result),
-            Work::Gate(moving) => self.gates_moved(now, call_id, *moving, result),
+            Work::Query { reply_to, verdict } => self.queried(now, call_id, reply_to, verdict, result),
+            Work::Media { reply_to, session } => self.media_done(call_id, reply_to, session, result),
+            Work::Connect(connecting) => self.tied(now, *connecting, result),
+            Work::Gate(change) => self.gate_changed(now, call_id, *change, result),
             // Nothing of its own is in the engine.
-            Work::Tied => {}
+            Work::ConnectFarEnd => {}
             Work::Check => self.checked(now, call_id, result),
             Work::Delete(delete) => self.deleted(now, call_id, delete, result),
         }
@@ -309,12 +310,12 @@ impl Controller {
         self.counters.refused += 1;
         match work {
             Work::Apply(apply) => self.apply_refused(now, call_id, *apply),
-            Work::Query { ticket, .. } | Work::Media { ticket, .. } => {
-                self.answer(ticket, Reply::error("Load limit exceeded"));
+            Work::Query { reply_to, .. } | Work::Media { reply_to, .. } => {
+                self.answer(reply_to, Reply::error("Load limit exceeded"));
             }
-            Work::Tie(tying) => self.untie(now, *tying, Reply::error("Load limit exceeded")),
-            Work::Gate(moving) => self.gates_refused(now, call_id, *moving),
-            Work::Tied => {}
+            Work::Connect(connecting) => self.connect_failed(now, *connecting, Reply::error("Load limit exceeded")),
+            Work::Gate(change) => self.gates_refused(now, call_id, *change),
+            Work::ConnectFarEnd => {}
             Work::Check => self.check_later(now, call_id, Duration::from_secs(1)),
             Work::Delete(delete) => self.delete_refused(now, call_id, delete),
         }
@@ -338,15 +339,15 @@ impl Controller {
     }
 
     /// Each goes by its call-id again: the call may be gone by now, or replaced, or busy with the first of them.
-    fn dispatch_all(&mut self, now: Instant, waiting: VecDeque<(Ticket, Op)>) {
-        for (ticket, op) in waiting {
-            self.dispatch(now, ticket, op);
+    fn dispatch_all(&mut self, now: Instant, waiting: VecDeque<(ReplyTo, Op)>) {
+        for (reply_to, op) in waiting {
+            self.dispatch(now, reply_to, op);
         }
     }
 
     /// Something happened in the engine.
     pub fn handle_event(&mut self, now: Instant, event: Event) {
-        self.tell_event(now, &event);
+        self.emit_engine_event(now, &event);
         let Some(call) = self.table.get(event.call) else { return };
         match event.kind {
             // It was told by the call that the digit came from.
@@ -357,8 +358,8 @@ impl Controller {
                 let shown = if call.session.withholds_digits(leg) { '-' } else { digit.to_char() };
                 tracing::info!(call_id = ?call.name, %source, digit = %shown, ?duration, "digit");
                 if let Some(addr) = self.config.dtmf_log_dest {
-                    let digit = feed::Digit { leg, digit, duration, volume, source };
-                    let bytes = feed::json(call, &digit, self.epoch.unix_at(now));
+                    let digit = digit_feed::Digit { leg, digit, duration, volume, source };
+                    let bytes = digit_feed::json(call, &digit, self.epoch.unix_at(now));
                     self.outputs.push_back(Output::DigitFeed { addr, bytes });
                 }
             }
@@ -368,7 +369,7 @@ impl Controller {
                 self.count_setup(now, event.call, leg, milestone);
             }
             // A call that rings or is held on every side has no media by right; our own clock looks after it.
-            EventKind::MediaTimeout if call.answered && !call.is_held() => self.end(event.call, Cause::MediaTimeout),
+            EventKind::MediaTimeout if call.answered && !call.is_held() => self.end(event.call, EndedBy::MediaTimeout),
             EventKind::MediaTimeout => {}
             EventKind::LegFailed { leg, reason } => {
                 self.counters.legs_failed += 1;
@@ -421,51 +422,51 @@ impl Controller {
     }
 
     /// The one reply to a request, kept for its retransmits.
-    fn answer(&mut self, ticket: Ticket, reply: Reply) {
+    fn answer(&mut self, reply_to: ReplyTo, reply: Reply) {
         if !reply.is_success() {
-            self.counters.errors.add(ticket.verb);
+            self.counters.errors.add(reply_to.verb);
         }
-        let reply = reply.with_warnings(ticket.warnings.iter().cloned());
-        let body = reply.write(ticket.encoding);
-        self.replay.finish(ticket.peer, &ticket.cookie, &body);
-        let bytes = ticket.cookie.frame(&body);
-        self.outputs.push_back(Output::Transmit { listener: ticket.listener, peer: ticket.peer, bytes });
+        let reply = reply.with_warnings(reply_to.warnings.iter().cloned());
+        let body = reply.write(reply_to.encoding);
+        self.replay.finish(reply_to.peer, &reply_to.cookie, &body);
+        let bytes = reply_to.cookie.frame(&body);
+        self.outputs.push_back(Output::Transmit { listener: reply_to.listener, peer: reply_to.peer, bytes });
     }
 
     /// A reply that is not kept.
-    fn transmit(&mut self, ticket: &Ticket, reply: &Reply) {
-        self.counters.errors.add(ticket.verb);
-        let bytes = ticket.cookie.frame(&reply.write(ticket.encoding));
-        self.outputs.push_back(Output::Transmit { listener: ticket.listener, peer: ticket.peer, bytes });
+    fn transmit(&mut self, reply_to: &ReplyTo, reply: &Reply) {
+        self.counters.errors.add(reply_to.verb);
+        let bytes = reply_to.cookie.frame(&reply.write(reply_to.encoding));
+        self.outputs.push_back(Output::Transmit { listener: reply_to.listener, peer: reply_to.peer, bytes });
     }
 
-    fn query(&mut self, now: Instant, mut ticket: Ticket, query: &Query) {
+    fn query(&mut self, now: Instant, mut reply_to: ReplyTo, query: &Query) {
         let known = self.table.by_name(&query.call_id);
         let Some(call) = known.filter(|call| call.is_live() || !query.verdict) else {
             if query.verdict {
-                return self.explain(ticket, &query.call_id);
+                return self.explain(reply_to, &query.call_id);
             }
-            return self.answer(ticket, Reply::error(UNKNOWN_CALL));
+            return self.answer(reply_to, Reply::error(UNKNOWN_CALL));
         };
         for tag in [&query.from_tag, &query.to_tag].into_iter().flatten().filter(|tag| !call.has_tag(tag)) {
-            ticket.warnings.push(format!("the call has no tag {tag:?}"));
+            reply_to.warnings.push(format!("the call has no tag {tag:?}"));
         }
         let id = call.id;
         if call.is_live() {
-            return self.engine(id, Command::Query { call: id }, Work::Query { ticket, verdict: query.verdict });
+            return self.engine(id, Command::Query { call: id }, Work::Query { reply_to, verdict: query.verdict });
         }
-        let reply = self.report_reply(now, call, None, &ticket);
-        self.answer(ticket, reply);
+        let reply = self.report_reply(now, call, None, &reply_to);
+        self.answer(reply_to, reply);
     }
 
-    fn queried(&mut self, now: Instant, call_id: CallId, ticket: Ticket, verdict: bool, result: EngineResult) {
+    fn queried(&mut self, now: Instant, call_id: CallId, reply_to: ReplyTo, verdict: bool, result: EngineResult) {
         let Some(call) = self.table.get(call_id) else { return };
         let reply = match result {
-            Ok(EngineReply::Report(report)) if verdict => self.verdict_reply(now, call, &report, &ticket),
-            Ok(EngineReply::Report(report)) => self.report_reply(now, call, Some(&report), &ticket),
+            Ok(EngineReply::Report(report)) if verdict => self.verdict_reply(now, call, &report, &reply_to),
+            Ok(EngineReply::Report(report)) => self.report_reply(now, call, Some(&report), &reply_to),
             Ok(_) | Err(_) => Reply::error(UNKNOWN_CALL),
         };
-        self.answer(ticket, reply);
+        self.answer(reply_to, reply);
     }
 }
 

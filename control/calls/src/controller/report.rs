@@ -6,9 +6,9 @@ use std::time::Duration;
 use trestle_core::Discard;
 use trestle_core::report::{CallReport, Count, LegReport};
 
-use super::call::{Call, Ticket};
+use super::call::{Call, ReplyTo};
 use super::table::Table;
-use crate::verdict::Verdict;
+use crate::diagnosis::CallVerdict;
 use trestle_negotiate::Party;
 use trestle_ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
 use trestle_ng::{Dict, Reply, Value};
@@ -52,11 +52,12 @@ pub(super) fn call(
     call: &Call,
     report: Option<&CallReport>,
     created: Duration,
-    verdict: &Verdict,
-    ticket: &Ticket,
+    verdict: &CallVerdict,
+    reply_to: &ReplyTo,
 ) -> Reply {
-    let (choices, limit) = if ticket.verbose { (&LONG[..], REPLY_BYTES_MAX) } else { (&SHORT[..], REPLY_BYTES) };
-    let room = limit - ticket.cookie.as_bytes().len() - 1 - ticket.warnings.iter().map(|w| w.len() + 3).sum::<usize>();
+    let (choices, limit) = if reply_to.verbose { (&LONG[..], REPLY_BYTES_MAX) } else { (&SHORT[..], REPLY_BYTES) };
+    let room =
+        limit - reply_to.cookie.as_bytes().len() - 1 - reply_to.warnings.iter().map(|w| w.len() + 3).sum::<usize>();
     let replies = choices.iter().map(|(detail, opinion)| {
         let dict = keys(call, report, created, *detail);
         Reply::ok(match opinion {
@@ -65,20 +66,20 @@ pub(super) fn call(
             Opinion::Full => dict.with("verdict", verdict.full()),
         })
     });
-    let mut fitting = replies.filter(|reply| reply.write(ticket.encoding).len() <= room);
+    let mut fitting = replies.filter(|reply| reply.write(reply_to.encoding).len() <= room);
     fitting.next().unwrap_or_else(|| Reply::ok(keys(call, report, created, Detail::Totals)))
 }
 
 /// `created`, `totals` and the whole of `verdict`. Only names could make it longer than any reply may be; then it goes without the
 /// parties and the timeline.
-pub(super) fn verdict(created: Duration, totals: &Dict, verdict: &Verdict, ticket: &Ticket) -> Reply {
+pub(super) fn verdict(created: Duration, totals: &Dict, verdict: &CallVerdict, reply_to: &ReplyTo) -> Reply {
     let with = |verdict: Dict| {
         let dict = Dict::default().with("created", created.as_secs()).with("totals", totals.clone());
         Reply::ok(dict.with("verdict", verdict))
     };
-    let room = REPLY_BYTES_MAX - ticket.cookie.as_bytes().len() - 1;
+    let room = REPLY_BYTES_MAX - reply_to.cookie.as_bytes().len() - 1;
     Some(with(verdict.full()))
-        .filter(|reply| reply.write(ticket.encoding).len() <= room)
+        .filter(|reply| reply.write(reply_to.encoding).len() <= room)
         .unwrap_or_else(|| with(verdict.headline()))
 }
 
@@ -197,8 +198,8 @@ fn errors(leg: &LegReport) -> u64 {
 }
 
 /// `calls`, oldest first. A limit that was asked for is the caller's word that the reply may be long.
-pub(super) fn list(table: &Table, limit: usize, ticket: &Ticket) -> Reply {
-    let room = if ticket.verbose { REPLY_BYTES_MAX } else { REPLY_BYTES } - 100 - ticket.cookie.as_bytes().len();
+pub(super) fn list(table: &Table, limit: usize, reply_to: &ReplyTo) -> Reply {
+    let room = if reply_to.verbose { REPLY_BYTES_MAX } else { REPLY_BYTES } - 100 - reply_to.cookie.as_bytes().len();
     let mut bytes = 0;
     let fits = |call: &&Call| {
         // As JSON writes it, which is the longer way.

@@ -6,8 +6,8 @@ use trestle_core::{CallId, LegId, Milestone, Risk};
 
 use super::Controller;
 use super::call::Call;
-use crate::by_leg::ByLeg;
 use crate::events::{Kind, RiskName, reason};
+use crate::leg_map::LegMap;
 use trestle_ng::command::flags::ProfileName;
 
 /// Whether a leg's peer is heard.
@@ -38,7 +38,7 @@ impl LegWatch {
 }
 
 /// Legs by id.
-pub(super) type Watch = ByLeg<LegWatch>;
+pub(super) type Watch = LegMap<LegWatch>;
 
 impl Controller {
     pub(super) fn at_risk(
@@ -53,7 +53,7 @@ impl Controller {
         let profile = self.table.get(id).map_or(ProfileName::Sip, |call| profile(call, leg));
         let name = RiskName::of(risk, profile == ProfileName::Sip);
         let reason = reason(name, reached, profile);
-        self.tell(now, id, Some(leg), Kind::AtRisk { risk: name, stage: reached, lasted, reason });
+        self.emit(now, id, Some(leg), Kind::AtRisk { risk: name, stage: reached, lasted, reason });
         if is_silence(risk) {
             self.watch(now, id, leg, |watch| {
                 watch.silent = true;
@@ -64,7 +64,7 @@ impl Controller {
 
     pub(super) fn recovered(&mut self, now: Instant, id: CallId, leg: LegId, risk: Risk) {
         let is_sip = self.table.get(id).is_some_and(|call| profile(call, leg) == ProfileName::Sip);
-        self.tell(now, id, Some(leg), Kind::Recovered { risk: RiskName::of(risk, is_sip) });
+        self.emit(now, id, Some(leg), Kind::Recovered { risk: RiskName::of(risk, is_sip) });
         if is_silence(risk) {
             self.watch(now, id, leg, |watch| {
                 watch.heard = true;
@@ -73,12 +73,12 @@ impl Controller {
         }
     }
 
-    /// Notes something about a leg, and tells if that makes the call one-way, or no more so.
+    /// CallHistory something about a leg, and tells if that makes the call one-way, or no more so.
     pub(super) fn watch(&mut self, now: Instant, id: CallId, leg: LegId, note: impl FnOnce(&mut LegWatch)) {
         let Some(call) = self.table.get_mut(id) else { return };
         note(call.watch.entry(leg));
         for (leg, kind) in one_way(call) {
-            self.tell(now, id, Some(leg), kind);
+            self.emit(now, id, Some(leg), kind);
         }
     }
 }

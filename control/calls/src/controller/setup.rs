@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use trestle_core::{CallId, LegId, Milestone};
 
 use super::Controller;
-use crate::by_leg::ByLeg;
+use crate::leg_map::LegMap;
 use trestle_ng::command::flags::ProfileName;
 
 /// A stage of a leg's set-up. Each begins where the one before has ended.
@@ -78,7 +78,7 @@ impl SetupTimes {
 pub(super) struct Setup {
     /// When the last party's description became known.
     described: Option<Instant>,
-    legs: ByLeg<LegSetup>,
+    legs: LegMap<LegSetup>,
 }
 
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use trestle_core::limits::LEGS_PER_CALL_MAX;
 use trestle_core::plan::Transport;
 use trestle_core::{CallId, Command, CommandError, LegId, Reply as EngineReply};
 
-use super::call::{Apply, Call, Ticket, Work};
+use super::call::{Apply, Call, ReplyTo, Work};
 use super::overload::Limit;
 use super::{Controller, EngineResult, Output, UNKNOWN_CALL};
 use crate::events::Kind as Told;
@@ -28,73 +28,73 @@ enum Kind {
 }
 
 impl Controller {
-    pub(super) fn offer(&mut self, now: Instant, ticket: Ticket, signal: Signal) {
+    pub(super) fn offer(&mut self, now: Instant, reply_to: ReplyTo, signal: Signal) {
         if signal.flags.loop_protect && self.environment.has_written(&signal.sdp) {
             // It came back: nothing more is to be done to it.
-            return self.answer(ticket, Reply::ok(Dict::default().with("sdp", signal.sdp)));
+            return self.answer(reply_to, Reply::ok(Dict::default().with("sdp", signal.sdp)));
         }
-        self.offer_with(now, ticket, &signal, Session::offer);
+        self.offer_with(now, reply_to, &signal, Session::offer);
     }
 
-    pub(super) fn create(&mut self, now: Instant, ticket: Ticket, signal: Signal) {
-        self.offer_with(now, ticket, &signal, Session::create);
+    pub(super) fn create(&mut self, now: Instant, reply_to: ReplyTo, signal: Signal) {
+        self.offer_with(now, reply_to, &signal, Session::create);
     }
 
     /// What opens a call if there is none.
-    fn offer_with(&mut self, now: Instant, ticket: Ticket, signal: &Signal, negotiate: Negotiate) {
+    fn offer_with(&mut self, now: Instant, reply_to: ReplyTo, signal: &Signal, negotiate: Negotiate) {
         if let Some(call) = self.table.by_name(&signal.call_id).filter(|call| call.is_live()) {
             let id = call.id;
             let step = negotiate(&call.session, signal, &self.environment, &mut self.rng);
-            return self.apply(id, ticket, step, signal, Kind::Offer);
+            return self.apply(id, reply_to, step, signal, Kind::Offer);
         }
         let full = self.config.max_sessions.is_some_and(|max| self.table.live() >= max);
         if let Some(limit) = full.then_some(Limit::Sessions).or(self.overload.refusing()) {
             let reply = self.reject(limit, signal.flags.supports_load_limit);
-            return self.answer(ticket, reply);
+            return self.answer(reply_to, reply);
         }
         let session = Session::default();
         match negotiate(&session, signal, &self.environment, &mut self.rng) {
             Ok(step) => {
                 let (id, shard) = self.table.place();
                 self.table.insert(Call::new(id, signal.call_id.clone(), shard, session, now));
-                self.apply(id, ticket, Ok(step), signal, Kind::Offer);
+                self.apply(id, reply_to, Ok(step), signal, Kind::Offer);
             }
             // Nothing was made, nothing is left.
-            Err(error) => self.refuse(ticket, &error),
+            Err(error) => self.refuse(reply_to, &error),
         }
     }
 
-    pub(super) fn answer_signal(&mut self, ticket: Ticket, signal: Signal) {
-        self.answer_with(ticket, &signal, Session::answer, Kind::Answer);
+    pub(super) fn answer_signal(&mut self, reply_to: ReplyTo, signal: Signal) {
+        self.answer_with(reply_to, &signal, Session::answer, Kind::Answer);
     }
 
-    pub(super) fn create_answer(&mut self, ticket: Ticket, signal: Signal) {
-        self.answer_with(ticket, &signal, Session::create_answer, Kind::SilentAnswer);
+    pub(super) fn create_answer(&mut self, reply_to: ReplyTo, signal: Signal) {
+        self.answer_with(reply_to, &signal, Session::create_answer, Kind::SilentAnswer);
     }
 
-    fn answer_with(&mut self, ticket: Ticket, signal: &Signal, negotiate: Negotiate, kind: Kind) {
+    fn answer_with(&mut self, reply_to: ReplyTo, signal: &Signal, negotiate: Negotiate, kind: Kind) {
         let Some(call) = self.table.by_name(&signal.call_id).filter(|call| call.is_live()) else {
-            return self.answer(ticket, Reply::error(UNKNOWN_CALL));
+            return self.answer(reply_to, Reply::error(UNKNOWN_CALL));
         };
         let id = call.id;
         let step = negotiate(&call.session, signal, &self.environment, &mut self.rng);
-        self.apply(id, ticket, step, signal, kind);
+        self.apply(id, reply_to, step, signal, kind);
     }
 
     fn apply(
         &mut self,
         id: CallId,
-        mut ticket: Ticket,
+        mut reply_to: ReplyTo,
         step: Result<Step, NegotiationError>,
         signal: &Signal,
         kind: Kind,
     ) {
         let step = match step {
             Ok(step) => step,
-            Err(error) => return self.refuse(ticket, &error),
+            Err(error) => return self.refuse(reply_to, &error),
         };
         if let Some(said) = self.own_address(id, &step) {
-            return self.refuse(ticket, &NegotiationError::OwnAddress(said));
+            return self.refuse(reply_to, &NegotiationError::OwnAddress(said));
         }
         let creates = self.table.get(id).is_some_and(|call| !call.opened);
         // Legs that are no more go after the step is done, so that a refused step changes nothing; but they go first
@@ -106,8 +106,8 @@ impl Controller {
         let via_branch = signal.via_branch.clone();
         let load_limit = signal.flags.supports_load_limit;
         let (is_answer, is_silent) = (kind != Kind::Offer, kind == Kind::SilentAnswer);
-        self.look_for_surprises(&mut ticket, &step, signal, is_answer);
-        let apply = Apply { ticket, step, is_answer, is_silent, creates, via_branch, load_limit };
+        self.check_meta_sdp(&mut reply_to, &step, signal, is_answer);
+        let apply = Apply { reply_to, step, is_answer, is_silent, creates, via_branch, load_limit };
         self.engine(id, command, Work::Apply(Box::new(apply)));
     }
 
@@ -132,9 +132,9 @@ impl Controller {
         }
     }
 
-    fn refuse(&mut self, ticket: Ticket, error: &NegotiationError) {
-        tracing::info!(peer = %ticket.peer, %error, "refused");
-        self.answer(ticket, Reply::error(error.to_string()));
+    fn refuse(&mut self, reply_to: ReplyTo, error: &NegotiationError) {
+        tracing::info!(peer = %reply_to.peer, %error, "refused");
+        self.answer(reply_to, Reply::error(error.to_string()));
     }
 
     /// The engine has done, or refused, what was negotiated.
@@ -151,7 +151,7 @@ impl Controller {
             return self.apply_failed(now, id, apply, Reply::error("Internal error: no ports"));
         };
         let Some(call) = self.table.get_mut(id) else { return };
-        let Apply { mut ticket, step, is_answer, is_silent, creates, via_branch, .. } = apply;
+        let Apply { mut reply_to, step, is_answer, is_silent, creates, via_branch, .. } = apply;
         call.receiving.forget(&step.removed);
         call.watch.forget(&step.removed);
         call.ports.forget(&step.removed);
@@ -177,15 +177,15 @@ impl Controller {
         }
         self.keep(now, id, step.session, false);
         if creates {
-            self.tell(now, id, None, Told::Opened);
+            self.emit(now, id, None, Told::Opened);
         }
         if first_answer {
-            self.tell(now, id, None, Told::Answered);
+            self.emit(now, id, None, Told::Answered);
         }
         self.remove_legs(id, &step.removed);
-        ticket.warnings.extend(step.warnings);
+        reply_to.warnings.extend(step.warnings);
         let keys = if is_silent { Dict::default() } else { Dict::default().with("sdp", sdp) };
-        self.answer(ticket, Reply::ok(keys));
+        self.answer(reply_to, Reply::ok(keys));
     }
 
     /// The command did not even reach the engine.
@@ -196,7 +196,7 @@ impl Controller {
 
     /// The call stays as it was; one that this should have opened is gone.
     fn apply_failed(&mut self, now: Instant, id: CallId, apply: Apply, reply: Reply) {
-        self.answer(apply.ticket, reply);
+        self.answer(apply.reply_to, reply);
         if apply.creates
             && let Some(call) = self.table.remove(id)
         {

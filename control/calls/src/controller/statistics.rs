@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use trestle_core::report::{Count, Totals};
 use trestle_core::{Command, Discard, Reply as EngineReply, RequestId};
 
-use super::call::Ticket;
-use super::{Cause, Controller, Output};
+use super::call::ReplyTo;
+use super::{Controller, Output};
+use crate::ended::EndedBy;
 use trestle_ng::{Dict, Reply};
 
 /// `statistics` requests in work at a time.
@@ -15,15 +16,15 @@ const COLLECTIONS_MAX: usize = 8;
 /// A request that waits for shards.
 #[derive(Debug)]
 pub(super) struct Collection {
-    ticket: Ticket,
+    reply_to: ReplyTo,
     waiting: BTreeSet<RequestId>,
     totals: Totals,
 }
 
 impl Controller {
-    pub(super) fn statistics(&mut self, ticket: Ticket) {
+    pub(super) fn statistics(&mut self, reply_to: ReplyTo) {
         if self.collections.len() == COLLECTIONS_MAX {
-            return self.answer(ticket, Reply::error("Busy: too many requests for statistics"));
+            return self.answer(reply_to, Reply::error("Busy: too many requests for statistics"));
         }
         let mut waiting = BTreeSet::new();
         for shard in 0..self.config.shards.max(1) {
@@ -31,7 +32,7 @@ impl Controller {
             waiting.insert(id);
             self.outputs.push_back(Output::Engine { shard, id, command: Command::Totals });
         }
-        self.collections.push(Collection { ticket, waiting, totals: Totals::default() });
+        self.collections.push(Collection { reply_to, waiting, totals: Totals::default() });
     }
 
     /// Takes a shard's counters in; `None` if it has no time to tell. False if nobody waits for this reply.
@@ -43,12 +44,12 @@ impl Controller {
         collection.waiting.remove(&id);
         match reply {
             Some(EngineReply::Totals(totals)) => add(&mut collection.totals, totals),
-            _ => collection.ticket.warnings.push("a media thread did not answer; its share is missing".to_owned()),
+            _ => collection.reply_to.warnings.push("a media thread did not answer; its share is missing".to_owned()),
         }
         if collection.waiting.is_empty() {
-            let Collection { ticket, totals, .. } = self.collections.swap_remove(index);
+            let Collection { reply_to, totals, .. } = self.collections.swap_remove(index);
             let reply = Reply::ok(Dict::default().with("statistics", self.tree(&totals)));
-            self.answer(ticket, reply);
+            self.answer(reply_to, reply);
         }
         true
     }
@@ -65,11 +66,11 @@ impl Controller {
         let total = Dict::default()
             .with("managedsessions", counters.calls_total)
             .with("rejectedsessions", counters.rejected.iter().map(|(_, count)| count).sum::<u64>())
-            .with("timeoutsessions", counters.ended.get(Cause::MediaTimeout))
-            .with("silenttimeoutsessions", counters.ended.get(Cause::SilentTimeout))
-            .with("offertimeoutsessions", counters.ended.get(Cause::OfferTimeout))
-            .with("regularterminatedsessions", counters.ended.get(Cause::Deleted))
-            .with("failedsessions", counters.ended.get(Cause::Failed))
+            .with("timeoutsessions", counters.ended.get(EndedBy::MediaTimeout))
+            .with("silenttimeoutsessions", counters.ended.get(EndedBy::SilentTimeout))
+            .with("offertimeoutsessions", counters.ended.get(EndedBy::OfferTimeout))
+            .with("regularterminatedsessions", counters.ended.get(EndedBy::Deleted))
+            .with("failedsessions", counters.ended.get(EndedBy::Failed))
             .with("relayedpackets", totals.rtp_out.packets)
             .with("relayedbytes", totals.rtp_out.bytes)
             .with("receivedpackets", totals.rtp_in.packets)

@@ -76,7 +76,7 @@ impl Table {
         self.calls.values().map(Box::as_ref)
     }
 
-    /// Notes that a call has ended in the engine.
+    /// CallHistory that a call has ended in the engine.
     pub(super) fn mark_ended(&mut self, id: CallId) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.is_live()) else { return };
         call.ended = true;

@@ -20,7 +20,9 @@ use trestle_ng::bencode;
 
 #[path = "../../../ng/src/command/captured.rs"]
 mod captured;
+mod connect;
 mod ending;
+mod events;
 mod exchange;
 mod flags;
 mod gate;
@@ -28,10 +30,8 @@ mod hostile;
 mod media;
 #[path = "../../../../tests/vectors/meta/samples.rs"]
 mod meta_samples;
-mod surprise;
-mod telling;
-mod trunk;
-mod verdict;
+mod sdp_anomalies;
+mod verdicts;
 
 const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8\r\n";

@@ -4,15 +4,13 @@
 mod reason;
 mod risk;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use trestle_core::report::Preroll;
 use trestle_core::{LegFailure, Milestone};
 use trestle_wire::telephone_event::Digit;
 
-use crate::controller::Cause;
-use crate::verdict::Verdict;
+use crate::ended::EndedBy;
 pub use reason::reason;
 pub use risk::{RiskName, stage};
 use trestle_negotiate::GateState;
@@ -110,11 +108,11 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// What ended it.
-    pub cause: Cause,
+    pub cause: EndedBy,
     /// Its parties.
     pub legs: Vec<EndedLeg>,
     /// What it all means.
-    pub verdict: Option<Arc<Verdict>>,
+    pub verdict: Option<Dict>,
 }
 
 /// What became of one party.
@@ -258,7 +256,7 @@ impl Kind {
                 let legs = ended.legs.iter().map(|leg| leg.dict().into());
                 dict.push("legs", legs.collect::<Vec<Value>>());
                 if let Some(verdict) = &ended.verdict {
-                    dict.push("verdict", verdict.headline());
+                    dict.push("verdict", verdict.clone());
                 }
             }
         }

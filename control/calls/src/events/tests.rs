@@ -26,7 +26,7 @@ fn every_kind() -> Vec<(Kind, &'static str)> {
         preroll,
     };
     let nobody = EndedLeg { party: PartyName::default(), preroll: Preroll::default(), ..leg.clone() };
-    let ended = Kind::Ended(Ended { cause: Cause::Deleted, legs: vec![leg, nobody], verdict: None });
+    let ended = Kind::Ended(Ended { cause: EndedBy::Deleted, legs: vec![leg, nobody], verdict: None });
     vec![
         (Kind::Opened, ""),
         (Kind::Answered, ""),
@@ -105,8 +105,9 @@ fn the_schema_knows_every_name() {
         Milestone::CaughtUp,
     ];
     assert_eq!(listed(&properties["stage"]), stages.map(stage));
-    let causes = [Cause::Deleted, Cause::OfferTimeout, Cause::MediaTimeout, Cause::SilentTimeout, Cause::Failed];
-    assert_eq!(listed(&properties["cause"]), causes.map(Cause::name));
+    let causes =
+        [EndedBy::Deleted, EndedBy::OfferTimeout, EndedBy::MediaTimeout, EndedBy::SilentTimeout, EndedBy::Failed];
+    assert_eq!(listed(&properties["cause"]), causes.map(EndedBy::name));
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn a_call_that_nobody_answers_is_forgotten() {
     assert_eq!(world.engine.ports_in_use(), 2, "another offer starts the time anew");
     world.pass(Duration::from_secs(2));
     assert_eq!(world.engine.ports_in_use(), 0);
-    assert_eq!(world.controller.counters().ended.get(Cause::OfferTimeout), 1);
+    assert_eq!(world.controller.counters().ended.get(EndedBy::OfferTimeout), 1);
     world.pass(Duration::from_secs(60));
     assert_eq!((world.listed().len(), world.controller.table.poll_timeout()), (0, None));
 }
@@ -101,7 +101,7 @@ fn a_call_without_media_ends_and_one_with_media_does_not() {
     world.engine.last_media = None;
     world.pass(Duration::from_secs(61));
     assert_eq!(world.engine.ports_in_use(), 0);
-    assert_eq!(world.controller.counters().ended.get(Cause::MediaTimeout), 1);
+    assert_eq!(world.controller.counters().ended.get(EndedBy::MediaTimeout), 1);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_call_on_hold_may_be_silent_for_an_hour() {
     assert_eq!(world.engine.ports_in_use(), 2);
     world.pass(Duration::from_secs(200));
     assert_eq!(world.engine.ports_in_use(), 0);
-    assert_eq!(world.controller.counters().ended.get(Cause::SilentTimeout), 1);
+    assert_eq!(world.controller.counters().ended.get(EndedBy::SilentTimeout), 1);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_call_that_the_engine_lost_is_gone_and_its_caller_is_told() {
     // The reply that comes all the same finds nobody.
     world.wake_engine();
     assert_eq!(world.reply(), None);
-    assert_eq!(world.controller.counters().ended.get(Cause::Failed), 1);
+    assert_eq!(world.controller.counters().ended.get(EndedBy::Failed), 1);
     world.talk("c");
 }
 

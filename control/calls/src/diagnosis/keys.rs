@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::Verdict;
-use super::story::{LegStory, Moment};
+use super::CallVerdict;
+use super::legs::{LegSummary, TimelineEntry};
 use trestle_ng::command::flags::ProfileName;
 use trestle_ng::{Dict, Value};
 
-impl Verdict {
+impl CallVerdict {
     /// The few keys that fit into any reply.
     pub fn brief(&self) -> Dict {
         let mut dict = Dict::default().with("grade", self.grade.name()).with("cause", self.cause.name());
@@ -55,7 +55,7 @@ impl Verdict {
     }
 }
 
-impl LegStory {
+impl LegSummary {
     fn dict(&self) -> Dict {
         let mut dict = Dict::default();
         for (key, name) in [("tag", &self.name.tag), ("label", &self.name.label)] {
@@ -109,7 +109,7 @@ impl LegStory {
     }
 }
 
-impl Moment {
+impl TimelineEntry {
     fn dict(&self) -> Dict {
         let mut dict = Dict::default().with("ms", ms(self.at));
         if let Some(who) = &self.who {

@@ -7,15 +7,15 @@ const LEGS: usize = 2;
 
 /// A value for each leg of a call, in the order in which they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ByLeg<V>(Vec<(LegId, V)>);
+pub(crate) struct LegMap<V>(Vec<(LegId, V)>);
 
-impl<V> Default for ByLeg<V> {
+impl<V> Default for LegMap<V> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<V> ByLeg<V> {
+impl<V> LegMap<V> {
     pub(crate) fn get(&self, leg: LegId) -> Option<&V> {
         self.0.iter().find(|(id, _)| *id == leg).map(|(_, value)| value)
     }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn every_leg_has_one_value_until_it_is_forgotten() {
-        let mut legs = ByLeg::default();
+        let mut legs = LegMap::default();
         for leg in [3, 1, 3, 2] {
             *legs.entry(LegId(leg)) += 1;
         }
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn two_legs_take_the_room_of_two() {
-        let mut legs = ByLeg::default();
+        let mut legs = LegMap::default();
         legs.insert(LegId(0), [0_u8; 64]);
         legs.insert(LegId(1), [0; 64]);
         assert_eq!(legs.0.capacity(), 2);

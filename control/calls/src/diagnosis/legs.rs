@@ -9,7 +9,7 @@ use trestle_core::{LegId, Milestone};
 use super::facts::{CallFacts, PartyFacts};
 use super::loss_permille;
 use super::quality::{Quality, Stretch, Way};
-use crate::controller::Cause;
+use crate::ended::EndedBy;
 use crate::events::{PartyName, RiskName};
 use trestle_ng::command::flags::ProfileName;
 
@@ -18,7 +18,7 @@ const PACKETS_MIN: u64 = 100;
 
 /// How one party fared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LegStory {
+pub struct LegSummary {
     /// Its leg.
     pub leg: LegId,
     /// As a sentence says it.
@@ -65,7 +65,7 @@ pub struct LegStory {
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment {
+pub struct TimelineEntry {
     /// Since the call was opened.
     pub at: Duration,
     /// Whose leg; `None` for the call.
@@ -74,14 +74,14 @@ pub struct Moment {
     pub what: String,
 }
 
-pub(super) fn legs(facts: &CallFacts<'_>) -> Vec<LegStory> {
+pub(super) fn legs(facts: &CallFacts<'_>) -> Vec<LegSummary> {
     facts.live().map(|(party, leg)| story(facts, party, leg)).collect()
 }
 
-fn story(facts: &CallFacts<'_>, party: &PartyFacts, leg: &LegReport) -> LegStory {
+fn story(facts: &CallFacts<'_>, party: &PartyFacts, leg: &LegReport) -> LegSummary {
     let at = |milestone| facts.at(leg.leg, milestone);
     let between = |from: Option<Duration>, to: Option<Duration>| Some(to?.saturating_sub(from?));
-    LegStory {
+    LegSummary {
         leg: leg.leg,
         who: facts.who(leg.leg),
         name: party.name.clone(),
@@ -130,10 +130,10 @@ fn hears(facts: &CallFacts<'_>, party: &PartyFacts, leg: &LegReport) -> Option<Q
     }))
 }
 
-pub(super) fn timeline(facts: &CallFacts<'_>) -> Vec<Moment> {
-    let mut moments = vec![Moment { at: Duration::ZERO, who: None, what: "the offer was taken".to_owned() }];
+pub(super) fn timeline(facts: &CallFacts<'_>) -> Vec<TimelineEntry> {
+    let mut moments = vec![TimelineEntry { at: Duration::ZERO, who: None, what: "the offer was taken".to_owned() }];
     let mut add = |at: Duration, leg: Option<LegId>, what: &str| {
-        moments.push(Moment { at, who: leg.map(|leg| facts.who(leg)), what: what.to_owned() });
+        moments.push(TimelineEntry { at, who: leg.map(|leg| facts.who(leg)), what: what.to_owned() });
     };
     if let Some(at) = facts.notes.answered {
         add(at, None, "the answer was taken");
@@ -163,11 +163,11 @@ pub(super) fn timeline(facts: &CallFacts<'_>) -> Vec<Moment> {
     }
     if let Some(ended) = facts.ended {
         let what = match ended {
-            Cause::Deleted => "the call ended: `delete`",
-            Cause::OfferTimeout => "the call ended: no answer came in time (offer-timeout)",
-            Cause::MediaTimeout => "the call ended: no media from anybody for too long (timeout)",
-            Cause::SilentTimeout => "the call ended: on hold for too long (silent-timeout)",
-            Cause::Failed => "the call ended: internal error",
+            EndedBy::Deleted => "the call ended: `delete`",
+            EndedBy::OfferTimeout => "the call ended: no answer came in time (offer-timeout)",
+            EndedBy::MediaTimeout => "the call ended: no media from anybody for too long (timeout)",
+            EndedBy::SilentTimeout => "the call ended: on hold for too long (silent-timeout)",
+            EndedBy::Failed => "the call ended: internal error",
         };
         add(facts.age, None, what);
     }

@@ -3,7 +3,7 @@
 use trestle_core::{Milestone, Risk};
 
 use super::*;
-use crate::verdict::EndCause;
+use crate::diagnosis::EndCause;
 
 fn verdict(reply: &Dict) -> Option<&Dict> {
     match reply.get("verdict") {
@@ -41,8 +41,8 @@ fn query_and_delete_tell_what_the_call_is_worth_and_why_it_ended() {
     let told = &world.published.last().unwrap()["verdict"];
     assert_eq!((&told["grade"], &told["hints"][0]), (&"good".into(), &"sip_ack_timeout_suspected".into()));
     assert_eq!(told["summary"], text(ended, "summary"));
-    let judgements = world.controller.counters().judgements;
-    assert_eq!((judgements.causes.get(EndCause::Normal), judgements.mos.counts.iter().sum::<u64>()), (1, 1));
+    let verdicts = world.controller.counters().verdicts;
+    assert_eq!((verdicts.causes.get(EndCause::Normal), verdicts.mos.counts.iter().sum::<u64>()), (1, 1));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use trestle_core::{CallId, Command, CommandError, LegId, LegPorts, Reply as EngineReply};
 
-use super::call::{Call, Ticket, Work};
+use super::call::{Call, ReplyTo, Work};
 use super::media::UNKNOWN_CALL;
 use super::{Controller, EngineResult, Output};
 use trestle_negotiate::Tie;
@@ -16,8 +16,8 @@ use trestle_ng::{Dict, Reply};
 
 /// Two calls on their way to each other.
 #[derive(Debug)]
-pub(super) struct Tying {
-    pub(super) ticket: Ticket,
+pub(super) struct Connecting {
+    pub(super) reply_to: ReplyTo,
     pub(super) tie: Tie,
     step: Step,
 }
@@ -35,77 +35,77 @@ enum Step {
 
 impl Controller {
     /// Neither call is busy.
-    pub(super) fn connect_calls(&mut self, ticket: Ticket, connect: &Connect, to_call_id: &str) {
+    pub(super) fn connect_calls(&mut self, reply_to: ReplyTo, connect: &Connect, to_call_id: &str) {
         let live = |call: &&Call| call.is_live();
         let Some(near) = self.table.by_name(&connect.call_id).filter(live) else {
-            return self.answer(ticket, Reply::error(UNKNOWN_CALL));
+            return self.answer(reply_to, Reply::error(UNKNOWN_CALL));
         };
         let Some(far) = self.table.by_name(to_call_id).filter(live) else {
-            return self.answer(ticket, Reply::error(format!("{UNKNOWN_CALL}: to-call-id")));
+            return self.answer(reply_to, Reply::error(format!("{UNKNOWN_CALL}: to-call-id")));
         };
         let (near_id, far_id, near_shard) = (near.id, far.id, near.shard);
         let near = (near_id, &near.session, connect.from_tag.as_str());
         let far = (far_id, &far.session, connect.to_tag.as_str());
         match Tie::new(near, far, &mut self.rng) {
-            Err(error) => self.answer(ticket, Reply::error(error.to_string())),
-            Ok(None) => self.answer(ticket, Reply::ok(Dict::default())),
+            Err(error) => self.answer(reply_to, Reply::error(error.to_string())),
+            Ok(None) => self.answer(reply_to, Reply::ok(Dict::default())),
             Ok(Some(tie)) => {
                 let command = Command::Apply { call: near_id, legs: tie.near.opening() };
                 if let Some(far) = self.table.get_mut(far_id) {
-                    far.work = Some(Work::Tied);
+                    far.work = Some(Work::ConnectFarEnd);
                 }
                 self.engine_at(
                     near_shard,
                     near_id,
                     command,
-                    Work::Tie(Box::new(Tying { ticket, tie, step: Step::OpenNear })),
+                    Work::Connect(Box::new(Connecting { reply_to, tie, step: Step::OpenNear })),
                 );
             }
         }
     }
 
     /// The engine has done a step, or not.
-    pub(super) fn tied(&mut self, now: Instant, mut tying: Tying, result: EngineResult) {
-        let (near, far) = (tying.tie.near.call, tying.tie.far.call);
+    pub(super) fn tied(&mut self, now: Instant, mut connecting: Connecting, result: EngineResult) {
+        let (near, far) = (connecting.tie.near.call, connecting.tie.far.call);
         let is_live = |id: CallId| self.table.get(id).is_some_and(Call::is_live);
         let ports = match result {
             Ok(EngineReply::Applied(ports)) if is_live(near) && is_live(far) => ports,
             // One of the two was lost to a bug meanwhile.
-            Ok(_) => return self.untie(now, tying, Reply::error(UNKNOWN_CALL)),
-            Err(error) => return self.untie(now, tying, refusal(error)),
+            Ok(_) => return self.connect_failed(now, connecting, Reply::error(UNKNOWN_CALL)),
+            Err(error) => return self.connect_failed(now, connecting, refusal(error)),
         };
-        let next = match tying.step {
-            Step::OpenNear => tying.next_after_near(&ports),
-            Step::Far => tying.next_after_far(&ports),
+        let next = match connecting.step {
+            Step::OpenNear => connecting.next_after_near(&ports),
+            Step::Far => connecting.next_after_far(&ports),
             Step::Near => {
-                for end in [tying.tie.near, tying.tie.far] {
+                for end in [connecting.tie.near, connecting.tie.far] {
                     if let Some(call) = self.table.get_mut(end.call) {
                         call.session = end.session;
                     }
                 }
-                self.answer(tying.ticket, Reply::ok(Dict::default()));
+                self.answer(connecting.reply_to, Reply::ok(Dict::default()));
                 return self.release(now, far);
             }
         };
         let Some((call, command)) = next else {
-            return self.untie(now, tying, Reply::error("Internal error: no ports"));
+            return self.connect_failed(now, connecting, Reply::error("Internal error: no ports"));
         };
         let Some(shard) = self.table.get(call).map(|call| call.shard) else { return };
-        self.engine_at(shard, near, command, Work::Tie(Box::new(tying)));
+        self.engine_at(shard, near, command, Work::Connect(Box::new(connecting)));
     }
 
     /// The near call was lost to a bug, whatever the engine was doing; what it was told of the far call, it has done.
-    pub(super) fn near_lost(&mut self, now: Instant, mut tying: Tying, reply: Reply) {
-        if tying.step == Step::Far {
-            tying.step = Step::Near;
+    pub(super) fn near_call_lost(&mut self, now: Instant, mut connecting: Connecting, reply: Reply) {
+        if connecting.step == Step::Far {
+            connecting.step = Step::Near;
         }
-        self.untie(now, tying, reply);
+        self.connect_failed(now, connecting, reply);
     }
 
     /// It came to nothing: takes back what is there of it.
-    pub(super) fn untie(&mut self, now: Instant, tying: Tying, reply: Reply) {
-        let Tying { ticket, tie, step } = tying;
-        self.answer(ticket, reply);
+    pub(super) fn connect_failed(&mut self, now: Instant, connecting: Connecting, reply: Reply) {
+        let Connecting { reply_to, tie, step } = connecting;
+        self.answer(reply_to, reply);
         if self.table.get(tie.far.call).is_none_or(|call| !call.is_live()) {
             // Its plan may have reached the engine after the call was lost there, and opened it anew.
             self.delete_quietly(tie.far.call);
@@ -123,7 +123,7 @@ impl Controller {
 
     /// The far call may go on with what waited for it.
     fn release(&mut self, now: Instant, far: CallId) {
-        if let Some(call) = self.table.get_mut(far).filter(|call| matches!(call.work, Some(Work::Tied))) {
+        if let Some(call) = self.table.get_mut(far).filter(|call| matches!(call.work, Some(Work::ConnectFarEnd))) {
             call.work = None;
             self.proceed(now, far);
         }
@@ -175,7 +175,7 @@ impl Controller {
     }
 }
 
-impl Tying {
+impl Connecting {
     fn next_after_near(&mut self, ports: &[(LegId, LegPorts)]) -> Option<(CallId, Command)> {
         self.step = Step::Far;
         let reached = self.tie.far.reach(self.tie.near.trunk, ports);

@@ -16,7 +16,7 @@ fn an_offer_of_metas_that_breaks_a_custom_is_taken_with_a_warning() {
     assert_eq!(reply["result"], "ok", "{reply}");
     let warnings = reply["warnings"].as_array().unwrap();
     assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("telephone-event/8000"), "{reply}");
-    assert_eq!(world.controller.counters().surprises.get("telephone-event"), 1);
+    assert_eq!(world.controller.counters().sdp_anomalies.get("telephone-event"), 1);
 }
 
 #[test]
@@ -26,6 +26,6 @@ fn nothing_is_said_of_a_usual_offer_or_of_a_phones() {
         let mut world = World::new();
         let reply = offered(&mut world, sdp);
         assert_eq!((&reply["result"], reply.get("warnings")), (&"ok".into(), None), "{reply}");
-        assert_eq!(world.controller.counters().surprises.iter().count(), 0);
+        assert_eq!(world.controller.counters().sdp_anomalies.iter().count(), 0);
     }
 }

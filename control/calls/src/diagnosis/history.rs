@@ -4,24 +4,24 @@ use std::time::Duration;
 
 use trestle_core::{LegFailure, LegId};
 
-use crate::by_leg::ByLeg;
 use crate::events::{Kind, RiskName};
+use crate::leg_map::LegMap;
 
 /// Of one call. Times are since it was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Notes {
+pub struct CallHistory {
     /// The first answer was taken.
     pub answered: Option<Duration>,
     /// Whose tag a `delete` named as `from-tag`: in SIP, whoever has sent the BYE.
     pub deleted_by: Option<LegId>,
-    legs: ByLeg<LegNotes>,
+    legs: LegMap<LegHistory>,
 }
 
 /// Of one leg.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LegNotes {
+pub struct LegHistory {
     /// One for each kind of risk at most: the last of its kind.
-    pub risks: Vec<RiskNote>,
+    pub risks: Vec<RiskPeriod>,
     /// The transport was lost, and has not come back.
     pub failure: Option<(Duration, LegFailure)>,
     /// Nobody had opened the gate in time.
@@ -32,7 +32,7 @@ pub struct LegNotes {
 
 /// Something was wrong for some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RiskNote {
+pub struct RiskPeriod {
     /// What.
     pub risk: RiskName,
     /// From when on.
@@ -41,7 +41,7 @@ pub struct RiskNote {
     pub over: Option<Duration>,
 }
 
-impl Notes {
+impl CallHistory {
     /// Takes note of what is told of the call.
     pub fn take(&mut self, after: Duration, leg: Option<LegId>, kind: &Kind) {
         match (kind, leg) {
@@ -51,7 +51,7 @@ impl Notes {
                 // Told again as it lasts.
                 if !notes.risks.iter().any(|note| note.risk == *risk && note.over.is_none()) {
                     notes.risks.retain(|note| note.risk != *risk);
-                    notes.risks.push(RiskNote { risk: *risk, since: after.saturating_sub(*lasted), over: None });
+                    notes.risks.push(RiskPeriod { risk: *risk, since: after.saturating_sub(*lasted), over: None });
                 }
             }
             (Kind::Recovered { risk }, Some(leg)) => {
@@ -72,7 +72,7 @@ impl Notes {
         }
     }
 
-    pub(super) fn leg(&self, leg: LegId) -> Option<&LegNotes> {
+    pub(super) fn leg(&self, leg: LegId) -> Option<&LegHistory> {
         self.legs.get(leg)
     }
 

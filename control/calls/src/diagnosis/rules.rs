@@ -8,8 +8,8 @@ use trestle_core::{Discard, LegFailure, LegId, Milestone};
 
 use super::cause::{EndCause, Hint, MetaCode};
 use super::facts::{CallFacts, PartyFacts};
-use super::tell::span;
-use crate::controller::Cause;
+use super::text::span;
+use crate::ended::EndedBy;
 use crate::events::RiskName;
 use trestle_negotiate::GateState;
 use trestle_sdp::Security;
@@ -69,15 +69,15 @@ pub(super) fn find(facts: &CallFacts<'_>) -> Finding {
 fn uneventful(facts: &CallFacts<'_>) -> EndCause {
     match facts.ended {
         None => EndCause::Running,
-        Some(Cause::SilentTimeout) => EndCause::HeldTooLong,
-        Some(Cause::MediaTimeout) => EndCause::NoMedia,
+        Some(EndedBy::SilentTimeout) => EndCause::HeldTooLong,
+        Some(EndedBy::MediaTimeout) => EndCause::NoMedia,
         Some(_) if facts.live().any(|(party, leg)| party.speaks && leg.rtp_in.packets == 0) => EndCause::TooShort,
         Some(_) => EndCause::Normal,
     }
 }
 
 fn lost(facts: &CallFacts<'_>) -> Option<Finding> {
-    let broken = facts.ended == Some(Cause::Failed) || facts.ended.is_some() && facts.report.is_none();
+    let broken = facts.ended == Some(EndedBy::Failed) || facts.ended.is_some() && facts.report.is_none();
     if broken { Finding::new(EndCause::InternalError, None, ["the engine has lost the call".to_owned()]) } else { None }
 }
 
@@ -349,7 +349,7 @@ pub(super) fn hints(facts: &CallFacts<'_>, finding: &Finding) -> Vec<Hint> {
     };
     let talked = facts.live().all(|(_, leg)| leg.rtp_in.packets > 0 && leg.rtp_out.packets > 0);
     let ack = finding.cause == EndCause::Normal
-        && facts.ended == Some(Cause::Deleted)
+        && facts.ended == Some(EndedBy::Deleted)
         && talked
         && facts.notes.answered.is_some_and(|answered| ACK_TIMEOUT.contains(&facts.since(answered)));
     let slow = facts.whatsapp().any(|(party, _)| {

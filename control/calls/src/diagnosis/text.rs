@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::cause::EndCause;
-use super::story::LegStory;
-use super::{Grade, Verdict};
-use crate::controller::Cause;
+use super::legs::LegSummary;
+use super::{CallVerdict, Grade};
+use crate::ended::EndedBy;
 
 /// A time as people say it.
 pub(super) fn span(time: Duration) -> String {
@@ -18,7 +18,7 @@ pub(super) fn span(time: Duration) -> String {
     }
 }
 
-impl Verdict {
+impl CallVerdict {
     /// One sentence: what happened.
     pub fn summary(&self) -> String {
         let who = self.about.as_deref().unwrap_or("a party");
@@ -79,14 +79,14 @@ impl Verdict {
         let by = match self.ended {
             None if self.cause == EndCause::Running => return format!("The call is {}.", self.summary()),
             None => return format!("The call goes on, but something is wrong: {}.", self.summary()),
-            Some(Cause::Deleted) => match &self.ended_by {
+            Some(EndedBy::Deleted) => match &self.ended_by {
                 Some(who) => format!("The signalling ended it (`delete`, naming {who})"),
                 None => "The signalling ended it (`delete`)".to_owned(),
             },
-            Some(Cause::OfferTimeout) => "Trestle ended it, because no answer came in time".to_owned(),
-            Some(Cause::MediaTimeout) => "Trestle ended it, because no media came from anybody".to_owned(),
-            Some(Cause::SilentTimeout) => "Trestle ended it, because it was on hold for too long".to_owned(),
-            Some(Cause::Failed) => "It was lost".to_owned(),
+            Some(EndedBy::OfferTimeout) => "Trestle ended it, because no answer came in time".to_owned(),
+            Some(EndedBy::MediaTimeout) => "Trestle ended it, because no media came from anybody".to_owned(),
+            Some(EndedBy::SilentTimeout) => "Trestle ended it, because it was on hold for too long".to_owned(),
+            Some(EndedBy::Failed) => "It was lost".to_owned(),
         };
         let when = match (self.cause, self.answered) {
             (EndCause::Unanswered | EndCause::TooShort | EndCause::Normal | EndCause::HeldTooLong, _) => String::new(),
@@ -133,7 +133,7 @@ impl Verdict {
     }
 }
 
-fn fared(leg: &LegStory) -> String {
+fn fared(leg: &LegSummary) -> String {
     let who = capital(&leg.who);
     let codec = leg.codec.map(|codec| format!(" of {codec}")).unwrap_or_default();
     let mut text = format!("{who} sent {} packets", leg.packets_in);

@@ -3,13 +3,13 @@
 //! controller knows, without looking at a clock or a packet.
 
 mod cause;
-mod dict;
 mod facts;
-mod infer;
-mod notes;
+mod history;
+mod keys;
+mod legs;
 mod quality;
-mod story;
-mod tell;
+mod rules;
+mod text;
 
 #[cfg(test)]
 mod tests;
@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use trestle_core::report::LegReport;
 
-use crate::controller::Cause;
+use crate::ended::EndedBy;
 pub use cause::{EndCause, Hint, MetaCode};
 pub use facts::{CallFacts, PartyFacts};
-pub use notes::{LegNotes, Notes, RiskNote};
+pub use history::{CallHistory, LegHistory, RiskPeriod};
+pub use legs::{LegSummary, TimelineEntry};
 pub use quality::Quality;
-pub use story::{LegStory, Moment};
 
 /// A mean opinion score of 3.6 (R of 70) and more is good, below 3.1 (R of 60) bad: "some users dissatisfied" and "many users
 /// dissatisfied" of G.107 table B.1.
@@ -57,7 +57,7 @@ impl Grade {
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct CallVerdict {
     /// In a word.
     pub grade: Grade,
     /// Why it ended.
@@ -77,22 +77,22 @@ pub struct Verdict {
     /// How long it has existed.
     pub age: Duration,
     /// What ended it; `None` while it goes on.
-    pub ended: Option<Cause>,
+    pub ended: Option<EndedBy>,
     /// Whose tag was named by what ended it.
     pub ended_by: Option<String>,
     /// How each party fared.
-    pub legs: Vec<LegStory>,
+    pub legs: Vec<LegSummary>,
     /// What happened, in order.
-    pub timeline: Vec<Moment>,
+    pub timeline: Vec<TimelineEntry>,
 }
 
-impl Verdict {
+impl CallVerdict {
     /// Judges a call.
     pub fn of(facts: &CallFacts<'_>) -> Self {
-        let finding = infer::find(facts);
-        let code = infer::code(facts, &finding);
-        let hints = infer::hints(facts, &finding);
-        let legs = story::legs(facts);
+        let finding = rules::find(facts);
+        let code = rules::code(facts, &finding);
+        let hints = rules::hints(facts, &finding);
+        let legs = legs::legs(facts);
         let quality = legs.iter().filter_map(|leg| leg.hears).min();
         let accepted = legs.iter().any(|leg| leg.packets_in > 0 && finding.about == Some(leg.leg));
         Self {
@@ -107,7 +107,7 @@ impl Verdict {
             age: facts.age,
             ended: facts.ended,
             ended_by: facts.notes.deleted_by.filter(|_| facts.ended.is_some()).map(|leg| facts.who(leg)),
-            timeline: story::timeline(facts),
+            timeline: legs::timeline(facts),
             legs,
         }
     }

@@ -6,9 +6,10 @@ use std::time::Instant;
 use trestle_core::report::CallReport;
 use trestle_core::{CallId, Event, EventKind, LegId};
 
-use super::call::{Call, Ticket};
-use super::counters::Cause;
+use super::call::{Call, ReplyTo};
 use super::{Controller, Output};
+use crate::diagnosis::CallVerdict;
+use crate::ended::EndedBy;
 use crate::events::{CallEvent, Ended, EndedLeg, Kind, PartyName};
 use trestle_negotiate::Party;
 use trestle_ng::command::Subscribe;
@@ -16,7 +17,7 @@ use trestle_ng::{Dict, Reply};
 
 impl Controller {
     /// Tells of what has happened to a call, or to the party of one of its legs.
-    pub(super) fn tell(&mut self, now: Instant, id: CallId, leg: Option<LegId>, kind: Kind) {
+    pub(super) fn emit(&mut self, now: Instant, id: CallId, leg: Option<LegId>, kind: Kind) {
         let Some(call) = self.table.get_mut(id) else { return };
         // What a leg into another call goes through is told by that call.
         if leg.is_some_and(|leg| call.session.is_trunk(leg)) {
@@ -49,12 +50,12 @@ impl Controller {
     }
 
     /// Tells what there is to tell of an event of the engine.
-    pub(super) fn tell_event(&mut self, now: Instant, event: &Event) {
+    pub(super) fn emit_engine_event(&mut self, now: Instant, event: &Event) {
         let id = event.call;
         let told = match event.kind {
             EventKind::Milestone { leg, milestone } => {
                 if let Some(kind) = Kind::of_milestone(milestone) {
-                    self.tell(now, id, Some(leg), kind);
+                    self.emit(now, id, Some(leg), kind);
                 }
                 self.watch(now, id, leg, |watch| watch.reached(milestone));
                 None
@@ -75,34 +76,34 @@ impl Controller {
             EventKind::MediaTimeout | EventKind::CallFailed => None,
         };
         if let Some((leg, kind)) = told {
-            self.tell(now, id, Some(leg), kind);
+            self.emit(now, id, Some(leg), kind);
         }
     }
 
     /// Tells of the end of a call.
-    pub(super) fn tell_end(&mut self, now: Instant, id: CallId, cause: Cause) {
-        if matches!(cause, Cause::MediaTimeout | Cause::SilentTimeout) {
-            self.tell(now, id, None, Kind::MediaTimeout);
+    pub(super) fn emit_end(&mut self, now: Instant, id: CallId, cause: EndedBy) {
+        if matches!(cause, EndedBy::MediaTimeout | EndedBy::SilentTimeout) {
+            self.emit(now, id, None, Kind::MediaTimeout);
         }
         self.close_gates(now, id);
         let Some(call) = self.table.get(id).filter(|call| call.opened) else { return };
         let legs = ended_legs(call, call.report.as_deref());
-        let ended = Ended { cause, legs, verdict: call.verdict.clone() };
-        self.tell(now, id, None, Kind::Ended(ended));
+        let ended = Ended { cause, legs, verdict: call.verdict.as_deref().map(CallVerdict::headline) };
+        self.emit(now, id, None, Kind::Ended(ended));
     }
 
     /// `subscribe events`
-    pub(super) fn subscribe(&mut self, now: Instant, ticket: Ticket, subscribe: Subscribe) {
-        if ticket.listener == super::NOT_A_SOCKET {
+    pub(super) fn subscribe(&mut self, now: Instant, reply_to: ReplyTo, subscribe: Subscribe) {
+        if reply_to.listener == super::NOT_A_SOCKET {
             let text = "events go as datagrams to where the request came from; ask over UDP, or use listen-events or event-webhook";
-            return self.answer(ticket, Reply::error(text));
+            return self.answer(reply_to, Reply::error(text));
         }
         let seconds = subscribe.expires.as_secs();
-        let reply = match self.subscribers.take(now, ticket.listener, ticket.peer, subscribe) {
+        let reply = match self.subscribers.take(now, reply_to.listener, reply_to.peer, subscribe) {
             true => Reply::ok(Dict::default().with("expires", seconds)),
             false => Reply::error("Too many subscribers"),
         };
-        self.answer(ticket, reply);
+        self.answer(reply_to, reply);
     }
 }
 

@@ -6,8 +6,8 @@ use trestle_core::plan::{Codec, Source};
 use trestle_core::report::{CallReport, LegReport};
 use trestle_core::{LegId, Milestone};
 
-use super::notes::Notes;
-use crate::controller::Cause;
+use super::history::CallHistory;
+use crate::ended::EndedBy;
 use crate::events::PartyName;
 use trestle_negotiate::{GateState, Party};
 use trestle_ng::command::flags::ProfileName;
@@ -21,11 +21,11 @@ pub struct CallFacts<'a> {
     /// The engine's report; `None` if the engine has lost the call.
     pub report: Option<&'a CallReport>,
     /// What happened meanwhile.
-    pub notes: &'a Notes,
+    pub notes: &'a CallHistory,
     /// How long it has existed.
     pub age: Duration,
     /// What ended it; `None` while it goes on.
-    pub ended: Option<Cause>,
+    pub ended: Option<EndedBy>,
 }
 
 /// One party, as it was agreed.

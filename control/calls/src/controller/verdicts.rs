@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use trestle_core::CallId;
 use trestle_core::report::CallReport;
 
-use super::call::{Call, Ticket};
-use super::counters::Cause;
+use super::call::{Call, ReplyTo};
 use super::{Controller, UNKNOWN_CALL, report};
-use crate::verdict::{CallFacts, EndCause, Hint, PartyFacts, Quality, Verdict};
+use crate::diagnosis::{CallFacts, CallVerdict, EndCause, Hint, PartyFacts, Quality};
+use crate::ended::EndedBy;
 use trestle_ng::{Dict, Reply};
 
 /// Verdicts kept after their calls are forgotten, the latest. Each takes some kilobytes.
@@ -40,18 +40,18 @@ impl MosHistogram {
 
 /// The verdicts of calls that are over, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Judged(VecDeque<Kept>);
+pub(super) struct VerdictHistory(VecDeque<KeptVerdict>);
 
 #[derive(Debug)]
-struct Kept {
+struct KeptVerdict {
     call_id: String,
     created: Duration,
     totals: Dict,
-    verdict: Arc<Verdict>,
+    verdict: Arc<CallVerdict>,
 }
 
-impl Judged {
-    fn keep(&mut self, kept: Kept) {
+impl VerdictHistory {
+    fn keep(&mut self, kept: KeptVerdict) {
         if self.0.len() == KEPT_MAX {
             self.0.pop_front();
         }
@@ -59,16 +59,16 @@ impl Judged {
     }
 
     /// The last call of that name.
-    fn find(&self, call_id: &str) -> Option<&Kept> {
+    fn find(&self, call_id: &str) -> Option<&KeptVerdict> {
         self.0.iter().rev().find(|kept| kept.call_id == call_id)
     }
 }
 
 /// Of a call as it stands, or as it was when it ended.
-pub(super) fn judge(now: Instant, call: &Call, report: Option<&CallReport>, ended: Option<Cause>) -> Verdict {
+pub(super) fn judge(now: Instant, call: &Call, report: Option<&CallReport>, ended: Option<EndedBy>) -> CallVerdict {
     let gate = |leg| call.session.gates().find(|(gated, _)| *gated == leg).map(|(_, state)| state);
     let parties = call.parties().iter().filter(|party| !call.session.is_trunk(party.leg()));
-    Verdict::of(&CallFacts {
+    CallVerdict::of(&CallFacts {
         parties: parties.map(|party| PartyFacts::of(party, gate(party.leg()))).collect(),
         report,
         notes: &call.notes,
@@ -79,7 +79,7 @@ pub(super) fn judge(now: Instant, call: &Call, report: Option<&CallReport>, ende
 
 impl Controller {
     /// The verdict of a call that has ended: counted, and kept.
-    pub(super) fn judge_ended(&mut self, now: Instant, id: CallId, cause: Cause) {
+    pub(super) fn judge_ended(&mut self, now: Instant, id: CallId, cause: EndedBy) {
         let Some(call) = self.table.get_mut(id).filter(|call| call.opened) else { return };
         let verdict = Arc::new(judge(now, call, call.report.as_deref(), Some(cause)));
         tracing::info!(
@@ -95,45 +95,56 @@ impl Controller {
         call.verdict = Some(Arc::clone(&verdict));
         let created = self.epoch.unix_at(call.created);
         let totals = report::totals(call.report.as_deref());
-        self.judged.keep(Kept { call_id: call.name.clone(), created, totals, verdict: Arc::clone(&verdict) });
-        self.counters.judgements.add(&verdict);
+        self.verdict_history.keep(KeptVerdict {
+            call_id: call.name.clone(),
+            created,
+            totals,
+            verdict: Arc::clone(&verdict),
+        });
+        self.counters.verdicts.add(&verdict);
     }
 
     /// `query` with the flag `verdict` for a call that is over, or that nobody knows.
-    pub(super) fn explain(&mut self, ticket: Ticket, call_id: &str) {
+    pub(super) fn explain(&mut self, reply_to: ReplyTo, call_id: &str) {
         let ended = self.table.by_name(call_id).and_then(|call| Some((call, call.verdict.as_ref()?)));
-        let reply = match (ended, self.judged.find(call_id)) {
+        let reply = match (ended, self.verdict_history.find(call_id)) {
             (Some((call, verdict)), _) => {
                 let totals = report::totals(call.report.as_deref());
-                report::verdict(self.epoch.unix_at(call.created), &totals, verdict, &ticket)
+                report::verdict(self.epoch.unix_at(call.created), &totals, verdict, &reply_to)
             }
-            (None, Some(kept)) => report::verdict(kept.created, &kept.totals, &kept.verdict, &ticket),
+            (None, Some(kept)) => report::verdict(kept.created, &kept.totals, &kept.verdict, &reply_to),
             (None, None) => Reply::error(UNKNOWN_CALL),
         };
-        self.answer(ticket, reply);
+        self.answer(reply_to, reply);
     }
 
     /// What is said of a call, live with its report or ended.
-    pub(super) fn report_reply(&self, now: Instant, call: &Call, live: Option<&CallReport>, ticket: &Ticket) -> Reply {
+    pub(super) fn report_reply(
+        &self,
+        now: Instant,
+        call: &Call,
+        live: Option<&CallReport>,
+        reply_to: &ReplyTo,
+    ) -> Reply {
         let created = self.epoch.unix_at(call.created);
         let report = live.or(call.report.as_deref());
         let judged = match &call.verdict {
             Some(verdict) => Arc::clone(verdict),
             None => Arc::new(judge(now, call, report, None)),
         };
-        report::call(call, report, created, &judged, ticket)
+        report::call(call, report, created, &judged, reply_to)
     }
 
     /// The same for the flag `verdict`.
-    pub(super) fn verdict_reply(&self, now: Instant, call: &Call, live: &CallReport, ticket: &Ticket) -> Reply {
+    pub(super) fn verdict_reply(&self, now: Instant, call: &Call, live: &CallReport, reply_to: &ReplyTo) -> Reply {
         let created = self.epoch.unix_at(call.created);
-        report::verdict(created, &report::totals(Some(live)), &judge(now, call, Some(live), None), ticket)
+        report::verdict(created, &report::totals(Some(live)), &judge(now, call, Some(live), None), reply_to)
     }
 }
 
 /// How many calls ended for what, and how they were.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Judgements {
+pub struct VerdictCounts {
     /// By cause.
     pub causes: super::counters::Tally<EndCause>,
     /// By what else was found.
@@ -144,8 +155,8 @@ pub struct Judgements {
     pub clipped: Duration,
 }
 
-impl Judgements {
-    fn add(&mut self, verdict: &Verdict) {
+impl VerdictCounts {
+    fn add(&mut self, verdict: &CallVerdict) {
         self.causes.add(verdict.cause);
         verdict.hints.iter().for_each(|hint| self.hints.add(*hint));
         self.clipped += verdict.clipped();

@@ -24,9 +24,9 @@ fn ms(ms: u64) -> Duration {
 struct Call {
     parties: Vec<PartyFacts>,
     legs: Vec<LegReport>,
-    notes: Notes,
+    notes: CallHistory,
     age: Duration,
-    ended: Option<Cause>,
+    ended: Option<EndedBy>,
     lost: bool,
 }
 
@@ -86,7 +86,7 @@ impl Call {
             (FirstMediaIn, 4_600),
         ];
         let sip = [(Opened, 0), (RemoteKnown, 4_000), (FirstMediaIn, 4_100), (FirstMediaOut, 4_620)];
-        let mut notes = Notes::default();
+        let mut notes = CallHistory::default();
         notes.take(ms(4_000), None, &Kind::Answered);
         notes.deleted_by = Some(LegId(0));
         Self {
@@ -97,7 +97,7 @@ impl Call {
             legs: vec![leg(0, &whatsapp), leg(1, &sip)],
             notes,
             age: ms(64_000),
-            ended: Some(Cause::Deleted),
+            ended: Some(EndedBy::Deleted),
             lost: false,
         }
     }
@@ -135,9 +135,9 @@ impl Call {
         self.notes.take(ms(since + 10_000), Some(LegId(n)), &told);
     }
 
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> CallVerdict {
         let report = CallReport { age: self.age, last_media: None, legs: self.legs.clone() };
-        Verdict::of(&CallFacts {
+        CallVerdict::of(&CallFacts {
             parties: self.parties.clone(),
             report: Some(&report).filter(|_| !self.lost),
             notes: &self.notes,
@@ -157,8 +157,8 @@ const TABLE: &[Row] = &[
     (
         "nobody answers",
         |c| {
-            c.notes = Notes::default();
-            c.ended = Some(Cause::OfferTimeout);
+            c.notes = CallHistory::default();
+            c.ended = Some(EndedBy::OfferTimeout);
         },
         EndCause::Unanswered,
         Grade::None,
@@ -394,7 +394,7 @@ const TABLE: &[Row] = &[
         |c| {
             c.silence(WA);
             c.silence(SIP);
-            c.ended = Some(Cause::MediaTimeout);
+            c.ended = Some(EndedBy::MediaTimeout);
         },
         EndCause::NoMedia,
         Grade::Bad,
@@ -445,7 +445,7 @@ const TABLE: &[Row] = &[
         None,
         &[Hint::SipAckTimeoutSuspected],
     ),
-    ("held for an hour", |c| c.ended = Some(Cause::SilentTimeout), EndCause::HeldTooLong, Grade::None, None, &[]),
+    ("held for an hour", |c| c.ended = Some(EndedBy::SilentTimeout), EndCause::HeldTooLong, Grade::None, None, &[]),
     (
         "the first words are lost",
         |c| c.legs[WA].preroll = Preroll { kept: ms(3_000), clipped: ms(700), caught_up: None },
@@ -469,7 +469,7 @@ const TABLE: &[Row] = &[
         "the engine loses the call",
         |c| {
             c.lost = true;
-            c.ended = Some(Cause::Failed);
+            c.ended = Some(EndedBy::Failed);
         },
         EndCause::InternalError,
         Grade::Bad,
@@ -582,7 +582,7 @@ fn two_of_a_kind_are_told_apart_by_their_names() {
 
 #[test]
 fn one_of_a_kind_of_risk_is_kept_and_it_begins_where_it_began() {
-    let mut notes = Notes::default();
+    let mut notes = CallHistory::default();
     let told = |lasted| Kind::AtRisk {
         risk: RiskName::SipGone,
         stage: Milestone::Opened,

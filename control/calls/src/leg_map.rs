@@ -1,11 +1,11 @@
-//! Something about each leg of a call. A call has two legs, as a rule: a map would allocate room for eleven.
+//! A value for each leg of a call. Most calls have two legs, and a map would allocate room for eleven.
 
 use trestle_core::LegId;
 
 /// Legs that room is made for at first.
 const LEGS: usize = 2;
 
-/// A value for each leg of a call, in the order in which they came.
+/// A value for each leg of a call, in the order in which they were added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LegMap<V>(Vec<(LegId, V)>);
 
@@ -20,11 +20,7 @@ impl<V> LegMap<V> {
         self.0.iter().find(|(id, _)| *id == leg).map(|(_, value)| value)
     }
 
-    pub(crate) fn get_mut(&mut self, leg: LegId) -> Option<&mut V> {
-        self.0.iter_mut().find(|(id, _)| *id == leg).map(|(_, value)| value)
-    }
-
-    /// The leg's value; the default one is put in if it has none.
+    /// The leg's value; the default is added if it has none.
     pub(crate) fn entry(&mut self, leg: LegId) -> &mut V
     where
         V: Default,
@@ -33,15 +29,7 @@ impl<V> LegMap<V> {
         &mut self.0[index].1
     }
 
-    pub(crate) fn insert(&mut self, leg: LegId, value: V) {
-        match self.get_mut(leg) {
-            Some(old) => *old = value,
-            None => {
-                self.push(leg, value);
-            }
-        }
-    }
-
+    /// Removes the values of these legs.
     pub(crate) fn forget(&mut self, legs: &[LegId]) {
         self.0.retain(|(leg, _)| !legs.contains(leg));
     }
@@ -69,19 +57,19 @@ mod tests {
         for leg in [3, 1, 3, 2] {
             *legs.entry(LegId(leg)) += 1;
         }
-        legs.insert(LegId(1), 7);
-        legs.insert(LegId(9), 5);
+        *legs.entry(LegId(1)) = 7;
+        *legs.entry(LegId(9)) = 5;
         assert_eq!(legs.iter().collect::<Vec<_>>(), [(LegId(3), &2), (LegId(1), &7), (LegId(2), &1), (LegId(9), &5)]);
         legs.forget(&[LegId(1), LegId(4)]);
         assert_eq!((legs.get(LegId(1)), legs.get(LegId(2))), (None, Some(&1)));
-        assert_eq!(legs.get_mut(LegId(9)), Some(&mut 5));
+        assert_eq!(legs.get(LegId(9)), Some(&5));
     }
 
     #[test]
     fn two_legs_take_the_room_of_two() {
-        let mut legs = LegMap::default();
-        legs.insert(LegId(0), [0_u8; 64]);
-        legs.insert(LegId(1), [0; 64]);
+        let mut legs: LegMap<[u64; 8]> = LegMap::default();
+        legs.entry(LegId(0));
+        legs.entry(LegId(1));
         assert_eq!(legs.0.capacity(), 2);
     }
 }

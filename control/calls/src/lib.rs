@@ -5,4 +5,5 @@ pub mod controller;
 pub mod diagnosis;
 pub mod ended;
 pub mod events;
+pub mod histogram;
 mod leg_map;

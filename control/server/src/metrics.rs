@@ -138,7 +138,7 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     registry.register("call_end", "Calls that are over, by what their media tells", labelled(causes));
     let hints = verdicts.hints.iter().map(|(hint, n)| ([("hint", hint.name())], n));
     registry.register("call_hints", "What else the verdicts on them say", labelled(hints));
-    registry.register_collector(Box::new(verdicts::Mos(verdicts.mos)));
+    registry.register_collector(Box::new(verdicts::Mos(verdicts.mos.clone())));
     registry.register_collector(Box::new(verdicts::Clipped(verdicts.clipped)));
     let requests = control.requests.iter().map(|(command, n)| ([("command", command)], n));
     let surprises = control.sdp_anomalies.iter().map(|(rule, n)| ([("rule", rule)], n));
@@ -157,7 +157,7 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     let mut counter = |name, help, value: u64| registry.register(name, help, ConstCounter::new(value));
     counter("event_webhook_retries", "POSTs to the web hook made again", publish.retries);
     counter("event_readers_dropped", "Readers of events that were too slow", publish.slow_readers);
-    registry.register_collector(Box::new(setup::SetupSeconds(control.setup)));
+    registry.register_collector(Box::new(setup::SetupSeconds(control.setup.clone())));
     let retransmits = ConstCounter::new(control.retransmits);
     registry.register("control_retransmits", "Requests that came again", retransmits);
     let closed = connections.iter().flat_map(|of| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::Value;
-use trestle_calls::controller::{Controller, Output as ControllerOutput};
+use trestle_calls::controller::{Controller, ControllerOutput, Origin};
 use trestle_core::report::Totals;
 use trestle_core::{Command, CommandError, Epoch, Event, EventKind, LegPorts, Output, Reply, RequestId, Shard};
 
@@ -166,7 +166,7 @@ impl SimulatedTrestle {
     /// A datagram arrives at the ng port. Returns what was sent from there.
     pub fn ng(&mut self, peer: SocketAddr, bytes: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
         self.replies.clear();
-        self.controller.handle_datagram(self.now, 0, peer, bytes);
+        self.controller.handle_datagram(self.now, Origin::Udp { listener: 0, peer }, bytes);
         self.drain();
         std::mem::take(&mut self.replies)
     }
@@ -236,7 +236,7 @@ impl SimulatedTrestle {
         let mut idle = true;
         loop {
             match self.controller.poll_output() {
-                ControllerOutput::Transmit { peer, bytes, .. } => self.replies.push((peer, bytes)),
+                ControllerOutput::Transmit { to, bytes } => self.replies.push((to.peer(), bytes)),
                 ControllerOutput::Engine { id, command, .. } => {
                     idle = false;
                     match &mut self.engine {

@@ -1,23 +1,20 @@
-//! One call as the controller knows it.
+//! What the controller knows of one call.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use trestle_core::report::CallReport;
 use trestle_core::{CallId, LegId, LegPorts};
+use trestle_negotiate::{GateState, Party, Session};
+use trestle_ng::command::Op;
 
-use super::connect::Connecting;
-use super::gate::GateChange;
-use super::risks::Watch;
-use super::setup::Setup;
+use super::in_flight::InFlight;
+use super::progress::Progress;
+use super::reply_to::ReplyTo;
 use crate::diagnosis::{CallHistory, CallVerdict};
 use crate::ended::EndedBy;
 use crate::leg_map::LegMap;
-use trestle_negotiate::{Party, Session, Step};
-use trestle_ng::command::Op;
-use trestle_ng::{Cookie, Encoding};
 
 /// Requests that may wait for one call. A proxy sends one at a time per dialogue.
 const QUEUE_MAX: usize = 16;
@@ -25,172 +22,214 @@ const QUEUE_MAX: usize = 16;
 /// Branches remembered per call; a fork to more destinations loses the oldest.
 const BRANCHES_MAX: usize = 16;
 
-/// Whom to answer, and how.
+/// A call. At most one command is in the engine for it; requests that come meanwhile wait.
 #[derive(Debug)]
-pub(super) struct ReplyTo {
-    pub(super) listener: usize,
-    pub(super) peer: SocketAddr,
-    pub(super) cookie: Cookie,
-    pub(super) encoding: Encoding,
-    pub(super) warnings: Vec<String>,
-    pub(super) verbose: bool,
-    /// Name of the operation, for the counters.
-    pub(super) verb: &'static str,
-}
-
-impl ReplyTo {
-    pub(super) fn new(listener: usize, peer: SocketAddr, cookie: Cookie, encoding: Encoding) -> Self {
-        Self { listener, peer, cookie, encoding, warnings: Vec::new(), verbose: false, verb: "" }
-    }
-}
-
-/// What the engine is doing for a call, and what is to follow.
-#[derive(Debug)]
-pub(super) enum Work {
-    /// An offer or an answer.
-    Apply(Box<Apply>),
-    /// A `query`; for the verdict alone, or for everything.
-    Query { reply_to: ReplyTo, verdict: bool },
-    /// Something about the media of a call that stands. The session is as it will be.
-    Media { reply_to: ReplyTo, session: Option<Box<Session>> },
-    /// `connect` with a party of another call; the work of both.
-    Connect(Box<Connecting>),
-    /// The other call of that.
-    ConnectFarEnd,
-    /// The gates.
-    Gate(Box<GateChange>),
-    /// Our own look at whether media still flows.
-    Check,
-    /// The end.
-    Delete(Delete),
-}
-
-/// A negotiated step that the engine has not yet confirmed.
-#[derive(Debug)]
-pub(super) struct Apply {
-    pub(super) reply_to: ReplyTo,
-    pub(super) step: Step,
-    pub(super) is_answer: bool,
-    /// Nobody is told an SDP.
-    pub(super) is_silent: bool,
-    /// This is what opens the call; if it fails there is none.
-    pub(super) creates: bool,
-    pub(super) via_branch: Option<String>,
-    pub(super) load_limit: bool,
-}
-
-/// A call on its way out.
-#[derive(Debug)]
-pub(super) struct Delete {
-    /// `None` if a timer ends the call.
-    pub(super) reply_to: Option<ReplyTo>,
-    pub(super) cause: EndedBy,
-    pub(super) fast: bool,
-    /// How long it can still be queried.
-    pub(super) keep: Duration,
-}
-
-/// A call.
-#[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct CallRecord {
     pub(super) id: CallId,
     /// The Call-ID.
     pub(super) name: String,
     pub(super) shard: usize,
-    pub(super) session: Session,
     pub(super) created: Instant,
+    /// When the engine applied the last offer or answer.
     pub(super) last_signal: Instant,
-    /// The engine has confirmed the first offer.
-    pub(super) opened: bool,
-    pub(super) answered: bool,
-    /// Ended in the engine; kept for `query`.
-    pub(super) ended: bool,
-    /// Its last report, once ended.
-    pub(super) report: Option<Box<CallReport>>,
-    /// What is remembered for the verdict.
-    pub(super) notes: CallHistory,
-    /// The verdict, once ended.
-    pub(super) verdict: Option<Arc<CallVerdict>>,
-    /// Which legs' peers have not said that they will not send.
-    pub(super) receiving: LegMap<bool>,
-    /// Where legs are bound.
-    pub(super) ports: LegMap<LegPorts>,
-    /// Branches that have not been deleted, oldest first.
-    pub(super) branches: Vec<String>,
-    /// The branch that answered.
-    pub(super) answered_branch: Option<String>,
-    pub(super) work: Option<Work>,
-    /// `work` is the end of the call, and the engine had no room for it yet.
-    pub(super) unsent: bool,
-    /// What waits for `work` to be done.
-    pub(super) queue: VecDeque<(ReplyTo, Op)>,
-    /// Ends of trunks to be taken out as soon as `work` is done.
-    pub(super) cuts: Vec<LegId>,
-    /// To be ended as soon as `work` is done.
-    pub(super) end: Option<EndedBy>,
-    /// Until when a shut gate may stay so.
-    pub(super) gate_due: Option<Instant>,
-    /// Which legs' peers are heard.
-    pub(super) watch: Watch,
-    /// How far its legs have come.
-    pub(super) setup: Setup,
-    /// When the table wakes us for this call. KeptVerdict by the table.
+    pub(super) state: State,
+    /// Written by [`CallRecord::commit_session`] and [`CallRecord::remove_links`] only.
+    session: Session,
+    /// What the engine is doing for the call.
+    pub(super) in_flight: Option<InFlight>,
+    pub(super) waiting: Waiting,
+    pub(super) branches: Branches,
+    pub(super) legs: LegMap<LegRecord>,
+    pub(super) history: CallHistory,
+    pub(super) progress: Progress,
+    /// When the next timer of the call is due. Written by the table.
     pub(super) due: Option<Instant>,
+    /// Until when a shut gate may stay shut. Written by the table.
+    pub(super) gate_due: Option<Instant>,
 }
 
-impl Call {
-    pub(super) fn new(id: CallId, name: String, shard: usize, session: Session, now: Instant) -> Self {
+/// The life of a call.
+///
+/// ```text
+/// Opening -> Ringing -> Answered -> Ended
+///    |          |___________________^
+///    +-> removed, if the engine refuses the first offer
+/// ```
+#[derive(Debug)]
+pub(super) enum State {
+    /// The engine has not confirmed the first offer.
+    Opening,
+    /// Offered, not answered.
+    Ringing,
+    /// An answer was applied.
+    Answered,
+    /// Ended in the engine; kept for `query`, `list` and a second `delete`.
+    Ended(Box<EndedCall>),
+}
+
+/// What remains of a call that has ended.
+#[derive(Debug)]
+pub(super) struct EndedCall {
+    /// Its last report; `None` if the engine lost the call.
+    pub(super) report: Option<Box<CallReport>>,
+    /// `None` if the call never opened.
+    pub(super) verdict: Option<Arc<CallVerdict>>,
+}
+
+/// What is to be done as soon as nothing is in flight.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Requests, oldest first.
+    pub(super) requests: VecDeque<(ReplyTo, Op)>,
+    /// Legs of links to other calls that are to be removed.
+    pub(super) removed_links: Vec<LegId>,
+    /// The call is to end.
+    pub(super) end: Option<EndedBy>,
+}
+
+/// What is known of one leg.
+#[derive(Debug, Default)]
+pub(super) struct LegRecord {
+    /// Where it is bound; `None` until the engine has opened it.
+    pub(super) ports: Option<LegPorts>,
+    /// Its peer has not announced that it will not send.
+    pub(super) receiving: bool,
+}
+
+/// SIP branches of a call: an offer that a proxy forks has one per destination.
+#[derive(Debug, Default)]
+pub(super) struct Branches {
+    /// Branches that were not deleted, oldest first.
+    live: Vec<String>,
+    answered: Option<String>,
+}
+
+/// Effect of a `delete` for one branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BranchDelete {
+    /// No offer or answer had this branch.
+    Unknown,
+    /// The call goes on with its other branches.
+    OthersRemain,
+    /// The call ends.
+    Last,
+}
+
+impl Branches {
+    /// Remembers the branch of an offer or an answer.
+    pub(super) fn add(&mut self, branch: &str) {
+        if !self.live.iter().any(|known| known == branch) {
+            if self.live.len() == BRANCHES_MAX {
+                self.live.remove(0);
+            }
+            self.live.push(branch.to_owned());
+        }
+    }
+
+    /// The branch of an answer.
+    pub(super) fn answered_by(&mut self, branch: String) {
+        self.answered = Some(branch);
+    }
+
+    /// Removes a branch, unless the call ends with it: the only one, or the one that answered.
+    pub(super) fn delete(&mut self, branch: &str) -> BranchDelete {
+        if self.live.is_empty() {
+            return BranchDelete::Last;
+        }
+        let Some(index) = self.live.iter().position(|known| known == branch) else { return BranchDelete::Unknown };
+        if self.live.len() == 1 || self.answered.as_deref() == Some(branch) {
+            return BranchDelete::Last;
+        }
+        self.live.remove(index);
+        BranchDelete::OthersRemain
+    }
+}
+
+impl CallRecord {
+    pub(super) fn new(id: CallId, name: String, shard: usize, now: Instant) -> Self {
         Self {
             id,
             name,
             shard,
-            session,
             created: now,
             last_signal: now,
-            opened: false,
-            answered: false,
-            ended: false,
-            report: None,
-            notes: CallHistory::default(),
-            verdict: None,
-            receiving: LegMap::default(),
-            ports: LegMap::default(),
-            branches: Vec::new(),
-            answered_branch: None,
-            work: None,
-            unsent: false,
-            queue: VecDeque::new(),
-            cuts: Vec::new(),
-            end: None,
-            gate_due: None,
-            watch: Watch::default(),
-            setup: Setup::default(),
+            state: State::Opening,
+            session: Session::default(),
+            in_flight: None,
+            waiting: Waiting::default(),
+            branches: Branches::default(),
+            legs: LegMap::default(),
+            history: CallHistory::default(),
+            progress: Progress::default(),
             due: None,
+            gate_due: None,
         }
     }
 
-    /// The engine has something in work for it.
+    /// True while the engine is doing something for the call.
     pub(super) fn is_busy(&self) -> bool {
-        self.work.is_some()
+        self.in_flight.is_some()
     }
 
-    /// Not ended.
+    /// True until the call has ended in the engine.
     pub(super) fn is_live(&self) -> bool {
-        !self.ended
+        self.ended().is_none()
     }
 
-    /// No peer is to send: silence is no reason to end it soon.
+    /// True once the engine has confirmed the first offer.
+    pub(super) fn is_opened(&self) -> bool {
+        !matches!(self.state, State::Opening)
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.state, State::Answered)
+    }
+
+    pub(super) fn ended(&self) -> Option<&EndedCall> {
+        match &self.state {
+            State::Ended(ended) => Some(ended),
+            State::Opening | State::Ringing | State::Answered => None,
+        }
+    }
+
+    /// The report of a call that has ended.
+    pub(super) fn last_report(&self) -> Option<&CallReport> {
+        self.ended()?.report.as_deref()
+    }
+
+    /// True if no peer is to send, so that silence is no reason to end the call soon.
     pub(super) fn is_held(&self) -> bool {
-        !self.receiving.iter().any(|(_, receiving)| *receiving)
+        !self.legs.iter().any(|(_, leg)| leg.receiving)
     }
 
-    /// Puts a request behind the present one; gives it back if too many wait.
+    /// Puts a request behind the command in flight.
+    ///
+    /// # Errors
+    ///
+    /// Returns the request if too many wait.
     pub(super) fn enqueue(&mut self, reply_to: ReplyTo, op: Op) -> Result<(), ReplyTo> {
-        if self.queue.len() == QUEUE_MAX {
+        if self.waiting.requests.len() == QUEUE_MAX {
             return Err(reply_to);
         }
-        self.queue.push_back((reply_to, op));
+        self.waiting.requests.push_back((reply_to, op));
         Ok(())
+    }
+
+    /// What negotiation knows of the call.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Replaces the session by one that the engine has applied. Returns the previous one.
+    pub(super) fn commit_session(&mut self, session: Session) -> Session {
+        std::mem::replace(&mut self.session, session)
+    }
+
+    /// Removes legs of links to other calls; returns those that were there.
+    pub(super) fn remove_links(&mut self, mut legs: Vec<LegId>) -> Vec<LegId> {
+        legs.retain(|leg| self.session.is_trunk(*leg));
+        legs.iter().for_each(|leg| self.session.cut(*leg));
+        legs
     }
 
     pub(super) fn parties(&self) -> &[Party] {
@@ -205,13 +244,8 @@ impl Call {
         self.session.party(leg)
     }
 
-    /// Remembers a branch as live.
-    pub(super) fn add_branch(&mut self, branch: &str) {
-        if !self.branches.iter().any(|known| known == branch) {
-            if self.branches.len() == BRANCHES_MAX {
-                self.branches.remove(0);
-            }
-            self.branches.push(branch.to_owned());
-        }
+    /// The state of a party's gate; `None` if it has none.
+    pub(super) fn gate(&self, leg: LegId) -> Option<GateState> {
+        self.session.gates().find(|(gated, _)| *gated == leg).map(|(_, state)| state)
     }
 }

@@ -1,191 +1,139 @@
 //! `connect` across two calls: see [`trestle_negotiate::Tie`].
 //!
-//! Three commands one after the other: the first call's end of the trunk, the second call with its end, the first call
-//! with what it now knows. Both calls are busy meanwhile, so that neither changes under the other.
+//! Three commands, one after the other: the first call's end of the link, the second call with its end, the first call with
+//! the address of the second end. Both calls are busy meanwhile, so that neither changes during the exchange.
 
 use std::time::Instant;
 
 use trestle_core::{CallId, Command, CommandError, LegId, LegPorts, Reply as EngineReply};
-
-use super::call::{Call, ReplyTo, Work};
-use super::media::UNKNOWN_CALL;
-use super::{Controller, EngineResult, Output};
 use trestle_negotiate::Tie;
 use trestle_ng::command::Connect;
 use trestle_ng::{Dict, Reply};
 
-/// Two calls on their way to each other.
+use super::Controller;
+use super::engine_link::{EngineResult, Failure};
+use super::in_flight::InFlight;
+use super::media::UNKNOWN_CALL;
+use super::reply_to::ReplyTo;
+
+/// Two calls that are being connected.
 #[derive(Debug)]
 pub(super) struct Connecting {
-    pub(super) reply_to: ReplyTo,
-    pub(super) tie: Tie,
-    step: Step,
+    reply_to: ReplyTo,
+    link: Tie,
+    step: ConnectStep,
 }
 
-/// What the engine is doing for it.
+/// The command that the engine is executing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum ConnectStep {
     /// It opens the near end.
     OpenNear,
-    /// It opens the far end, and the far party hears it.
+    /// It opens the far end and connects the far party to it.
     Far,
-    /// It tells the near end where the far one is, and the near party hears it.
+    /// It sets the address of the far end in the near one and connects the near party to it.
     Near,
 }
 
-impl Controller {
-    /// Neither call is busy.
-    pub(super) fn connect_calls(&mut self, reply_to: ReplyTo, connect: &Connect, to_call_id: &str) {
-        let live = |call: &&Call| call.is_live();
-        let Some(near) = self.table.by_name(&connect.call_id).filter(live) else {
-            return self.answer(reply_to, Reply::error(UNKNOWN_CALL));
-        };
-        let Some(far) = self.table.by_name(to_call_id).filter(live) else {
-            return self.answer(reply_to, Reply::error(format!("{UNKNOWN_CALL}: to-call-id")));
-        };
-        let (near_id, far_id, near_shard) = (near.id, far.id, near.shard);
-        let near = (near_id, &near.session, connect.from_tag.as_str());
-        let far = (far_id, &far.session, connect.to_tag.as_str());
-        match Tie::new(near, far, &mut self.rng) {
-            Err(error) => self.answer(reply_to, Reply::error(error.to_string())),
-            Ok(None) => self.answer(reply_to, Reply::ok(Dict::default())),
-            Ok(Some(tie)) => {
-                let command = Command::Apply { call: near_id, legs: tie.near.opening() };
-                if let Some(far) = self.table.get_mut(far_id) {
-                    far.work = Some(Work::ConnectFarEnd);
-                }
-                self.engine_at(
-                    near_shard,
-                    near_id,
-                    command,
-                    Work::Connect(Box::new(Connecting { reply_to, tie, step: Step::OpenNear })),
-                );
+/// `connect` with `to-call-id`. Neither call is busy.
+pub(super) fn connect_calls(controller: &mut Controller, reply_to: ReplyTo, connect: &Connect, to_call_id: &str) {
+    let Some(near) = controller.calls.live_by_name(&connect.call_id) else {
+        return controller.reply(reply_to, Reply::error(UNKNOWN_CALL));
+    };
+    let Some(far) = controller.calls.live_by_name(to_call_id) else {
+        return controller.reply(reply_to, Reply::error(format!("{UNKNOWN_CALL}: to-call-id")));
+    };
+    let (near_id, far_id, near_shard) = (near.id, far.id, near.shard);
+    let near = (near_id, near.session(), connect.from_tag.as_str());
+    let far = (far_id, far.session(), connect.to_tag.as_str());
+    match controller.negotiator.link(near, far) {
+        Err(error) => controller.reply(reply_to, Reply::error(error.to_string())),
+        Ok(None) => controller.reply(reply_to, Reply::ok(Dict::default())),
+        Ok(Some(link)) => {
+            let command = Command::Apply { call: near_id, legs: link.near.opening() };
+            if let Some(far) = controller.calls.get_mut(far_id) {
+                far.in_flight = Some(InFlight::ConnectFarEnd);
             }
-        }
-    }
-
-    /// The engine has done a step, or not.
-    pub(super) fn tied(&mut self, now: Instant, mut connecting: Connecting, result: EngineResult) {
-        let (near, far) = (connecting.tie.near.call, connecting.tie.far.call);
-        let is_live = |id: CallId| self.table.get(id).is_some_and(Call::is_live);
-        let ports = match result {
-            Ok(EngineReply::Applied(ports)) if is_live(near) && is_live(far) => ports,
-            // One of the two was lost to a bug meanwhile.
-            Ok(_) => return self.connect_failed(now, connecting, Reply::error(UNKNOWN_CALL)),
-            Err(error) => return self.connect_failed(now, connecting, refusal(error)),
-        };
-        let next = match connecting.step {
-            Step::OpenNear => connecting.next_after_near(&ports),
-            Step::Far => connecting.next_after_far(&ports),
-            Step::Near => {
-                for end in [connecting.tie.near, connecting.tie.far] {
-                    if let Some(call) = self.table.get_mut(end.call) {
-                        call.session = end.session;
-                    }
-                }
-                self.answer(connecting.reply_to, Reply::ok(Dict::default()));
-                return self.release(now, far);
-            }
-        };
-        let Some((call, command)) = next else {
-            return self.connect_failed(now, connecting, Reply::error("Internal error: no ports"));
-        };
-        let Some(shard) = self.table.get(call).map(|call| call.shard) else { return };
-        self.engine_at(shard, near, command, Work::Connect(Box::new(connecting)));
-    }
-
-    /// The near call was lost to a bug, whatever the engine was doing; what it was told of the far call, it has done.
-    pub(super) fn near_call_lost(&mut self, now: Instant, mut connecting: Connecting, reply: Reply) {
-        if connecting.step == Step::Far {
-            connecting.step = Step::Near;
-        }
-        self.connect_failed(now, connecting, reply);
-    }
-
-    /// It came to nothing: takes back what is there of it.
-    pub(super) fn connect_failed(&mut self, now: Instant, connecting: Connecting, reply: Reply) {
-        let Connecting { reply_to, tie, step } = connecting;
-        self.answer(reply_to, reply);
-        if self.table.get(tie.far.call).is_none_or(|call| !call.is_live()) {
-            // Its plan may have reached the engine after the call was lost there, and opened it anew.
-            self.delete_quietly(tie.far.call);
-        }
-        // If it was not opened there is none, and nobody minds.
-        self.remove_legs(tie.near.call, &[tie.near.trunk]);
-        if step == Step::Near
-            && let Some(far) = self.table.get_mut(tie.far.call)
-        {
-            far.session = tie.far.session;
-            far.cuts.push(tie.far.trunk);
-        }
-        self.release(now, tie.far.call);
-    }
-
-    /// The far call may go on with what waited for it.
-    fn release(&mut self, now: Instant, far: CallId) {
-        if let Some(call) = self.table.get_mut(far).filter(|call| matches!(call.work, Some(Work::ConnectFarEnd))) {
-            call.work = None;
-            self.proceed(now, far);
-        }
-    }
-
-    /// A call has ended: so have its trunks.
-    pub(super) fn cut_trunks(&mut self, id: CallId) {
-        let trunks: Vec<_> = self.table.get(id).iter().flat_map(|call| call.session.trunks()).collect();
-        for (_, (far, leg)) in trunks {
-            self.cut(far, leg);
-        }
-    }
-
-    /// Takes out trunks that nobody uses any more, at both ends. The call is not busy.
-    pub(super) fn cut_idle_trunks(&mut self, id: CallId) {
-        let Some(call) = self.table.get(id).filter(|call| call.is_live()) else { return };
-        let idle = call.session.idle_trunks();
-        for (leg, (far, far_leg)) in idle {
-            self.cut(id, leg);
-            self.cut(far, far_leg);
-        }
-        self.make_cuts(id);
-    }
-
-    /// At once, or as soon as the call is not busy.
-    fn cut(&mut self, id: CallId, leg: LegId) {
-        let Some(call) = self.table.get_mut(id).filter(|call| call.is_live()) else { return };
-        call.cuts.push(leg);
-        if !call.is_busy() {
-            self.make_cuts(id);
-        }
-    }
-
-    fn make_cuts(&mut self, id: CallId) {
-        let Some(call) = self.table.get_mut(id).filter(|call| call.is_live()) else { return };
-        let mut cuts = std::mem::take(&mut call.cuts);
-        cuts.retain(|leg| call.session.is_trunk(*leg));
-        cuts.iter().for_each(|leg| call.session.cut(*leg));
-        self.remove_legs(id, &cuts);
-    }
-
-    fn engine_at(&mut self, shard: usize, owner: CallId, command: Command, work: Work) {
-        let id = self.next_request_id();
-        if let Some(call) = self.table.get_mut(owner) {
-            call.work = Some(work);
-            self.in_engine.insert(id, owner);
-            self.outputs.push_back(Output::Engine { shard, id, command });
+            let connecting = Connecting { reply_to, link, step: ConnectStep::OpenNear };
+            controller.submit_to(near_shard, near_id, command, InFlight::Connect(Box::new(connecting)));
         }
     }
 }
 
 impl Connecting {
+    /// The engine has executed a command, or not.
+    pub(super) fn finish(mut self, controller: &mut Controller, now: Instant, result: EngineResult) {
+        let (near, far) = (self.link.near.call, self.link.far.call);
+        let is_live = |id: CallId| controller.calls.get(id).is_some_and(|call| call.is_live());
+        let ports = match result {
+            Ok(EngineReply::Applied(ports)) if is_live(near) && is_live(far) => ports,
+            // The engine lost one of the two calls meanwhile.
+            Ok(_) => return self.fail(controller, now, Reply::error(UNKNOWN_CALL)),
+            Err(failure) => {
+                if failure == Failure::CallLost && self.step == ConnectStep::Far {
+                    // The far call may have executed its command.
+                    self.step = ConnectStep::Near;
+                }
+                return self.fail(controller, now, failure.reply(refusal));
+            }
+        };
+        let next = match self.step {
+            ConnectStep::OpenNear => self.next_after_near(&ports),
+            ConnectStep::Far => self.next_after_far(&ports),
+            ConnectStep::Near => {
+                for end in [self.link.near, self.link.far] {
+                    controller.commit_session(now, end.call, end.session, false);
+                }
+                controller.reply(self.reply_to, Reply::ok(Dict::default()));
+                return release(controller, now, far);
+            }
+        };
+        let Some((call, command)) = next else {
+            return self.fail(controller, now, Reply::error("Internal error: no ports"));
+        };
+        let Some(shard) = controller.calls.get(call).map(|call| call.shard) else { return };
+        controller.submit_to(shard, near, command, InFlight::Connect(Box::new(self)));
+    }
+
     fn next_after_near(&mut self, ports: &[(LegId, LegPorts)]) -> Option<(CallId, Command)> {
-        self.step = Step::Far;
-        let reached = self.tie.far.reach(self.tie.near.trunk, ports);
-        reached.then(|| (self.tie.far.call, Command::Apply { call: self.tie.far.call, legs: self.tie.far.plans() }))
+        self.step = ConnectStep::Far;
+        let reached = self.link.far.reach(self.link.near.trunk, ports);
+        reached.then(|| (self.link.far.call, Command::Apply { call: self.link.far.call, legs: self.link.far.plans() }))
     }
 
     fn next_after_far(&mut self, ports: &[(LegId, LegPorts)]) -> Option<(CallId, Command)> {
-        self.step = Step::Near;
-        let reached = self.tie.near.reach(self.tie.far.trunk, ports);
-        reached.then(|| (self.tie.near.call, Command::Apply { call: self.tie.near.call, legs: self.tie.near.plans() }))
+        self.step = ConnectStep::Near;
+        let reached = self.link.near.reach(self.link.far.trunk, ports);
+        reached
+            .then(|| (self.link.near.call, Command::Apply { call: self.link.near.call, legs: self.link.near.plans() }))
+    }
+
+    /// Removes what the engine has opened so far, and replies.
+    fn fail(self, controller: &mut Controller, now: Instant, reply: Reply) {
+        let Self { reply_to, link, step } = self;
+        controller.reply(reply_to, reply);
+        if controller.calls.get(link.far.call).is_none_or(|call| !call.is_live()) {
+            // Its plan may have reached the engine after the engine lost the call, and opened it anew.
+            controller.delete_in_engine(link.far.call);
+        }
+        // If the near end was not opened the command has no effect.
+        controller.remove_legs(link.near.call, &[link.near.trunk]);
+        if step == ConnectStep::Near {
+            controller.commit_session(now, link.far.call, link.far.session, false);
+            if let Some(far) = controller.calls.get_mut(link.far.call) {
+                far.waiting.removed_links.push(link.far.trunk);
+            }
+        }
+        release(controller, now, link.far.call);
+    }
+}
+
+/// The far call is no longer busy with the near one.
+fn release(controller: &mut Controller, now: Instant, far: CallId) {
+    let waits = |call: &&mut super::call::CallRecord| matches!(call.in_flight, Some(InFlight::ConnectFarEnd));
+    if let Some(call) = controller.calls.get_mut(far).filter(waits) {
+        call.in_flight = None;
+        controller.proceed(now, far);
     }
 }
 
@@ -195,4 +143,39 @@ fn refusal(error: CommandError) -> Reply {
         CommandError::UnknownCall => UNKNOWN_CALL.to_owned(),
         error => format!("Internal error: {error}"),
     })
+}
+
+/// A call has ended: removes the far ends of its links.
+pub(super) fn remove_far_ends(controller: &mut Controller, id: CallId) {
+    let links: Vec<_> = controller.calls.get(id).iter().flat_map(|call| call.session().trunks()).collect();
+    for (_, (far, leg)) in links {
+        remove_link(controller, far, leg);
+    }
+}
+
+/// Removes links that no party uses any more, at both ends. The call is not busy.
+pub(super) fn remove_idle_links(controller: &mut Controller, id: CallId) {
+    let Some(call) = controller.calls.get(id).filter(|call| call.is_live()) else { return };
+    let idle = call.session().idle_trunks();
+    for (leg, (far, far_leg)) in idle {
+        remove_link(controller, id, leg);
+        remove_link(controller, far, far_leg);
+    }
+    remove_waiting_links(controller, id);
+}
+
+/// Removes one end of a link: at once, or as soon as its call is not busy.
+fn remove_link(controller: &mut Controller, id: CallId, leg: LegId) {
+    let Some(call) = controller.calls.get_live(id) else { return };
+    call.waiting.removed_links.push(leg);
+    if !call.is_busy() {
+        remove_waiting_links(controller, id);
+    }
+}
+
+fn remove_waiting_links(controller: &mut Controller, id: CallId) {
+    let Some(call) = controller.calls.get_live(id) else { return };
+    let legs = std::mem::take(&mut call.waiting.removed_links);
+    let removed = call.remove_links(legs);
+    controller.remove_legs(id, &removed);
 }

@@ -22,52 +22,52 @@ impl<K: Ord + Copy> Tally<K> {
         *self.0.entry(name).or_default() += 1;
     }
 
-    /// How many there were.
+    /// The count of a name.
     pub fn get(&self, name: K) -> u64 {
         self.0.get(&name).copied().unwrap_or(0)
     }
 
-    /// All that were counted at least once.
+    /// All names that were counted at least once.
     pub fn iter(&self) -> impl Iterator<Item = (K, u64)> {
         self.0.iter().map(|(name, count)| (*name, *count))
     }
 }
 
-/// Everything counted since the start, and the number of calls now.
+/// Everything counted since the start, and the number of calls at present.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// Calls there are.
+    /// Live calls.
     pub calls: usize,
-    /// Calls there have ever been.
+    /// Calls opened since the start.
     pub calls_total: u64,
     /// Offers refused because of a limit.
     pub rejected: Tally<Limit>,
-    /// What offers for new calls are refused for at present, as the machine is too busy.
+    /// The limit for which offers for new calls are refused at present, because the machine is overloaded.
     pub overloaded: Option<Limit>,
-    /// How busy the machine was when last told.
+    /// The load of the machine at the last report.
     pub load: Load,
-    /// Calls ended, by cause.
+    /// Calls ended, by what ended them.
     pub ended: Tally<EndedBy>,
     /// Requests understood, by operation.
     pub requests: Tally<&'static str>,
-    /// Error replies, by operation; the empty name stands for what was no request.
+    /// Error replies, by operation; the empty name is for requests that were not understood.
     pub errors: Tally<&'static str>,
-    /// What was unusual in WhatsApp's SDP, by the rule's name.
+    /// Anomalies in WhatsApp's SDP, by the rule's name.
     pub sdp_anomalies: Tally<&'static str>,
-    /// Retransmits answered from the cache or left to the request in work.
+    /// Retransmitted requests: the reply came from the cache, or is still to come.
     pub retransmits: u64,
-    /// Datagrams without a cookie, which have no answer.
+    /// Datagrams without a cookie. They have no reply.
     pub without_cookie: u64,
-    /// Commands for which a shard had no room.
+    /// Commands for which a shard's mailbox had no room.
     pub refused: u64,
     /// Digits reported.
     pub digits: u64,
-    /// Events for applications, by name, whether or not anybody listened.
+    /// Events for applications, by name, whether or not they were sent.
     pub events: Tally<&'static str>,
     /// Legs whose transport was lost.
     pub legs_failed: u64,
-    /// How long the stages of legs' set-up took.
+    /// Durations of the stages of legs' set-up.
     pub setup: SetupTimes,
-    /// What the verdicts on ended calls have come to.
+    /// Verdicts on ended calls.
     pub verdicts: VerdictCounts,
 }

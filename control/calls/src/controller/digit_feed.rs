@@ -1,5 +1,5 @@
 //! The DTMF feed: one JSON datagram per digit, as rtpengine sends it and as Kamailio's `dtmf_events_sock` and
-//! OpenSIPS' `notification_sock` read it. Strings are escaped, so that a Call-ID with a quote in it breaks nothing.
+//! OpenSIPS' `notification_sock` read it. Strings are escaped, so a Call-ID may contain a quote.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use trestle_core::LegId;
 use trestle_wire::telephone_event;
 
-use super::call::Call;
+use super::call::CallRecord;
 use trestle_ng::{Dict, Value, json};
 
 /// A digit that a leg's peer has pressed and released.
-pub(super) struct Digit {
+pub(super) struct FeedDigit {
     pub(super) leg: LegId,
     pub(super) digit: telephone_event::Digit,
     pub(super) duration: Duration,
@@ -20,7 +20,7 @@ pub(super) struct Digit {
 }
 
 /// The datagram. Duration in milliseconds, volume in -dBm0, timestamp in Unix seconds.
-pub(super) fn json(call: &Call, digit: &Digit, unix: Duration) -> Vec<u8> {
+pub(super) fn json(call: &CallRecord, digit: &FeedDigit, unix: Duration) -> Vec<u8> {
     let party = call.party(digit.leg);
     let tags = call.parties().iter().filter_map(|party| party.tags().first()).map(|tag| tag.as_str().into());
     let duration_ms = u64::try_from(digit.duration.as_millis()).unwrap_or(u64::MAX);

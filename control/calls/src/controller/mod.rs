@@ -1,72 +1,98 @@
-//! The controller: ng datagrams in, engine commands out, and back. The second machine of the engine's shape.
+//! The controller: ng requests in, engine commands out, and back. A machine of the engine's shape, without clock or socket.
 //!
 //! ```text
-//! handle_datagram(now, listener, peer, bytes)   handle_reply(now, id, result)   handle_refused(now, id)
+//! handle_datagram(now, origin, bytes)   handle_reply(now, id, result)   handle_refused(now, id)
 //! handle_event(now, event)   handle_load(now, load)   handle_timeout(now)
-//! poll_output() -> Transmit | Engine | DigitFeed | Timeout(Option<Instant>)
+//! poll_output() -> Transmit | Engine | DigitFeed | Publish | Timeout(Option<Instant>)
 //! ```
 //!
-//! After any `handle_*`, drain `poll_output` until it says [`Output::Timeout`].
+//! After any `handle_*`, drain `poll_output` until it returns [`ControllerOutput::Timeout`].
 //!
-//! One offer goes: frame, retransmit cache, dictionary, [`Op`], negotiation (pure), [`Command::Apply`]; and when the
-//! engine has said its ports: SDP, reply, cache. A call has one command in the engine at a time; what comes for it
-//! meanwhile waits, so that every request sees the call as the one before has left it.
+//! The parts and what each owns:
+//!
+//! ```text
+//! requests     frames, replies, the cache for retransmits       calls       all calls and their timers
+//! negotiator   addresses of this machine, random generator      engine      request ids, who awaits which reply
+//! admission    limit of sessions, load of the machine           events      subscribers, numbers of events
+//! statistics   requests that wait for shards                    verdicts    verdicts on ended calls
+//! ```
+//!
+//! An offer takes this way: frame, retransmit cache, dictionary, [`Op`], negotiation (pure), [`Command::Apply`]; and with the
+//! ports in the engine's reply: SDP, reply, cache. A call has one command in the engine at a time (`in_flight`); requests
+//! that come meanwhile wait, so that each works on the state that the one before has left.
 
+mod admission;
 mod call;
 mod connect;
 mod counters;
 mod digit_feed;
 mod ending;
-mod events;
+mod engine_link;
+mod event_feed;
 mod gate;
+mod in_flight;
 mod media;
+mod negotiator;
 mod overload;
+mod progress;
+mod query;
+mod reply_to;
 mod report;
+mod requests;
 mod risks;
 mod sdp_anomalies;
 mod setup;
 mod signal;
 mod statistics;
 mod subscribers;
+mod supervision;
 mod table;
 mod verdicts;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trestle_core::{CallId, Command, CommandError, Epoch, Event, EventKind, Reply as EngineReply, RequestId};
-
 use rand_chacha::ChaCha12Rng;
+use trestle_core::time::soonest;
+use trestle_core::{
+    CallId, Command, CommandError, Epoch, Event, EventKind, LegId, Milestone, Reply as EngineReply, RequestId,
+};
+use trestle_negotiate::{Environment, Session};
+use trestle_ng::command::Op;
+use trestle_ng::command::flags::ProfileName;
+use trestle_ng::{Dict, Reply};
 
 use crate::ended::EndedBy;
-use call::{ReplyTo, Work};
-pub use counters::Counters;
-use overload::Overload;
+use crate::events::Kind;
+use admission::Admission;
+pub use counters::{Counters, Tally};
+use engine_link::{EngineLink, EngineResult, Failure};
+use event_feed::EventFeed;
+use in_flight::InFlight;
+use negotiator::Negotiator;
 pub use overload::{Hundredths, LOAD_EVERY, Limit, Load, LoadBounds};
-pub use setup::{BOUNDS_MS, Histogram, SetupTimes, Stage};
-use statistics::Collection;
-use subscribers::Subscribers;
-use table::Table;
-use trestle_negotiate::Environment;
-use trestle_ng::command::{Op, OpError, Query, Request};
-use trestle_ng::value::{Dict, Value};
-use trestle_ng::{Encoding, FrameError, Replay, Reply, Seen, frame};
+pub use reply_to::Origin;
+use reply_to::ReplyTo;
+use requests::Requests;
+pub use setup::{SetupStage, SetupTimes};
+use statistics::{Collected, StatisticsRequests};
+use table::CallTable;
+pub use verdicts::VerdictCounts;
 use verdicts::VerdictHistory;
-pub use verdicts::{MOS_BOUNDS_X10, MosHistogram, VerdictCounts};
 
-/// What the operator says about calls.
+/// The operator's settings for calls.
 #[derive(Debug, Clone)]
 pub struct ControllerConfig {
     /// Media threads.
     pub shards: usize,
     /// Calls at which an offer for a new one is refused; `None` for no limit but the engine's.
     pub max_sessions: Option<usize>,
-    /// How busy the machine may be.
+    /// Load of the machine at which an offer for a new call is refused.
     pub load: LoadBounds,
     /// An answered call whose peers should be sending and do not is ended after this long.
     pub timeout: Duration,
@@ -74,11 +100,11 @@ pub struct ControllerConfig {
     pub silent_timeout: Duration,
     /// A call that is never answered is ended this long after its last offer.
     pub offer_timeout: Duration,
-    /// How long a deleted call can be queried if `delete` does not say.
+    /// How long a deleted call can be queried if `delete` gives no time.
     pub delete_delay: Duration,
     /// Where each digit is reported.
     pub dtmf_log_dest: Option<SocketAddr>,
-    /// Somebody reads what [`Output::Publish`] says.
+    /// The edge takes events: emit [`ControllerOutput::Publish`].
     pub publish_events: bool,
 }
 
@@ -99,19 +125,14 @@ impl Default for ControllerConfig {
     }
 }
 
-/// The listener of requests that came over a stream: only their answers go back there.
-pub const NOT_A_SOCKET: usize = usize::MAX;
-
-/// What the controller wants done.
+/// What the edge is to do for the controller.
 #[derive(Debug)]
-pub enum Output {
-    /// Send a datagram from the socket on which its request came.
+pub enum ControllerOutput {
+    /// Send a reply, or an event to a subscriber.
     Transmit {
-        /// The socket, as numbered by the edge.
-        listener: usize,
-        /// Where to.
-        peer: SocketAddr,
-        /// The whole datagram.
+        /// The origin of the request or of the subscription.
+        to: Origin,
+        /// The whole datagram or message.
         bytes: Vec<u8>,
     },
     /// Give a command to a shard. If its mailbox is full, call [`Controller::handle_refused`].
@@ -125,352 +146,311 @@ pub enum Output {
     },
     /// Send one digit's JSON.
     DigitFeed {
-        /// Where to.
+        /// The receiver.
         addr: SocketAddr,
         /// The whole datagram.
         bytes: Vec<u8>,
     },
-    /// Give one event's JSON, a line without its end, to whoever listens.
+    /// Send one event's JSON, a line without its end, to the event outputs.
     Publish(Arc<str>),
     /// Nothing more to do until this instant, or until something arrives.
     Timeout(Option<Instant>),
 }
 
-/// See the module.
+type Outbox = VecDeque<ControllerOutput>;
+
+/// The controller of all calls.
 #[derive(Debug)]
 pub struct Controller {
     config: ControllerConfig,
-    environment: Environment,
     epoch: Epoch,
-    rng: ChaCha12Rng,
-    replay: Replay,
-    table: Table,
-    /// Calls whose command is in the engine.
-    in_engine: BTreeMap<RequestId, CallId>,
-    /// `statistics` requests that wait for shards.
-    collections: Vec<Collection>,
-    next_request: u64,
-    /// When shut gates have been so for too long.
-    gates_due: BTreeSet<(Instant, CallId)>,
-    subscribers: Subscribers,
-    last_event: u64,
-    verdict_history: VerdictHistory,
-    overload: Overload,
-    outputs: VecDeque<Output>,
+    requests: Requests,
+    negotiator: Negotiator,
+    admission: Admission,
+    statistics: StatisticsRequests,
+    calls: CallTable,
+    engine: EngineLink,
+    events: EventFeed,
+    verdicts: VerdictHistory,
+    /// Counters that no other part owns.
     counters: Counters,
+    outbox: Outbox,
 }
+
+/// Error of `answer` and `query`; media requests of other engines write it with a capital D.
+const UNKNOWN_CALL: &str = "Unknown call-id";
 
 impl Controller {
     /// A controller without calls. `environment` is what negotiation knows of this machine; `rng` draws keys, ICE
     /// credentials and SSRCs.
     pub fn new(config: ControllerConfig, environment: Environment, epoch: Epoch, rng: ChaCha12Rng) -> Self {
-        let (table, overload) = (Table::new(config.shards), Overload::new(config.load));
         Self {
-            config,
-            environment,
             epoch,
-            rng,
-            replay: Replay::default(),
-            table,
-            in_engine: BTreeMap::new(),
-            collections: Vec::new(),
-            next_request: 0,
-            gates_due: BTreeSet::new(),
-            subscribers: Subscribers::default(),
-            // Numbers go on rising after a restart, unless there were more than a million events a second.
-            last_event: u64::try_from(epoch.unix.as_micros()).unwrap_or_default(),
-            verdict_history: VerdictHistory::default(),
-            overload,
-            outputs: VecDeque::new(),
+            requests: Requests::default(),
+            negotiator: Negotiator::new(environment, rng),
+            admission: Admission::new(&config),
+            statistics: StatisticsRequests::default(),
+            calls: CallTable::new(config.shards),
+            engine: EngineLink::default(),
+            events: EventFeed::new(epoch, config.publish_events),
+            verdicts: VerdictHistory::default(),
             counters: Counters::default(),
+            outbox: VecDeque::new(),
+            config,
         }
     }
 
-    /// What has happened so far, and how many calls there are.
+    /// Counters since the start, and the number of calls at present.
     pub fn counters(&self) -> Counters {
         Counters {
-            calls: self.table.live(),
-            overloaded: self.overload.refusing(),
-            load: self.overload.load,
+            calls: self.calls.live(),
+            rejected: self.admission.rejected.clone(),
+            overloaded: self.admission.overloaded(),
+            load: self.admission.load(),
+            requests: self.requests.understood.clone(),
+            errors: self.requests.errors.clone(),
+            retransmits: self.requests.retransmits,
+            without_cookie: self.requests.without_cookie,
+            events: self.events.counts.clone(),
+            verdicts: self.verdicts.counts.clone(),
             ..self.counters.clone()
         }
     }
 
-    /// A datagram from a proxy or an application.
-    pub fn handle_datagram(&mut self, now: Instant, listener: usize, peer: SocketAddr, bytes: &[u8]) {
-        let Some((cookie, body)) = frame::split(bytes) else {
-            self.counters.without_cookie += 1;
-            return;
-        };
-        let encoding = Encoding::of(body).unwrap_or_default();
-        let reply_to = ReplyTo::new(listener, peer, cookie, encoding);
-        if body.len() > frame::DATAGRAM_BYTES_MAX {
-            // Not worth hashing for the cache: the answer is the same every time.
-            return self.transmit(&reply_to, &Reply::error(FrameError::TooLong.to_string()));
-        }
-        match self.replay.begin(now, peer, &reply_to.cookie, body) {
-            Seen::New => {}
-            Seen::InWork => return self.counters.retransmits += 1,
-            Seen::Done(reply) => {
-                let bytes = reply_to.cookie.frame(reply);
-                self.counters.retransmits += 1;
-                return self.outputs.push_back(Output::Transmit { listener, peer, bytes });
-            }
-            Seen::Reused => return self.transmit(&reply_to, &Reply::error("cookie-reused")),
-        }
-        match frame::read(body) {
-            Ok((_, dict)) => self.handle_request(now, reply_to, &dict),
-            Err(FrameError::Json(detail)) => {
-                let reply = Reply::error(FrameError::Json(detail.clone()).to_string());
-                self.answer(reply_to, reply.with_warnings([detail.to_string()]));
-            }
-            Err(error) => self.answer(reply_to, Reply::error(error.to_string())),
+    /// Takes a request from a proxy or an application.
+    pub fn handle_datagram(&mut self, now: Instant, origin: Origin, bytes: &[u8]) {
+        if let Some((reply_to, op)) = self.requests.receive(now, origin, bytes, &mut self.outbox) {
+            self.dispatch(now, reply_to, op);
         }
     }
 
-    fn handle_request(&mut self, now: Instant, mut reply_to: ReplyTo, dict: &Dict) {
-        match Request::read(dict) {
-            Ok(request) => {
-                reply_to.warnings = request.warnings;
-                reply_to.verbose = request.verbose;
-                reply_to.verb = request.op.name();
-                self.counters.requests.add(reply_to.verb);
-                self.dispatch(now, reply_to, request.op);
-            }
-            Err(OpError::UnknownCommand) => {
-                let command = dict.get("command").and_then(Value::to_text).unwrap_or_default();
-                let command: String = command.chars().take(40).collect();
-                let known = Op::NAMES.join(", ");
-                let reply = Reply::error(OpError::UnknownCommand.to_string());
-                self.answer(reply_to, reply.with_warnings([format!("unknown command `{command}`; known are {known}")]));
-            }
-            Err(error) => self.answer(reply_to, Reply::error(error.to_string())),
-        }
-    }
-
-    /// Runs an operation, or puts it behind the one that its call, or one of its two, is busy with.
+    /// Executes an operation, or puts it behind the command in flight of its call, or of one of its two.
     fn dispatch(&mut self, now: Instant, reply_to: ReplyTo, op: Op) {
-        let calls = [op.call_id(), op.other_call_id()].into_iter().flatten();
-        let busy = calls.filter_map(|name| self.table.by_name(name)).find(|call| call.is_busy()).map(|call| call.id);
-        if let Some(call) = busy.and_then(|id| self.table.get_mut(id)) {
+        let names = [op.call_id(), op.other_call_id()].into_iter().flatten();
+        let busy = names.filter_map(|name| self.calls.by_name(name)).find(|call| call.is_busy()).map(|call| call.id);
+        if let Some(call) = busy.and_then(|id| self.calls.get_mut(id)) {
             if let Err(reply_to) = call.enqueue(reply_to, op) {
-                self.answer(reply_to, Reply::error("Busy: too many requests for this call"));
+                self.reply(reply_to, Reply::error("Busy: too many requests for this call"));
             }
             return;
         }
         match op {
-            Op::Ping => self.answer(reply_to, Reply::pong()),
-            Op::Offer(signal) => self.offer(now, reply_to, *signal),
-            Op::Answer(signal) => self.answer_signal(reply_to, *signal),
-            Op::Create(signal) => self.create(now, reply_to, *signal),
-            Op::CreateAnswer(signal) => self.create_answer(reply_to, *signal),
-            Op::Delete(delete) => self.delete(now, reply_to, &delete),
-            Op::Query(query) => self.query(now, reply_to, &query),
+            Op::Ping => self.reply(reply_to, Reply::pong()),
+            Op::Offer(offer) => signal::offer(self, now, reply_to, *offer),
+            Op::Answer(answer) => signal::answer(self, reply_to, &answer),
+            Op::Create(offer) => signal::create(self, now, reply_to, &offer),
+            Op::CreateAnswer(answer) => signal::create_answer(self, reply_to, &answer),
+            Op::Delete(delete) => ending::delete(self, reply_to, &delete),
+            Op::Query(query) => query::query(self, reply_to, &query),
             Op::List { limit } => {
-                let reply = report::list(&self.table, limit, &reply_to);
-                self.answer(reply_to, reply);
+                let reply = report::list(&self.calls, limit, &reply_to);
+                self.reply(reply_to, reply);
             }
-            Op::Statistics => self.statistics(reply_to),
-            Op::PlayDigit(play) => self.play_digit(reply_to, &play),
-            Op::Block(block) => self.block(reply_to, &block),
-            Op::Connect(connect) => self.connect(reply_to, &connect),
-            Op::Gate(gate) => self.gate(now, reply_to, &gate),
-            Op::Subscribe(subscribe) => self.subscribe(now, reply_to, subscribe),
+            Op::Statistics => statistics::statistics(self, reply_to),
+            Op::PlayDigit(play) => media::play_digit(self, reply_to, &play),
+            Op::Block(block) => media::block(self, now, reply_to, &block),
+            Op::Connect(connect) => media::connect(self, now, reply_to, &connect),
+            Op::Gate(gate) => gate::gate(self, now, reply_to, &gate),
+            Op::Subscribe(subscribe) => event_feed::subscribe(self, now, reply_to, subscribe),
         }
     }
 
-    /// The engine's reply to a command.
-    pub fn handle_reply(&mut self, now: Instant, id: RequestId, result: EngineResult) {
-        if self.collect(id, result.as_ref().ok()) {
-            return;
-        }
-        let Some(call_id) = self.in_engine.remove(&id) else { return };
-        let Some(work) = self.table.get_mut(call_id).and_then(|call| call.work.take()) else { return };
-        match work {
-            Work::Apply(apply) => self.applied(now, call_id, *apply, result),
-            Work::Query { reply_to, verdict } => self.queried(now, call_id, reply_to, verdict, result),
-            Work::Media { reply_to, session } => self.media_done(call_id, reply_to, session, result),
-            Work::Connect(connecting) => self.tied(now, *connecting, result),
-            Work::Gate(change) => self.gate_changed(now, call_id, *change, result),
-            // Nothing of its own is in the engine.
-            Work::ConnectFarEnd => {}
-            Work::Check => self.checked(now, call_id, result),
-            Work::Delete(delete) => self.deleted(now, call_id, delete, result),
-        }
-        self.proceed(now, call_id);
-    }
-
-    /// The shard's mailbox was full: the command did not reach it.
-    pub fn handle_refused(&mut self, now: Instant, id: RequestId) {
-        if self.collect(id, None) {
-            return;
-        }
-        let Some(call_id) = self.in_engine.remove(&id) else { return };
-        let Some(work) = self.table.get_mut(call_id).and_then(|call| call.work.take()) else { return };
-        self.counters.refused += 1;
-        match work {
-            Work::Apply(apply) => self.apply_refused(now, call_id, *apply),
-            Work::Query { reply_to, .. } | Work::Media { reply_to, .. } => {
-                self.answer(reply_to, Reply::error("Load limit exceeded"));
-            }
-            Work::Connect(connecting) => self.connect_failed(now, *connecting, Reply::error("Load limit exceeded")),
-            Work::Gate(change) => self.gates_refused(now, call_id, *change),
-            Work::ConnectFarEnd => {}
-            Work::Check => self.check_later(now, call_id, Duration::from_secs(1)),
-            Work::Delete(delete) => self.delete_refused(now, call_id, delete),
-        }
-        self.proceed(now, call_id);
-    }
-
-    /// After a command: end the call if that is due, else go on with what waited.
-    fn proceed(&mut self, now: Instant, call_id: CallId) {
-        let Some(call) = self.table.get_mut(call_id) else { return };
-        if call.is_busy() {
-            return;
-        }
-        if let Some(cause) = call.end.take()
-            && call.is_live()
-        {
-            return self.end(call_id, cause);
-        }
-        let waiting = std::mem::take(&mut call.queue);
-        self.cut_idle_trunks(call_id);
-        self.dispatch_all(now, waiting);
-    }
-
-    /// Each goes by its call-id again: the call may be gone by now, or replaced, or busy with the first of them.
+    /// Each request is looked up by its call-id again: the call may be removed by now, replaced, or busy with the first.
     fn dispatch_all(&mut self, now: Instant, waiting: VecDeque<(ReplyTo, Op)>) {
         for (reply_to, op) in waiting {
             self.dispatch(now, reply_to, op);
         }
     }
 
-    /// Something happened in the engine.
+    /// Takes the engine's reply to a command.
+    pub fn handle_reply(&mut self, now: Instant, id: RequestId, result: Result<EngineReply, CommandError>) {
+        self.finish(now, id, result.map_err(Failure::Refused));
+    }
+
+    /// The shard's mailbox was full: the command did not reach it.
+    pub fn handle_refused(&mut self, now: Instant, id: RequestId) {
+        self.finish(now, id, Err(Failure::MailboxFull));
+    }
+
+    fn finish(&mut self, now: Instant, id: RequestId, result: EngineResult) {
+        match self.statistics.collect(id, result.as_ref().ok()) {
+            Collected::Complete(reply_to, totals) => {
+                let tree = statistics::tree(&self.counters(), &totals);
+                return self.reply(reply_to, Reply::ok(Dict::default().with("statistics", tree)));
+            }
+            Collected::Waiting => return,
+            Collected::NotAwaited => {}
+        }
+        let Some(call_id) = self.engine.take_owner(id) else { return };
+        let Some(in_flight) = self.calls.get_mut(call_id).and_then(|call| call.in_flight.take()) else { return };
+        if matches!(result, Err(Failure::MailboxFull)) {
+            self.counters.refused += 1;
+        }
+        in_flight.finish(self, now, call_id, result);
+        self.proceed(now, call_id);
+    }
+
+    /// After a command: ends the call if that is due, else executes the requests that waited.
+    fn proceed(&mut self, now: Instant, call_id: CallId) {
+        let Some(call) = self.calls.get_mut(call_id).filter(|call| !call.is_busy()) else { return };
+        if let Some(cause) = call.waiting.end.take()
+            && call.is_live()
+        {
+            return ending::end(self, call_id, cause);
+        }
+        let waiting = std::mem::take(&mut call.waiting.requests);
+        connect::remove_idle_links(self, call_id);
+        self.dispatch_all(now, waiting);
+    }
+
+    /// Takes an event of the engine.
     pub fn handle_event(&mut self, now: Instant, event: Event) {
-        self.emit_engine_event(now, &event);
-        let Some(call) = self.table.get(event.call) else { return };
+        let Some(call) = self.calls.get(event.call) else { return };
+        let (id, name) = (event.call, call.name.clone());
         match event.kind {
-            // It was told by the call that the digit came from.
-            EventKind::Digit { leg, .. } if call.session.is_trunk(leg) => {}
             EventKind::Digit { leg, digit, duration, volume, source } => {
-                self.counters.digits += 1;
-                // Digits are blocked while a card is paid with; whoever asked for them gets them, a log is read by anybody.
-                let shown = if call.session.withholds_digits(leg) { '-' } else { digit.to_char() };
-                tracing::info!(call_id = ?call.name, %source, digit = %shown, ?duration, "digit");
-                if let Some(addr) = self.config.dtmf_log_dest {
-                    let digit = digit_feed::Digit { leg, digit, duration, volume, source };
-                    let bytes = digit_feed::json(call, &digit, self.epoch.unix_at(now));
-                    self.outputs.push_back(Output::DigitFeed { addr, bytes });
-                }
+                self.emit(now, id, Some(leg), Kind::Digit { digit, duration, volume });
+                self.feed_digit(now, id, &digit_feed::FeedDigit { leg, digit, duration, volume, source });
             }
             EventKind::Milestone { leg, milestone } => {
-                let after = now.saturating_duration_since(call.created);
-                tracing::info!(call_id = ?call.name, leg = leg.0, ?milestone, ?after, "milestone");
-                self.count_setup(now, event.call, leg, milestone);
+                tracing::info!(call_id = ?name, leg = leg.0, ?milestone, after = ?self.age(now, id), "milestone");
+                if let Some(kind) = Kind::of_milestone(milestone) {
+                    self.emit(now, id, Some(leg), kind);
+                }
+                self.note_milestone(now, id, leg, milestone);
             }
-            // A call that rings or is held on every side has no media by right; our own clock looks after it.
-            EventKind::MediaTimeout if call.answered && !call.is_held() => self.end(event.call, EndedBy::MediaTimeout),
-            EventKind::MediaTimeout => {}
+            EventKind::MediaTimeout => {
+                // A call that rings or is held on every side may have no media; its own timers supervise it.
+                if self.calls.get(id).is_some_and(|call| call.is_answered() && !call.is_held()) {
+                    ending::end(self, id, EndedBy::MediaTimeout);
+                }
+            }
             EventKind::LegFailed { leg, reason } => {
                 self.counters.legs_failed += 1;
-                tracing::warn!(call_id = ?call.name, leg = leg.0, %reason, "leg failed");
+                tracing::warn!(call_id = ?name, leg = leg.0, %reason, "leg failed");
+                self.emit(now, id, Some(leg), Kind::LegFailed { failure: reason });
             }
             EventKind::AtRisk { leg, risk, lasted, reached } => {
-                tracing::warn!(call_id = ?call.name, leg = leg.0, ?risk, ?lasted, ?reached, "at risk");
+                tracing::warn!(call_id = ?name, leg = leg.0, ?risk, ?lasted, ?reached, "at risk");
+                risks::at_risk(self, now, id, leg, risk, lasted, reached);
             }
-            EventKind::Recovered { leg, risk } => tracing::info!(call_id = ?call.name, leg = leg.0, ?risk, "recovered"),
-            EventKind::CallFailed => self.failed(now, event.call),
+            EventKind::Recovered { leg, risk } => {
+                tracing::info!(call_id = ?name, leg = leg.0, ?risk, "recovered");
+                risks::recovered(self, now, id, leg, risk);
+            }
+            EventKind::CallFailed => ending::call_lost(self, now, id),
         }
     }
 
-    /// The instant of the last [`Output::Timeout`] has come.
+    /// Logs and reports a digit. Digits of a leg that links another call are reported by that call.
+    fn feed_digit(&mut self, now: Instant, id: CallId, digit: &digit_feed::FeedDigit) {
+        let Some(call) = self.calls.get(id).filter(|call| !call.session().is_trunk(digit.leg)) else { return };
+        self.counters.digits += 1;
+        // Digits are blocked while the caller enters a card number: the application receives them, the log does not.
+        let shown = if call.session().withholds_digits(digit.leg) { '-' } else { digit.digit.to_char() };
+        tracing::info!(call_id = ?call.name, source = %digit.source, digit = %shown, duration = ?digit.duration, "digit");
+        if let Some(addr) = self.config.dtmf_log_dest {
+            let bytes = digit_feed::json(call, digit, self.epoch.unix_at(now));
+            self.outbox.push_back(ControllerOutput::DigitFeed { addr, bytes });
+        }
+    }
+
+    /// Takes the load of the machine, every [`LOAD_EVERY`]. Past a bound, offers for new calls are refused until all values have
+    /// been well below their bounds for two seconds. Requests for existing calls are never refused for load.
+    pub fn handle_load(&mut self, now: Instant, load: Load) {
+        self.admission.handle_load(now, load, self.calls.live());
+    }
+
+    /// The instant of the last [`ControllerOutput::Timeout`] has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.replay.expire(now);
-        self.time_out_gates(now);
-        while let Some(call_id) = self.table.next_due(now) {
-            self.due(now, call_id);
+        self.requests.expire(now);
+        gate::time_out_gates(self, now);
+        while let Some(call_id) = self.calls.next_due(now) {
+            supervision::call_due(self, now, call_id);
         }
     }
 
-    /// What to do next; [`Output::Timeout`] is always the last.
-    pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.poll_timeout()))
+    /// What to do next; [`ControllerOutput::Timeout`] is always the last.
+    pub fn poll_output(&mut self) -> ControllerOutput {
+        self.outbox.pop_front().unwrap_or_else(|| ControllerOutput::Timeout(self.poll_timeout()))
     }
 
     /// When [`Controller::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let gates = self.gates_due.first().map(|(at, _)| *at);
-        trestle_core::time::soonest(
-            gates,
-            trestle_core::time::soonest(self.table.poll_timeout(), self.replay.poll_timeout()),
-        )
+        soonest(self.calls.poll_timeout(), self.requests.poll_timeout())
+    }
+
+    fn age(&self, now: Instant, id: CallId) -> Option<Duration> {
+        self.calls.get(id).map(|call| now.saturating_duration_since(call.created))
+    }
+
+    fn reply(&mut self, reply_to: ReplyTo, reply: Reply) {
+        self.requests.reply(reply_to, reply, &mut self.outbox);
+    }
+
+    fn emit(&mut self, now: Instant, id: CallId, leg: Option<LegId>, kind: Kind) {
+        if let Some(call) = self.calls.get_mut(id) {
+            self.events.emit(now, call, leg, kind, &mut self.outbox);
+        }
     }
 
     /// Gives a command for a call to its shard. The call must not be busy.
-    fn engine(&mut self, call_id: CallId, command: Command, work: Work) {
-        let id = self.next_request_id();
-        let Some(call) = self.table.get_mut(call_id) else { return };
-        call.work = Some(work);
-        let shard = call.shard;
-        self.in_engine.insert(id, call_id);
-        self.outputs.push_back(Output::Engine { shard, id, command });
+    fn submit(&mut self, id: CallId, command: Command, in_flight: InFlight) {
+        let Some(shard) = self.calls.get(id).map(|call| call.shard) else { return };
+        self.submit_to(shard, id, command, in_flight);
     }
 
-    fn next_request_id(&mut self) -> RequestId {
-        self.next_request += 1;
-        RequestId(self.next_request)
+    /// The same for a command to another shard than the call's.
+    fn submit_to(&mut self, shard: usize, owner: CallId, command: Command, in_flight: InFlight) {
+        let Some(call) = self.calls.get_mut(owner) else { return };
+        call.in_flight = Some(in_flight);
+        self.engine.request(owner, shard, command, &mut self.outbox);
     }
 
-    /// The one reply to a request, kept for its retransmits.
-    fn answer(&mut self, reply_to: ReplyTo, reply: Reply) {
-        if !reply.is_success() {
-            self.counters.errors.add(reply_to.verb);
+    /// Gives a command to a shard whose reply no call awaits.
+    fn post(&mut self, shard: usize, command: Command) -> RequestId {
+        self.engine.post(shard, command, &mut self.outbox)
+    }
+
+    /// Removes legs in the engine.
+    fn remove_legs(&mut self, id: CallId, legs: &[LegId]) {
+        let Some(shard) = self.calls.get(id).map(|call| call.shard) else { return };
+        for leg in legs {
+            self.post(shard, Command::RemoveLeg { call: id, leg: *leg });
         }
-        let reply = reply.with_warnings(reply_to.warnings.iter().cloned());
-        let body = reply.write(reply_to.encoding);
-        self.replay.finish(reply_to.peer, &reply_to.cookie, &body);
-        let bytes = reply_to.cookie.frame(&body);
-        self.outputs.push_back(Output::Transmit { listener: reply_to.listener, peer: reply_to.peer, bytes });
     }
 
-    /// A reply that is not kept.
-    fn transmit(&mut self, reply_to: &ReplyTo, reply: &Reply) {
-        self.counters.errors.add(reply_to.verb);
-        let bytes = reply_to.cookie.frame(&reply.write(reply_to.encoding));
-        self.outputs.push_back(Output::Transmit { listener: reply_to.listener, peer: reply_to.peer, bytes });
-    }
-
-    fn query(&mut self, now: Instant, mut reply_to: ReplyTo, query: &Query) {
-        let known = self.table.by_name(&query.call_id);
-        let Some(call) = known.filter(|call| call.is_live() || !query.verdict) else {
-            if query.verdict {
-                return self.explain(reply_to, &query.call_id);
-            }
-            return self.answer(reply_to, Reply::error(UNKNOWN_CALL));
-        };
-        for tag in [&query.from_tag, &query.to_tag].into_iter().flatten().filter(|tag| !call.has_tag(tag)) {
-            reply_to.warnings.push(format!("the call has no tag {tag:?}"));
+    /// Deletes a call in the engine that may not be there.
+    fn delete_in_engine(&mut self, id: CallId) {
+        if let Some(shard) = self.calls.get(id).map(|call| call.shard) {
+            self.post(shard, Command::Delete { call: id });
         }
-        let id = call.id;
-        if call.is_live() {
-            return self.engine(id, Command::Query { call: id }, Work::Query { reply_to, verdict: query.verdict });
-        }
-        let reply = self.report_reply(now, call, None, &reply_to);
-        self.answer(reply_to, reply);
     }
 
-    fn queried(&mut self, now: Instant, call_id: CallId, reply_to: ReplyTo, verdict: bool, result: EngineResult) {
-        let Some(call) = self.table.get(call_id) else { return };
-        let reply = match result {
-            Ok(EngineReply::Report(report)) if verdict => self.verdict_reply(now, call, &report, &reply_to),
-            Ok(EngineReply::Report(report)) => self.report_reply(now, call, Some(&report), &reply_to),
-            Ok(_) | Err(_) => Reply::error(UNKNOWN_CALL),
-        };
-        self.answer(reply_to, reply);
+    /// Makes a session that the engine has applied the call's own, and emits an event for each gate that changed by it.
+    fn commit_session(&mut self, now: Instant, id: CallId, session: Session, timed_out: bool) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let before = call.commit_session(session);
+        let exits = gate::exits(&before, call, timed_out);
+        match (call.session().gate_timeout(), call.gate_due) {
+            (Some(timeout), None) => self.calls.wake_gate(id, Some(now + timeout)),
+            (None, Some(_)) => self.calls.wake_gate(id, None),
+            _ => {}
+        }
+        for (leg, kind) in exits {
+            self.emit(now, id, Some(leg), kind);
+        }
+    }
+
+    /// Counts the stage of set-up that ends with a milestone. SIP phones are not counted: they are set up at once, or by
+    /// signalling that Trestle does not see.
+    fn note_milestone(&mut self, now: Instant, id: CallId, leg: LegId, milestone: Milestone) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let stage = call.progress.reach(now, leg, milestone);
+        let counts = call.party(leg).is_some_and(|party| party.profile() != ProfileName::Sip);
+        if let Some((stage, took)) = stage.filter(|_| counts) {
+            self.counters.setup.add(stage, took);
+        }
+        risks::emit_one_way(self, now, id);
     }
 }
-
-/// To `answer` and `query`; media commands of other engines write it with a capital D.
-const UNKNOWN_CALL: &str = "Unknown call-id";
-
-type EngineResult = Result<EngineReply, CommandError>;

@@ -127,11 +127,11 @@ pub(super) struct Overload {
 
 /// What has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum LoadChange {
     /// From now on offers are refused.
-    Begins(Limit),
+    Overloaded(Limit),
     /// No more, after so long.
-    Ends(Limit, Duration),
+    Relieved(Limit, Duration),
 }
 
 impl Overload {
@@ -145,14 +145,14 @@ impl Overload {
     }
 
     /// Takes how busy the machine is.
-    pub(super) fn take(&mut self, now: Instant, load: Load) -> Option<Turn> {
+    pub(super) fn take(&mut self, now: Instant, load: Load) -> Option<LoadChange> {
         self.load = load;
         let Some((limit, since)) = self.refusing else {
             let passed = self.passed_by(100);
             self.passed = if passed.is_some() { self.passed + 1 } else { 0 };
             let limit = passed.filter(|_| self.passed >= PASSED_TIMES)?;
             self.refusing = Some((limit, now));
-            return Some(Turn::Begins(limit));
+            return Some(LoadChange::Overloaded(limit));
         };
         if self.passed_by(BELOW_PERCENT).is_some() {
             self.relieved = None;
@@ -163,7 +163,7 @@ impl Overload {
             return None;
         }
         (self.refusing, self.relieved, self.passed) = (None, None, 0);
-        Some(Turn::Ends(limit, now.saturating_duration_since(since)))
+        Some(LoadChange::Relieved(limit, now.saturating_duration_since(since)))
     }
 
     /// The first bound of which this share is reached.
@@ -180,30 +180,6 @@ impl Overload {
             Some(Limit::Average)
         } else {
             None
-        }
-    }
-}
-
-impl super::Controller {
-    /// How busy the machine has been, every [`LOAD_EVERY`]. Past a bound, offers for new calls are refused until all has been
-    /// well below its bound for two seconds; whatever concerns a call that there is, is done as ever.
-    pub fn handle_load(&mut self, now: Instant, load: Load) {
-        let (lateness, average) = (load.lateness, load.average);
-        let cpu = load.cpu;
-        match self.overload.take(now, load) {
-            Some(Turn::Begins(limit)) => tracing::warn!(
-                limit = limit.name(),
-                ?lateness,
-                cpu = cpu.map(tracing::field::display),
-                load = average.map(tracing::field::display),
-                calls = self.table.live(),
-                "overloaded; new calls are refused"
-            ),
-            Some(Turn::Ends(limit, lasted)) => {
-                let calls = self.table.live();
-                tracing::warn!(limit = limit.name(), ?lasted, calls, "no longer overloaded; new calls are taken");
-            }
-            None => {}
         }
     }
 }
@@ -226,7 +202,9 @@ mod tests {
     fn one_stumble_refuses_nobody_and_lasting_lateness_does() {
         let (mut overload, now) =
             overload(LoadBounds { lateness: Some(Duration::from_millis(20)), ..Default::default() });
-        for (ms, turn) in [(900, None), (19, None), (20, None), (20, Some(Turn::Begins(Limit::Lateness))), (90, None)] {
+        for (ms, turn) in
+            [(900, None), (19, None), (20, None), (20, Some(LoadChange::Overloaded(Limit::Lateness))), (90, None)]
+        {
             assert_eq!(overload.take(now, late(ms)), turn, "{ms} ms");
         }
         assert_eq!(overload.refusing(), Some(Limit::Lateness));

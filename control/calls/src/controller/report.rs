@@ -6,8 +6,9 @@ use std::time::Duration;
 use trestle_core::Discard;
 use trestle_core::report::{CallReport, Count, LegReport};
 
-use super::call::{Call, ReplyTo};
-use super::table::Table;
+use super::call::CallRecord;
+use super::reply_to::ReplyTo;
+use super::table::CallTable;
 use crate::diagnosis::CallVerdict;
 use trestle_negotiate::Party;
 use trestle_ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
@@ -49,10 +50,10 @@ const SHORT: [(Detail, Opinion); 5] = [
 
 /// `created`, `tags`, `totals`, `verdict`. A reply that nobody asked to be long says less rather than grow beyond one packet.
 pub(super) fn call(
-    call: &Call,
+    call: &CallRecord,
     report: Option<&CallReport>,
     created: Duration,
-    verdict: &CallVerdict,
+    verdict: Option<&CallVerdict>,
     reply_to: &ReplyTo,
 ) -> Reply {
     let (choices, limit) = if reply_to.verbose { (&LONG[..], REPLY_BYTES_MAX) } else { (&SHORT[..], REPLY_BYTES) };
@@ -60,10 +61,10 @@ pub(super) fn call(
         limit - reply_to.cookie.as_bytes().len() - 1 - reply_to.warnings.iter().map(|w| w.len() + 3).sum::<usize>();
     let replies = choices.iter().map(|(detail, opinion)| {
         let dict = keys(call, report, created, *detail);
-        Reply::ok(match opinion {
-            Opinion::Nothing => dict,
-            Opinion::Brief => dict.with("verdict", verdict.brief()),
-            Opinion::Full => dict.with("verdict", verdict.full()),
+        Reply::ok(match (opinion, verdict) {
+            (Opinion::Nothing, _) | (_, None) => dict,
+            (Opinion::Brief, Some(verdict)) => dict.with("verdict", verdict.brief()),
+            (Opinion::Full, Some(verdict)) => dict.with("verdict", verdict.full()),
         })
     });
     let mut fitting = replies.filter(|reply| reply.write(reply_to.encoding).len() <= room);
@@ -83,7 +84,7 @@ pub(super) fn verdict(created: Duration, totals: &Dict, verdict: &CallVerdict, r
         .unwrap_or_else(|| with(verdict.headline()))
 }
 
-fn keys(call: &Call, report: Option<&CallReport>, created: Duration, detail: Detail) -> Dict {
+fn keys(call: &CallRecord, report: Option<&CallReport>, created: Duration, detail: Detail) -> Dict {
     let mut dict = Dict::default().with("created", created.as_secs());
     let legs = report.map_or(&[][..], |report| &report.legs);
     if detail > Detail::Totals {
@@ -198,15 +199,15 @@ fn errors(leg: &LegReport) -> u64 {
 }
 
 /// `calls`, oldest first. A limit that was asked for is the caller's word that the reply may be long.
-pub(super) fn list(table: &Table, limit: usize, reply_to: &ReplyTo) -> Reply {
+pub(super) fn list(table: &CallTable, limit: usize, reply_to: &ReplyTo) -> Reply {
     let room = if reply_to.verbose { REPLY_BYTES_MAX } else { REPLY_BYTES } - 100 - reply_to.cookie.as_bytes().len();
     let mut bytes = 0;
-    let fits = |call: &&Call| {
+    let fits = |call: &&CallRecord| {
         // As JSON writes it, which is the longer way.
         bytes += serde_json::to_string(&call.name).map_or(0, |name| name.len()) + 1;
         bytes <= room
     };
-    let opened = || table.iter().filter(|call| call.opened);
+    let opened = || table.iter().filter(|call| call.is_opened());
     let calls: Vec<Value> = opened().take(limit).take_while(fits).map(|call| call.name.as_str().into()).collect();
     let missing = opened().count() - calls.len();
     let warning = (missing > 0).then(|| format!("{missing} more calls are not listed"));

@@ -1,118 +1,82 @@
-//! What may end a call: what the engine sees of each leg, and what only both legs tell, one-way audio.
+//! What may end a call: risks that the engine reports of one leg, and one-way audio, which only both legs together show.
 
 use std::time::{Duration, Instant};
 
 use trestle_core::{CallId, LegId, Milestone, Risk};
-
-use super::Controller;
-use super::call::Call;
-use crate::events::{Kind, RiskName, reason};
-use crate::leg_map::LegMap;
 use trestle_ng::command::flags::ProfileName;
 
-/// Whether a leg's peer is heard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LegWatch {
-    /// Media has come from it.
-    heard: bool,
-    /// It should send, and does not.
-    silent: bool,
-    /// Told to be so.
-    one_way: bool,
-    reached: Milestone,
-    /// How long it has been silent, as last told.
+use super::Controller;
+use super::call::CallRecord;
+use crate::diagnosis::CallHistory;
+use crate::events::{Kind, RiskName, reason};
+
+/// Risks that mean that no media is received from a peer that is to send.
+const SILENCE: [RiskName; 3] = [RiskName::NothingReceived, RiskName::FellSilent, RiskName::SipGone];
+
+/// The engine reports a risk, for the first time or again while it lasts.
+pub(super) fn at_risk(
+    controller: &mut Controller,
+    now: Instant,
+    id: CallId,
+    leg: LegId,
+    risk: Risk,
     lasted: Duration,
+    reached: Milestone,
+) {
+    let profile = controller.calls.get(id).map_or(ProfileName::Sip, |call| profile(call, leg));
+    let risk = RiskName::of(risk, profile == ProfileName::Sip);
+    let reason = reason(risk, reached, profile);
+    controller.emit(now, id, Some(leg), Kind::AtRisk { risk, stage: reached, lasted, reason });
+    emit_one_way(controller, now, id);
 }
 
-impl Default for LegWatch {
-    fn default() -> Self {
-        Self { heard: false, silent: false, one_way: false, reached: Milestone::Opened, lasted: Duration::ZERO }
+/// The engine reports that a risk has passed.
+pub(super) fn recovered(controller: &mut Controller, now: Instant, id: CallId, leg: LegId, risk: Risk) {
+    let is_sip = controller.calls.get(id).is_some_and(|call| profile(call, leg) == ProfileName::Sip);
+    let risk = RiskName::of(risk, is_sip);
+    controller.emit(now, id, Some(leg), Kind::Recovered { risk });
+    if SILENCE.contains(&risk)
+        && let Some(call) = controller.calls.get_mut(id)
+    {
+        call.progress.note_media(leg);
+    }
+    emit_one_way(controller, now, id);
+}
+
+/// Emits the begin and the end of one-way audio: media of a party is missing while media of its peer is received.
+pub(super) fn emit_one_way(controller: &mut Controller, now: Instant, id: CallId) {
+    let Some(call) = controller.calls.get(id) else { return };
+    let after = now.saturating_duration_since(call.created);
+    for (leg, kind) in one_way_changes(call, after) {
+        controller.emit(now, id, Some(leg), kind);
     }
 }
 
-impl LegWatch {
-    pub(super) fn reached(&mut self, milestone: Milestone) {
-        self.heard |= milestone == Milestone::FirstMediaIn;
-        self.reached = self.reached.max(milestone);
-    }
-}
-
-/// Legs by id.
-pub(super) type Watch = LegMap<LegWatch>;
-
-impl Controller {
-    pub(super) fn at_risk(
-        &mut self,
-        now: Instant,
-        id: CallId,
-        leg: LegId,
-        risk: Risk,
-        lasted: Duration,
-        reached: Milestone,
-    ) {
-        let profile = self.table.get(id).map_or(ProfileName::Sip, |call| profile(call, leg));
-        let name = RiskName::of(risk, profile == ProfileName::Sip);
-        let reason = reason(name, reached, profile);
-        self.emit(now, id, Some(leg), Kind::AtRisk { risk: name, stage: reached, lasted, reason });
-        if is_silence(risk) {
-            self.watch(now, id, leg, |watch| {
-                watch.silent = true;
-                watch.lasted = lasted;
-            });
-        }
-    }
-
-    pub(super) fn recovered(&mut self, now: Instant, id: CallId, leg: LegId, risk: Risk) {
-        let is_sip = self.table.get(id).is_some_and(|call| profile(call, leg) == ProfileName::Sip);
-        self.emit(now, id, Some(leg), Kind::Recovered { risk: RiskName::of(risk, is_sip) });
-        if is_silence(risk) {
-            self.watch(now, id, leg, |watch| {
-                watch.heard = true;
-                watch.silent = false;
-            });
-        }
-    }
-
-    /// CallHistory something about a leg, and tells if that makes the call one-way, or no more so.
-    pub(super) fn watch(&mut self, now: Instant, id: CallId, leg: LegId, note: impl FnOnce(&mut LegWatch)) {
-        let Some(call) = self.table.get_mut(id) else { return };
-        note(call.watch.entry(leg));
-        for (leg, kind) in one_way(call) {
-            self.emit(now, id, Some(leg), kind);
-        }
-    }
-}
-
-fn is_silence(risk: Risk) -> bool {
-    matches!(risk, Risk::NothingReceived | Risk::FellSilent)
-}
-
-fn profile(call: &Call, leg: LegId) -> ProfileName {
+fn profile(call: &CallRecord, leg: LegId) -> ProfileName {
     call.party(leg).map_or(ProfileName::Sip, |party| party.profile())
 }
 
-/// What is to be told of one-way audio: a leg is silent while the one that it talks to is heard.
-fn one_way(call: &mut Call) -> Vec<(LegId, Kind)> {
-    let is_heard = |leg: LegId| call.watch.get(leg).is_some_and(|watch| watch.heard && !watch.silent);
-    let is_one_way = |leg: LegId, watch: &LegWatch| {
-        let other = call.party(leg).and_then(|party| party.peer());
-        watch.silent && other.is_some_and(is_heard)
-    };
-    let changed: Vec<LegId> =
-        call.watch.iter().filter(|(leg, watch)| is_one_way(*leg, watch) != watch.one_way).map(|(leg, _)| leg).collect();
-    let mut told = Vec::new();
-    for leg in changed {
-        let profile = profile(call, leg);
-        let Some(watch) = call.watch.get_mut(leg) else { continue };
-        watch.one_way = !watch.one_way;
-        let risk = RiskName::OneWay;
-        let kind = if watch.one_way {
-            let reason = reason(risk, watch.reached, profile);
-            Kind::AtRisk { risk, stage: watch.reached, lasted: watch.lasted, reason }
-        } else {
-            Kind::Recovered { risk }
-        };
-        told.push((leg, kind));
-    }
-    told
+/// Since when media of a leg's peer is missing, as time since the call was opened; `None` if it is not.
+fn silent_since(history: &CallHistory, leg: LegId) -> Option<Duration> {
+    SILENCE.into_iter().filter_map(|risk| history.lasting(leg, risk)).min()
+}
+
+fn one_way_changes(call: &CallRecord, after: Duration) -> Vec<(LegId, Kind)> {
+    let flows = |leg: LegId| call.progress.has_sent(leg) && silent_since(&call.history, leg).is_none();
+    let risk = RiskName::OneWay;
+    let changes = call.parties().iter().filter_map(|party| {
+        let leg = party.leg();
+        let was_one_way = call.history.lasting(leg, risk).is_some();
+        let silent = silent_since(&call.history, leg).filter(|_| party.peer().is_some_and(flows));
+        match (was_one_way, silent) {
+            (false, Some(since)) => {
+                let stage = call.progress.last(leg);
+                let reason = reason(risk, stage, party.profile());
+                Some((leg, Kind::AtRisk { risk, stage, lasted: after.saturating_sub(since), reason }))
+            }
+            (true, None) => Some((leg, Kind::Recovered { risk })),
+            (true, Some(_)) | (false, None) => None,
+        }
+    });
+    changes.collect()
 }

@@ -4,99 +4,109 @@ use std::collections::BTreeSet;
 
 use trestle_core::report::{Count, Totals};
 use trestle_core::{Command, Discard, Reply as EngineReply, RequestId};
-
-use super::call::ReplyTo;
-use super::{Controller, Output};
-use crate::ended::EndedBy;
 use trestle_ng::{Dict, Reply};
 
-/// `statistics` requests in work at a time.
-const COLLECTIONS_MAX: usize = 8;
+use super::Controller;
+use super::counters::Counters;
+use super::reply_to::ReplyTo;
+use crate::ended::EndedBy;
 
-/// A request that waits for shards.
+/// `statistics` requests pending at a time.
+const REQUESTS_MAX: usize = 8;
+
+/// `statistics` requests that wait for shards.
+#[derive(Debug, Default)]
+pub(super) struct StatisticsRequests(Vec<StatisticsRequest>);
+
 #[derive(Debug)]
-pub(super) struct Collection {
+struct StatisticsRequest {
     reply_to: ReplyTo,
     waiting: BTreeSet<RequestId>,
     totals: Totals,
 }
 
-impl Controller {
-    pub(super) fn statistics(&mut self, reply_to: ReplyTo) {
-        if self.collections.len() == COLLECTIONS_MAX {
-            return self.answer(reply_to, Reply::error("Busy: too many requests for statistics"));
-        }
-        let mut waiting = BTreeSet::new();
-        for shard in 0..self.config.shards.max(1) {
-            let id = self.next_request_id();
-            waiting.insert(id);
-            self.outputs.push_back(Output::Engine { shard, id, command: Command::Totals });
-        }
-        self.collections.push(Collection { reply_to, waiting, totals: Totals::default() });
-    }
+/// What a reply of a shard means for the pending requests.
+#[derive(Debug)]
+pub(super) enum Collected {
+    /// It belongs to none of them.
+    NotAwaited,
+    /// Other shards have not replied yet.
+    Waiting,
+    /// All shards have replied, or have no time to.
+    Complete(ReplyTo, Box<Totals>),
+}
 
-    /// Takes a shard's counters in; `None` if it has no time to tell. False if nobody waits for this reply.
-    pub(super) fn collect(&mut self, id: RequestId, reply: Option<&EngineReply>) -> bool {
-        let Some(index) = self.collections.iter().position(|collection| collection.waiting.contains(&id)) else {
-            return false;
+impl StatisticsRequests {
+    /// Adds the counters of a shard; `None` if its mailbox was full.
+    pub(super) fn collect(&mut self, id: RequestId, reply: Option<&EngineReply>) -> Collected {
+        let Some(index) = self.0.iter().position(|request| request.waiting.contains(&id)) else {
+            return Collected::NotAwaited;
         };
-        let collection = &mut self.collections[index];
-        collection.waiting.remove(&id);
+        let request = &mut self.0[index];
+        request.waiting.remove(&id);
         match reply {
-            Some(EngineReply::Totals(totals)) => add(&mut collection.totals, totals),
-            _ => collection.reply_to.warnings.push("a media thread did not answer; its share is missing".to_owned()),
+            Some(EngineReply::Totals(totals)) => add(&mut request.totals, totals),
+            _ => request.reply_to.warnings.push("a media thread did not reply; its share is missing".to_owned()),
         }
-        if collection.waiting.is_empty() {
-            let Collection { reply_to, totals, .. } = self.collections.swap_remove(index);
-            let reply = Reply::ok(Dict::default().with("statistics", self.tree(&totals)));
-            self.answer(reply_to, reply);
+        if !request.waiting.is_empty() {
+            return Collected::Waiting;
         }
-        true
+        let StatisticsRequest { reply_to, totals, .. } = self.0.swap_remove(index);
+        Collected::Complete(reply_to, Box::new(totals))
     }
+}
 
-    /// The part of rtpengine's tree that there is an honest number for, and what was discarded.
-    fn tree(&self, totals: &Totals) -> Dict {
-        let counters = self.counters();
-        let current = Dict::default()
-            .with("sessionsown", counters.calls as u64)
-            .with("sessionstotal", counters.calls as u64)
-            .with("legs", totals.legs)
-            .with("overloaded", u64::from(counters.overloaded.is_some()))
-            .with("medialatenessus", u64::try_from(counters.load.lateness.as_micros()).unwrap_or(u64::MAX));
-        let total = Dict::default()
-            .with("managedsessions", counters.calls_total)
-            .with("rejectedsessions", counters.rejected.iter().map(|(_, count)| count).sum::<u64>())
-            .with("timeoutsessions", counters.ended.get(EndedBy::MediaTimeout))
-            .with("silenttimeoutsessions", counters.ended.get(EndedBy::SilentTimeout))
-            .with("offertimeoutsessions", counters.ended.get(EndedBy::OfferTimeout))
-            .with("regularterminatedsessions", counters.ended.get(EndedBy::Deleted))
-            .with("failedsessions", counters.ended.get(EndedBy::Failed))
-            .with("relayedpackets", totals.rtp_out.packets)
-            .with("relayedbytes", totals.rtp_out.bytes)
-            .with("receivedpackets", totals.rtp_in.packets)
-            .with("receivedbytes", totals.rtp_in.bytes)
-            .with("transcodedframes", totals.transcoded_frames)
-            .with("concealedframes", totals.concealed_frames)
-            .with("digits", totals.digits);
-        let mut control = Dict::default();
-        for (verb, count) in counters.requests.iter() {
-            control.push(verb, count);
-        }
-        control.push("errors", counters.errors.iter().map(|(_, count)| count).sum::<u64>());
-        control.push("retransmits", counters.retransmits);
-        let mut discards = Dict::default();
-        for reason in Discard::ALL {
-            let count = totals.discards.get(reason);
-            if count > 0 {
-                discards.push(reason.name(), count);
-            }
-        }
-        Dict::default()
-            .with("currentstatistics", current)
-            .with("totalstatistics", total)
-            .with("controlstatistics", control)
-            .with("discards", discards)
+/// `statistics`
+pub(super) fn statistics(controller: &mut Controller, reply_to: ReplyTo) {
+    if controller.statistics.0.len() == REQUESTS_MAX {
+        return controller.reply(reply_to, Reply::error("Busy: too many requests for statistics"));
     }
+    let shards = 0..controller.calls.shards();
+    let waiting = shards.map(|shard| controller.post(shard, Command::Totals)).collect();
+    controller.statistics.0.push(StatisticsRequest { reply_to, waiting, totals: Totals::default() });
+}
+
+/// Those keys of rtpengine's tree for which Trestle has a number, and our own in kebab-case.
+pub(super) fn tree(counters: &Counters, totals: &Totals) -> Dict {
+    let current = Dict::default()
+        .with("sessionsown", counters.calls as u64)
+        .with("sessionstotal", counters.calls as u64)
+        .with("legs", totals.legs)
+        .with("overloaded", u64::from(counters.overloaded.is_some()))
+        .with("medialatenessus", u64::try_from(counters.load.lateness.as_micros()).unwrap_or(u64::MAX));
+    let total = Dict::default()
+        .with("managedsessions", counters.calls_total)
+        .with("rejectedsessions", counters.rejected.iter().map(|(_, count)| count).sum::<u64>())
+        .with("timeoutsessions", counters.ended.get(EndedBy::MediaTimeout))
+        .with("silenttimeoutsessions", counters.ended.get(EndedBy::SilentTimeout))
+        .with("offertimeoutsessions", counters.ended.get(EndedBy::OfferTimeout))
+        .with("regularterminatedsessions", counters.ended.get(EndedBy::Deleted))
+        .with("failedsessions", counters.ended.get(EndedBy::Failed))
+        .with("relayedpackets", totals.rtp_out.packets)
+        .with("relayedbytes", totals.rtp_out.bytes)
+        .with("receivedpackets", totals.rtp_in.packets)
+        .with("receivedbytes", totals.rtp_in.bytes)
+        .with("transcodedframes", totals.transcoded_frames)
+        .with("concealedframes", totals.concealed_frames)
+        .with("digits", totals.digits);
+    let mut control = Dict::default();
+    for (verb, count) in counters.requests.iter() {
+        control.push(verb, count);
+    }
+    control.push("errors", counters.errors.iter().map(|(_, count)| count).sum::<u64>());
+    control.push("retransmits", counters.retransmits);
+    let mut discards = Dict::default();
+    for reason in Discard::ALL {
+        let count = totals.discards.get(reason);
+        if count > 0 {
+            discards.push(reason.name(), count);
+        }
+    }
+    Dict::default()
+        .with("currentstatistics", current)
+        .with("totalstatistics", total)
+        .with("controlstatistics", control)
+        .with("discards", discards)
 }
 
 fn add(sum: &mut Totals, shard: &Totals) {

@@ -1,4 +1,4 @@
-//! Who has asked for events by `subscribe events`, where, and until when.
+//! Subscriptions to events by `subscribe events`: the address, the call, and the time of expiry.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -8,8 +8,8 @@ use trestle_ng::command::Subscribe;
 /// Each gets a copy of every event, so this bounds what one event costs.
 const SUBSCRIBERS_MAX: usize = 64;
 
-/// As many from one IP address, so that no machine takes every place. On the loopback addresses everybody is the same
-/// machine.
+/// Subscribers of one IP address, so that no machine takes every place. Loopback addresses have no such limit: all local
+/// applications share them.
 const PER_ADDRESS_MAX: usize = 16;
 
 #[derive(Debug)]
@@ -25,10 +25,11 @@ struct Subscriber {
 pub(super) struct Subscribers(Vec<Subscriber>);
 
 impl Subscribers {
-    /// Takes one in, renews it, or (if it expires at once) lets it go. False if there are too many, of all or of its address.
-    pub(super) fn take(&mut self, now: Instant, listener: usize, peer: SocketAddr, subscribe: Subscribe) -> bool {
+    /// Adds or renews a subscription; one that expires at once is removed. False if there are too many, of all or of its
+    /// address.
+    pub(super) fn add(&mut self, now: Instant, listener: usize, peer: SocketAddr, subscribe: Subscribe) -> bool {
         let Subscribe { call_id, expires } = subscribe;
-        self.forget(now);
+        self.expire(now);
         self.0.retain(|known| (known.listener, known.peer, &known.call_id) != (listener, peer, &call_id));
         if expires.is_zero() {
             return true;
@@ -42,8 +43,8 @@ impl Subscribers {
         true
     }
 
-    /// Lets go of those whose time is over.
-    pub(super) fn forget(&mut self, now: Instant) {
+    /// Removes subscriptions whose time is over.
+    pub(super) fn expire(&mut self, now: Instant) {
         self.0.retain(|known| known.until > now);
     }
 
@@ -51,7 +52,7 @@ impl Subscribers {
         self.0.is_empty()
     }
 
-    /// Where events of a call go: each address once, whatever it has subscribed to.
+    /// The listeners and addresses to which events of a call go, each once, however many subscriptions it has.
     pub(super) fn of(&self, call_id: &str) -> Vec<(usize, SocketAddr)> {
         let mut found: Vec<(usize, SocketAddr)> = Vec::new();
         for known in self.0.iter().filter(|known| known.call_id.as_deref().is_none_or(|wanted| wanted == call_id)) {

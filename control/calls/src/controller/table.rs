@@ -1,96 +1,137 @@
-//! All calls: by id, by Call-ID, by the time at which something is due; and how many each shard has.
+//! All calls: by id, by Call-ID, by the time at which something is due; and how many calls each shard has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use trestle_core::CallId;
+use trestle_core::time::soonest;
 
-use super::call::Call;
+use super::call::{CallRecord, EndedCall, State};
 
-/// Ended calls kept for `query`. More than that at once means a flood; the ones due first go early.
+/// Ended calls kept for `query`. More than that at once means a flood; the ones due first are removed early.
 const ENDED_MAX: usize = 10_000;
 
+/// Calls by the time at which something is due. A call is in it once at most; the call holds its own time.
+#[derive(Debug, Default)]
+struct Schedule(BTreeSet<(Instant, CallId)>);
+
+impl Schedule {
+    /// Moves a call from `known`, the time that it holds, to `at`.
+    fn set(&mut self, id: CallId, known: &mut Option<Instant>, at: Option<Instant>) {
+        if let Some(old) = std::mem::replace(known, at) {
+            self.0.remove(&(old, id));
+        }
+        if let Some(at) = at {
+            self.0.insert((at, id));
+        }
+    }
+
+    /// The call that is due first, if its time has come.
+    fn due(&self, now: Instant) -> Option<CallId> {
+        self.0.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.0.first().map(|(at, _)| *at)
+    }
+}
+
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct CallTable {
     /// Boxed: a node of a map has room for eleven, and is half empty as a rule.
-    calls: BTreeMap<CallId, Box<Call>>,
+    calls: BTreeMap<CallId, Box<CallRecord>>,
     names: BTreeMap<String, CallId>,
-    due: BTreeSet<(Instant, CallId)>,
+    due: Schedule,
+    /// Shut gates, by the time at which they are no longer waited for.
+    gates_due: Schedule,
     /// Live calls per shard.
     shards: Vec<usize>,
     ended: usize,
     last_id: u64,
 }
 
-impl Table {
+impl CallTable {
+    /// An empty table. `shards` below 1 counts as 1.
     pub(super) fn new(shards: usize) -> Self {
         Self {
             calls: BTreeMap::new(),
             names: BTreeMap::new(),
-            due: BTreeSet::new(),
+            due: Schedule::default(),
+            gates_due: Schedule::default(),
             shards: vec![0; shards.max(1)],
             ended: 0,
             last_id: 0,
         }
     }
 
-    /// Calls that have not ended.
+    pub(super) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Number of calls that have not ended.
     pub(super) fn live(&self) -> usize {
         self.calls.len() - self.ended
     }
 
-    /// A name for a new call, and the shard with the fewest calls.
-    pub(super) fn place(&mut self) -> (CallId, usize) {
+    /// Adds a call, on the shard with the fewest calls. An ended call of the same Call-ID is removed.
+    pub(super) fn open(&mut self, now: Instant, name: &str) -> CallId {
         self.last_id += 1;
+        let id = CallId(self.last_id);
         let shard = (0..self.shards.len()).min_by_key(|shard| self.shards[*shard]).unwrap_or(0);
-        (CallId(self.last_id), shard)
-    }
-
-    /// Takes a call in. One of the same Call-ID that has ended gives way.
-    pub(super) fn insert(&mut self, call: Call) {
-        if let Some(old) = self.names.insert(call.name.clone(), call.id) {
+        if let Some(old) = self.names.insert(name.to_owned(), id) {
             self.take(old);
         }
-        self.shards[call.shard] += 1;
-        self.calls.insert(call.id, Box::new(call));
+        self.shards[shard] += 1;
+        self.calls.insert(id, Box::new(CallRecord::new(id, name.to_owned(), shard, now)));
+        id
     }
 
-    pub(super) fn get(&self, id: CallId) -> Option<&Call> {
+    pub(super) fn get(&self, id: CallId) -> Option<&CallRecord> {
         self.calls.get(&id).map(Box::as_ref)
     }
 
-    pub(super) fn get_mut(&mut self, id: CallId) -> Option<&mut Call> {
+    pub(super) fn get_mut(&mut self, id: CallId) -> Option<&mut CallRecord> {
         self.calls.get_mut(&id).map(Box::as_mut)
     }
 
-    pub(super) fn by_name(&self, name: &str) -> Option<&Call> {
+    pub(super) fn get_live(&mut self, id: CallId) -> Option<&mut CallRecord> {
+        self.get_mut(id).filter(|call| call.is_live())
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<&CallRecord> {
         self.get(*self.names.get(name)?)
     }
 
-    pub(super) fn by_name_mut(&mut self, name: &str) -> Option<&mut Call> {
+    pub(super) fn by_name_mut(&mut self, name: &str) -> Option<&mut CallRecord> {
         self.get_mut(*self.names.get(name)?)
     }
 
+    /// The call of this Call-ID, unless it has ended.
+    pub(super) fn live_by_name(&self, name: &str) -> Option<&CallRecord> {
+        self.by_name(name).filter(|call| call.is_live())
+    }
+
     /// Calls, oldest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Call> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &CallRecord> {
         self.calls.values().map(Box::as_ref)
     }
 
-    /// CallHistory that a call has ended in the engine.
-    pub(super) fn mark_ended(&mut self, id: CallId) {
+    /// A live call has ended in the engine. It is kept until it is due.
+    pub(super) fn end(&mut self, id: CallId, remains: EndedCall) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.is_live()) else { return };
-        call.ended = true;
+        call.state = State::Ended(Box::new(remains));
         self.shards[call.shard] -= 1;
         self.ended += 1;
         while self.ended > ENDED_MAX {
-            let oldest = self.calls.values().filter(|call| call.ended && call.id != id).min_by_key(|call| call.due);
+            let oldest =
+                self.calls.values().filter(|call| !call.is_live() && call.id != id).min_by_key(|call| call.due);
             let Some(oldest) = oldest.map(|call| call.id) else { return };
             self.remove(oldest);
         }
     }
 
-    /// Forgets a call.
-    pub(super) fn remove(&mut self, id: CallId) -> Option<Call> {
+    /// Removes a call.
+    pub(super) fn remove(&mut self, id: CallId) -> Option<CallRecord> {
         let call = self.take(id)?;
         if self.names.get(&call.name) == Some(&id) {
             self.names.remove(&call.name);
@@ -98,38 +139,45 @@ impl Table {
         Some(call)
     }
 
-    fn take(&mut self, id: CallId) -> Option<Call> {
-        let call = self.calls.remove(&id)?;
-        if let Some(due) = call.due {
-            self.due.remove(&(due, id));
-        }
-        if call.ended {
-            self.ended -= 1;
-        } else {
+    fn take(&mut self, id: CallId) -> Option<CallRecord> {
+        let mut call = self.calls.remove(&id)?;
+        self.due.set(id, &mut call.due, None);
+        self.gates_due.set(id, &mut call.gate_due, None);
+        if call.is_live() {
             self.shards[call.shard] -= 1;
+        } else {
+            self.ended -= 1;
         }
         Some(*call)
     }
 
-    /// Sets the one instant at which a call wants to be woken.
+    /// Sets when a call is due next.
     pub(super) fn wake(&mut self, id: CallId, at: Option<Instant>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        if let Some(old) = std::mem::replace(&mut call.due, at) {
-            self.due.remove(&(old, id));
-        }
-        if let Some(at) = at {
-            self.due.insert((at, id));
-        }
+        self.due.set(id, &mut call.due, at);
     }
 
-    /// A call whose time has come; it is not named again until woken anew.
+    /// Sets until when a call's shut gates are waited for.
+    pub(super) fn wake_gate(&mut self, id: CallId, at: Option<Instant>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        self.gates_due.set(id, &mut call.gate_due, at);
+    }
+
+    /// A call that is due; its time is cleared.
     pub(super) fn next_due(&mut self, now: Instant) -> Option<CallId> {
-        let (_, id) = self.due.first().copied().filter(|(at, _)| *at <= now)?;
+        let id = self.due.due(now)?;
         self.wake(id, None);
         Some(id)
     }
 
+    /// A call whose shut gates have been waited for long enough; the time is cleared.
+    pub(super) fn next_gate_due(&mut self, now: Instant) -> Option<CallId> {
+        let id = self.gates_due.due(now)?;
+        self.wake_gate(id, None);
+        Some(id)
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        soonest(self.due.next(), self.gates_due.next())
     }
 }

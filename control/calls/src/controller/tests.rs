@@ -16,7 +16,7 @@ use trestle_wire::telephone_event::Digit;
 
 use super::*;
 use trestle_negotiate::{Address, Interface, PresencePolicy};
-use trestle_ng::bencode;
+use trestle_ng::{Value, bencode, frame};
 
 #[path = "../../../ng/src/command/captured.rs"]
 mod captured;
@@ -192,7 +192,7 @@ impl World {
     }
 
     fn send_from(&mut self, peer: SocketAddr, datagram: impl AsRef<[u8]>) -> Option<String> {
-        self.controller.handle_datagram(self.now, 0, peer, datagram.as_ref());
+        self.controller.handle_datagram(self.now, Origin::Udp { listener: 0, peer }, datagram.as_ref());
         self.drain();
         self.reply()
     }
@@ -235,15 +235,15 @@ impl World {
     fn drain(&mut self) {
         loop {
             match self.controller.poll_output() {
-                Output::Transmit { peer, bytes, .. } => self.replies.push((peer, bytes)),
-                Output::DigitFeed { bytes, .. } => self.digits.push(bytes),
-                Output::Publish(event) => self.published.push(serde_json::from_str(&event).expect("JSON")),
-                Output::Engine { id, .. } if self.engine.full => {
+                ControllerOutput::Transmit { to, bytes } => self.replies.push((to.peer(), bytes)),
+                ControllerOutput::DigitFeed { bytes, .. } => self.digits.push(bytes),
+                ControllerOutput::Publish(event) => self.published.push(serde_json::from_str(&event).expect("JSON")),
+                ControllerOutput::Engine { id, .. } if self.engine.full => {
                     self.controller.handle_refused(self.now, id);
                 }
-                Output::Engine { id, command, .. } => self.engine.mailbox.push((id, command)),
-                Output::Timeout(_) if self.engine.mailbox.is_empty() || self.engine.asleep => return,
-                Output::Timeout(_) => {
+                ControllerOutput::Engine { id, command, .. } => self.engine.mailbox.push((id, command)),
+                ControllerOutput::Timeout(_) if self.engine.mailbox.is_empty() || self.engine.asleep => return,
+                ControllerOutput::Timeout(_) => {
                     let (id, command) = self.engine.mailbox.remove(0);
                     let result = self.engine.run(command);
                     self.controller.handle_reply(self.now, id, result);

@@ -1,87 +1,54 @@
-//! Verdicts: made of what the engine and the controller know, counted, and kept for some time after the call is forgotten.
+//! Verdicts on calls: made of what the engine and the controller know, counted, and kept for some time after the call.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trestle_core::CallId;
 use trestle_core::report::CallReport;
+use trestle_ng::Dict;
 
-use super::call::{Call, ReplyTo};
-use super::{Controller, UNKNOWN_CALL, report};
-use crate::diagnosis::{CallFacts, CallVerdict, EndCause, Hint, PartyFacts, Quality};
+use super::call::CallRecord;
+use super::counters::Tally;
+use super::report;
+use crate::diagnosis::{CallFacts, CallVerdict, EndCause, Hint, PartyFacts};
 use crate::ended::EndedBy;
-use trestle_ng::{Dict, Reply};
+use crate::histogram::Histogram;
 
-/// Verdicts kept after their calls are forgotten, the latest. Each takes some kilobytes.
+/// Verdicts kept after their calls are removed, the latest. Each takes some kilobytes.
 const KEPT_MAX: usize = 1_000;
 
 /// Upper bounds of the histogram of mean opinion scores, tenths. The rating's limits of 60, 70, 80 and 90 are among them (G.107
 /// table B.1).
-pub const MOS_BOUNDS_X10: [u8; 9] = [15, 20, 25, 31, 36, 40, 42, 43, 45];
+const MOS_BOUNDS_X10: [u64; 9] = [15, 20, 25, 31, 36, 40, 42, 43, 45];
 
-/// What verdicts have come to, over all calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MosHistogram {
-    /// Up to each of [`MOS_BOUNDS_X10`] and more than the one before.
-    pub counts: [u64; MOS_BOUNDS_X10.len()],
-    /// All of them together, tenths.
-    pub sum_x10: u64,
-}
-
-impl MosHistogram {
-    fn add(&mut self, quality: Quality) {
-        // None is above the last bound.
-        let bucket = MOS_BOUNDS_X10.iter().position(|bound| quality.mos_x10 <= *bound);
-        self.counts[bucket.unwrap_or(MOS_BOUNDS_X10.len() - 1)] += 1;
-        self.sum_x10 += u64::from(quality.mos_x10);
-    }
-}
-
-/// The verdicts of calls that are over, oldest first.
+/// The verdicts of calls that have ended, oldest first, and their counts.
 #[derive(Debug, Default)]
-pub(super) struct VerdictHistory(VecDeque<KeptVerdict>);
+pub(super) struct VerdictHistory {
+    kept: VecDeque<KeptVerdict>,
+    pub(super) counts: VerdictCounts,
+}
 
+/// The verdict on a call that may no longer be in the table.
 #[derive(Debug)]
-struct KeptVerdict {
+pub(super) struct KeptVerdict {
     call_id: String,
-    created: Duration,
-    totals: Dict,
-    verdict: Arc<CallVerdict>,
+    /// Unix time.
+    pub(super) created: Duration,
+    pub(super) totals: Dict,
+    pub(super) verdict: Arc<CallVerdict>,
 }
 
 impl VerdictHistory {
-    fn keep(&mut self, kept: KeptVerdict) {
-        if self.0.len() == KEPT_MAX {
-            self.0.pop_front();
-        }
-        self.0.push_back(kept);
-    }
-
-    /// The last call of that name.
-    fn find(&self, call_id: &str) -> Option<&KeptVerdict> {
-        self.0.iter().rev().find(|kept| kept.call_id == call_id)
-    }
-}
-
-/// Of a call as it stands, or as it was when it ended.
-pub(super) fn judge(now: Instant, call: &Call, report: Option<&CallReport>, ended: Option<EndedBy>) -> CallVerdict {
-    let gate = |leg| call.session.gates().find(|(gated, _)| *gated == leg).map(|(_, state)| state);
-    let parties = call.parties().iter().filter(|party| !call.session.is_trunk(party.leg()));
-    CallVerdict::of(&CallFacts {
-        parties: parties.map(|party| PartyFacts::of(party, gate(party.leg()))).collect(),
-        report,
-        notes: &call.notes,
-        age: now.saturating_duration_since(call.created),
-        ended,
-    })
-}
-
-impl Controller {
-    /// The verdict of a call that has ended: counted, and kept.
-    pub(super) fn judge_ended(&mut self, now: Instant, id: CallId, cause: EndedBy) {
-        let Some(call) = self.table.get_mut(id).filter(|call| call.opened) else { return };
-        let verdict = Arc::new(judge(now, call, call.report.as_deref(), Some(cause)));
+    /// Makes, logs, counts and keeps the verdict on a call that ends.
+    pub(super) fn add(
+        &mut self,
+        now: Instant,
+        call: &CallRecord,
+        created: Duration,
+        report: Option<&CallReport>,
+        cause: EndedBy,
+    ) -> Arc<CallVerdict> {
+        let verdict = Arc::new(diagnose(now, call, report, Some(cause)));
         tracing::info!(
             call_id = ?call.name,
             cause = verdict.cause.name(),
@@ -92,67 +59,56 @@ impl Controller {
             summary = verdict.summary(),
             "verdict"
         );
-        call.verdict = Some(Arc::clone(&verdict));
-        let created = self.epoch.unix_at(call.created);
-        let totals = report::totals(call.report.as_deref());
-        self.verdict_history.keep(KeptVerdict {
-            call_id: call.name.clone(),
-            created,
-            totals,
-            verdict: Arc::clone(&verdict),
-        });
-        self.counters.verdicts.add(&verdict);
+        self.counts.add(&verdict);
+        if self.kept.len() == KEPT_MAX {
+            self.kept.pop_front();
+        }
+        let totals = report::totals(report);
+        self.kept.push_back(KeptVerdict { call_id: call.name.clone(), created, totals, verdict: Arc::clone(&verdict) });
+        verdict
     }
 
-    /// `query` with the flag `verdict` for a call that is over, or that nobody knows.
-    pub(super) fn explain(&mut self, reply_to: ReplyTo, call_id: &str) {
-        let ended = self.table.by_name(call_id).and_then(|call| Some((call, call.verdict.as_ref()?)));
-        let reply = match (ended, self.verdict_history.find(call_id)) {
-            (Some((call, verdict)), _) => {
-                let totals = report::totals(call.report.as_deref());
-                report::verdict(self.epoch.unix_at(call.created), &totals, verdict, &reply_to)
-            }
-            (None, Some(kept)) => report::verdict(kept.created, &kept.totals, &kept.verdict, &reply_to),
-            (None, None) => Reply::error(UNKNOWN_CALL),
-        };
-        self.answer(reply_to, reply);
-    }
-
-    /// What is said of a call, live with its report or ended.
-    pub(super) fn report_reply(
-        &self,
-        now: Instant,
-        call: &Call,
-        live: Option<&CallReport>,
-        reply_to: &ReplyTo,
-    ) -> Reply {
-        let created = self.epoch.unix_at(call.created);
-        let report = live.or(call.report.as_deref());
-        let judged = match &call.verdict {
-            Some(verdict) => Arc::clone(verdict),
-            None => Arc::new(judge(now, call, report, None)),
-        };
-        report::call(call, report, created, &judged, reply_to)
-    }
-
-    /// The same for the flag `verdict`.
-    pub(super) fn verdict_reply(&self, now: Instant, call: &Call, live: &CallReport, reply_to: &ReplyTo) -> Reply {
-        let created = self.epoch.unix_at(call.created);
-        report::verdict(created, &report::totals(Some(live)), &judge(now, call, Some(live), None), reply_to)
+    /// The verdict on the last ended call of this Call-ID.
+    pub(super) fn find(&self, call_id: &str) -> Option<&KeptVerdict> {
+        self.kept.iter().rev().find(|kept| kept.call_id == call_id)
     }
 }
 
-/// How many calls ended for what, and how they were.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The verdict on a call at present, or at its end.
+pub(super) fn diagnose(
+    now: Instant,
+    call: &CallRecord,
+    report: Option<&CallReport>,
+    ended: Option<EndedBy>,
+) -> CallVerdict {
+    let parties = call.parties().iter().filter(|party| !call.session().is_trunk(party.leg()));
+    CallVerdict::of(&CallFacts {
+        parties: parties.map(|party| PartyFacts::of(party, call.gate(party.leg()))).collect(),
+        report,
+        history: &call.history,
+        age: now.saturating_duration_since(call.created),
+        ended,
+    })
+}
+
+/// Counts of the verdicts on ended calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerdictCounts {
     /// By cause.
-    pub causes: super::counters::Tally<EndCause>,
-    /// By what else was found.
-    pub hints: super::counters::Tally<Hint>,
-    /// What the worse-off party of each call heard.
-    pub mos: MosHistogram,
-    /// Sound that never reached anybody.
+    pub causes: Tally<EndCause>,
+    /// By hint.
+    pub hints: Tally<Hint>,
+    /// Estimated mean opinion scores, tenths: of each call that of the party that received the worse audio.
+    pub mos: Histogram,
+    /// Audio that was lost because it came before it could be sent.
     pub clipped: Duration,
+}
+
+impl Default for VerdictCounts {
+    fn default() -> Self {
+        let (causes, hints) = (Tally::default(), Tally::default());
+        Self { causes, hints, mos: Histogram::new(&MOS_BOUNDS_X10), clipped: Duration::ZERO }
+    }
 }
 
 impl VerdictCounts {
@@ -161,7 +117,7 @@ impl VerdictCounts {
         verdict.hints.iter().for_each(|hint| self.hints.add(*hint));
         self.clipped += verdict.clipped();
         if let Some(quality) = verdict.quality {
-            self.mos.add(quality);
+            self.mos.add(u64::from(quality.mos_x10));
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct CallFacts<'a> {
     /// The engine's report; `None` if the engine has lost the call.
     pub report: Option<&'a CallReport>,
     /// What happened meanwhile.
-    pub notes: &'a CallHistory,
+    pub history: &'a CallHistory,
     /// How long it has existed.
     pub age: Duration,
     /// What ended it; `None` while it goes on.
@@ -101,14 +101,14 @@ impl CallFacts<'_> {
     /// Since when WhatsApp may have been waiting for media: the application says by the gate when the call is accepted, and if
     /// it does not, the answer must do.
     pub(super) fn accepted(&self, leg: LegId) -> Option<Duration> {
-        Some(self.notes.answered?.max(self.at(leg, Milestone::GateOpened).unwrap_or_default()))
+        Some(self.history.answered?.max(self.at(leg, Milestone::GateOpened).unwrap_or_default()))
     }
 
     /// Since when a party can have been heard. WhatsApp says nothing before the call is accepted.
     pub(super) fn ready(&self, leg: LegId) -> Option<Duration> {
         let set_up = [Milestone::RemoteKnown, Milestone::IceConnected, Milestone::DtlsConnected, Milestone::GateOpened];
         let last = set_up.into_iter().filter_map(|milestone| self.at(leg, milestone)).max();
-        Some(self.notes.answered?.max(last.unwrap_or_default()))
+        Some(self.history.answered?.max(last.unwrap_or_default()))
     }
 
     /// From a moment until the end, or until now.

@@ -43,7 +43,7 @@ pub struct RiskPeriod {
 
 impl CallHistory {
     /// Takes note of what is told of the call.
-    pub fn take(&mut self, after: Duration, leg: Option<LegId>, kind: &Kind) {
+    pub fn note(&mut self, after: Duration, leg: Option<LegId>, kind: &Kind) {
         match (kind, leg) {
             (Kind::Answered, _) => self.answered = self.answered.or(Some(after)),
             (Kind::AtRisk { risk, lasted, .. }, Some(leg)) => {
@@ -77,7 +77,7 @@ impl CallHistory {
     }
 
     /// A risk that has not passed, and since when.
-    pub(super) fn standing(&self, leg: LegId, risk: RiskName) -> Option<Duration> {
+    pub fn lasting(&self, leg: LegId, risk: RiskName) -> Option<Duration> {
         let notes = self.leg(leg)?;
         notes.risks.iter().find(|note| note.risk == risk && note.over.is_none()).map(|note| note.since)
     }

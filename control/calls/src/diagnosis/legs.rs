@@ -101,7 +101,7 @@ fn story(facts: &CallFacts<'_>, party: &PartyFacts, leg: &LegReport) -> LegSumma
         digits_out: leg.digits_out.clone(),
         gated: at(Milestone::GateOpened).is_some(),
         first_media_after: between(facts.accepted(leg.leg), at(Milestone::FirstMediaOut)),
-        ice_after: between(facts.notes.answered, at(Milestone::IceConnected)),
+        ice_after: between(facts.history.answered, at(Milestone::IceConnected)),
         dtls_after: between(at(Milestone::IceConnected), at(Milestone::DtlsConnected)),
     }
 }
@@ -135,7 +135,7 @@ pub(super) fn timeline(facts: &CallFacts<'_>) -> Vec<TimelineEntry> {
     let mut add = |at: Duration, leg: Option<LegId>, what: &str| {
         moments.push(TimelineEntry { at, who: leg.map(|leg| facts.who(leg)), what: what.to_owned() });
     };
-    if let Some(at) = facts.notes.answered {
+    if let Some(at) = facts.history.answered {
         add(at, None, "the answer was taken");
     }
     for (party, leg) in facts.live() {
@@ -144,7 +144,7 @@ pub(super) fn timeline(facts: &CallFacts<'_>) -> Vec<TimelineEntry> {
                 add(*at, Some(party.leg), what);
             }
         }
-        let Some(notes) = facts.notes.leg(party.leg) else { continue };
+        let Some(notes) = facts.history.leg(party.leg) else { continue };
         for note in &notes.risks {
             add(note.since, Some(party.leg), began(note.risk));
             if let Some(over) = note.over {

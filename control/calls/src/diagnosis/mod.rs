@@ -103,10 +103,10 @@ impl CallVerdict {
             code,
             hints,
             quality,
-            answered: facts.notes.answered,
+            answered: facts.history.answered,
             age: facts.age,
             ended: facts.ended,
-            ended_by: facts.notes.deleted_by.filter(|_| facts.ended.is_some()).map(|leg| facts.who(leg)),
+            ended_by: facts.history.deleted_by.filter(|_| facts.ended.is_some()).map(|leg| facts.who(leg)),
             timeline: legs::timeline(facts),
             legs,
         }

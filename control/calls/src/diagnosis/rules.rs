@@ -82,7 +82,7 @@ fn lost(facts: &CallFacts<'_>) -> Option<Finding> {
 }
 
 fn unanswered(facts: &CallFacts<'_>) -> Option<Finding> {
-    if facts.notes.answered.is_some() {
+    if facts.history.answered.is_some() {
         return None;
     }
     let cause = if facts.ended.is_some() { EndCause::Unanswered } else { EndCause::Running };
@@ -90,7 +90,7 @@ fn unanswered(facts: &CallFacts<'_>) -> Option<Finding> {
 }
 
 fn failure(facts: &CallFacts<'_>, party: &PartyFacts) -> Option<(Duration, LegFailure)> {
-    facts.notes.leg(party.leg)?.failure
+    facts.history.leg(party.leg)?.failure
 }
 
 fn mistaken(facts: &CallFacts<'_>) -> Option<Finding> {
@@ -104,7 +104,7 @@ fn mistaken(facts: &CallFacts<'_>) -> Option<Finding> {
 }
 
 fn no_path(facts: &CallFacts<'_>) -> Option<Finding> {
-    let answered = facts.notes.answered?;
+    let answered = facts.history.answered?;
     let mut with_ice = facts.live().filter(|(party, _)| party.security == Security::Dtls);
     let (party, leg) = with_ice.find(|(party, _)| facts.at(party.leg, Milestone::IceConnected).is_none())?;
     let began = answered.max(facts.at(party.leg, Milestone::RemoteKnown).unwrap_or_default());
@@ -127,7 +127,7 @@ fn no_path(facts: &CallFacts<'_>) -> Option<Finding> {
 fn no_keys(facts: &CallFacts<'_>) -> Option<Finding> {
     facts.live().filter(|(party, _)| party.security == Security::Dtls).find_map(|(party, _)| {
         let connected = facts.at(party.leg, Milestone::IceConnected)?;
-        let began = connected.max(facts.notes.answered?);
+        let began = connected.max(facts.history.answered?);
         let failed = failure(facts, party).is_some_and(|(_, failure)| failure == LegFailure::DtlsFailed);
         if facts.at(party.leg, Milestone::DtlsConnected).is_some() || !failed && facts.since(began) < DTLS_TIME {
             return None;
@@ -143,7 +143,7 @@ fn gated(facts: &CallFacts<'_>) -> Option<Finding> {
     facts.ended?;
     facts.whatsapp().find_map(|(party, leg)| {
         let gate = party.gate?;
-        let answered = facts.notes.answered?;
+        let answered = facts.history.answered?;
         if let Some(opened) = facts.at(party.leg, Milestone::GateOpened) {
             let waited = opened.saturating_sub(answered);
             if waited < WHATSAPP_PATIENCE || facts.since(opened) > SOON {
@@ -159,7 +159,7 @@ fn gated(facts: &CallFacts<'_>) -> Option<Finding> {
         if gate == GateState::Open || leg.rtp_out.packets > 0 {
             return None;
         }
-        let notes = facts.notes.leg(party.leg);
+        let notes = facts.history.leg(party.leg);
         let stood = match notes.and_then(|notes| notes.gate_closed.or(notes.gate_timed_out)) {
             _ if gate == GateState::Shut => {
                 format!("the gate was still shut {} after the answer", span(facts.since(answered)))
@@ -186,7 +186,7 @@ fn consent(facts: &CallFacts<'_>) -> Option<Finding> {
             "{who} answered no connectivity check any more, and was given up {} after the offer (RFC 7675)",
             span(at)
         );
-        let heard = match facts.notes.standing(party.leg, RiskName::FellSilent) {
+        let heard = match facts.history.lasting(party.leg, RiskName::FellSilent) {
             Some(since) => format!(
                 "the last of its {} packets came {} before the end",
                 leg.rtp_in.packets,
@@ -228,7 +228,7 @@ fn late(facts: &CallFacts<'_>) -> Option<Finding> {
 
 fn stopped(facts: &CallFacts<'_>) -> Option<Finding> {
     facts.whatsapp().find_map(|(party, leg)| {
-        let since = facts.notes.standing(party.leg, RiskName::NothingSent).filter(|_| leg.rtp_out.packets > 0)?;
+        let since = facts.history.lasting(party.leg, RiskName::NothingSent).filter(|_| leg.rtp_out.packets > 0)?;
         let text = format!("for the last {} no media was sent to WhatsApp", span(facts.since(since)));
         Finding::new(EndCause::MediaToWhatsappStopped, Some(party.leg), [text])
     })
@@ -272,7 +272,7 @@ fn unheard(facts: &CallFacts<'_>) -> Option<Finding> {
 fn silent(facts: &CallFacts<'_>) -> Option<Finding> {
     let risks = [RiskName::FellSilent, RiskName::SipGone];
     let standing = facts.live().flat_map(|(party, leg)| {
-        let since = risks.into_iter().filter_map(|risk| facts.notes.standing(party.leg, risk)).min();
+        let since = risks.into_iter().filter_map(|risk| facts.history.lasting(party.leg, risk)).min();
         since.map(|since| (since, party, leg.rtp_in.packets))
     });
     let (since, party, packets) = standing.min_by_key(|(since, ..)| *since)?;
@@ -325,13 +325,13 @@ pub(super) fn code(facts: &CallFacts<'_>, finding: &Finding) -> Option<MetaCode>
             (accepted && waited >= WHATSAPP_PATIENCE).then_some(MetaCode::MediaReceiveTimeout)
         }
         EndCause::MediaToWhatsappStopped => {
-            let since = since(facts.notes.standing(about?, RiskName::NothingSent));
+            let since = since(facts.history.lasting(about?, RiskName::NothingSent));
             (since >= WHATSAPP_PATIENCE_LATER).then_some(MetaCode::MediaReceiveTimeout)
         }
         EndCause::ConsentLost => {
             // Consent takes its time to expire; the path was gone when the last media came.
-            let given_up = facts.notes.leg(about?)?.failure.map(|(at, _)| at);
-            let lost = facts.notes.standing(about?, RiskName::FellSilent).or(given_up);
+            let given_up = facts.history.leg(about?)?.failure.map(|(at, _)| at);
+            let lost = facts.history.lasting(about?, RiskName::FellSilent).or(given_up);
             (since(lost) >= WHATSAPP_PATIENCE).then_some(MetaCode::MediaReceiveTimeout)
         }
         // The relay was there, but its other end was not; later, it was and sent nothing.
@@ -351,14 +351,14 @@ pub(super) fn hints(facts: &CallFacts<'_>, finding: &Finding) -> Vec<Hint> {
     let ack = finding.cause == EndCause::Normal
         && facts.ended == Some(EndedBy::Deleted)
         && talked
-        && facts.notes.answered.is_some_and(|answered| ACK_TIMEOUT.contains(&facts.since(answered)));
+        && facts.history.answered.is_some_and(|answered| ACK_TIMEOUT.contains(&facts.since(answered)));
     let slow = facts.whatsapp().any(|(party, _)| {
         let first = facts.at(party.leg, Milestone::FirstMediaOut);
         let times = first.zip(facts.accepted(party.leg));
         times.is_some_and(|(first, accepted)| first.saturating_sub(accepted) > SLOW_SETUP)
     });
     let is_interrupted = |leg: LegId| {
-        let risks = facts.notes.leg(leg).into_iter().flat_map(|notes| &notes.risks);
+        let risks = facts.history.leg(leg).into_iter().flat_map(|notes| &notes.risks);
         let stops = [RiskName::FellSilent, RiskName::SipGone, RiskName::NothingSent];
         risks.into_iter().any(|note| stops.contains(&note.risk) && note.over.is_some())
     };

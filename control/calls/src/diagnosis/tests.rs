@@ -24,7 +24,7 @@ fn ms(ms: u64) -> Duration {
 struct Call {
     parties: Vec<PartyFacts>,
     legs: Vec<LegReport>,
-    notes: CallHistory,
+    history: CallHistory,
     age: Duration,
     ended: Option<EndedBy>,
     lost: bool,
@@ -86,16 +86,16 @@ impl Call {
             (FirstMediaIn, 4_600),
         ];
         let sip = [(Opened, 0), (RemoteKnown, 4_000), (FirstMediaIn, 4_100), (FirstMediaOut, 4_620)];
-        let mut notes = CallHistory::default();
-        notes.take(ms(4_000), None, &Kind::Answered);
-        notes.deleted_by = Some(LegId(0));
+        let mut history = CallHistory::default();
+        history.note(ms(4_000), None, &Kind::Answered);
+        history.deleted_by = Some(LegId(0));
         Self {
             parties: vec![
                 party(0, "whatsapp", ProfileName::Whatsapp, Security::Dtls, Codec::Opus),
                 party(1, "agent", ProfileName::Sip, Security::Plain, Codec::Pcma),
             ],
             legs: vec![leg(0, &whatsapp), leg(1, &sip)],
-            notes,
+            history,
             age: ms(64_000),
             ended: Some(EndedBy::Deleted),
             lost: false,
@@ -132,7 +132,7 @@ impl Call {
 
     fn risk(&mut self, n: u16, risk: RiskName, since: u64) {
         let told = Kind::AtRisk { risk, stage: Milestone::Opened, lasted: ms(10_000), reason: String::new() };
-        self.notes.take(ms(since + 10_000), Some(LegId(n)), &told);
+        self.history.note(ms(since + 10_000), Some(LegId(n)), &told);
     }
 
     fn verdict(&self) -> CallVerdict {
@@ -140,7 +140,7 @@ impl Call {
         CallVerdict::of(&CallFacts {
             parties: self.parties.clone(),
             report: Some(&report).filter(|_| !self.lost),
-            notes: &self.notes,
+            history: &self.history,
             age: self.age,
             ended: self.ended,
         })
@@ -157,7 +157,7 @@ const TABLE: &[Row] = &[
     (
         "nobody answers",
         |c| {
-            c.notes = CallHistory::default();
+            c.history = CallHistory::default();
             c.ended = Some(EndedBy::OfferTimeout);
         },
         EndCause::Unanswered,
@@ -227,7 +227,7 @@ const TABLE: &[Row] = &[
             c.lasts(10_000);
             c.gets_to(Milestone::IceConnected);
             let failed = Kind::LegFailed { failure: LegFailure::FingerprintMismatch };
-            c.notes.take(ms(4_400), Some(LegId(0)), &failed);
+            c.history.note(ms(4_400), Some(LegId(0)), &failed);
         },
         EndCause::FingerprintMismatch,
         Grade::Bad,
@@ -405,7 +405,7 @@ const TABLE: &[Row] = &[
         "consent is lost, and WhatsApp gives up",
         |c| {
             let failed = Kind::LegFailed { failure: LegFailure::IceDisconnected };
-            c.notes.take(ms(40_000), Some(LegId(0)), &failed);
+            c.history.note(ms(40_000), Some(LegId(0)), &failed);
             c.risk(0, RiskName::FellSilent, 10_000);
         },
         EndCause::ConsentLost,
@@ -417,8 +417,8 @@ const TABLE: &[Row] = &[
         "consent is lost and comes back",
         |c| {
             let failed = Kind::LegFailed { failure: LegFailure::IceDisconnected };
-            c.notes.take(ms(30_000), Some(LegId(0)), &failed);
-            c.notes.take(ms(32_000), Some(LegId(0)), &Kind::Recovered { risk: RiskName::IceStuck });
+            c.history.note(ms(30_000), Some(LegId(0)), &failed);
+            c.history.note(ms(32_000), Some(LegId(0)), &Kind::Recovered { risk: RiskName::IceStuck });
         },
         EndCause::Normal,
         Grade::Good,
@@ -430,7 +430,7 @@ const TABLE: &[Row] = &[
         "the SIP side is silent for a while",
         |c| {
             c.risk(1, RiskName::SipGone, 20_000);
-            c.notes.take(ms(33_000), Some(LegId(1)), &Kind::Recovered { risk: RiskName::SipGone });
+            c.history.note(ms(33_000), Some(LegId(1)), &Kind::Recovered { risk: RiskName::SipGone });
         },
         EndCause::Normal,
         Grade::Fair,
@@ -582,7 +582,7 @@ fn two_of_a_kind_are_told_apart_by_their_names() {
 
 #[test]
 fn one_of_a_kind_of_risk_is_kept_and_it_begins_where_it_began() {
-    let mut notes = CallHistory::default();
+    let mut history = CallHistory::default();
     let told = |lasted| Kind::AtRisk {
         risk: RiskName::SipGone,
         stage: Milestone::Opened,
@@ -591,11 +591,11 @@ fn one_of_a_kind_of_risk_is_kept_and_it_begins_where_it_began() {
     };
     for n in 0..1_000 {
         let at = n * 100_000;
-        notes.take(ms(at + 10_000), Some(LegId(1)), &told(10_000));
-        notes.take(ms(at + 20_000), Some(LegId(1)), &told(20_000));
-        assert_eq!(notes.standing(LegId(1), RiskName::SipGone), Some(ms(at)));
-        notes.take(ms(at + 30_000), Some(LegId(1)), &Kind::Recovered { risk: RiskName::SipGone });
-        assert_eq!(notes.standing(LegId(1), RiskName::SipGone), None);
+        history.note(ms(at + 10_000), Some(LegId(1)), &told(10_000));
+        history.note(ms(at + 20_000), Some(LegId(1)), &told(20_000));
+        assert_eq!(history.lasting(LegId(1), RiskName::SipGone), Some(ms(at)));
+        history.note(ms(at + 30_000), Some(LegId(1)), &Kind::Recovered { risk: RiskName::SipGone });
+        assert_eq!(history.lasting(LegId(1), RiskName::SipGone), None);
     }
-    assert_eq!(notes.leg(LegId(1)).map(|notes| notes.risks.len()), Some(1));
+    assert_eq!(history.leg(LegId(1)).map(|leg| leg.risks.len()), Some(1));
 }

@@ -6,7 +6,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use trestle_calls::controller::{BOUNDS_MS, SetupTimes, Stage};
+use trestle_calls::controller::{SetupStage, SetupTimes};
 
 /// `trestle_setup_seconds`, as it stands.
 #[derive(Debug)]
@@ -16,14 +16,14 @@ impl Collector for SetupSeconds {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let help = "Stages of the set-up of legs";
         let mut metric = encoder.encode_descriptor("setup_seconds", help, None, MetricType::Histogram)?;
-        for stage in Stage::ALL {
+        for stage in SetupStage::ALL {
             let times = self.0.of(stage);
-            let bounds = BOUNDS_MS.iter().map(|ms| *ms as f64 / 1_000.0).chain([f64::INFINITY]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(times.counts).collect();
-            let count = times.counts.iter().sum();
+            let seconds = |us: u64| us as f64 / 1e6;
+            let bound = |us: Option<u64>| us.map_or(f64::INFINITY, seconds);
+            let buckets: Vec<(f64, u64)> = times.buckets().map(|(us, count)| (bound(us), count)).collect();
             let labels = [("stage", stage.name())];
             let mut series = metric.encode_family(&labels)?;
-            series.encode_histogram::<NoLabelSet>(times.sum.as_secs_f64(), count, &buckets, None)?;
+            series.encode_histogram::<NoLabelSet>(seconds(times.sum()), times.count(), &buckets, None)?;
         }
         Ok(())
     }

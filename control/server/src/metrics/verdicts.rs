@@ -8,21 +8,19 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use trestle_calls::controller::{MOS_BOUNDS_X10, MosHistogram};
+use trestle_calls::histogram::Histogram;
 
 /// `trestle_mos`, as it stands.
 #[derive(Debug)]
-pub(super) struct Mos(pub(super) MosHistogram);
+pub(super) struct Mos(pub(super) Histogram);
 
 impl Collector for Mos {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let help = "Mean opinion score of what the worse-off party of a call heard (G.107)";
         let mut metric = encoder.encode_descriptor("mos", help, None, MetricType::Histogram)?;
-        let bounds = MOS_BOUNDS_X10.iter().map(|bound| f64::from(*bound) / 10.0).chain([f64::INFINITY]);
-        // None is above the last bound.
-        let buckets: Vec<(f64, u64)> = bounds.zip(self.0.counts.into_iter().chain([0])).collect();
-        let count = self.0.counts.iter().sum();
-        metric.encode_histogram::<NoLabelSet>(self.0.sum_x10 as f64 / 10.0, count, &buckets, None)
+        let bound = |tenths: Option<u64>| tenths.map_or(f64::INFINITY, |tenths| tenths as f64 / 10.0);
+        let buckets: Vec<(f64, u64)> = self.0.buckets().map(|(tenths, count)| (bound(tenths), count)).collect();
+        metric.encode_histogram::<NoLabelSet>(self.0.sum() as f64 / 10.0, self.0.count(), &buckets, None)
     }
 }
 

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::http::Scrape;
 use crate::metrics::Snapshot;
 use crate::publish::Publisher;
-use trestle_calls::controller::{Controller, ControllerConfig, LOAD_EVERY, Load, LoadBounds, NOT_A_SOCKET, Output};
+use trestle_calls::controller::{Controller, ControllerConfig, ControllerOutput, LOAD_EVERY, Load, LoadBounds, Origin};
 use trestle_negotiate::Environment;
 use trestle_ng::frame;
 
@@ -39,9 +39,6 @@ const MESSAGE_BATCH: usize = 1_024;
 
 /// Longest request: what UDP carries.
 const REQUEST_BYTES_MAX: usize = 65_535;
-
-/// Number of the listener that stands for HTTP and TCP.
-const ASKED: usize = NOT_A_SOCKET;
 
 /// Requests of our own have this bit in their ids; the controller counts from zero.
 const OWN_REQUESTS: u64 = 1 << 63;
@@ -195,7 +192,11 @@ impl ControlThread {
                 match self.listeners[index].udp.recv_from(buffer) {
                     Ok((len, caller)) => {
                         let now = clock::now();
-                        self.controller.handle_datagram(now, index, caller, &buffer[..len]);
+                        self.controller.handle_datagram(
+                            now,
+                            Origin::Udp { listener: index, peer: caller },
+                            &buffer[..len],
+                        );
                         self.drain(now);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.listeners[index].readable = false,
@@ -218,7 +219,7 @@ impl ControlThread {
             if let Some((cookie, _)) = frame::split(&message) {
                 self.asking.entry((peer, cookie.as_bytes().to_vec())).or_default().push(answer);
                 let now = clock::now();
-                self.controller.handle_datagram(now, ASKED, peer, &message);
+                self.controller.handle_datagram(now, Origin::Stream { peer }, &message);
                 self.drain(now);
             }
         }
@@ -291,28 +292,28 @@ impl ControlThread {
         let mut refused: Vec<RequestId> = Vec::new();
         loop {
             match self.controller.poll_output() {
-                Output::Transmit { listener: ASKED, peer, bytes } => self.tell(peer, &bytes),
-                Output::Transmit { listener, peer, bytes } => {
+                ControllerOutput::Transmit { to: Origin::Stream { peer }, bytes } => self.tell(peer, &bytes),
+                ControllerOutput::Transmit { to: Origin::Udp { listener, peer }, bytes } => {
                     if let Err(error) = self.listeners[listener].udp.send_to(&bytes, peer) {
                         // The caller asks again and is answered from the cache.
                         tracing::debug!(%error, %peer, "a control reply could not be sent");
                     }
                 }
-                Output::Engine { shard, id, command } => {
+                ControllerOutput::Engine { shard, id, command } => {
                     if self.workers[shard].send(id, command).is_err() {
                         tracing::warn!(shard, "a media thread is too busy to take commands");
                         refused.push(id);
                     }
                 }
-                Output::DigitFeed { addr, bytes } => {
+                ControllerOutput::DigitFeed { addr, bytes } => {
                     if let Some(udp) = &self.digit_feed
                         && let Err(error) = udp.send_to(&bytes, addr)
                     {
                         tracing::debug!(%error, %addr, "a digit could not be reported to dtmf-log-dest");
                     }
                 }
-                Output::Publish(line) => self.publisher.publish(line),
-                Output::Timeout(deadline) => {
+                ControllerOutput::Publish(line) => self.publisher.publish(line),
+                ControllerOutput::Timeout(deadline) => {
                     self.deadline = deadline;
                     // Told only now: after a `handle_*` everything must be drained before the next.
                     let Some(id) = refused.pop() else { return };

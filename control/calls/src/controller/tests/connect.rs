@@ -14,7 +14,7 @@ impl World {
     }
 
     fn legs(&self, call_id: &str) -> Vec<LegId> {
-        let id = self.controller.table.by_name(call_id).expect("the call").id;
+        let id = self.controller.calls.by_name(call_id).expect("the call").id;
         self.engine.calls[&id].keys().copied().collect()
     }
 }
@@ -29,7 +29,7 @@ fn each_end_of_a_trunk_knows_where_the_other_is_and_decrypts_what_it_encrypts() 
     let mut world = World::two_calls();
     world.done(&connect(("c", "a"), ("d", "b")));
     let end = |call_id: &str| {
-        let id = world.controller.table.by_name(call_id).unwrap().id;
+        let id = world.controller.calls.by_name(call_id).unwrap().id;
         let at = world.engine.calls[&id][&LegId(2)].rtp;
         let Transport::Sdes { peer, send_key, receive_key, .. } =
             world.engine.applied_plans[&(id, LegId(2))].transport.clone()
@@ -42,7 +42,7 @@ fn each_end_of_a_trunk_knows_where_the_other_is_and_decrypts_what_it_encrypts() 
     assert_eq!((near.1, far.1), (Some(far.0), Some(near.0)));
     assert!(near.2 == far.3 && near.3 == far.2 && near.2 != near.3);
     let hears = |call_id: &str, leg: u16| {
-        let id = world.controller.table.by_name(call_id).unwrap().id;
+        let id = world.controller.calls.by_name(call_id).unwrap().id;
         world.engine.applied_plans[&(id, LegId(leg))].send.source
     };
     let leg = |leg: u16| Source::Leg(LegId(leg));
@@ -131,7 +131,7 @@ fn a_call_that_the_engine_loses_takes_its_trunk_along_and_frees_the_other() {
                 world.controller.handle_reply(world.now, id, result);
                 world.drain();
             }
-            let call = world.controller.table.by_name(lost).unwrap().id;
+            let call = world.controller.calls.by_name(lost).unwrap().id;
             world.engine.calls.remove(&call);
             world.controller.handle_event(world.now, Event { call, kind: EventKind::CallFailed });
             world.engine.asleep = false;
@@ -149,7 +149,7 @@ fn a_call_that_the_engine_loses_takes_its_trunk_along_and_frees_the_other() {
 fn a_digit_of_a_trunk_is_not_told_a_second_time() {
     let mut world = World::two_calls();
     world.done(&connect(("c", "a"), ("d", "b")));
-    let call = world.controller.table.by_name("c").unwrap().id;
+    let call = world.controller.calls.by_name("c").unwrap().id;
     let digit = |leg: u16| Event {
         call,
         kind: EventKind::Digit {

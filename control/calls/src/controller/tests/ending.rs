@@ -89,7 +89,7 @@ fn a_call_that_nobody_answers_is_forgotten() {
     assert_eq!(world.engine.ports_in_use(), 0);
     assert_eq!(world.controller.counters().ended.get(EndedBy::OfferTimeout), 1);
     world.pass(Duration::from_secs(60));
-    assert_eq!((world.listed().len(), world.controller.table.poll_timeout()), (0, None));
+    assert_eq!((world.listed().len(), world.controller.calls.poll_timeout()), (0, None));
 }
 
 #[test]

@@ -202,10 +202,10 @@ fn there_is_room_for_so_many_subscribers_and_a_stream_is_none() {
     world.pass(Duration::from_secs(300));
     assert!(world.subscribe(8_000, "").contains("\"ok\""), "the others have expired");
     let request = b"1 {\"command\":\"subscribe events\"}";
-    world.controller.handle_datagram(world.now, NOT_A_SOCKET, at(9_000), request);
+    world.controller.handle_datagram(world.now, Origin::Stream { peer: at(9_000) }, request);
     world.drain();
     let reply = world.reply().unwrap();
-    assert!(reply.contains("ask over UDP, or use listen-events or event-webhook"), "{reply}");
+    assert!(reply.contains("use UDP, listen-events or event-webhook"), "{reply}");
 }
 
 #[test]

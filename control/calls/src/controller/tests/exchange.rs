@@ -187,7 +187,7 @@ fn a_refused_first_offer_leaves_nothing_behind() {
     world.engine.full = false;
     assert_eq!(world.listed(), [""; 0]);
     assert_eq!((world.engine.ports_in_use(), world.controller.counters().calls), (0, 0));
-    assert_eq!(world.controller.table.poll_timeout(), None);
+    assert_eq!(world.controller.calls.poll_timeout(), None);
     world.talk("c");
 }
 

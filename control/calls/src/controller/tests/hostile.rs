@@ -196,7 +196,7 @@ proptest::proptest! {
         world.pass(Duration::from_secs(61));
         proptest::prop_assert_eq!(world.engine.ports_in_use(), 0);
         proptest::prop_assert_eq!(world.controller.poll_timeout(), None);
-        proptest::prop_assert!(world.controller.in_engine.is_empty());
+        proptest::prop_assert!(world.controller.engine.awaits_nothing());
     }
 }
 
@@ -205,6 +205,6 @@ fn shards_share_the_calls() {
     let mut world = World::new();
     (0..10).for_each(|n| world.talk(&format!("c{n}")));
     let shards: BTreeSet<(usize, usize)> =
-        (0..2).map(|shard| (shard, world.controller.table.iter().filter(|call| call.shard == shard).count())).collect();
+        (0..2).map(|shard| (shard, world.controller.calls.iter().filter(|call| call.shard == shard).count())).collect();
     assert_eq!(shards, BTreeSet::from([(0, 5), (1, 5)]));
 }

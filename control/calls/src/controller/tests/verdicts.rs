@@ -42,7 +42,7 @@ fn query_and_delete_tell_what_the_call_is_worth_and_why_it_ended() {
     assert_eq!((&told["grade"], &told["hints"][0]), (&"good".into(), &"sip_ack_timeout_suspected".into()));
     assert_eq!(told["summary"], text(ended, "summary"));
     let verdicts = world.controller.counters().verdicts;
-    assert_eq!((verdicts.causes.get(EndCause::Normal), verdicts.mos.counts.iter().sum::<u64>()), (1, 1));
+    assert_eq!((verdicts.causes.get(EndCause::Normal), verdicts.mos.count()), (1, 1));
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! Events for applications: numbered, written, and sent to subscribers and to the edge. What an event means is in
+//! [`crate::events`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trestle_core::report::CallReport;
+use trestle_core::{Epoch, LegId};
+use trestle_negotiate::Party;
+use trestle_ng::command::Subscribe;
+use trestle_ng::{Dict, Reply};
+
+use super::call::CallRecord;
+use super::counters::Tally;
+use super::reply_to::{Origin, ReplyTo};
+use super::subscribers::Subscribers;
+use super::{Controller, ControllerOutput, Outbox};
+use crate::events::{CallEvent, EndedLeg, Kind, PartyName};
+
+/// Numbers events and sends them.
+#[derive(Debug)]
+pub(super) struct EventFeed {
+    epoch: Epoch,
+    /// Events go to the edge too.
+    publish: bool,
+    subscribers: Subscribers,
+    last_id: u64,
+    /// Events by name, whether or not they were sent.
+    pub(super) counts: Tally<&'static str>,
+}
+
+impl EventFeed {
+    pub(super) fn new(epoch: Epoch, publish: bool) -> Self {
+        Self {
+            epoch,
+            publish,
+            subscribers: Subscribers::default(),
+            // Numbers go on rising after a restart, unless there were more than a million events a second.
+            last_id: u64::try_from(epoch.unix.as_micros()).unwrap_or_default(),
+            counts: Tally::default(),
+        }
+    }
+
+    /// Notes an event in the history of its call and sends it. `leg` is the leg of the party that it is about.
+    pub(super) fn emit(
+        &mut self,
+        now: Instant,
+        call: &mut CallRecord,
+        leg: Option<LegId>,
+        kind: Kind,
+        outbox: &mut Outbox,
+    ) {
+        let after = now.saturating_duration_since(call.created);
+        call.history.note(after, leg, &kind);
+        // The events of a leg that links another call are emitted by that call.
+        if leg.is_some_and(|leg| call.session().is_trunk(leg)) {
+            return;
+        }
+        self.counts.add(kind.name());
+        self.subscribers.expire(now);
+        if !self.publish && self.subscribers.is_empty() {
+            return;
+        }
+        self.last_id += 1;
+        let event = CallEvent {
+            id: self.last_id,
+            unix: self.epoch.unix_at(now),
+            after,
+            call_id: call.name.clone(),
+            party: leg.map(|leg| party_name(call.party(leg))),
+            kind,
+        };
+        let line: Arc<str> = event.line().into();
+        for (listener, peer) in self.subscribers.of(&event.call_id) {
+            let to = Origin::Udp { listener, peer };
+            outbox.push_back(ControllerOutput::Transmit { to, bytes: line.as_bytes().to_vec() });
+        }
+        if self.publish {
+            outbox.push_back(ControllerOutput::Publish(line));
+        }
+    }
+}
+
+/// `subscribe events`
+pub(super) fn subscribe(controller: &mut Controller, now: Instant, reply_to: ReplyTo, subscribe: Subscribe) {
+    let Origin::Udp { listener, peer } = reply_to.origin else {
+        let text = "events are sent as datagrams to the sender of the request; use UDP, listen-events or event-webhook";
+        return controller.reply(reply_to, Reply::error(text));
+    };
+    let seconds = subscribe.expires.as_secs();
+    let reply = match controller.events.subscribers.add(now, listener, peer, subscribe) {
+        true => Reply::ok(Dict::default().with("expires", seconds)),
+        false => Reply::error("Too many subscribers"),
+    };
+    controller.reply(reply_to, reply);
+}
+
+fn party_name(party: Option<&Party>) -> PartyName {
+    PartyName {
+        tag: party.and_then(|party| party.tags().first()).cloned(),
+        label: party.and_then(Party::label).map(str::to_owned),
+    }
+}
+
+/// What the end event states of each party.
+pub(super) fn ended_legs(call: &CallRecord, report: Option<&CallReport>) -> Vec<EndedLeg> {
+    let legs = report.into_iter().flat_map(|report| &report.legs).filter(|leg| !call.session().is_trunk(leg.leg));
+    legs.map(|leg| EndedLeg {
+        party: party_name(call.party(leg.leg)),
+        packets_in: leg.rtp_in.packets,
+        packets_out: leg.rtp_out.packets,
+        packets_lost: leg.lost,
+        concealed_frames: leg.concealed_frames,
+        filled_frames: leg.filled_frames,
+        preroll: leg.preroll,
+    })
+    .collect()
+}

@@ -1,0 +1,54 @@
+//! What the engine is doing for a call, and what follows its reply.
+
+use std::time::Instant;
+
+use trestle_core::CallId;
+
+use super::Controller;
+use super::connect::Connecting;
+use super::ending::Ending;
+use super::engine_link::EngineResult;
+use super::gate::GateChange;
+use super::media::MediaChange;
+use super::query::ReportQuery;
+use super::signal::AppliedSignal;
+use super::supervision;
+
+/// The one command that a call has in the engine.
+#[derive(Debug)]
+pub(super) enum InFlight {
+    /// An offer or an answer.
+    Signal(Box<AppliedSignal>),
+    /// A `query`.
+    Query(ReportQuery),
+    /// A request about the media of a call.
+    Media(MediaChange),
+    /// A `connect` to a party of another call; owned by the near call.
+    Connect(Box<Connecting>),
+    /// The same, in the far call. Its command belongs to the near call.
+    ConnectFarEnd,
+    /// A change of gates.
+    Gate(Box<GateChange>),
+    /// The controller's own check that media still flows.
+    MediaCheck,
+    /// The end of the call.
+    End(Ending),
+    /// The end of the call, for which the shard's mailbox had no room. Sent again when the call is due.
+    EndUnsent(Ending),
+}
+
+impl InFlight {
+    /// Continues with the result of the command.
+    pub(super) fn finish(self, controller: &mut Controller, now: Instant, id: CallId, result: EngineResult) {
+        match self {
+            Self::Signal(signal) => signal.finish(controller, now, id, result),
+            Self::Query(query) => query.finish(controller, now, id, result),
+            Self::Media(change) => change.finish(controller, now, id, result),
+            Self::Connect(connecting) => connecting.finish(controller, now, result),
+            Self::Gate(change) => change.finish(controller, now, id, result),
+            Self::MediaCheck => supervision::media_checked(controller, now, id, result),
+            Self::End(ending) | Self::EndUnsent(ending) => ending.finish(controller, now, id, result),
+            Self::ConnectFarEnd => {}
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Negotiation with what it needs of this machine: addresses and a random generator.
+
+use std::net::SocketAddr;
+
+use rand_chacha::ChaCha12Rng;
+use trestle_core::plan::Transport;
+use trestle_core::{CallId, LegPorts};
+use trestle_negotiate::{Environment, NegotiationError, Session, StandingError, Step, Tie};
+use trestle_ng::command::Signal;
+
+use super::call::CallRecord;
+
+/// One of the ways in which a [`Session`] takes a message.
+pub(super) type Negotiate = fn(&Session, &Signal, &Environment, &mut ChaCha12Rng) -> Result<Step, NegotiationError>;
+
+/// Runs negotiation steps. They are pure; the random generator draws keys, ICE credentials and SSRCs.
+#[derive(Debug)]
+pub(super) struct Negotiator {
+    environment: Environment,
+    rng: ChaCha12Rng,
+}
+
+impl Negotiator {
+    pub(super) fn new(environment: Environment, rng: ChaCha12Rng) -> Self {
+        Self { environment, rng }
+    }
+
+    /// # Errors
+    ///
+    /// Those of `negotiate`.
+    pub(super) fn run(
+        &mut self,
+        negotiate: Negotiate,
+        session: &Session,
+        signal: &Signal,
+    ) -> Result<Step, NegotiationError> {
+        negotiate(session, signal, &self.environment, &mut self.rng)
+    }
+
+    /// Plans a link between a party of each of two calls. `None` if they are linked already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tie::new`].
+    pub(super) fn link(
+        &mut self,
+        near: (CallId, &Session, &str),
+        far: (CallId, &Session, &str),
+    ) -> Result<Option<Tie>, StandingError> {
+        Tie::new(near, far, &mut self.rng)
+    }
+
+    /// True if Trestle wrote this SDP.
+    pub(super) fn has_written(&self, sdp: &str) -> bool {
+        self.environment.has_written(sdp)
+    }
+
+    /// The address of a party whose SDP names the address of its own leg: our SDP was sent back in place of the party's,
+    /// so the leg would receive its own media. An address of another leg or call is valid, since a request may pass
+    /// through Trestle twice.
+    pub(super) fn own_address(&self, call: &CallRecord, step: &Step) -> Option<SocketAddr> {
+        step.legs.iter().find_map(|(leg, plan)| {
+            let LegPorts { rtp: local, .. } = call.legs.get(*leg)?.ports?;
+            let (Transport::Plain(peer) | Transport::Sdes { peer, .. }) = &plan.transport else { return None };
+            peer.rtp.filter(|announced| self.environment.is_at(local, *announced))
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! Where a request came from, and how its reply is written.
+
+use std::net::SocketAddr;
+
+use trestle_ng::{Cookie, Encoding};
+
+/// Where a request came from. Its reply goes back there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A datagram.
+    Udp {
+        /// The socket that received it, as numbered by the edge.
+        listener: usize,
+        /// The sender.
+        peer: SocketAddr,
+    },
+    /// A request over HTTP or TCP. Only its reply can go back there.
+    Stream {
+        /// The remote end of the connection.
+        peer: SocketAddr,
+    },
+}
+
+impl Origin {
+    /// The address of the sender.
+    pub fn peer(self) -> SocketAddr {
+        match self {
+            Self::Udp { peer, .. } | Self::Stream { peer } => peer,
+        }
+    }
+}
+
+/// A request that has no reply yet.
+#[derive(Debug)]
+pub(super) struct ReplyTo {
+    pub(super) origin: Origin,
+    pub(super) cookie: Cookie,
+    pub(super) encoding: Encoding,
+    /// Added to the reply.
+    pub(super) warnings: Vec<String>,
+    /// The request allows a long reply.
+    pub(super) verbose: bool,
+    /// Name of the operation, for the counters; empty if the request was not understood.
+    pub(super) verb: &'static str,
+}
+
+impl ReplyTo {
+    pub(super) fn new(origin: Origin, cookie: Cookie, encoding: Encoding) -> Self {
+        Self { origin, cookie, encoding, warnings: Vec::new(), verbose: false, verb: "" }
+    }
+}

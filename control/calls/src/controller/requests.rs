@@ -1,0 +1,125 @@
+//! Requests as they come in and replies as they go out: frames, the cache of replies for retransmits, and their counters.
+
+use std::time::Instant;
+
+use trestle_ng::command::{Op, OpError, Request};
+use trestle_ng::value::{Dict, Value};
+use trestle_ng::{Encoding, FrameError, Replay, Reply, Seen, frame};
+
+use super::counters::Tally;
+use super::reply_to::{Origin, ReplyTo};
+use super::{ControllerOutput, Outbox};
+
+/// Characters of an unknown command that the warning repeats.
+const COMMAND_SHOWN_MAX: usize = 40;
+
+/// Reads requests, writes replies, and replays the reply to a retransmitted request.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    replay: Replay,
+    /// Requests understood, by operation.
+    pub(super) understood: Tally<&'static str>,
+    /// Error replies, by operation.
+    pub(super) errors: Tally<&'static str>,
+    /// Requests that were seen before.
+    pub(super) retransmits: u64,
+    /// Datagrams without a cookie. They have no reply.
+    pub(super) without_cookie: u64,
+}
+
+impl Requests {
+    /// Reads a datagram. `None` if it is a retransmit or not a valid request; then the reply is already in `outbox`.
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        origin: Origin,
+        bytes: &[u8],
+        outbox: &mut Outbox,
+    ) -> Option<(ReplyTo, Op)> {
+        let Some((cookie, body)) = frame::split(bytes) else {
+            self.without_cookie += 1;
+            return None;
+        };
+        let encoding = Encoding::of(body).unwrap_or_default();
+        let reply_to = ReplyTo::new(origin, cookie, encoding);
+        if body.len() > frame::DATAGRAM_BYTES_MAX {
+            // The reply is the same every time, so the body is not hashed for the cache.
+            self.reply_uncached(&reply_to, &Reply::error(FrameError::TooLong.to_string()), outbox);
+            return None;
+        }
+        match self.replay.begin(now, origin.peer(), &reply_to.cookie, body) {
+            Seen::New => self.read(reply_to, body, outbox),
+            Seen::InWork => {
+                self.retransmits += 1;
+                None
+            }
+            Seen::Done(reply) => {
+                let bytes = reply_to.cookie.frame(reply);
+                self.retransmits += 1;
+                outbox.push_back(ControllerOutput::Transmit { to: origin, bytes });
+                None
+            }
+            Seen::Reused => {
+                self.reply_uncached(&reply_to, &Reply::error("cookie-reused"), outbox);
+                None
+            }
+        }
+    }
+
+    fn read(&mut self, mut reply_to: ReplyTo, body: &[u8], outbox: &mut Outbox) -> Option<(ReplyTo, Op)> {
+        let error = match frame::read(body) {
+            Ok((_, dict)) => match Request::read(&dict) {
+                Ok(request) => {
+                    reply_to.warnings = request.warnings;
+                    reply_to.verbose = request.verbose;
+                    reply_to.verb = request.op.name();
+                    self.understood.add(reply_to.verb);
+                    return Some((reply_to, request.op));
+                }
+                Err(OpError::UnknownCommand) => unknown_command(&dict),
+                Err(error) => Reply::error(error.to_string()),
+            },
+            Err(FrameError::Json(detail)) => {
+                let reply = Reply::error(FrameError::Json(detail.clone()).to_string());
+                reply.with_warnings([detail.to_string()])
+            }
+            Err(error) => Reply::error(error.to_string()),
+        };
+        self.reply(reply_to, error, outbox);
+        None
+    }
+
+    /// Sends the one reply to a request and keeps it for retransmits.
+    pub(super) fn reply(&mut self, reply_to: ReplyTo, reply: Reply, outbox: &mut Outbox) {
+        if !reply.is_success() {
+            self.errors.add(reply_to.verb);
+        }
+        let ReplyTo { origin, cookie, encoding, warnings, .. } = reply_to;
+        let body = reply.with_warnings(warnings).write(encoding);
+        self.replay.finish(origin.peer(), &cookie, &body);
+        outbox.push_back(ControllerOutput::Transmit { to: origin, bytes: cookie.frame(&body) });
+    }
+
+    fn reply_uncached(&mut self, reply_to: &ReplyTo, reply: &Reply, outbox: &mut Outbox) {
+        self.errors.add(reply_to.verb);
+        let bytes = reply_to.cookie.frame(&reply.write(reply_to.encoding));
+        outbox.push_back(ControllerOutput::Transmit { to: reply_to.origin, bytes });
+    }
+
+    /// Drops replies that are too old to be asked for again.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.replay.expire(now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.replay.poll_timeout()
+    }
+}
+
+fn unknown_command(dict: &Dict) -> Reply {
+    let command = dict.get("command").and_then(Value::to_text).unwrap_or_default();
+    let command: String = command.chars().take(COMMAND_SHOWN_MAX).collect();
+    let known = Op::NAMES.join(", ");
+    let warning = format!("unknown command `{command}`; known are {known}");
+    Reply::error(OpError::UnknownCommand.to_string()).with_warnings([warning])
+}

@@ -75,8 +75,8 @@ impl Engine {
     pub(crate) fn timeline(&mut self) -> Value {
         let query = json!({"command": "query", "call-id": "call", "flags": ["verbose"]});
         let reply = self.request(&query);
-        let mut legs = reply["tags"].as_object().into_iter().flatten().map(|(_, tag)| &tag["leg"]["timeline ms"]);
-        legs.find(|timeline| timeline.get("FirstCheck").is_some()).cloned().unwrap_or(Value::Null)
+        let mut legs = reply["tags"].as_object().into_iter().flatten().map(|(_, tag)| &tag["leg"]["timeline-ms"]);
+        legs.find(|timeline| timeline.get("first-check").is_some()).cloned().unwrap_or(Value::Null)
     }
 
     /// Ends the call and the engine.

@@ -39,7 +39,7 @@ fn gated(by_phone: bool) -> (Engine, Meta, Line) {
 fn leg(engine: &mut Engine) -> Value {
     let written = engine.request(&json!({"command": "query", "call-id": "call", "flags": ["verbose"]}));
     let legs = written["tags"].as_object().expect("tags").values().map(|tag| tag["leg"].clone());
-    legs.max_by_key(|leg| leg["pre-roll ms"].as_u64()).expect("legs")
+    legs.max_by_key(|leg| leg["pre-roll-ms"].as_u64()).expect("legs")
 }
 
 #[test]
@@ -59,8 +59,8 @@ fn nothing_leaves_towards_whatsapp_before_the_gate_opens_and_no_word_is_lost() {
         meta.ask(json!({"do": "listen", "digits": 0, "audio_ms": 4_000}));
         let leg = leg(&mut engine);
         println!("{leg}");
-        assert_eq!(leg["clipped ms"], 0);
-        assert!(leg["pre-roll ms"].as_u64() > Some(1_000), "{leg}");
+        assert_eq!(leg["clipped-ms"], 0);
+        assert!(leg["pre-roll-ms"].as_u64() > Some(1_000), "{leg}");
         let report = meta.ask(json!({"do": "report"}));
         assert_one_stream(&report);
         let tone = &report["stream"]["tone"];

@@ -133,7 +133,7 @@ fn print_time_to_voice(timeline: &Value) {
         let ms = timeline[milestone].as_u64();
         ms.unwrap_or_else(|| panic!("no {milestone} in {timeline}"))
     };
-    let (known, ice, dtls) = (at("RemoteKnown"), at("IceConnected"), at("DtlsConnected"));
+    let (known, ice, dtls) = (at("remote-known"), at("ice-connected"), at("dtls-connected"));
     println!(
         "time to voice: ICE {} ms after the peer's description, DTLS {} ms after ICE",
         ice - known,

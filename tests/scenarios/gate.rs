@@ -162,7 +162,7 @@ fn no_first_word_is_clipped(seed: u64, calls: u64) {
     for n in 0..calls {
         let early_ms = (u64::from(dice.next_u32()) * 3_001) >> 32;
         let leg = early_talker(seed * 1_000 + n, early_ms, n % 2 == 1);
-        assert_eq!(leg["clipped ms"], 0, "call {n} of seed {seed}, {early_ms} ms early: {leg}");
+        assert_eq!(leg["clipped-ms"], 0, "call {n} of seed {seed}, {early_ms} ms early: {leg}");
     }
 }
 
@@ -199,8 +199,8 @@ fn a_second_of_backlog_is_caught_up_within_eight_seconds_and_the_call_is_at_its_
     });
     let written = leg(&mut world, &call);
     assert!(caught_up, "{written}");
-    assert!(written["pre-roll ms"].as_u64() >= Some(700), "{written}");
-    println!("{} ms of pre-roll caught up after {} ms", written["pre-roll ms"], written["caught up ms"]);
+    assert!(written["pre-roll-ms"].as_u64() >= Some(700), "{written}");
+    println!("{} ms of pre-roll caught up after {} ms", written["pre-roll-ms"], written["caught-up-ms"]);
     // From here on each packet leaves as what it is made of arrives.
     world.capture();
     world.run_for_ms(3_000);
@@ -221,7 +221,7 @@ fn a_gate_that_is_closed_lets_nothing_out_and_keeps_nothing() {
     world.run_for_ms(3_000);
     assert_eq!(world.meta(call.meta).report().stream.packets, 0);
     let written = leg(&mut world, &call);
-    assert!(written["clipped ms"].as_u64() > Some(1_500), "{written}");
+    assert!(written["clipped-ms"].as_u64() > Some(1_500), "{written}");
 }
 
 #[test]
@@ -351,5 +351,5 @@ fn digits_before_the_gate_opens_are_refused_or_dropped_and_never_halved() {
     world.phone(call.phone).press('4', Duration::from_millis(200));
     world.run_for_ms(1_000);
     assert_eq!(world.meta(call.meta).report().stream.digits_heard(), "4");
-    assert_eq!(leg(&mut world, &call)["digits out"], "4");
+    assert_eq!(leg(&mut world, &call)["digits-out"], "4");
 }

@@ -4,6 +4,7 @@
 pub mod controller;
 pub mod diagnosis;
 pub mod ended;
+pub mod event_schema;
 pub mod events;
 pub mod histogram;
 mod leg_map;

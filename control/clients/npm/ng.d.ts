@@ -344,31 +344,31 @@ export interface Leg {
   /** One line for people. */
   description: string;
   /** Milestones since the call was opened. */
-  "timeline ms": Record<string, number>;
+  "timeline-ms": Record<string, number>;
   /** Of everything sent to this party. */
-  "local SSRC": number;
+  "local-ssrc": number;
   /** Of the stream received (RFC 3550). */
-  "packets lost": number;
-  "jitter us": number;
+  "packets-lost": number;
+  "jitter-us": number;
   /** How long a missing frame is waited for, on the way to this party. */
-  "hold ms": number;
-  "concealed frames": number;
+  "playout-delay-ms": number;
+  "concealed-frames": number;
   /** That this party got because there was nothing to pass on. */
-  "filled frames": number;
+  "filled-frames": number;
   /** Audio kept for this party when the first of it was played. */
-  "pre-roll ms": number;
+  "pre-roll-ms": number;
   /** Sound that was lost before it could be sent. */
-  "clipped ms": number;
+  "clipped-ms": number;
   /** Until the call was at its normal delay. */
-  "caught up ms"?: number;
+  "caught-up-ms"?: number;
   /** Keys pressed by this party. */
-  "digits in": string;
+  "digits-in": string;
   /** Keys sent to it. */
-  "digits out": string;
+  "digits-out": string;
   /** Datagrams that went no further, by reason. */
   discards: Record<string, number>;
-  "round-trip time us"?: number;
-  "remote loss percent"?: number;
+  "round-trip-us"?: number;
+  "remote-loss-percent"?: number;
 }
 
 export interface Party {
@@ -576,39 +576,41 @@ export interface DigitLine {
 }
 
 export interface EndedLeg {
+  /** SIP tag of the party; missing for a callee that has not answered. */
   tag?: string;
+  /** Its label, if it was given one. */
   label?: string;
-  /** Media taken from the party. */
+  /** Media packets received from the party. */
   "packets-in": number;
-  /** Media sent to it. */
+  /** Media packets sent to it. */
   "packets-out": number;
-  /** Of its stream; negative if some came twice. */
+  /** Packets of its stream that were lost; negative if some came twice. */
   "packets-lost": number;
-  /** Made up for lost ones on the way to it. */
+  /** Frames concealed on the way to it, in place of lost ones. */
   "concealed-frames": number;
-  /** That it got because there was nothing to pass on. */
+  /** Frames of filler sent to it, because there was nothing to forward. */
   "filled-frames": number;
-  /** Audio kept when the first of it was played. */
+  /** Audio that was kept when the first of it was played. */
   "pre-roll-ms": number;
-  /** Sound that was lost before it could be sent. */
+  /** Audio that was lost because it came before it could be sent. */
   "clipped-ms": number;
-  /** Until the call was at its normal delay. */
+  /** Time until the delay of the call was normal; missing if it never was, or nothing was kept. */
   "caught-up-ms"?: number;
 }
 
-/** What the call was like and why it ended. */
+/** The quality of the call and why it ended. */
 export interface EndedVerdict {
-  /** In a word; `none`: there was nothing to judge. */
+  /** Overall; `none`: there was too little to judge. */
   grade: "none" | "good" | "fair" | "bad";
-  /** Why it ended, as far as its media tells. */
+  /** Why the call ended, as far as its media shows. */
   cause: "running" | "unanswered" | "too_short" | "normal" | "ice_never_connected" | "dtls_stuck" | "fingerprint_mismatch" | "gate_never_opened" | "gate_opened_late" | "media_to_whatsapp_late" | "no_media_to_whatsapp" | "media_to_whatsapp_stopped" | "no_media_from_whatsapp" | "whatsapp_fell_silent" | "consent_lost" | "one_way" | "sip_side_gone" | "no_media" | "held_too_long" | "internal_error";
-  /** Mean opinion score of what the worse-off party heard (G.107), tenths. Missing if too little was heard. */
+  /** Estimated mean opinion score (E-model, G.107) of the party that received the worse audio, tenths. Missing if too little was received. */
   "mos-x10"?: number;
-  /** The error of Meta's that it fits. */
+  /** The error code of Meta that matches. */
   "meta-code"?: 138020 | 138021 | 138022 | 138023;
-  /** The status with which WhatsApp ends a SIP call for that. */
+  /** The SIP status with which WhatsApp ends a SIP call for that. */
   "sip-code"?: 408;
-  /** What else is worth knowing. */
+  /** Further findings. */
   hints?: ("sip_ack_timeout_suspected" | "slow_media_setup" | "clipped" | "media_interrupted" | "packet_loss" | "wrong_keys" | "foreign_source" | "unknown_payload_type")[];
   /** One sentence. */
   summary: string;
@@ -621,32 +623,32 @@ export interface CallEvent {
   /** Unix time. */
   "time-ms": number;
   "call-id": string;
-  /** The party, if it is about one that has a name. */
+  /** SIP tag of the party, if the event is about one that has a tag. */
   tag?: string;
-  /** Its label, if it was given one. */
+  /** Label of the party, if it was given one. */
   label?: string;
   /** Since the call was opened. */
   "after-ms": number;
-  /** `call.gate.timed-out`: how it stands from now on. */
+  /** `call.gate.timed-out`: state of the gate from now on. */
   gate?: "shut" | "open";
   /** `call.dtmf`: the key. */
   digit?: "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "*" | "#" | "A" | "B" | "C" | "D";
   /** `call.dtmf`: how long it was pressed. */
   "duration-ms"?: number;
-  /** `call.dtmf`: -dBm0. */
+  /** `call.dtmf`: power, -dBm0. */
   volume?: number;
   /** `call.at-risk`, `call.recovered`: what is, or was, wrong. */
   risk?: "nothing-sent" | "nothing-received" | "fell-silent" | "ice-stuck" | "dtls-stuck" | "sip-gone" | "one-way";
-  /** `call.at-risk`: the last point that the party's leg has reached. */
+  /** `call.at-risk`: the last milestone of the party's leg. */
   stage?: "opened" | "remote-known" | "first-check" | "ice-connected" | "dtls-connected" | "latched" | "first-media-in" | "first-media-out" | "gate-opened" | "caught-up";
-  /** `call.at-risk`: for how long. */
+  /** `call.at-risk`: how long it has lasted. */
   "lasted-ms"?: number;
-  /** `call.at-risk`, `call.leg.failed`: for people. */
+  /** `call.at-risk`, `call.leg.failed`: explanation, a sentence. */
   reason?: string;
   /** `call.ended`: what ended it. */
   cause?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "failed";
   /** `call.ended`: its parties. */
   legs?: EndedLeg[];
-  /** `call.ended`: what it all means. */
+  /** `call.ended`: the verdict on the call. */
   verdict?: EndedVerdict;
 }

@@ -52,8 +52,8 @@ fn a_query_reports_media_addresses_and_counters() {
     let sent = world.phone(call.phone).packets_sent();
     let counted = stream("phone")["stats"]["packets"].as_u64().expect("a number");
     assert!(counted.abs_diff(u64::from(sent)) <= 1, "{counted} of {sent}");
-    let timeline = reply["tags"]["meta"]["leg"]["timeline ms"].as_object().expect("a timeline");
-    for milestone in ["Opened", "IceConnected", "DtlsConnected", "FirstMediaIn", "FirstMediaOut"] {
+    let timeline = reply["tags"]["meta"]["leg"]["timeline-ms"].as_object().expect("a timeline");
+    for milestone in ["opened", "ice-connected", "dtls-connected", "first-media-in", "first-media-out"] {
         assert!(timeline.contains_key(milestone), "{milestone} is missing in {timeline:?}");
     }
 }

@@ -10,7 +10,7 @@ use trestle_negotiate::{GateState, Party, Session};
 use trestle_ng::command::Op;
 
 use super::in_flight::InFlight;
-use super::progress::Progress;
+use super::progress::CallProgress;
 use super::reply_to::ReplyTo;
 use crate::diagnosis::{CallHistory, CallVerdict};
 use crate::ended::EndedBy;
@@ -32,16 +32,16 @@ pub(super) struct CallRecord {
     pub(super) created: Instant,
     /// When the engine applied the last offer or answer.
     pub(super) last_signal: Instant,
-    pub(super) state: State,
+    pub(super) state: CallState,
     /// Written by [`CallRecord::commit_session`] and [`CallRecord::remove_links`] only.
     session: Session,
     /// What the engine is doing for the call.
     pub(super) in_flight: Option<InFlight>,
-    pub(super) waiting: Waiting,
+    pub(super) waiting: WaitingWork,
     pub(super) branches: Branches,
     pub(super) legs: LegMap<LegRecord>,
     pub(super) history: CallHistory,
-    pub(super) progress: Progress,
+    pub(super) progress: CallProgress,
     /// When the next timer of the call is due. Written by the table.
     pub(super) due: Option<Instant>,
     /// Until when a shut gate may stay shut. Written by the table.
@@ -56,7 +56,7 @@ pub(super) struct CallRecord {
 ///    +-> removed, if the engine refuses the first offer
 /// ```
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum CallState {
     /// The engine has not confirmed the first offer.
     Opening,
     /// Offered, not answered.
@@ -78,7 +78,7 @@ pub(super) struct EndedCall {
 
 /// What is to be done as soon as nothing is in flight.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct WaitingWork {
     /// Requests, oldest first.
     pub(super) requests: VecDeque<(ReplyTo, Op)>,
     /// Legs of links to other calls that are to be removed.
@@ -153,14 +153,14 @@ impl CallRecord {
             shard,
             created: now,
             last_signal: now,
-            state: State::Opening,
+            state: CallState::Opening,
             session: Session::default(),
             in_flight: None,
-            waiting: Waiting::default(),
+            waiting: WaitingWork::default(),
             branches: Branches::default(),
             legs: LegMap::default(),
             history: CallHistory::default(),
-            progress: Progress::default(),
+            progress: CallProgress::default(),
             due: None,
             gate_due: None,
         }
@@ -178,17 +178,17 @@ impl CallRecord {
 
     /// True once the engine has confirmed the first offer.
     pub(super) fn is_opened(&self) -> bool {
-        !matches!(self.state, State::Opening)
+        !matches!(self.state, CallState::Opening)
     }
 
     pub(super) fn is_answered(&self) -> bool {
-        matches!(self.state, State::Answered)
+        matches!(self.state, CallState::Answered)
     }
 
     pub(super) fn ended(&self) -> Option<&EndedCall> {
         match &self.state {
-            State::Ended(ended) => Some(ended),
-            State::Opening | State::Ringing | State::Answered => None,
+            CallState::Ended(ended) => Some(ended),
+            CallState::Opening | CallState::Ringing | CallState::Answered => None,
         }
     }
 

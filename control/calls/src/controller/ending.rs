@@ -20,7 +20,7 @@ use super::reply_to::ReplyTo;
 use super::{Controller, connect, gate, query};
 use crate::diagnosis::CallVerdict;
 use crate::ended::EndedBy;
-use crate::events::{Ended, Kind};
+use crate::events::{EventBody, VerdictHeadline};
 
 /// When to send a command again for which the mailbox had no room.
 const RETRY: Duration = Duration::from_secs(1);
@@ -169,13 +169,13 @@ fn emit_end(
     verdict: Option<&CallVerdict>,
 ) {
     if matches!(cause, EndedBy::MediaTimeout | EndedBy::SilentTimeout) {
-        controller.emit(now, id, None, Kind::MediaTimeout);
+        controller.emit(now, id, None, EventBody::MediaTimeout);
     }
     gate::close_shut_gates(controller, now, id);
     let Some(call) = controller.calls.get(id).filter(|call| call.is_opened()) else { return };
     let legs = ended_legs(call, report);
-    let ended = Ended { cause, legs, verdict: verdict.map(CallVerdict::headline) };
-    controller.emit(now, id, None, Kind::Ended(ended));
+    let verdict = verdict.map(|verdict| VerdictHeadline(verdict.headline()));
+    controller.emit(now, id, None, EventBody::Ended { cause, legs, verdict });
 }
 
 /// The engine has lost the call to a bug; nothing of it is left there.

@@ -15,7 +15,7 @@ use super::counters::Tally;
 use super::reply_to::{Origin, ReplyTo};
 use super::subscribers::Subscribers;
 use super::{Controller, ControllerOutput, Outbox};
-use crate::events::{CallEvent, EndedLeg, Kind, PartyName};
+use crate::events::{CallEvent, EndedLeg, EventBody, PartyName};
 
 /// Numbers events and sends them.
 #[derive(Debug)]
@@ -47,16 +47,16 @@ impl EventFeed {
         now: Instant,
         call: &mut CallRecord,
         leg: Option<LegId>,
-        kind: Kind,
+        body: EventBody,
         outbox: &mut Outbox,
     ) {
         let after = now.saturating_duration_since(call.created);
-        call.history.note(after, leg, &kind);
+        call.history.note(after, leg, &body);
         // The events of a leg that links another call are emitted by that call.
         if leg.is_some_and(|leg| call.session().is_trunk(leg)) {
             return;
         }
-        self.counts.add(kind.name());
+        self.counts.add(body.name());
         self.subscribers.expire(now);
         if !self.publish && self.subscribers.is_empty() {
             return;
@@ -68,7 +68,7 @@ impl EventFeed {
             after,
             call_id: call.name.clone(),
             party: leg.map(|leg| party_name(call.party(leg))),
-            kind,
+            body,
         };
         let line: Arc<str> = event.line().into();
         for (listener, peer) in self.subscribers.of(&event.call_id) {
@@ -105,14 +105,20 @@ fn party_name(party: Option<&Party>) -> PartyName {
 /// What the end event states of each party.
 pub(super) fn ended_legs(call: &CallRecord, report: Option<&CallReport>) -> Vec<EndedLeg> {
     let legs = report.into_iter().flat_map(|report| &report.legs).filter(|leg| !call.session().is_trunk(leg.leg));
-    legs.map(|leg| EndedLeg {
-        party: party_name(call.party(leg.leg)),
-        packets_in: leg.rtp_in.packets,
-        packets_out: leg.rtp_out.packets,
-        packets_lost: leg.lost,
-        concealed_frames: leg.concealed_frames,
-        filled_frames: leg.filled_frames,
-        preroll: leg.preroll,
+    legs.map(|leg| {
+        let PartyName { tag, label } = party_name(call.party(leg.leg));
+        EndedLeg {
+            tag,
+            label,
+            packets_in: leg.rtp_in.packets,
+            packets_out: leg.rtp_out.packets,
+            packets_lost: leg.lost,
+            concealed_frames: leg.concealed_frames,
+            filled_frames: leg.filled_frames,
+            preroll: leg.preroll.kept,
+            clipped: leg.preroll.clipped,
+            caught_up: leg.preroll.caught_up,
+        }
     })
     .collect()
 }

@@ -13,7 +13,7 @@ use super::engine_link::{EngineResult, Failure};
 use super::in_flight::InFlight;
 use super::media::UNKNOWN_CALL;
 use super::reply_to::ReplyTo;
-use crate::events::Kind;
+use crate::events::EventBody;
 
 /// When to try again what a busy call or a full mailbox delayed.
 const RETRY: Duration = Duration::from_millis(250);
@@ -104,12 +104,12 @@ pub(super) fn close_shut_gates(controller: &mut Controller, now: Instant, id: Ca
     let gates = controller.calls.get(id).into_iter().flat_map(|call| call.session().gates());
     let shut: Vec<LegId> = gates.filter(|(_, state)| *state == GateState::Shut).map(|(leg, _)| leg).collect();
     for leg in shut {
-        controller.emit(now, id, Some(leg), Kind::GateClosed);
+        controller.emit(now, id, Some(leg), EventBody::GateClosed);
     }
 }
 
 /// The exits of gates between an earlier session and the present one: the event of each.
-pub(super) fn exits(before: &Session, call: &CallRecord, timed_out: bool) -> Vec<(LegId, Kind)> {
+pub(super) fn exits(before: &Session, call: &CallRecord, timed_out: bool) -> Vec<(LegId, EventBody)> {
     let gates = call.session().gates();
     gates
         .filter_map(|(leg, state)| {
@@ -120,11 +120,13 @@ pub(super) fn exits(before: &Session, call: &CallRecord, timed_out: bool) -> Vec
 }
 
 /// The event of a gate that changes from `was` to `is`.
-fn exit(was: GateState, is: GateState, timed_out: bool) -> Option<Kind> {
+fn exit(was: GateState, is: GateState, timed_out: bool) -> Option<EventBody> {
     match (was, is) {
-        (GateState::Shut, GateState::Open | GateState::TimedOut) if timed_out => Some(Kind::GateTimedOut { gate: is }),
-        (GateState::Shut | GateState::TimedOut, GateState::Open) => Some(Kind::GateOpened),
-        (GateState::Open | GateState::Shut | GateState::TimedOut, GateState::Closed) => Some(Kind::GateClosed),
+        (GateState::Shut, GateState::Open | GateState::TimedOut) if timed_out => {
+            Some(EventBody::GateTimedOut { gate: is })
+        }
+        (GateState::Shut | GateState::TimedOut, GateState::Open) => Some(EventBody::GateOpened),
+        (GateState::Open | GateState::Shut | GateState::TimedOut, GateState::Closed) => Some(EventBody::GateClosed),
         _ => None,
     }
 }

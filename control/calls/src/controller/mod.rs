@@ -68,7 +68,7 @@ use trestle_ng::command::flags::ProfileName;
 use trestle_ng::{Dict, Reply};
 
 use crate::ended::EndedBy;
-use crate::events::Kind;
+use crate::events::{Dbm0, EventBody};
 use admission::Admission;
 pub use counters::{Counters, Tally};
 use engine_link::{EngineLink, EngineResult, Failure};
@@ -309,13 +309,13 @@ impl Controller {
         let (id, name) = (event.call, call.name.clone());
         match event.kind {
             EventKind::Digit { leg, digit, duration, volume, source } => {
-                self.emit(now, id, Some(leg), Kind::Digit { digit, duration, volume });
+                self.emit(now, id, Some(leg), EventBody::Digit { digit, duration, volume: Dbm0(volume) });
                 self.feed_digit(now, id, &digit_feed::FeedDigit { leg, digit, duration, volume, source });
             }
             EventKind::Milestone { leg, milestone } => {
                 tracing::info!(call_id = ?name, leg = leg.0, ?milestone, after = ?self.age(now, id), "milestone");
-                if let Some(kind) = Kind::of_milestone(milestone) {
-                    self.emit(now, id, Some(leg), kind);
+                if let Some(body) = EventBody::of_milestone(milestone) {
+                    self.emit(now, id, Some(leg), body);
                 }
                 self.note_milestone(now, id, leg, milestone);
             }
@@ -328,7 +328,7 @@ impl Controller {
             EventKind::LegFailed { leg, reason } => {
                 self.counters.legs_failed += 1;
                 tracing::warn!(call_id = ?name, leg = leg.0, %reason, "leg failed");
-                self.emit(now, id, Some(leg), Kind::LegFailed { failure: reason });
+                self.emit(now, id, Some(leg), EventBody::LegFailed { failure: reason });
             }
             EventKind::AtRisk { leg, risk, lasted, reached } => {
                 tracing::warn!(call_id = ?name, leg = leg.0, ?risk, ?lasted, ?reached, "at risk");
@@ -388,9 +388,9 @@ impl Controller {
         self.requests.reply(reply_to, reply, &mut self.outbox);
     }
 
-    fn emit(&mut self, now: Instant, id: CallId, leg: Option<LegId>, kind: Kind) {
+    fn emit(&mut self, now: Instant, id: CallId, leg: Option<LegId>, body: EventBody) {
         if let Some(call) = self.calls.get_mut(id) {
-            self.events.emit(now, call, leg, kind, &mut self.outbox);
+            self.events.emit(now, call, leg, body, &mut self.outbox);
         }
     }
 
@@ -437,8 +437,8 @@ impl Controller {
             (None, Some(_)) => self.calls.wake_gate(id, None),
             _ => {}
         }
-        for (leg, kind) in exits {
-            self.emit(now, id, Some(leg), kind);
+        for (leg, body) in exits {
+            self.emit(now, id, Some(leg), body);
         }
     }
 

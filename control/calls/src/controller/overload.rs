@@ -1,15 +1,15 @@
-//! When no further call is taken: sessions, processor, load average, or media threads that come late. Calls that run are never
-//! touched; the bounds are there so that they stay as good as they are.
+//! Overload: bounds for processor, load average and lateness of media threads, past which new calls are refused. Existing calls
+//! are not affected; the bounds protect their quality.
 
 use std::time::{Duration, Instant};
 
 /// How often [`super::Controller::handle_load`] is called.
 pub const LOAD_EVERY: Duration = Duration::from_millis(500);
 
-/// A bound must be passed this many times in a row: one stumble of the machine turns nobody away.
+/// A bound must be passed this many times in a row: one short stall of the machine refuses no call.
 const PASSED_TIMES: u32 = 2;
 
-/// All must have been well below their bounds for this long before calls are taken again.
+/// All values must have been well below their bounds for this long before calls are accepted again.
 const RELIEF: Duration = Duration::from_secs(2);
 
 /// Well below: this share of the bound, in percent.
@@ -48,18 +48,18 @@ impl std::fmt::Display for Hundredths {
     }
 }
 
-/// How busy the machine has been since it was last told.
+/// The load of the machine since the last report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
-    /// How late the latest of the media threads was on average: timers after their time, datagrams that waited.
+    /// Mean lateness of the latest media thread: timers after their time, datagrams that waited.
     pub lateness: Duration,
-    /// Of all processors together, percent; `None` if nobody looks.
+    /// Of all processors together, percent; `None` if it is not measured.
     pub cpu: Option<Hundredths>,
     /// The load average of the last minute.
     pub average: Option<Hundredths>,
 }
 
-/// At what offers for new calls are refused; `None` for never.
+/// Values at which offers for new calls are refused; `None` for never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoadBounds {
     /// [`Load::lateness`].
@@ -73,15 +73,15 @@ pub struct LoadBounds {
 /// Why an offer was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Limit {
-    /// As many calls as there may be.
+    /// The limit of calls.
     Sessions,
-    /// No ports.
+    /// No free ports.
     Ports,
     /// The processors.
     Cpu,
     /// The load average.
     Average,
-    /// Media threads come late.
+    /// Media threads are late.
     Lateness,
     /// A media thread's mailbox is full.
     Commands,
@@ -100,7 +100,7 @@ impl Limit {
         }
     }
 
-    /// The words on which Kamailio and OpenSIPS try another node; OpenSIPS alone knows the last two.
+    /// The error texts on which Kamailio and OpenSIPS try another node; only OpenSIPS knows the last two.
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Sessions => "Parallel session limit reached",
@@ -111,26 +111,26 @@ impl Limit {
     }
 }
 
-/// Whether calls are taken.
+/// Whether new calls are accepted.
 #[derive(Debug, Default)]
 pub(super) struct Overload {
     bounds: LoadBounds,
-    /// The last that was told.
+    /// The last report.
     pub(super) load: Load,
     /// Times in a row that a bound was passed.
     passed: u32,
-    /// What is refused for, and since when.
+    /// The limit for which calls are refused, and since when.
     refusing: Option<(Limit, Instant)>,
-    /// Since when all is well below its bound.
+    /// Since when all values are well below their bounds.
     relieved: Option<Instant>,
 }
 
-/// What has changed.
+/// A change of [`Overload`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LoadChange {
     /// From now on offers are refused.
     Overloaded(Limit),
-    /// No more, after so long.
+    /// Offers are accepted again, after this long.
     Relieved(Limit, Duration),
 }
 
@@ -139,12 +139,12 @@ impl Overload {
         Self { bounds, ..Self::default() }
     }
 
-    /// What offers for new calls are refused for.
+    /// The limit for which offers for new calls are refused.
     pub(super) fn refusing(&self) -> Option<Limit> {
         self.refusing.map(|(limit, _)| limit)
     }
 
-    /// Takes how busy the machine is.
+    /// Takes the load of the machine.
     pub(super) fn take(&mut self, now: Instant, load: Load) -> Option<LoadChange> {
         self.load = load;
         let Some((limit, since)) = self.refusing else {
@@ -166,7 +166,7 @@ impl Overload {
         Some(LoadChange::Relieved(limit, now.saturating_duration_since(since)))
     }
 
-    /// The first bound of which this share is reached.
+    /// The first bound of which this share, in percent, is reached.
     fn passed_by(&self, percent: u32) -> Option<Limit> {
         let share = |bound: Hundredths| Hundredths((u64::from(bound.0) * u64::from(percent) / 100) as u32);
         let reached = |is: Option<Hundredths>, bound: Option<Hundredths>| {
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     fn overload(bounds: LoadBounds) -> (Overload, Instant) {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do; time then stands still")]
+        #[expect(clippy::disallowed_methods, reason = "a fixed start of virtual time")]
         let start = Instant::now();
         (Overload::new(bounds), start)
     }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn one_stumble_refuses_nobody_and_lasting_lateness_does() {
+    fn one_late_report_refuses_no_call_and_lasting_lateness_does() {
         let (mut overload, now) =
             overload(LoadBounds { lateness: Some(Duration::from_millis(20)), ..Default::default() });
         for (ms, turn) in
@@ -211,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_taken_again_after_two_seconds_well_below_the_bound_and_not_before() {
+    fn calls_are_accepted_again_after_two_seconds_well_below_the_bound_and_not_before() {
         let (mut overload, start) =
             overload(LoadBounds { lateness: Some(Duration::from_millis(20)), ..Default::default() });
-        // Every half second: what is told, and whether calls are refused from then on.
-        let told = [
+        // Every half second: the lateness, and whether calls are refused from then on.
+        let reports = [
             (25, false),
             (25, true),
-            // Just below is not well below.
+            // Just below the bound is not well below it.
             (16, true),
             (18, true),
             (15, true),
@@ -234,14 +234,14 @@ mod tests {
             (25, false),
             (1, false),
         ];
-        for (n, (ms, refused)) in (0..).zip(told) {
+        for (n, (ms, refused)) in (0..).zip(reports) {
             overload.take(start + LOAD_EVERY * n, late(ms));
             assert_eq!(overload.refusing().is_some(), refused, "at {n}: {ms} ms");
         }
     }
 
     #[test]
-    fn each_bound_is_told_by_its_own_words_and_without_bounds_nothing_is_refused() {
+    fn each_bound_has_its_own_error_text_and_without_bounds_no_call_is_refused() {
         let some = |number: f64| Some(Hundredths::try_from(number).unwrap());
         let busy = Load { lateness: Duration::from_secs(1), cpu: some(99.5), average: some(7.25) };
         for (bounds, limit) in [

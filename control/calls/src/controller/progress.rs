@@ -9,7 +9,7 @@ use crate::leg_map::LegMap;
 
 /// How far the legs of a call have come.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct CallProgress {
     /// When the last party's description became known.
     described: Option<Instant>,
     legs: LegMap<LegProgress>,
@@ -39,7 +39,7 @@ impl Default for LegProgress {
     }
 }
 
-impl Progress {
+impl CallProgress {
     /// Notes that a leg has reached a milestone. Returns the stage of set-up that ends with it and how long that took.
     pub(super) fn reach(&mut self, now: Instant, leg: LegId, milestone: Milestone) -> Option<(SetupStage, Duration)> {
         let leg = self.legs.entry(leg);
@@ -102,7 +102,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "one instant to count from")]
     fn stages(reached: &[(u16, Milestone, u64)]) -> Vec<(&'static str, u64)> {
         let start = Instant::now();
-        let mut progress = Progress::default();
+        let mut progress = CallProgress::default();
         let stage = |&(leg, milestone, ms): &(u16, Milestone, u64)| {
             let (stage, took) = progress.reach(start + Duration::from_millis(ms), LegId(leg), milestone)?;
             Some((stage.name(), took.as_millis() as u64))

@@ -10,11 +10,12 @@ use super::call::CallRecord;
 use super::reply_to::ReplyTo;
 use super::table::CallTable;
 use crate::diagnosis::CallVerdict;
+use crate::events::milestone_name;
 use trestle_negotiate::Party;
 use trestle_ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
 use trestle_ng::{Dict, Reply, Value};
 
-/// How much of a call a reply tells.
+/// How much of a call a reply contains.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Detail {
     Totals,
@@ -23,32 +24,33 @@ enum Detail {
     Everything,
 }
 
-/// How much of a verdict a reply tells.
+/// How much of a verdict a reply contains.
 #[derive(Clone, Copy, PartialEq)]
-enum Opinion {
+enum VerdictDetail {
     Nothing,
     Brief,
     Full,
 }
 
-/// What a reply of any length may say, the best first.
-const LONG: [(Detail, Opinion); 4] = [
-    (Detail::Everything, Opinion::Full),
-    (Detail::Everything, Opinion::Brief),
-    (Detail::Addresses, Opinion::Brief),
-    (Detail::Packets, Opinion::Brief),
+/// Choices for a long reply, the most detailed first.
+const LONG: [(Detail, VerdictDetail); 4] = [
+    (Detail::Everything, VerdictDetail::Full),
+    (Detail::Everything, VerdictDetail::Brief),
+    (Detail::Addresses, VerdictDetail::Brief),
+    (Detail::Packets, VerdictDetail::Brief),
 ];
 
-/// The same within one packet. Proxies read what they always have; the verdict goes first if there is no room.
-const SHORT: [(Detail, Opinion); 5] = [
-    (Detail::Addresses, Opinion::Brief),
-    (Detail::Addresses, Opinion::Nothing),
-    (Detail::Packets, Opinion::Brief),
-    (Detail::Packets, Opinion::Nothing),
-    (Detail::Totals, Opinion::Brief),
+/// Choices for a reply of one packet. The keys that proxies read stay; the verdict is left out first.
+const SHORT: [(Detail, VerdictDetail); 5] = [
+    (Detail::Addresses, VerdictDetail::Brief),
+    (Detail::Addresses, VerdictDetail::Nothing),
+    (Detail::Packets, VerdictDetail::Brief),
+    (Detail::Packets, VerdictDetail::Nothing),
+    (Detail::Totals, VerdictDetail::Brief),
 ];
 
-/// `created`, `tags`, `totals`, `verdict`. A reply that nobody asked to be long says less rather than grow beyond one packet.
+/// `created`, `tags`, `totals`, `verdict`. Unless the request allows a long reply, details are left out until it fits into one
+/// packet.
 pub(super) fn call(
     call: &CallRecord,
     report: Option<&CallReport>,
@@ -59,20 +61,20 @@ pub(super) fn call(
     let (choices, limit) = if reply_to.verbose { (&LONG[..], REPLY_BYTES_MAX) } else { (&SHORT[..], REPLY_BYTES) };
     let room =
         limit - reply_to.cookie.as_bytes().len() - 1 - reply_to.warnings.iter().map(|w| w.len() + 3).sum::<usize>();
-    let replies = choices.iter().map(|(detail, opinion)| {
+    let replies = choices.iter().map(|(detail, verdict_detail)| {
         let dict = keys(call, report, created, *detail);
-        Reply::ok(match (opinion, verdict) {
-            (Opinion::Nothing, _) | (_, None) => dict,
-            (Opinion::Brief, Some(verdict)) => dict.with("verdict", verdict.brief()),
-            (Opinion::Full, Some(verdict)) => dict.with("verdict", verdict.full()),
+        Reply::ok(match (verdict_detail, verdict) {
+            (VerdictDetail::Nothing, _) | (_, None) => dict,
+            (VerdictDetail::Brief, Some(verdict)) => dict.with("verdict", verdict.brief()),
+            (VerdictDetail::Full, Some(verdict)) => dict.with("verdict", verdict.full()),
         })
     });
     let mut fitting = replies.filter(|reply| reply.write(reply_to.encoding).len() <= room);
     fitting.next().unwrap_or_else(|| Reply::ok(keys(call, report, created, Detail::Totals)))
 }
 
-/// `created`, `totals` and the whole of `verdict`. Only names could make it longer than any reply may be; then it goes without the
-/// parties and the timeline.
+/// `created`, `totals` and the whole of `verdict`. Only long names can make it exceed the longest reply; then the parties and the
+/// timeline are left out.
 pub(super) fn verdict(created: Duration, totals: &Dict, verdict: &CallVerdict, reply_to: &ReplyTo) -> Reply {
     let with = |verdict: Dict| {
         let dict = Dict::default().with("created", created.as_secs()).with("totals", totals.clone());
@@ -100,7 +102,7 @@ fn keys(call: &CallRecord, report: Option<&CallReport>, created: Duration, detai
     dict.with("totals", totals(report))
 }
 
-/// What all legs received.
+/// Sums of what all legs received.
 pub(super) fn totals(report: Option<&CallReport>) -> Dict {
     let legs = report.map_or(&[][..], |report| &report.legs);
     let sum = |count: fn(&LegReport) -> Count| {
@@ -135,16 +137,16 @@ fn party_dict(tag: &str, party: &Party, leg: Option<&LegReport>, detail: Detail)
     let media = media.with("streams", vec![stream.into()]);
     dict.push("medias", vec![Value::Dict(media)]);
     if detail == Detail::Everything {
-        dict.push("leg", everything(leg));
+        dict.push("leg", leg_dict(leg));
     }
     dict
 }
 
-/// What only Trestle tells, under one key that nobody else uses.
-fn everything(leg: &LegReport) -> Dict {
+/// The keys of `leg`, which only Trestle has.
+fn leg_dict(leg: &LegReport) -> Dict {
     let mut timeline = Dict::default();
     for (milestone, after) in &leg.timeline {
-        timeline.push(&format!("{milestone:?}"), ms(*after));
+        timeline.push(milestone_name(*milestone), ms(*after));
     }
     let mut discards = Dict::default();
     for (reason, count) in &leg.discards {
@@ -152,26 +154,26 @@ fn everything(leg: &LegReport) -> Dict {
     }
     let mut dict = Dict::default()
         .with("description", leg.description.as_str())
-        .with("timeline ms", timeline)
-        .with("local SSRC", u64::from(leg.local_ssrc.0))
-        .with("packets lost", Value::Integer(leg.lost))
-        .with("jitter us", u64::try_from(leg.jitter.as_micros()).unwrap_or(u64::MAX))
-        .with("hold ms", ms(leg.playout_delay))
-        .with("concealed frames", leg.concealed_frames)
-        .with("filled frames", leg.filled_frames)
-        .with("pre-roll ms", ms(leg.preroll.kept))
-        .with("clipped ms", ms(leg.preroll.clipped))
-        .with("digits in", leg.digits_in.as_str())
-        .with("digits out", leg.digits_out.as_str())
+        .with("timeline-ms", timeline)
+        .with("local-ssrc", u64::from(leg.local_ssrc.0))
+        .with("packets-lost", Value::Integer(leg.lost))
+        .with("jitter-us", u64::try_from(leg.jitter.as_micros()).unwrap_or(u64::MAX))
+        .with("playout-delay-ms", ms(leg.playout_delay))
+        .with("concealed-frames", leg.concealed_frames)
+        .with("filled-frames", leg.filled_frames)
+        .with("pre-roll-ms", ms(leg.preroll.kept))
+        .with("clipped-ms", ms(leg.preroll.clipped))
+        .with("digits-in", leg.digits_in.as_str())
+        .with("digits-out", leg.digits_out.as_str())
         .with("discards", discards);
     if let Some(caught_up) = leg.preroll.caught_up {
-        dict.push("caught up ms", ms(caught_up));
+        dict.push("caught-up-ms", ms(caught_up));
     }
     if let Some(round_trip) = leg.round_trip {
-        dict.push("round-trip time us", u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX));
+        dict.push("round-trip-us", u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX));
     }
     if let Some(lost) = leg.remote_fraction_lost {
-        dict.push("remote loss percent", u64::from(lost) * 100 / 256);
+        dict.push("remote-loss-percent", u64::from(lost) * 100 / 256);
     }
     dict
 }
@@ -181,7 +183,7 @@ fn ms(duration: Duration) -> u64 {
 }
 
 fn endpoint(remote: SocketAddr) -> Dict {
-    // A port of `::` bound for both families says IPv4 peers as mapped addresses; people look for the plain one.
+    // A socket bound to `::` for both families shows IPv4 peers as mapped addresses; the reply has the plain address.
     let address = remote.ip().to_canonical();
     let family = if matches!(address, IpAddr::V4(_)) { "IPv4" } else { "IPv6" };
     let dict = Dict::default().with("family", family).with("address", address.to_string());
@@ -192,18 +194,18 @@ fn stats(packets: u64, bytes: u64, errors: u64) -> Dict {
     Dict::default().with("packets", packets).with("bytes", bytes).with("errors", errors)
 }
 
-/// Packets that should not have come, or not like that; not those that came while nobody listened.
+/// Discarded packets, but for those with a harmless reason.
 fn errors(leg: &LegReport) -> u64 {
     let harmless = [Discard::NoListener, Discard::NotReceiving, Discard::NotConnected, Discard::Duplicate];
     leg.discards.iter().filter(|(reason, _)| !harmless.contains(reason)).map(|(_, count)| count).sum()
 }
 
-/// `calls`, oldest first. A limit that was asked for is the caller's word that the reply may be long.
+/// `calls`, oldest first. A request with `limit` allows a long reply.
 pub(super) fn list(table: &CallTable, limit: usize, reply_to: &ReplyTo) -> Reply {
     let room = if reply_to.verbose { REPLY_BYTES_MAX } else { REPLY_BYTES } - 100 - reply_to.cookie.as_bytes().len();
     let mut bytes = 0;
     let fits = |call: &&CallRecord| {
-        // As JSON writes it, which is the longer way.
+        // Its length in JSON, which is longer than in bencode.
         bytes += serde_json::to_string(&call.name).map_or(0, |name| name.len()) + 1;
         bytes <= room
     };

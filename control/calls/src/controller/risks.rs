@@ -8,7 +8,7 @@ use trestle_ng::command::flags::ProfileName;
 use super::Controller;
 use super::call::CallRecord;
 use crate::diagnosis::CallHistory;
-use crate::events::{Kind, RiskName, reason};
+use crate::events::{EventBody, RiskName, reason};
 
 /// Risks that mean that no media is received from a peer that is to send.
 const SILENCE: [RiskName; 3] = [RiskName::NothingReceived, RiskName::FellSilent, RiskName::SipGone];
@@ -26,7 +26,7 @@ pub(super) fn at_risk(
     let profile = controller.calls.get(id).map_or(ProfileName::Sip, |call| profile(call, leg));
     let risk = RiskName::of(risk, profile == ProfileName::Sip);
     let reason = reason(risk, reached, profile);
-    controller.emit(now, id, Some(leg), Kind::AtRisk { risk, stage: reached, lasted, reason });
+    controller.emit(now, id, Some(leg), EventBody::AtRisk { risk, stage: reached, lasted, reason });
     emit_one_way(controller, now, id);
 }
 
@@ -34,7 +34,7 @@ pub(super) fn at_risk(
 pub(super) fn recovered(controller: &mut Controller, now: Instant, id: CallId, leg: LegId, risk: Risk) {
     let is_sip = controller.calls.get(id).is_some_and(|call| profile(call, leg) == ProfileName::Sip);
     let risk = RiskName::of(risk, is_sip);
-    controller.emit(now, id, Some(leg), Kind::Recovered { risk });
+    controller.emit(now, id, Some(leg), EventBody::Recovered { risk });
     if SILENCE.contains(&risk)
         && let Some(call) = controller.calls.get_mut(id)
     {
@@ -61,7 +61,7 @@ fn silent_since(history: &CallHistory, leg: LegId) -> Option<Duration> {
     SILENCE.into_iter().filter_map(|risk| history.lasting(leg, risk)).min()
 }
 
-fn one_way_changes(call: &CallRecord, after: Duration) -> Vec<(LegId, Kind)> {
+fn one_way_changes(call: &CallRecord, after: Duration) -> Vec<(LegId, EventBody)> {
     let flows = |leg: LegId| call.progress.has_sent(leg) && silent_since(&call.history, leg).is_none();
     let risk = RiskName::OneWay;
     let changes = call.parties().iter().filter_map(|party| {
@@ -72,9 +72,9 @@ fn one_way_changes(call: &CallRecord, after: Duration) -> Vec<(LegId, Kind)> {
             (false, Some(since)) => {
                 let stage = call.progress.last(leg);
                 let reason = reason(risk, stage, party.profile());
-                Some((leg, Kind::AtRisk { risk, stage, lasted: after.saturating_sub(since), reason }))
+                Some((leg, EventBody::AtRisk { risk, stage, lasted: after.saturating_sub(since), reason }))
             }
-            (true, None) => Some((leg, Kind::Recovered { risk })),
+            (true, None) => Some((leg, EventBody::Recovered { risk })),
             (true, Some(_)) | (false, None) => None,
         }
     });

@@ -8,7 +8,7 @@ use trestle_negotiate::{NegotiationError, Session, Step};
 use trestle_ng::command::Signal;
 use trestle_ng::{Dict, Reply};
 
-use super::call::{CallRecord, State};
+use super::call::{CallRecord, CallState};
 use super::engine_link::{EngineResult, Failure};
 use super::in_flight::InFlight;
 use super::negotiator::Negotiate;
@@ -16,7 +16,7 @@ use super::overload::Limit;
 use super::reply_to::ReplyTo;
 use super::sdp_anomalies::check_meta_sdp;
 use super::{Controller, UNKNOWN_CALL};
-use crate::events::Kind;
+use crate::events::EventBody;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SignalKind {
@@ -192,10 +192,10 @@ impl AppliedSignal {
         }
         controller.commit_session(now, id, step.session, false);
         if opens {
-            controller.emit(now, id, None, Kind::Opened);
+            controller.emit(now, id, None, EventBody::Opened);
         }
         if first_answer {
-            controller.emit(now, id, None, Kind::Answered);
+            controller.emit(now, id, None, EventBody::Answered);
         }
         controller.remove_legs(id, &step.removed);
         reply_to.warnings.extend(step.warnings);
@@ -208,9 +208,9 @@ impl AppliedSignal {
 /// The state of a call after an offer or an answer.
 fn advance(call: &mut CallRecord, is_answer: bool) {
     match call.state {
-        State::Opening | State::Ringing if is_answer => call.state = State::Answered,
-        State::Opening => call.state = State::Ringing,
-        State::Ringing | State::Answered | State::Ended(_) => {}
+        CallState::Opening | CallState::Ringing if is_answer => call.state = CallState::Answered,
+        CallState::Opening => call.state = CallState::Ringing,
+        CallState::Ringing | CallState::Answered | CallState::Ended(_) => {}
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn tree(counters: &Counters, totals: &Totals) -> Dict {
         .with("sessionstotal", counters.calls as u64)
         .with("legs", totals.legs)
         .with("overloaded", u64::from(counters.overloaded.is_some()))
-        .with("medialatenessus", u64::try_from(counters.load.lateness.as_micros()).unwrap_or(u64::MAX));
+        .with("media-lateness-us", u64::try_from(counters.load.lateness.as_micros()).unwrap_or(u64::MAX));
     let total = Dict::default()
         .with("managedsessions", counters.calls_total)
         .with("rejectedsessions", counters.rejected.iter().map(|(_, count)| count).sum::<u64>())
@@ -81,13 +81,13 @@ pub(super) fn tree(counters: &Counters, totals: &Totals) -> Dict {
         .with("silenttimeoutsessions", counters.ended.get(EndedBy::SilentTimeout))
         .with("offertimeoutsessions", counters.ended.get(EndedBy::OfferTimeout))
         .with("regularterminatedsessions", counters.ended.get(EndedBy::Deleted))
-        .with("failedsessions", counters.ended.get(EndedBy::Failed))
+        .with("failed-sessions", counters.ended.get(EndedBy::Failed))
         .with("relayedpackets", totals.rtp_out.packets)
         .with("relayedbytes", totals.rtp_out.bytes)
-        .with("receivedpackets", totals.rtp_in.packets)
-        .with("receivedbytes", totals.rtp_in.bytes)
-        .with("transcodedframes", totals.transcoded_frames)
-        .with("concealedframes", totals.concealed_frames)
+        .with("received-packets", totals.rtp_in.packets)
+        .with("received-bytes", totals.rtp_in.bytes)
+        .with("transcoded-frames", totals.transcoded_frames)
+        .with("concealed-frames", totals.concealed_frames)
         .with("digits", totals.digits);
     let mut control = Dict::default();
     for (verb, count) in counters.requests.iter() {

@@ -6,16 +6,16 @@ use std::time::Instant;
 use trestle_core::CallId;
 use trestle_core::time::soonest;
 
-use super::call::{CallRecord, EndedCall, State};
+use super::call::{CallRecord, CallState, EndedCall};
 
 /// Ended calls kept for `query`. More than that at once means a flood; the ones due first are removed early.
 const ENDED_MAX: usize = 10_000;
 
 /// Calls by the time at which something is due. A call is in it once at most; the call holds its own time.
 #[derive(Debug, Default)]
-struct Schedule(BTreeSet<(Instant, CallId)>);
+struct CallSchedule(BTreeSet<(Instant, CallId)>);
 
-impl Schedule {
+impl CallSchedule {
     /// Moves a call from `known`, the time that it holds, to `at`.
     fn set(&mut self, id: CallId, known: &mut Option<Instant>, at: Option<Instant>) {
         if let Some(old) = std::mem::replace(known, at) {
@@ -41,9 +41,9 @@ pub(super) struct CallTable {
     /// Boxed: a node of a map has room for eleven, and is half empty as a rule.
     calls: BTreeMap<CallId, Box<CallRecord>>,
     names: BTreeMap<String, CallId>,
-    due: Schedule,
+    due: CallSchedule,
     /// Shut gates, by the time at which they are no longer waited for.
-    gates_due: Schedule,
+    gates_due: CallSchedule,
     /// Live calls per shard.
     shards: Vec<usize>,
     ended: usize,
@@ -56,8 +56,8 @@ impl CallTable {
         Self {
             calls: BTreeMap::new(),
             names: BTreeMap::new(),
-            due: Schedule::default(),
-            gates_due: Schedule::default(),
+            due: CallSchedule::default(),
+            gates_due: CallSchedule::default(),
             shards: vec![0; shards.max(1)],
             ended: 0,
             last_id: 0,
@@ -119,7 +119,7 @@ impl CallTable {
     /// A live call has ended in the engine. It is kept until it is due.
     pub(super) fn end(&mut self, id: CallId, remains: EndedCall) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.is_live()) else { return };
-        call.state = State::Ended(Box::new(remains));
+        call.state = CallState::Ended(Box::new(remains));
         self.shards[call.shard] -= 1;
         self.ended += 1;
         while self.ended > ENDED_MAX {

@@ -42,7 +42,7 @@ struct World {
     now: Instant,
     controller: Controller,
     engine: Engine,
-    /// Replies since last asked.
+    /// Replies not yet returned.
     replies: Vec<(SocketAddr, Vec<u8>)>,
     digits: Vec<Vec<u8>>,
     /// Events for applications.
@@ -55,7 +55,7 @@ struct World {
 struct Engine {
     calls: BTreeMap<CallId, BTreeMap<LegId, LegPorts>>,
     next_port: u16,
-    /// What every Apply is refused with.
+    /// The error of every `Apply`.
     refuse: Option<CommandError>,
     /// Commands stay in the mailbox.
     asleep: bool,
@@ -65,7 +65,7 @@ struct Engine {
     /// Time since the last packet, in reports.
     last_media: Option<Duration>,
     applied: usize,
-    /// Each leg's latest plan, whatever the call.
+    /// The latest plan of each leg, of any call.
     plans: BTreeMap<LegId, LegPlan>,
     /// The same by call.
     applied_plans: BTreeMap<(CallId, LegId), LegPlan>,
@@ -156,7 +156,7 @@ impl World {
     }
 
     fn with(change: impl FnOnce(&mut ControllerConfig)) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do; time then stands still")]
+        #[expect(clippy::disallowed_methods, reason = "a fixed start of virtual time")]
         let now = Instant::now();
         let mut config = ControllerConfig {
             shards: 2,
@@ -186,7 +186,7 @@ impl World {
         SocketAddr::from(([127, 0, 0, 1], 5_060))
     }
 
-    /// Sends a whole datagram and says what came back.
+    /// Sends a whole datagram. Returns the reply.
     fn send(&mut self, datagram: impl AsRef<[u8]>) -> Option<String> {
         self.send_from(Self::peer(), datagram)
     }
@@ -252,13 +252,13 @@ impl World {
         }
     }
 
-    /// Lets the engine do what it has not done yet.
+    /// Lets the engine execute the commands in its mailbox.
     fn wake_engine(&mut self) {
         self.engine.asleep = false;
         self.drain();
     }
 
-    /// Lets time go by, waking the controller whenever it wants to be.
+    /// Advances the time; the controller is called at each of its deadlines.
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(at) = self.controller.poll_timeout().filter(|at| *at <= end) {

@@ -1,47 +1,47 @@
-//! Why calls end, and what WhatsApp calls that.
+//! Causes of the end of calls, the matching error codes of Meta, and hints.
 
-/// Why a call ended, as far as what happened to its media tells. What ended it, a `delete` or a timer, is another question.
+/// Why a call ended, as far as its media shows. What ended it, a `delete` or a timer, is [`crate::ended::EndedBy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EndCause {
-    /// It has not ended, and nothing is wrong.
+    /// It is active, without a fault.
     Running,
-    /// Nobody has answered it.
+    /// It was not answered.
     Unanswered,
-    /// It ended before anything could be told of it.
+    /// It ended before media of both sides could be received.
     TooShort,
-    /// Somebody has hung up.
+    /// A party hung up.
     Normal,
     /// No connectivity check has succeeded.
     IceNeverConnected,
-    /// The DTLS handshake did not come to an end.
+    /// The DTLS handshake did not complete.
     DtlsStuck,
-    /// The certificate is not the one of `a=fingerprint`.
+    /// The certificate does not match `a=fingerprint`.
     FingerprintMismatch,
-    /// Nobody has opened the gate.
+    /// The gate was not opened.
     GateNeverOpened,
-    /// The gate was opened when WhatsApp had waited too long.
+    /// The gate was opened after the timeout of WhatsApp.
     GateOpenedLate,
-    /// The first media went to WhatsApp when it had waited too long.
+    /// The first media was sent to WhatsApp after its timeout.
     MediaToWhatsappLate,
-    /// There was a path to WhatsApp, and no media.
+    /// The path to WhatsApp was up, and no media was sent.
     NoMediaToWhatsapp,
-    /// WhatsApp got media, and then no more.
+    /// Media was sent to WhatsApp, and then stopped.
     MediaToWhatsappStopped,
-    /// WhatsApp was never heard.
+    /// No media was received from WhatsApp.
     NoMediaFromWhatsapp,
-    /// WhatsApp was heard, and then no more.
+    /// Media was received from WhatsApp, and then stopped.
     WhatsappFellSilent,
-    /// A path that was there is gone (RFC 7675).
+    /// The path was lost: consent checks were not answered (RFC 7675).
     ConsentLost,
-    /// Another party than WhatsApp was never heard.
+    /// No media was received from another party than WhatsApp.
     OneWay,
-    /// The SIP side was heard, and then no more.
+    /// Media was received from the SIP side, and then stopped.
     SipSideGone,
-    /// Nobody was heard.
+    /// No media was received from any party.
     NoMedia,
-    /// On hold on every side for too long.
+    /// It was on hold on every side for too long.
     HeldTooLong,
-    /// A bug.
+    /// A bug in Trestle.
     InternalError,
 }
 
@@ -102,49 +102,51 @@ impl EndCause {
             Self::Running | Self::Unanswered | Self::TooShort | Self::Normal | Self::HeldTooLong => return None,
             Self::IceNeverConnected => {
                 "Check that the address in our SDP (`interface=LOCAL!PUBLIC`) is reachable from outside, that UDP to `port-min` \
-                 to `port-max` is open, and that the SDP of our reply was handed on unchanged."
+                 to `port-max` is open, and that the SDP of our reply was forwarded unchanged."
             }
             Self::DtlsStuck => {
-                "Check that the SDP of our reply was handed on unchanged, that only one side is to be the DTLS client \
-                 (`a=setup`), and that datagrams of 1,200 bytes get through."
+                "Check that the SDP of our reply was forwarded unchanged, that `a=setup` makes only one side the DTLS client, \
+                 and that datagrams of 1,200 bytes arrive."
             }
             Self::FingerprintMismatch => {
-                "The SDP that was handed in is not of the peer that answered: look for an answer of another call or branch."
+                "The SDP in the request is not that of the peer that answered: look for an answer of another call or branch."
             }
             Self::GateNeverOpened => {
-                "If the call was accepted, the application has to send `gate` `open` when Meta has answered `accept` with 200, \
-                 or when ACCEPTED comes. If it never was, nothing is wrong."
+                "If the call was accepted, the application must send `gate` `open` when Meta has answered `accept` with 200, \
+                 or when the status ACCEPTED arrives. If it was not accepted, this is not a fault."
             }
             Self::GateOpenedLate => {
-                "Send `gate` `open` as soon as Meta has answered `accept` with 200, or when ACCEPTED comes: WhatsApp waits 20 s \
-                 for media."
+                "Send `gate` `open` as soon as Meta has answered `accept` with 200, or when the status ACCEPTED arrives: WhatsApp \
+                 waits 20 s for media."
             }
             Self::MediaToWhatsappLate => {
-                "Look in the timeline for the stage that took long. An answer that was handed on late, and checks that a \
-                 firewall let through late, are the usual ones."
+                "Look in the timeline for the stage that took long. Usual reasons are an answer that was forwarded late and a \
+                 firewall that let connectivity checks through late."
             }
             Self::NoMediaToWhatsapp | Self::MediaToWhatsappStopped => {
-                "Give WhatsApp something to hear while the other side is silent: `filler` other than none, and no block of \
-                 its media."
+                "Send media to WhatsApp while the other side is silent: set `filler` to another value than `none`, and do not \
+                 block its media."
             }
             Self::NoMediaFromWhatsapp => {
-                "Look at the discards of WhatsApp's leg: if packets came and were not believed, the keys or the SDP are of \
-                 another call. If none came, the caller's own network or the way from Meta's relay to us is to be asked."
+                "Look at the discards of WhatsApp's leg: if packets arrived and were discarded, the keys or the SDP are those of \
+                 another call. If none arrived, check the caller's network and the path from Meta's relay to Trestle."
             }
-            Self::WhatsappFellSilent => "The caller's network is gone most likely: a tunnel, or from Wi-Fi to mobile.",
+            Self::WhatsappFellSilent => {
+                "Most likely the caller lost its network: a tunnel, or a change from Wi-Fi to mobile."
+            }
             Self::ConsentLost => {
-                "The peer, or the network between, is gone. If it happens after the same time in every call, look for a \
-                 firewall or NAT that forgets UDP flows."
+                "The peer or the network is gone. If this happens after the same time in every call, look for a firewall or NAT \
+                 that drops UDP flows."
             }
             Self::OneWay => {
-                "Look at the discards of the silent leg, and whether the phone sends from the address in its SDP; if it is \
-                 behind NAT, `endpoint-learning=immediate` or `SIP-source-address` helps."
+                "Look at the discards of the silent leg, and check that the phone sends from the address in its SDP; if it is \
+                 behind NAT, use `endpoint-learning=immediate` or `SIP-source-address`."
             }
             Self::SipSideGone => {
-                "The phone, the PBX or its network has gone without a BYE: look at the SIP side's log."
+                "The phone, the PBX or its network disappeared without a BYE: look at the log of the SIP side."
             }
             Self::NoMedia => {
-                "Neither side's packets came: a firewall before our media ports, or a wrong address in our SDP \
+                "No packets arrived from either side: a firewall blocks our media ports, or the address in our SDP is wrong \
                  (`interface=LOCAL!PUBLIC`)."
             }
             Self::InternalError => "This is a bug in Trestle: please report it with the log.",
@@ -152,20 +154,24 @@ impl EndCause {
     }
 }
 
-/// What the `terminate` web hook would say (Meta's table of calling error codes).
+/// The error of the `terminate` web hook that matches a call (Meta's table of calling error codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MetaCode {
     /// WhatsApp's client did not reach the relay.
     RelayConnectionFailed,
-    /// WhatsApp's client got no media for a long time.
+    /// WhatsApp's client received no media for a long time.
     MediaReceiveTimeout,
     /// WhatsApp's client sent no media for a long time.
     MediaTransmitTimeout,
-    /// Accepted, and terminated without any sign of media.
+    /// Accepted, and terminated without media.
     NoMediaSignals,
 }
 
 impl MetaCode {
+    /// Every code.
+    pub const ALL: [Self; 4] =
+        [Self::RelayConnectionFailed, Self::MediaReceiveTimeout, Self::MediaTransmitTimeout, Self::NoMediaSignals];
+
     /// The number.
     pub fn number(self) -> u32 {
         match self {
@@ -192,29 +198,41 @@ impl MetaCode {
     }
 }
 
-/// Something beside the cause that whoever looks at the call should know.
+/// A finding beside the cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hint {
-    /// It ended 30 to 34 s after the answer with sound media: an ACK that never arrived (RFC 3261 section 13.3.1.4: the 200 is
+    /// It ended 30 to 34 s after the answer while media flowed: an ACK that never arrived (RFC 3261 section 13.3.1.4: the 200 is
     /// given up after 64 * T1, 32 s).
     SipAckTimeoutSuspected,
-    /// The first media went to WhatsApp seconds after the answer.
+    /// The first media was sent to WhatsApp seconds after the answer.
     SlowMediaSetup,
-    /// Something that was said was lost.
+    /// Audio was lost because it came before it could be sent.
     Clipped,
-    /// A party was silent, or got nothing, for 10 s or more, and it passed.
+    /// The media of a party, or to a party, stopped for 10 s or more and came back.
     MediaInterrupted,
-    /// More than 3 % of the packets of a party never came.
+    /// More than 3 % of the packets of a party were lost.
     PacketLoss,
-    /// Packets came that are not encrypted with the keys of this call.
+    /// Packets were received that are not encrypted with the keys of this call.
     WrongKeys,
-    /// Packets came from an address that is not believed.
+    /// Packets were received from an address that the SDP does not name.
     ForeignSource,
-    /// Packets came of a payload type that was not agreed.
+    /// Packets were received with a payload type that was not negotiated.
     UnknownPayloadType,
 }
 
 impl Hint {
+    /// Every hint.
+    pub const ALL: [Self; 8] = [
+        Self::SipAckTimeoutSuspected,
+        Self::SlowMediaSetup,
+        Self::Clipped,
+        Self::MediaInterrupted,
+        Self::PacketLoss,
+        Self::WrongKeys,
+        Self::ForeignSource,
+        Self::UnknownPayloadType,
+    ];
+
     /// Name in replies and events.
     pub fn name(self) -> &'static str {
         match self {
@@ -229,27 +247,27 @@ impl Hint {
         }
     }
 
-    /// A call with this is no good one.
-    pub(super) fn mars(self) -> bool {
+    /// True if a call with this hint is graded `fair` at best.
+    pub(super) fn lowers_grade(self) -> bool {
         matches!(self, Self::SlowMediaSetup | Self::Clipped | Self::MediaInterrupted | Self::PacketLoss)
     }
 
-    /// For people.
+    /// The hint as a sentence for the operator.
     pub(super) fn sentence(self) -> &'static str {
         match self {
             Self::SipAckTimeoutSuspected => {
-                "It ended 30 to 34 s after the answer while the media was sound: that is when a SIP stack gives up a 200 for which \
-                 no ACK came. Look whether the ACK finds its way back (a rewritten Record-Route or Contact)."
+                "The call ended 30 to 34 s after the answer while media flowed: after that time a SIP stack gives up a 200 for \
+                 which no ACK arrived. Check that the ACK can return (a rewritten Record-Route or Contact is the usual reason)."
             }
             Self::SlowMediaSetup => "WhatsApp waited more than 3 s for its first media.",
-            Self::Clipped => {
-                "Some of what was said at the beginning was lost, because it came before WhatsApp could be sent media."
-            }
+            Self::Clipped => "Audio at the beginning was lost, because it came before media could be sent to WhatsApp.",
             Self::MediaInterrupted => "The media of a party stopped for 10 s or more and came back.",
-            Self::PacketLoss => "More than 3 % of the packets of a party never came.",
-            Self::WrongKeys => "Packets came that are not encrypted with the keys of this call.",
-            Self::ForeignSource => "Packets came from an address that the SDP does not name; they were not believed.",
-            Self::UnknownPayloadType => "Packets came of a payload type that was not agreed.",
+            Self::PacketLoss => "More than 3 % of the packets of a party were lost.",
+            Self::WrongKeys => "Packets were received that are not encrypted with the keys of this call.",
+            Self::ForeignSource => {
+                "Packets were received from an address that the SDP does not name; they were discarded."
+            }
+            Self::UnknownPayloadType => "Packets were received with a payload type that was not negotiated.",
         }
     }
 }

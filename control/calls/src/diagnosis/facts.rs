@@ -1,4 +1,4 @@
-//! What a verdict is made of: the engine's report, and what the controller knows.
+//! The facts that a verdict is made of: the engine's report, and what the controller knows.
 
 use std::time::Duration;
 
@@ -16,47 +16,47 @@ use trestle_sdp::Security;
 /// Everything that is known of a call.
 #[derive(Debug, Clone)]
 pub struct CallFacts<'a> {
-    /// Its parties; those that stand for a party of another call are not among them.
+    /// Its parties; legs that link another call are not among them.
     pub parties: Vec<PartyFacts>,
     /// The engine's report; `None` if the engine has lost the call.
     pub report: Option<&'a CallReport>,
-    /// What happened meanwhile.
+    /// What the controller has noted of it.
     pub history: &'a CallHistory,
     /// How long it has existed.
     pub age: Duration,
-    /// What ended it; `None` while it goes on.
+    /// What ended it; `None` while it is active.
     pub ended: Option<EndedBy>,
 }
 
-/// One party, as it was agreed.
+/// One party, as negotiated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartyFacts {
     /// Its leg.
     pub leg: LegId,
-    /// What it is called.
+    /// Its tag and label.
     pub name: PartyName,
-    /// Whose rules apply to it.
+    /// Its profile.
     pub profile: ProfileName,
     /// How its media is protected.
     pub security: Security,
-    /// An exchange with it is complete.
+    /// An offer/answer exchange with it is complete.
     pub answered: bool,
-    /// It has not said that it will not send.
-    pub speaks: bool,
-    /// Whom it hears.
-    pub hears: Option<LegId>,
-    /// What it sends, if it sends what it prefers.
+    /// Its SDP announces that it sends.
+    pub sends: bool,
+    /// The leg that it receives media from.
+    pub source: Option<LegId>,
+    /// Codec of what it sends, if it uses its first one.
     pub codec_in: Option<Codec>,
-    /// What it is sent, and in packets of what duration.
+    /// Codec of what it is sent, and the duration of its packets.
     pub codec_out: Option<(Codec, Duration)>,
-    /// How its gate stands; `None` if it has none.
+    /// State of its gate; `None` if it has none.
     pub gate: Option<GateState>,
 }
 
 impl PartyFacts {
-    /// What negotiation knows of it.
+    /// The facts of a party.
     pub fn of(party: &Party, gate: Option<GateState>) -> Self {
-        let hears = match party.source() {
+        let source = match party.source() {
             Source::Leg(leg) => Some(leg),
             Source::Nothing => None,
         };
@@ -66,8 +66,8 @@ impl PartyFacts {
             profile: party.profile(),
             security: party.security(),
             answered: party.answered(),
-            speaks: party.remote().is_none_or(|remote| remote.speaks()),
-            hears,
+            sends: party.remote().is_none_or(|remote| remote.speaks()),
+            source,
             codec_in: party.receive_formats().first().map(|format| format.codec),
             codec_out: party.send_format().map(|send| (send.codec, send.ptime.duration())),
             gate,
@@ -84,12 +84,12 @@ impl CallFacts<'_> {
         self.report?.legs.iter().find(|report| report.leg == leg)
     }
 
-    /// When a leg has come to a point of its timeline.
+    /// When a leg reached a milestone.
     pub(super) fn at(&self, leg: LegId, milestone: Milestone) -> Option<Duration> {
         self.leg(leg)?.timeline.iter().find(|(reached, _)| *reached == milestone).map(|(_, at)| *at)
     }
 
-    /// Parties with whom everything is agreed, each with its leg's report.
+    /// Answered parties, each with the report of its leg.
     pub(super) fn live(&self) -> impl Iterator<Item = (&PartyFacts, &LegReport)> {
         self.parties.iter().filter(|party| party.answered).filter_map(|party| Some((party, self.leg(party.leg)?)))
     }
@@ -98,13 +98,13 @@ impl CallFacts<'_> {
         self.live().filter(|(party, _)| party.is_whatsapp())
     }
 
-    /// Since when WhatsApp may have been waiting for media: the application says by the gate when the call is accepted, and if
-    /// it does not, the answer must do.
+    /// Since when WhatsApp may have been waiting for media: the application opens the gate when the call is accepted; without a
+    /// gate the answer is taken for it.
     pub(super) fn accepted(&self, leg: LegId) -> Option<Duration> {
         Some(self.history.answered?.max(self.at(leg, Milestone::GateOpened).unwrap_or_default()))
     }
 
-    /// Since when a party can have been heard. WhatsApp says nothing before the call is accepted.
+    /// Since when media of a party could be received. WhatsApp sends nothing before the call is accepted.
     pub(super) fn ready(&self, leg: LegId) -> Option<Duration> {
         let set_up = [Milestone::RemoteKnown, Milestone::IceConnected, Milestone::DtlsConnected, Milestone::GateOpened];
         let last = set_up.into_iter().filter_map(|milestone| self.at(leg, milestone)).max();
@@ -116,7 +116,7 @@ impl CallFacts<'_> {
         self.age.saturating_sub(at)
     }
 
-    /// What a party is called in a sentence. Of two of a kind, by its tag too.
+    /// The name of a party in a sentence. With its label or tag if another party has the same profile.
     pub(super) fn who(&self, leg: LegId) -> String {
         let Some(party) = self.parties.iter().find(|party| party.leg == leg) else { return "another call".to_owned() };
         let kind = match party.profile {

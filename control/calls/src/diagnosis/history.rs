@@ -1,73 +1,77 @@
-//! What is remembered of a call while it goes on, because nobody could tell at its end.
+//! What is noted of a call while it is active, because its last report does not contain it.
 
 use std::time::Duration;
 
 use trestle_core::{LegFailure, LegId};
 
-use crate::events::{Kind, RiskName};
+use crate::events::{EventBody, RiskName};
 use crate::leg_map::LegMap;
 
-/// Of one call. Times are since it was opened.
+/// The history of one call. Times are since it was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallHistory {
     /// The first answer was taken.
     pub answered: Option<Duration>,
-    /// Whose tag a `delete` named as `from-tag`: in SIP, whoever has sent the BYE.
+    /// The party whose tag a `delete` named as `from-tag`: in SIP, the sender of the BYE.
     pub deleted_by: Option<LegId>,
     legs: LegMap<LegHistory>,
 }
 
-/// Of one leg.
+/// The history of one leg.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LegHistory {
-    /// One for each kind of risk at most: the last of its kind.
+    /// The last period of each risk.
     pub risks: Vec<RiskPeriod>,
     /// The transport was lost, and has not come back.
     pub failure: Option<(Duration, LegFailure)>,
-    /// Nobody had opened the gate in time.
+    /// The gate was not opened within `gate-timeout`.
     pub gate_timed_out: Option<Duration>,
     /// The gate was closed.
     pub gate_closed: Option<Duration>,
 }
 
-/// Something was wrong for some time.
+/// A risk that lasted for some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RiskPeriod {
-    /// What.
+    /// The risk.
     pub risk: RiskName,
-    /// From when on.
+    /// Its begin.
     pub since: Duration,
-    /// Until when; `None` if it still is.
+    /// Its end; `None` while it lasts.
     pub over: Option<Duration>,
 }
 
 impl CallHistory {
-    /// Takes note of what is told of the call.
-    pub fn note(&mut self, after: Duration, leg: Option<LegId>, kind: &Kind) {
-        match (kind, leg) {
-            (Kind::Answered, _) => self.answered = self.answered.or(Some(after)),
-            (Kind::AtRisk { risk, lasted, .. }, Some(leg)) => {
-                let notes = self.legs.entry(leg);
-                // Told again as it lasts.
-                if !notes.risks.iter().any(|note| note.risk == *risk && note.over.is_none()) {
-                    notes.risks.retain(|note| note.risk != *risk);
-                    notes.risks.push(RiskPeriod { risk: *risk, since: after.saturating_sub(*lasted), over: None });
+    /// Notes an event of the call.
+    pub fn note(&mut self, after: Duration, leg: Option<LegId>, body: &EventBody) {
+        match (body, leg) {
+            (EventBody::Answered, _) => self.answered = self.answered.or(Some(after)),
+            (EventBody::AtRisk { risk, lasted, .. }, Some(leg)) => {
+                let history = self.legs.entry(leg);
+                // Repeated while it lasts.
+                if !history.risks.iter().any(|period| period.risk == *risk && period.over.is_none()) {
+                    history.risks.retain(|period| period.risk != *risk);
+                    history.risks.push(RiskPeriod { risk: *risk, since: after.saturating_sub(*lasted), over: None });
                 }
             }
-            (Kind::Recovered { risk }, Some(leg)) => {
-                let notes = self.legs.entry(leg);
-                notes.risks.iter_mut().filter(|note| note.risk == *risk).for_each(|note| note.over = Some(after));
+            (EventBody::Recovered { risk }, Some(leg)) => {
+                let history = self.legs.entry(leg);
+                history
+                    .risks
+                    .iter_mut()
+                    .filter(|period| period.risk == *risk)
+                    .for_each(|period| period.over = Some(after));
                 // Consent that was lost has come back.
                 if *risk == RiskName::IceStuck {
-                    notes.failure = notes.failure.filter(|(_, failure)| *failure != LegFailure::IceDisconnected);
+                    history.failure = history.failure.filter(|(_, failure)| *failure != LegFailure::IceDisconnected);
                 }
             }
-            (Kind::LegFailed { failure }, Some(leg)) => {
+            (EventBody::LegFailed { failure }, Some(leg)) => {
                 let failed = &mut self.legs.entry(leg).failure;
                 *failed = failed.or(Some((after, *failure)));
             }
-            (Kind::GateTimedOut { .. }, Some(leg)) => self.legs.entry(leg).gate_timed_out = Some(after),
-            (Kind::GateClosed, Some(leg)) => self.legs.entry(leg).gate_closed = Some(after),
+            (EventBody::GateTimedOut { .. }, Some(leg)) => self.legs.entry(leg).gate_timed_out = Some(after),
+            (EventBody::GateClosed, Some(leg)) => self.legs.entry(leg).gate_closed = Some(after),
             _ => {}
         }
     }
@@ -76,9 +80,9 @@ impl CallHistory {
         self.legs.get(leg)
     }
 
-    /// A risk that has not passed, and since when.
+    /// Since when a risk lasts; `None` if it does not.
     pub fn lasting(&self, leg: LegId, risk: RiskName) -> Option<Duration> {
-        let notes = self.leg(leg)?;
-        notes.risks.iter().find(|note| note.risk == risk && note.over.is_none()).map(|note| note.since)
+        let history = self.leg(leg)?;
+        history.risks.iter().find(|period| period.risk == risk && period.over.is_none()).map(|period| period.since)
     }
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::CallVerdict;
-use super::legs::{LegSummary, TimelineEntry};
+use super::legs::LegSummary;
+use super::timeline::TimelineEntry;
 use trestle_ng::command::flags::ProfileName;
 use trestle_ng::{Dict, Value};
 
 impl CallVerdict {
-    /// The few keys that fit into any reply.
+    /// The keys that fit into any reply.
     pub fn brief(&self) -> Dict {
         let mut dict = Dict::default().with("grade", self.grade.name()).with("cause", self.cause.name());
         if let Some(quality) = self.quality {
@@ -26,12 +27,12 @@ impl CallVerdict {
         dict
     }
 
-    /// Those, and one sentence.
+    /// The brief keys and the summary.
     pub fn headline(&self) -> Dict {
         self.brief().with("summary", self.summary())
     }
 
-    /// Everything.
+    /// All keys.
     pub fn full(&self) -> Dict {
         let strings = |list: &[String]| list.iter().map(|text| text.as_str().into()).collect::<Vec<Value>>();
         let mut dict = self.headline();
@@ -51,7 +52,7 @@ impl CallVerdict {
         }
         dict.push("explanation", self.paragraph());
         dict.push("legs", self.legs.iter().map(|leg| leg.dict().into()).collect::<Vec<Value>>());
-        dict.with("timeline", self.timeline.iter().map(|moment| moment.dict().into()).collect::<Vec<Value>>())
+        dict.with("timeline", self.timeline.iter().map(|entry| entry.dict().into()).collect::<Vec<Value>>())
     }
 }
 
@@ -72,7 +73,7 @@ impl LegSummary {
         if let Some(codec) = self.codec {
             dict.push("codec", codec.to_string());
         }
-        if let Some(quality) = self.hears {
+        if let Some(quality) = self.quality {
             dict.push("mos-x10", u64::from(quality.mos_x10));
             dict.push("r", u64::from(quality.r));
         }

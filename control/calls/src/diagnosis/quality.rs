@@ -1,15 +1,16 @@
-//! How good what a party heard was, by the E-model: ITU-T G.107 (06/2015), narrowband, since one side of nearly every call is.
+//! Estimated quality of the audio that a party received, by the E-model: ITU-T G.107 (06/2015), narrowband, since one side of
+//! nearly every call is narrowband.
 //!
 //! ```text
-//! R = 93.2 - Idd - Ie,eff                       all other parameters at their defaults (table 3), talkers hear no echo of themselves
+//! R = 93.2 - Idd - Ie,eff                       all other parameters at their defaults (table 3), no echo
 //! Idd                                           absolute delay, equations 7-27 and 7-28
 //! Ie,eff = Ie + (95 - Ie) Ppl / (Ppl + Bpl)     random loss, BurstR = 1, equation 7-29
 //! MOS = 1 + 0.035 R + R (R - 60) (100 - R) 7e-6 equation B-4
 //! ```
 //!
 //! `Ie` and `Bpl` are those of G.113 (11/2007), table I.4: G.711 with concealment 0 and 25.1. It has no values for Opus; those of
-//! GSM EFR stand for it, 5 and 10: a linear predictor of 20 ms frames too, at a lower rate than WhatsApp's 20 kbit/s, so that
-//! the figure errs on the low side. Where a call is transcoded the `Ie` of both codecs add up (G.113 section 7).
+//! GSM EFR are used, 5 and 10: also a linear predictor of 20 ms frames, at a lower rate than WhatsApp's 20 kbit/s, so that
+//! the estimate is rather too low. Where a call is transcoded the `Ie` of both codecs add up (G.113 section 7).
 
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ use trestle_core::plan::Codec;
 /// `Ro - Is` with every parameter at its default.
 const R_BEST: f64 = 93.2;
 
-/// What the listener's own buffer adds; nobody tells how much it is.
+/// Delay of the receiver's own jitter buffer. Its real value is unknown.
 const LISTENER_BUFFER: Duration = Duration::from_millis(40);
 
-/// Half a round trip to a peer that has not told: a mobile network in the same country.
+/// Half a round trip to a peer that sends no receiver reports: a mobile network in the same country.
 const HALF_TRIP_UNKNOWN: Duration = Duration::from_millis(40);
 
 /// Equipment impairment of a codec: `Ie` and `Bpl`.
@@ -32,25 +33,25 @@ fn impairment(codec: Codec) -> (f64, f64) {
     }
 }
 
-/// One stretch of the way: what it is coded in and what of it is lost.
+/// One segment of the path: its codec, its loss, its delay.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Stretch {
+pub(super) struct PathSegment {
     pub(super) codec: Codec,
     /// 0 to 1; of frames, after anything that could be recovered.
     pub(super) loss: f64,
     pub(super) round_trip: Option<Duration>,
 }
 
-/// From a talker to a listener, through us.
+/// The path of audio from its sender through Trestle to its receiver.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Way {
-    pub(super) from_talker: Stretch,
-    pub(super) to_listener: Stretch,
-    /// What we and the packets add to the delay of the networks.
-    pub(super) held: Duration,
+pub(super) struct AudioPath {
+    pub(super) inbound: PathSegment,
+    pub(super) outbound: PathSegment,
+    /// Delay added by Trestle and by packetisation.
+    pub(super) added_delay: Duration,
 }
 
-/// A rating, and the mean opinion score that it stands for.
+/// A rating, and the mean opinion score that follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quality {
     /// Transmission rating, 0 to 93.
@@ -60,29 +61,28 @@ pub struct Quality {
 }
 
 impl Quality {
-    /// Of a rating.
-    fn of(r: f64) -> Self {
+    fn of_rating(r: f64) -> Self {
         let r = r.clamp(0.0, 100.0);
         let mos = (1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6).clamp(1.0, 4.5);
         Self { r: r.round() as u8, mos_x10: (mos * 10.0).round() as u8 }
     }
 
-    /// What one hears at the end of this way.
-    pub(super) fn at_the_end_of(way: &Way) -> Self {
-        let Way { from_talker, to_listener, held } = way;
-        let transcoded = from_talker.codec != to_listener.codec;
-        let (ie_in, bpl_in) = impairment(from_talker.codec);
-        let (ie_out, bpl_out) = impairment(to_listener.codec);
+    /// The quality at the end of a path.
+    pub(super) fn of_path(path: &AudioPath) -> Self {
+        let AudioPath { inbound, outbound, added_delay } = path;
+        let transcoded = inbound.codec != outbound.codec;
+        let (ie_in, bpl_in) = impairment(inbound.codec);
+        let (ie_out, bpl_out) = impairment(outbound.codec);
         let coding = if transcoded { ie_in + ie_out } else { ie_out };
-        // Each stretch is concealed by the decoder at its end.
+        // The decoder at the end of each segment conceals its losses.
         let lost = |ie: f64, bpl: f64, loss: f64| {
             let percent = loss.clamp(0.0, 1.0) * 100.0;
             (95.0 - ie) * percent / (percent + bpl)
         };
-        let loss = lost(coding, bpl_in, from_talker.loss) + lost(coding, bpl_out, to_listener.loss);
-        let half = |stretch: &Stretch| stretch.round_trip.map_or(HALF_TRIP_UNKNOWN, |trip| trip / 2);
-        let delay = half(from_talker) + half(to_listener) + *held + LISTENER_BUFFER;
-        Self::of(R_BEST - delay_impairment(delay) - coding - loss)
+        let loss = lost(coding, bpl_in, inbound.loss) + lost(coding, bpl_out, outbound.loss);
+        let half = |segment: &PathSegment| segment.round_trip.map_or(HALF_TRIP_UNKNOWN, |trip| trip / 2);
+        let delay = half(inbound) + half(outbound) + *added_delay + LISTENER_BUFFER;
+        Self::of_rating(R_BEST - delay_impairment(delay) - coding - loss)
     }
 }
 
@@ -106,13 +106,13 @@ fn delay_impairment(delay: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    fn heard(codecs: (Codec, Codec), loss_percent: (f64, f64), round_trip_ms: u64) -> Quality {
+    fn quality(codecs: (Codec, Codec), loss_percent: (f64, f64), round_trip_ms: u64) -> Quality {
         let round_trip = Some(Duration::from_millis(round_trip_ms));
-        let stretch = |codec, percent: f64| Stretch { codec, loss: percent / 100.0, round_trip };
-        Quality::at_the_end_of(&Way {
-            from_talker: stretch(codecs.0, loss_percent.0),
-            to_listener: stretch(codecs.1, loss_percent.1),
-            held: Duration::from_millis(20),
+        let segment = |codec, percent: f64| PathSegment { codec, loss: percent / 100.0, round_trip };
+        Quality::of_path(&AudioPath {
+            inbound: segment(codecs.0, loss_percent.0),
+            outbound: segment(codecs.1, loss_percent.1),
+            added_delay: Duration::from_millis(20),
         })
     }
 
@@ -120,7 +120,7 @@ mod tests {
     fn ratings_are_those_of_the_recommendation() {
         // G.107 table B.1.
         for (r, mos_x10) in [(0.0, 10), (50.0, 26), (60.0, 31), (70.0, 36), (80.0, 40), (90.0, 43), (93.2, 44)] {
-            assert_eq!(Quality::of(r).mos_x10, mos_x10, "{r}");
+            assert_eq!(Quality::of_rating(r).mos_x10, mos_x10, "{r}");
         }
         // The absolute delays of G.107 figure 1: nothing up to 100 ms, some 3.5 at 200 ms, 25 at 400 ms.
         for (ms, low, high) in [(100, 0.0, 0.0), (150, 0.1, 1.0), (200, 2.0, 4.0), (400, 22.0, 26.0)] {
@@ -142,10 +142,10 @@ mod tests {
             ((Opus, Pcma), (20.0, 0.0), 20, 28, 15),
         ];
         for (codecs, loss, trip, r, mos_x10) in table {
-            assert_eq!(heard(codecs, loss, trip), Quality { r, mos_x10 }, "{codecs:?} {loss:?} {trip}");
+            assert_eq!(quality(codecs, loss, trip), Quality { r, mos_x10 }, "{codecs:?} {loss:?} {trip}");
         }
-        assert!(heard((Opus, Pcma), (0.0, 0.0), 800) < heard((Opus, Pcma), (0.0, 0.0), 20));
-        assert!(heard((Opus, Pcma), (0.0, 3.0), 20) < heard((Opus, Pcma), (0.0, 0.0), 20));
-        assert_eq!(heard((Opus, Opus), (100.0, 100.0), 5_000), Quality { r: 0, mos_x10: 10 });
+        assert!(quality((Opus, Pcma), (0.0, 0.0), 800) < quality((Opus, Pcma), (0.0, 0.0), 20));
+        assert!(quality((Opus, Pcma), (0.0, 3.0), 20) < quality((Opus, Pcma), (0.0, 0.0), 20));
+        assert_eq!(quality((Opus, Opus), (100.0, 100.0), 5_000), Quality { r: 0, mos_x10: 10 });
     }
 }

@@ -1,4 +1,4 @@
-//! Invented calls, each with what is to be said of it.
+//! Simulated calls, each with the verdict that is expected.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use trestle_core::{Discard, LegFailure, LegId, Milestone};
 use trestle_wire::Ssrc;
 
 use super::*;
-use crate::events::{Kind, PartyName, RiskName};
+use crate::events::{EventBody, PartyName, RiskName};
 use trestle_negotiate::GateState;
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::Security;
@@ -21,7 +21,7 @@ fn ms(ms: u64) -> Duration {
 }
 
 /// A call of a WhatsApp user (leg 0) with a phone (leg 1). Answered after 4 s, ended after 64 s, nothing wrong with it.
-struct Call {
+struct SimulatedCall {
     parties: Vec<PartyFacts>,
     legs: Vec<LegReport>,
     history: CallHistory,
@@ -65,15 +65,15 @@ fn party(n: u16, tag: &str, profile: ProfileName, security: Security, codec: Cod
         profile,
         security,
         answered: true,
-        speaks: true,
-        hears: Some(LegId(1 - n)),
+        sends: true,
+        source: Some(LegId(1 - n)),
         codec_in: Some(codec),
         codec_out: Some((codec, ms(20))),
         gate: (profile == ProfileName::Whatsapp).then_some(GateState::Open),
     }
 }
 
-impl Call {
+impl SimulatedCall {
     fn new() -> Self {
         use Milestone::*;
         let whatsapp = [
@@ -87,7 +87,7 @@ impl Call {
         ];
         let sip = [(Opened, 0), (RemoteKnown, 4_000), (FirstMediaIn, 4_100), (FirstMediaOut, 4_620)];
         let mut history = CallHistory::default();
-        history.note(ms(4_000), None, &Kind::Answered);
+        history.note(ms(4_000), None, &EventBody::Answered);
         history.deleted_by = Some(LegId(0));
         Self {
             parties: vec![
@@ -102,12 +102,12 @@ impl Call {
         }
     }
 
-    /// Ends so long after the answer.
+    /// Sets the time of the end, after the answer.
     fn lasts(&mut self, after_answer_ms: u64) {
         self.age = ms(4_000 + after_answer_ms);
     }
 
-    /// WhatsApp's leg gets no further than `last`.
+    /// `last` is the last milestone of WhatsApp's leg.
     fn gets_to(&mut self, last: Milestone) {
         self.legs[WA].timeline.retain(|(milestone, _)| *milestone <= last);
         self.silence(WA);
@@ -131,8 +131,8 @@ impl Call {
     }
 
     fn risk(&mut self, n: u16, risk: RiskName, since: u64) {
-        let told = Kind::AtRisk { risk, stage: Milestone::Opened, lasted: ms(10_000), reason: String::new() };
-        self.history.note(ms(since + 10_000), Some(LegId(n)), &told);
+        let at_risk = EventBody::AtRisk { risk, stage: Milestone::Opened, lasted: ms(10_000), reason: String::new() };
+        self.history.note(ms(since + 10_000), Some(LegId(n)), &at_risk);
     }
 
     fn verdict(&self) -> CallVerdict {
@@ -147,7 +147,7 @@ impl Call {
     }
 }
 
-type Change = fn(&mut Call);
+type Change = fn(&mut SimulatedCall);
 /// The call, and its cause, grade, Meta's code and hints.
 type Row = (&'static str, Change, EndCause, Grade, Option<u32>, &'static [Hint]);
 
@@ -155,7 +155,7 @@ const TABLE: &[Row] = &[
     ("a call as it should be", |_| {}, EndCause::Normal, Grade::Good, None, &[]),
     ("the same, not over", |c| c.ended = None, EndCause::Running, Grade::Good, None, &[]),
     (
-        "nobody answers",
+        "not answered",
         |c| {
             c.history = CallHistory::default();
             c.ended = Some(EndedBy::OfferTimeout);
@@ -188,7 +188,7 @@ const TABLE: &[Row] = &[
         &[],
     ),
     (
-        "ICE is never connected, and somebody hangs up before that",
+        "ICE is never connected, and a party hangs up before that",
         |c| {
             c.lasts(8_000);
             c.gets_to(Milestone::FirstCheck);
@@ -199,7 +199,7 @@ const TABLE: &[Row] = &[
         &[],
     ),
     (
-        "ICE is not connected yet, in a call that goes on",
+        "ICE is not connected yet, in an active call",
         |c| {
             c.ended = None;
             c.lasts(8_000);
@@ -226,7 +226,7 @@ const TABLE: &[Row] = &[
         |c| {
             c.lasts(10_000);
             c.gets_to(Milestone::IceConnected);
-            let failed = Kind::LegFailed { failure: LegFailure::FingerprintMismatch };
+            let failed = EventBody::LegFailed { failure: LegFailure::FingerprintMismatch };
             c.history.note(ms(4_400), Some(LegId(0)), &failed);
         },
         EndCause::FingerprintMismatch,
@@ -235,7 +235,7 @@ const TABLE: &[Row] = &[
         &[],
     ),
     (
-        "the gate is never opened, and WhatsApp talks",
+        "the gate is never opened, and WhatsApp sends media",
         |c| {
             c.lasts(20_500);
             c.parties[WA].gate = Some(GateState::Shut);
@@ -247,7 +247,7 @@ const TABLE: &[Row] = &[
         &[],
     ),
     (
-        "the gate is never opened, because nobody accepts",
+        "the gate is never opened, because the call is not accepted",
         |c| {
             c.lasts(25_000);
             c.parties[WA].gate = Some(GateState::Closed);
@@ -272,7 +272,7 @@ const TABLE: &[Row] = &[
         &[],
     ),
     (
-        "the same, and WhatsApp says nothing",
+        "the same, and WhatsApp sends nothing",
         |c| {
             c.ended = None;
             c.parties[WA].gate = Some(GateState::Shut);
@@ -347,9 +347,9 @@ const TABLE: &[Row] = &[
         Some(138_021),
         &[],
     ),
-    ("WhatsApp is never heard", |c| c.silence(WA), EndCause::NoMediaFromWhatsapp, Grade::Bad, Some(138_022), &[]),
+    ("no media from WhatsApp", |c| c.silence(WA), EndCause::NoMediaFromWhatsapp, Grade::Bad, Some(138_022), &[]),
     (
-        "WhatsApp is never heard, in a call of some seconds",
+        "no media from WhatsApp, in a call of some seconds",
         |c| {
             c.lasts(9_000);
             c.silence(WA);
@@ -368,7 +368,7 @@ const TABLE: &[Row] = &[
         &[],
     ),
     (
-        "the phone is never heard, because it sends from elsewhere",
+        "no media from the phone, because it sends from another address",
         |c| {
             c.silence(SIP);
             c.legs[SIP].discards = vec![(Discard::ForeignSource, 2_900)];
@@ -382,7 +382,7 @@ const TABLE: &[Row] = &[
         "the phone is on hold and silent",
         |c| {
             c.silence(SIP);
-            c.parties[SIP].speaks = false;
+            c.parties[SIP].sends = false;
         },
         EndCause::Normal,
         Grade::Good,
@@ -390,7 +390,7 @@ const TABLE: &[Row] = &[
         &[],
     ),
     (
-        "nobody is heard",
+        "no media from any party",
         |c| {
             c.silence(WA);
             c.silence(SIP);
@@ -404,7 +404,7 @@ const TABLE: &[Row] = &[
     (
         "consent is lost, and WhatsApp gives up",
         |c| {
-            let failed = Kind::LegFailed { failure: LegFailure::IceDisconnected };
+            let failed = EventBody::LegFailed { failure: LegFailure::IceDisconnected };
             c.history.note(ms(40_000), Some(LegId(0)), &failed);
             c.risk(0, RiskName::FellSilent, 10_000);
         },
@@ -416,9 +416,9 @@ const TABLE: &[Row] = &[
     (
         "consent is lost and comes back",
         |c| {
-            let failed = Kind::LegFailed { failure: LegFailure::IceDisconnected };
+            let failed = EventBody::LegFailed { failure: LegFailure::IceDisconnected };
             c.history.note(ms(30_000), Some(LegId(0)), &failed);
-            c.history.note(ms(32_000), Some(LegId(0)), &Kind::Recovered { risk: RiskName::IceStuck });
+            c.history.note(ms(32_000), Some(LegId(0)), &EventBody::Recovered { risk: RiskName::IceStuck });
         },
         EndCause::Normal,
         Grade::Good,
@@ -430,7 +430,7 @@ const TABLE: &[Row] = &[
         "the SIP side is silent for a while",
         |c| {
             c.risk(1, RiskName::SipGone, 20_000);
-            c.history.note(ms(33_000), Some(LegId(1)), &Kind::Recovered { risk: RiskName::SipGone });
+            c.history.note(ms(33_000), Some(LegId(1)), &EventBody::Recovered { risk: RiskName::SipGone });
         },
         EndCause::Normal,
         Grade::Fair,
@@ -479,10 +479,10 @@ const TABLE: &[Row] = &[
 ];
 
 #[test]
-fn each_end_has_its_cause_its_grade_and_what_whatsapp_calls_it() {
+fn each_end_has_its_cause_its_grade_and_its_meta_code() {
     let mut met: Vec<EndCause> = Vec::new();
     for (what, change, cause, grade, code, hints) in TABLE {
-        let mut call = Call::new();
+        let mut call = SimulatedCall::new();
         change(&mut call);
         let verdict = call.verdict();
         let got = (verdict.cause, verdict.grade, verdict.code.map(MetaCode::number), verdict.hints.as_slice());
@@ -494,9 +494,9 @@ fn each_end_has_its_cause_its_grade_and_what_whatsapp_calls_it() {
 }
 
 #[test]
-fn every_bad_call_says_how_that_is_known_and_what_to_do() {
+fn every_bad_call_has_evidence_and_advice() {
     for (what, change, ..) in TABLE {
-        let mut call = Call::new();
+        let mut call = SimulatedCall::new();
         change(&mut call);
         let verdict = call.verdict();
         let paragraph = verdict.paragraph();
@@ -514,7 +514,7 @@ fn every_bad_call_says_how_that_is_known_and_what_to_do() {
 }
 
 #[test]
-fn names_are_unlike_each_other_and_408_goes_with_138021_alone() {
+fn names_are_unique_and_408_goes_with_138021_alone() {
     let mut names: Vec<_> = EndCause::ALL.map(EndCause::name).into();
     names.sort_unstable();
     names.dedup();
@@ -525,55 +525,55 @@ fn names_are_unlike_each_other_and_408_goes_with_138021_alone() {
         MetaCode::MediaTransmitTimeout,
         MetaCode::NoMediaSignals,
     ];
-    let told = codes.map(|code| (code.number(), code.sip_status()));
-    assert_eq!(told, [(138_020, None), (138_021, Some(408)), (138_022, None), (138_023, None)]);
+    let numbers = codes.map(|code| (code.number(), code.sip_status()));
+    assert_eq!(numbers, [(138_020, None), (138_021, Some(408)), (138_022, None), (138_023, None)]);
 }
 
 #[test]
 fn a_good_call_reads_like_this() {
-    let mut call = Call::new();
+    let mut call = SimulatedCall::new();
     call.legs[WA].digits_in = "12#".to_owned();
     call.legs[WA].preroll = Preroll { kept: ms(340), clipped: ms(0), caught_up: Some(ms(2_900)) };
     assert_eq!(
         call.verdict().paragraph(),
-        "This was a good call: it ended normally 1 min 0 s after the answer, MOS 4.3. The signalling ended it (`delete`, naming WhatsApp). \
-         WhatsApp got its first media 330 ms after the answer (ICE 210 ms after the answer, DTLS 110 ms after \
-         ICE); 340 ms that came too early were kept and played, nothing was clipped. WhatsApp sent 3000 packets (0.0 % lost, jitter 4 ms) \
-         and was sent 3000 of opus, 3 of them made up for lost ones; what it heard is worth MOS 4.3. The SIP side sent 3000 packets (0.0 % lost, \
-         jitter 4 ms) and was sent 3000 of PCMA, 3 of them made up for lost ones; what it heard is worth MOS 4.3. WhatsApp pressed 12#."
+        "Good: the call ended normally 1 min 0 s after the answer, estimated MOS 4.3. The signalling ended it (`delete` with the tag \
+         of WhatsApp). WhatsApp received its first media 330 ms after the answer (ICE 210 ms after the answer, DTLS 110 ms after \
+         ICE); 340 ms of early audio were kept and played, none was lost. WhatsApp: 3000 packets received (0.0 % lost, jitter 4 ms), \
+         3000 Opus packets sent (3 frames concealed), estimated MOS 4.3 (E-model). The SIP side: 3000 packets received (0.0 % lost, \
+         jitter 4 ms), 3000 PCMA packets sent (3 frames concealed), estimated MOS 4.3 (E-model). WhatsApp pressed 12#."
     );
 }
 
 #[test]
 fn a_bad_call_reads_like_this() {
-    let mut call = Call::new();
+    let mut call = SimulatedCall::new();
     call.lasts(20_400);
     call.gets_to(Milestone::FirstCheck);
     call.gets_nothing(SIP);
     assert_eq!(
         call.verdict().paragraph(),
-        "This was a bad call: no path to WhatsApp, as no connectivity check succeeded. The signalling ended it (`delete`, naming WhatsApp), \
-         20.4 s after the answer. The first connectivity check was sent to WhatsApp 1 ms after the offer; none has succeeded in 20.4 s. \
-         That fits Meta's error 138021 \"Media receive timeout\", in SIP 408 \"RTP Timeout\". WhatsApp sent 0 packets and was sent 0 of opus. \
-         The SIP side sent 3000 packets (0.0 % lost, jitter 4 ms) and was sent 0 of PCMA. Check that the address in our SDP \
-         (`interface=LOCAL!PUBLIC`) is reachable from outside, that UDP to `port-min` to `port-max` is open, and that the SDP of our \
-         reply was handed on unchanged."
+        "Bad: no connectivity check with WhatsApp succeeded, so it had no media path. The signalling ended it (`delete` with the tag \
+         of WhatsApp), 20.4 s after the answer. The first connectivity check was sent to WhatsApp 1 ms after the offer; none \
+         succeeded within 20.4 s. This matches Meta's error 138021 \"Media receive timeout\", in SIP 408 \"RTP Timeout\". WhatsApp: 0 \
+         packets received, 0 Opus packets sent. The SIP side: 3000 packets received (0.0 % lost, jitter 4 ms), 0 PCMA packets sent. \
+         Check that the address in our SDP (`interface=LOCAL!PUBLIC`) is reachable from outside, that UDP to `port-min` to \
+         `port-max` is open, and that the SDP of our reply was forwarded unchanged."
     );
 }
 
 #[test]
-fn a_call_that_goes_on_is_told_of_in_the_present() {
-    let mut call = Call::new();
+fn the_text_on_an_active_call_is_in_the_present_tense() {
+    let mut call = SimulatedCall::new();
     call.ended = None;
-    assert!(call.verdict().paragraph().starts_with("The call is going on for 1 min 0 s, MOS 4.3. "));
+    assert!(call.verdict().paragraph().starts_with("The call is active for 1 min 0 s, estimated MOS 4.3. "));
     call.silence(SIP);
-    let wrong = "The call goes on, but something is wrong: audio went one way only, as the SIP side was not heard. ";
+    let wrong = "The call is active, with a fault: one-way audio: no media was received from the SIP side. ";
     assert!(call.verdict().paragraph().starts_with(wrong));
 }
 
 #[test]
-fn two_of_a_kind_are_told_apart_by_their_names() {
-    let mut call = Call::new();
+fn two_parties_of_one_profile_are_named_with_their_tags() {
+    let mut call = SimulatedCall::new();
     call.parties[WA] = party(0, "caller", ProfileName::Sip, Security::Plain, Codec::Pcma);
     call.silence(SIP);
     let verdict = call.verdict();
@@ -581,9 +581,9 @@ fn two_of_a_kind_are_told_apart_by_their_names() {
 }
 
 #[test]
-fn one_of_a_kind_of_risk_is_kept_and_it_begins_where_it_began() {
+fn one_period_of_each_risk_is_kept_and_it_keeps_its_begin() {
     let mut history = CallHistory::default();
-    let told = |lasted| Kind::AtRisk {
+    let at_risk = |lasted| EventBody::AtRisk {
         risk: RiskName::SipGone,
         stage: Milestone::Opened,
         lasted: ms(lasted),
@@ -591,10 +591,10 @@ fn one_of_a_kind_of_risk_is_kept_and_it_begins_where_it_began() {
     };
     for n in 0..1_000 {
         let at = n * 100_000;
-        history.note(ms(at + 10_000), Some(LegId(1)), &told(10_000));
-        history.note(ms(at + 20_000), Some(LegId(1)), &told(20_000));
+        history.note(ms(at + 10_000), Some(LegId(1)), &at_risk(10_000));
+        history.note(ms(at + 20_000), Some(LegId(1)), &at_risk(20_000));
         assert_eq!(history.lasting(LegId(1), RiskName::SipGone), Some(ms(at)));
-        history.note(ms(at + 30_000), Some(LegId(1)), &Kind::Recovered { risk: RiskName::SipGone });
+        history.note(ms(at + 30_000), Some(LegId(1)), &EventBody::Recovered { risk: RiskName::SipGone });
         assert_eq!(history.lasting(LegId(1), RiskName::SipGone), None);
     }
     assert_eq!(history.leg(LegId(1)).map(|leg| leg.risks.len()), Some(1));

@@ -1,13 +1,13 @@
-//! What a risk means, in a sentence for whoever is woken by it.
+//! A risk as a sentence for the operator.
 
 use trestle_core::Milestone;
-
-use super::RiskName;
 use trestle_ng::command::flags::ProfileName;
 
-/// What is wrong, and where to look. `reached` is the last point of the leg's set-up.
+use super::RiskName;
+
+/// What is wrong, and the likely reason. `reached` is the last milestone of the leg.
 pub fn reason(risk: RiskName, reached: Milestone, profile: ProfileName) -> String {
-    let who = match profile {
+    let party = match profile {
         ProfileName::Whatsapp => "WhatsApp",
         ProfileName::Webrtc => "the browser",
         ProfileName::Sip => "the SIP side",
@@ -16,34 +16,31 @@ pub fn reason(risk: RiskName, reached: Milestone, profile: ProfileName) -> Strin
         RiskName::NothingSent => {
             let why = match reached {
                 Milestone::Opened => "its SDP is not known yet",
-                Milestone::RemoteKnown | Milestone::FirstCheck => "there is no path to it yet",
-                Milestone::IceConnected => "DTLS is not up yet",
-                _ => "there is a path, but nothing to send: the other side sends nothing and filler is none",
+                Milestone::RemoteKnown | Milestone::FirstCheck => "ICE is not connected yet",
+                Milestone::IceConnected => "DTLS is not connected yet",
+                _ => {
+                    "the path is up, but there is nothing to send: the other side sends no media and `filler` is `none`"
+                }
             };
-            let end = if profile == ProfileName::Whatsapp { "; it ends a call after 20 s without media" } else { "" };
-            format!("{who} gets no media: {why}{end}")
+            let end =
+                if profile == ProfileName::Whatsapp { "; WhatsApp ends a call after 20 s without media" } else { "" };
+            format!("no media is sent to {party}: {why}{end}")
         }
-        RiskName::NothingReceived => {
-            format!(
-                "{who} has sent no media: its packets do not get here (address in our SDP, NAT, firewall), or it sends none"
-            )
-        }
-        RiskName::FellSilent => {
-            format!("{who} has stopped sending media: its network is gone, or it has hung up unheard")
-        }
+        RiskName::NothingReceived => format!(
+            "no media received from {party}: its packets do not arrive (address in our SDP, NAT, firewall), or it sends none"
+        ),
+        RiskName::FellSilent => format!(
+            "media from {party} has stopped: its network is lost, or it has hung up and the signalling has not arrived"
+        ),
         RiskName::SipGone => {
-            format!("{who} has stopped sending media and has not said that it holds: the phone or its network is gone")
+            format!("media from {party} has stopped without a hold: the phone or its network is gone")
         }
-        RiskName::IceStuck => {
-            format!(
-                "no connectivity check with {who} has succeeded: its UDP does not reach us, or ours does not reach it"
-            )
-        }
-        RiskName::DtlsStuck => {
-            format!(
-                "there is a path to {who}, but the DTLS handshake does not end: large packets are lost, or it has not taken our SDP"
-            )
-        }
-        RiskName::OneWay => format!("one-way audio: the other side is heard, {who} is not"),
+        RiskName::IceStuck => format!(
+            "no connectivity check with {party} has succeeded: its UDP does not reach us, or ours does not reach it"
+        ),
+        RiskName::DtlsStuck => format!(
+            "ICE with {party} is connected, but the DTLS handshake is not complete: large packets are lost, or it does not use our SDP"
+        ),
+        RiskName::OneWay => format!("one-way audio: media is received from the other side, but not from {party}"),
     }
 }

@@ -1,23 +1,23 @@
-//! Names of what may end a call, and of how far a leg has come.
+//! Names of risks and of milestones in JSON.
 
 use trestle_core::{Milestone, Risk};
 
-/// What may end a call if it lasts: what the engine sees of one leg, and what only both legs tell.
+/// What may end a call if it lasts: what the engine reports of one leg, and what only both legs together show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RiskName {
-    /// The gate is open and the party gets no media.
+    /// The gate is open and no media is sent to the party.
     NothingSent,
-    /// No media has ever come from it.
+    /// No media was ever received from it.
     NothingReceived,
     /// Its media has stopped.
     FellSilent,
     /// No connectivity check has succeeded.
     IceStuck,
-    /// The DTLS handshake does not come to an end.
+    /// The DTLS handshake is not complete.
     DtlsStuck,
     /// The media of a SIP party has stopped: it may be gone without a BYE.
     SipGone,
-    /// The other party is heard and this one is not.
+    /// Media is received from the other party, but not from this one.
     OneWay,
 }
 
@@ -33,7 +33,7 @@ impl RiskName {
         Self::OneWay,
     ];
 
-    /// What the engine has seen, of a SIP party or another.
+    /// The name of a risk that the engine reports, of a SIP party or another.
     pub fn of(risk: Risk, is_sip: bool) -> Self {
         match risk {
             Risk::NothingSent => Self::NothingSent,
@@ -59,9 +59,23 @@ impl RiskName {
     }
 }
 
-/// Name of a point of a leg's timeline in JSON.
-pub fn stage(reached: Milestone) -> &'static str {
-    match reached {
+/// Every milestone, in the order of the schema.
+pub const MILESTONES: [Milestone; 10] = [
+    Milestone::Opened,
+    Milestone::RemoteKnown,
+    Milestone::FirstCheck,
+    Milestone::IceConnected,
+    Milestone::DtlsConnected,
+    Milestone::Latched,
+    Milestone::FirstMediaIn,
+    Milestone::FirstMediaOut,
+    Milestone::GateOpened,
+    Milestone::CaughtUp,
+];
+
+/// Name of a milestone in JSON.
+pub fn milestone_name(milestone: Milestone) -> &'static str {
+    match milestone {
         Milestone::Opened => "opened",
         Milestone::RemoteKnown => "remote-known",
         Milestone::FirstCheck => "first-check",

@@ -57,7 +57,7 @@ pub(crate) fn packets(call: &DemoCall) -> String {
 pub(crate) fn account(screen: &Screen, call: &DemoCall) {
     for (tag, party) in [("whatsapp", DemoParty::WhatsApp), ("phone", DemoParty::Phone)] {
         let Some(leg) = call.outcome.query.as_ref().map(|account| &account["tags"][tag]["leg"]) else { continue };
-        let mut timeline: Vec<(&str, u64)> = leg["timeline ms"]
+        let mut timeline: Vec<(&str, u64)> = leg["timeline-ms"]
             .as_object()
             .into_iter()
             .flatten()
@@ -83,11 +83,11 @@ pub(crate) fn account(screen: &Screen, call: &DemoCall) {
 
 /// Milestones of `query` that are worth a word, in the order in which they usually come.
 const MILESTONES: [(&str, &str); 5] = [
-    ("FirstCheck", "check"),
-    ("IceConnected", "ICE"),
-    ("DtlsConnected", "DTLS"),
-    ("FirstMediaIn", "first in"),
-    ("FirstMediaOut", "first out"),
+    ("first-check", "check"),
+    ("ice-connected", "ICE"),
+    ("dtls-connected", "DTLS"),
+    ("first-media-in", "first in"),
+    ("first-media-out", "first out"),
 ];
 
 pub(crate) fn hearings(screen: &Screen, judged: &JudgedCall) {
@@ -112,7 +112,7 @@ pub(crate) fn hearings(screen: &Screen, judged: &JudgedCall) {
     row("jitter, longest gap", &|h| format!("{:.1} ms, {} ms", h.report.jitter_ms, h.report.longest_gap.as_millis()));
     row("RTP clock against wall clock", &|h| format!("{:+.1} ms", h.slip_ms));
     row("SSRCs, sender reports", &|h| format!("{}, {}", h.report.ssrcs.len(), h.report.sender_reports));
-    row("concealed frames", &|h| concealed(account, h.listener).unwrap_or_else(|| "?".to_owned()));
+    row("concealed-frames", &|h| concealed(account, h.listener).unwrap_or_else(|| "?".to_owned()));
     row("digits", &|h| {
         let digits = h.report.digits_heard();
         if digits.is_empty() { "none".to_owned() } else { digits }
@@ -141,7 +141,7 @@ fn level(hearing: &Hearing) -> Option<String> {
 /// Frames that Trestle concealed towards this side.
 fn concealed(account: Option<&Value>, listener: DemoParty) -> Option<String> {
     let tag = if listener == DemoParty::Phone { "phone" } else { "whatsapp" };
-    Some(account?["tags"][tag]["leg"]["concealed frames"].as_u64()?.to_string())
+    Some(account?["tags"][tag]["leg"]["concealed-frames"].as_u64()?.to_string())
 }
 
 pub(crate) fn files(screen: &Screen, written: &[PathBuf]) {

@@ -25,7 +25,7 @@ fn connect(from: (&str, &str), to: (&str, &str)) -> Dict {
 }
 
 #[test]
-fn each_end_of_a_trunk_knows_where_the_other_is_and_decrypts_what_it_encrypts() {
+fn each_end_of_a_link_has_the_address_and_the_keys_of_the_other() {
     let mut world = World::two_calls();
     world.done(&connect(("c", "a"), ("d", "b")));
     let end = |call_id: &str| {
@@ -34,29 +34,29 @@ fn each_end_of_a_trunk_knows_where_the_other_is_and_decrypts_what_it_encrypts() 
         let Transport::Sdes { peer, send_key, receive_key, .. } =
             world.engine.applied_plans[&(id, LegId(2))].transport.clone()
         else {
-            panic!("a trunk in the clear");
+            panic!("a link without encryption");
         };
         (at, peer.rtp, send_key.unwrap(), receive_key.unwrap())
     };
     let (near, far) = (end("c"), end("d"));
     assert_eq!((near.1, far.1), (Some(far.0), Some(near.0)));
     assert!(near.2 == far.3 && near.3 == far.2 && near.2 != near.3);
-    let hears = |call_id: &str, leg: u16| {
+    let source = |call_id: &str, leg: u16| {
         let id = world.controller.calls.by_name(call_id).unwrap().id;
         world.engine.applied_plans[&(id, LegId(leg))].send.source
     };
     let leg = |leg: u16| Source::Leg(LegId(leg));
-    assert_eq!([0, 1, 2].map(|n| hears("c", n)), [leg(2), Source::Nothing, leg(0)]);
-    assert_eq!([0, 1, 2].map(|n| hears("d", n)), [Source::Nothing, leg(2), leg(1)]);
+    assert_eq!([0, 1, 2].map(|n| source("c", n)), [leg(2), Source::Nothing, leg(0)]);
+    assert_eq!([0, 1, 2].map(|n| source("d", n)), [Source::Nothing, leg(2), leg(1)]);
 }
 
 #[test]
-fn what_cannot_be_connected_is_said_and_leaves_nothing_behind() {
+fn a_failed_connect_has_an_error_and_leaves_no_leg() {
     let mut world = World::two_calls();
     world.sdp(&offer("ringing"));
     for (dict, reason) in [
-        (connect(("nobody", "a"), ("d", "b")), "Unknown call-ID"),
-        (connect(("c", "a"), ("nobody", "b")), "Unknown call-ID: to-call-id"),
+        (connect(("unknown", "a"), ("d", "b")), "Unknown call-ID"),
+        (connect(("c", "a"), ("unknown", "b")), "Unknown call-ID: to-call-id"),
         (connect(("c", "x"), ("d", "b")), "From-tag given, but no such tag exists"),
         (connect(("c", "a"), ("d", "x")), "To-tag not found"),
         (connect(("c", "a"), ("ringing", "a")), "a party that has not answered cannot be connected"),
@@ -75,7 +75,7 @@ fn what_cannot_be_connected_is_said_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn the_near_end_goes_if_the_far_one_cannot_be_opened() {
+fn the_near_end_is_removed_if_the_far_one_cannot_be_opened() {
     let mut world = World::two_calls();
     world.engine.asleep = true;
     assert_eq!(world.request(&connect(("c", "a"), ("d", "b"))), None);
@@ -102,7 +102,7 @@ fn the_other_call_waits_while_it_is_being_connected_to() {
     let [connected, deleted, late] = &replies[..] else { panic!("{replies:?}") };
     assert!(connected.contains("2:ok") && deleted.contains("2:ok"), "{replies:?}");
     assert!(late.contains("Unknown call-ID"), "{replies:?}");
-    assert_eq!(world.legs("c").len(), 2, "its end of the trunk went with the other call");
+    assert_eq!(world.legs("c").len(), 2, "its end of the link was removed with the other call");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn two_connects_that_cross_each_other_both_come_to_an_end() {
 }
 
 #[test]
-fn a_call_that_the_engine_loses_takes_its_trunk_along_and_frees_the_other() {
+fn a_call_that_the_engine_loses_loses_its_link_and_frees_the_other_call() {
     for lost in ["c", "d"] {
         for steps in 0..3 {
             let mut world = World::two_calls();
@@ -146,7 +146,7 @@ fn a_call_that_the_engine_loses_takes_its_trunk_along_and_frees_the_other() {
 }
 
 #[test]
-fn a_digit_of_a_trunk_is_not_told_a_second_time() {
+fn a_digit_of_a_link_is_not_reported_a_second_time() {
     let mut world = World::two_calls();
     world.done(&connect(("c", "a"), ("d", "b")));
     let call = world.controller.calls.by_name("c").unwrap().id;

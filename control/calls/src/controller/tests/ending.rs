@@ -14,7 +14,7 @@ fn a_delete_frees_the_ports_at_once_and_keeps_the_report() {
     let Some(Value::Dict(totals)) = deleted.get("totals") else { panic!("{deleted:?}") };
     let rtp = Dict::default().with("packets", 1_000u64).with("bytes", 172_000u64).with("errors", 0u64);
     assert_eq!(totals.get("RTP"), Some(&Value::Dict(rtp)));
-    // For as long as `delete delay` says, the call can be asked about, but not talked to.
+    // During `delete delay` the call can be queried, but not answered.
     assert_eq!(world.listed(), ["c"]);
     assert_eq!(world.done(&command("query", "c")).get("totals"), deleted.get("totals"));
     assert_eq!(world.done(&command("delete", "c")).get("totals"), deleted.get("totals"));
@@ -162,7 +162,7 @@ fn a_call_that_the_engine_lost_is_gone_and_its_caller_is_told() {
     world.event(1, EventKind::CallFailed);
     let replies: Vec<_> = world.replies.drain(..).map(|(_, bytes)| String::from_utf8(bytes).expect("text")).collect();
     assert!(replies[0].contains("Internal error") && replies[1].contains("Unknown call-id"), "{replies:?}");
-    // The reply that comes all the same finds nobody.
+    // The late reply has no effect.
     world.wake_engine();
     assert_eq!(world.reply(), None);
     assert_eq!(world.controller.counters().ended.get(EndedBy::Failed), 1);

@@ -1,4 +1,4 @@
-//! What applications are told, and who is.
+//! Events for applications, and subscriptions to them.
 
 use std::net::Ipv4Addr;
 
@@ -12,7 +12,7 @@ fn at(port: u16) -> SocketAddr {
 
 impl World {
     /// Names of the events so far, with their risks.
-    fn told(&mut self) -> Vec<String> {
+    fn event_names(&mut self) -> Vec<String> {
         let named = |event: serde_json::Value| {
             let risk = event["risk"].as_str().map(|risk| format!(" {risk}")).unwrap_or_default();
             let tag = event["tag"].as_str().map(|tag| format!(" {tag}")).unwrap_or_default();
@@ -34,7 +34,7 @@ impl World {
         self.event(1, EventKind::Recovered { leg: LegId(leg), risk });
     }
 
-    /// What has come for whom since last asked.
+    /// Port of the receiver and text of each datagram not yet returned.
     fn datagrams(&mut self) -> Vec<(u16, String)> {
         let text = |bytes| String::from_utf8(bytes).expect("text");
         self.replies.drain(..).map(|(peer, bytes)| (peer.port(), text(bytes))).collect()
@@ -54,7 +54,7 @@ impl World {
 }
 
 #[test]
-fn the_story_of_a_call_is_told_in_order_with_rising_ids() {
+fn the_events_of_a_call_come_in_order_with_rising_ids() {
     let mut world = World::new();
     let meta = command("offer", "c").with("sdp", META).with("from-tag", "wa").with("label", "caller");
     world.sdp(&meta.with("transport-protocol", "RTP/AVP"));
@@ -83,7 +83,7 @@ fn the_story_of_a_call_is_told_in_order_with_rising_ids() {
     );
     assert_eq!(events.last().unwrap()["legs"][1]["packets-in"], 500);
     assert_eq!(
-        world.told(),
+        world.event_names(),
         [
             "call.opened",
             "call.answered",
@@ -99,20 +99,32 @@ fn the_story_of_a_call_is_told_in_order_with_rising_ids() {
 }
 
 #[test]
-fn one_way_audio_is_told_once_and_so_is_its_end() {
+fn one_way_audio_has_one_event_and_so_has_its_end() {
     let mut world = World::new();
     world.talk("c");
-    world.told();
+    world.event_names();
     world.risk(1, Risk::NothingReceived);
-    assert_eq!(world.told(), ["call.at-risk nothing-received b"], "nobody is heard yet: not one-way, but dead");
+    assert_eq!(
+        world.event_names(),
+        ["call.at-risk nothing-received b"],
+        "no media from either side: not one-way audio"
+    );
     world.milestone(0, Milestone::FirstMediaIn);
-    assert_eq!(world.told(), ["call.media.first-in a", "call.at-risk one-way b"]);
+    assert_eq!(world.event_names(), ["call.media.first-in a", "call.at-risk one-way b"]);
     world.risk(1, Risk::NothingReceived);
-    assert_eq!(world.told(), ["call.at-risk nothing-received b"], "told again as it lasts, but one-way only once");
+    assert_eq!(
+        world.event_names(),
+        ["call.at-risk nothing-received b"],
+        "sent again while it lasts, but one-way only once"
+    );
     world.recovered(1, Risk::NothingReceived);
-    assert_eq!(world.told(), ["call.recovered nothing-received b", "call.recovered one-way b"]);
+    assert_eq!(world.event_names(), ["call.recovered nothing-received b", "call.recovered one-way b"]);
     world.risk(0, Risk::NothingSent);
-    assert_eq!(world.told(), ["call.at-risk nothing-sent a"], "what is not sent to one says nothing of who is heard");
+    assert_eq!(
+        world.event_names(),
+        ["call.at-risk nothing-sent a"],
+        "a risk of the sending side does not change one-way audio"
+    );
 }
 
 #[test]
@@ -121,7 +133,7 @@ fn a_sip_side_that_falls_silent_may_be_gone() {
     world.talk("c");
     world.milestone(0, Milestone::FirstMediaIn);
     world.milestone(1, Milestone::FirstMediaIn);
-    world.told();
+    world.event_names();
     world.risk(1, Risk::FellSilent);
     let reason = world.published[0]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("the phone or its network is gone"), "{reason}");
@@ -129,28 +141,28 @@ fn a_sip_side_that_falls_silent_may_be_gone() {
         (&world.published[0]["stage"], &world.published[0]["lasted-ms"]),
         (&"dtls-connected".into(), &10_000.into())
     );
-    assert_eq!(world.told(), ["call.at-risk sip-gone b", "call.at-risk one-way b"]);
-    // The other goes too: nobody is heard, which is something else.
+    assert_eq!(world.event_names(), ["call.at-risk sip-gone b", "call.at-risk one-way b"]);
+    // The other stops too: no media from either side is not one-way audio.
     world.risk(0, Risk::FellSilent);
-    assert_eq!(world.told(), ["call.at-risk sip-gone a", "call.recovered one-way b"]);
+    assert_eq!(world.event_names(), ["call.at-risk sip-gone a", "call.recovered one-way b"]);
 }
 
 #[test]
-fn a_call_without_media_is_told_to_be_ended_for_it() {
+fn a_call_that_ends_without_media_has_an_event_before_its_end() {
     let mut world = World::new();
     world.talk("c");
-    world.told();
+    world.event_names();
     world.event(1, EventKind::MediaTimeout);
     assert_eq!(world.published[1]["cause"], "media_timeout");
-    assert_eq!(world.told(), ["call.media.timeout", "call.ended"]);
+    assert_eq!(world.event_names(), ["call.media.timeout", "call.ended"]);
 }
 
 #[test]
-fn an_offer_that_comes_to_nothing_is_no_call_to_tell_of() {
+fn an_offer_that_fails_has_no_event() {
     let mut world = World::new();
     world.engine.refuse = Some(CommandError::NoPorts);
     world.error(&offer("c"));
-    assert_eq!(world.told(), [""; 0]);
+    assert_eq!(world.event_names(), [""; 0]);
 }
 
 #[test]
@@ -159,10 +171,10 @@ fn subscribers_get_every_event_as_a_datagram_until_they_expire() {
     assert_eq!(world.subscribe(7_001, ",\"expires\":60"), "{\"expires\":60,\"result\":\"ok\"}");
     world.subscribe(7_002, ",\"call-id\":\"other\"");
     world.talk("c");
-    assert_eq!(world.published.len(), 0, "nobody else listens");
+    assert_eq!(world.published.len(), 0, "no event output is configured");
     world.event(1, EventKind::MediaTimeout);
-    let told = world.datagrams();
-    assert!(told.iter().all(|(port, event)| *port == 7_001 && event.starts_with("{\"event\":\"call.")), "{told:?}");
+    let events = world.datagrams();
+    assert!(events.iter().all(|(port, event)| *port == 7_001 && event.starts_with("{\"event\":\"call.")), "{events:?}");
     world.talk("other");
     assert_eq!(world.datagrams().iter().filter(|(port, _)| *port == 7_002).count(), 2);
     world.pass(Duration::from_secs(59));
@@ -172,7 +184,7 @@ fn subscribers_get_every_event_as_a_datagram_until_they_expire() {
     world.talk("renewed");
     assert_eq!(world.datagrams().iter().filter(|(port, _)| *port == 7_001).count(), 2);
     world.subscribe(7_001, ",\"expires\":0");
-    world.talk("unheard");
+    world.talk("after expiry");
     assert_eq!(world.datagrams(), []);
     world.subscribe(7_001, ",\"expires\":60");
     world.pass(Duration::from_secs(60));

@@ -295,14 +295,14 @@ fn a_digit_is_reported_in_the_words_that_proxies_read() {
 #[test]
 fn an_sdp_that_names_the_leg_s_own_port_is_refused_and_that_of_another_leg_is_not() {
     let mut world = World::new();
-    let told = world.sdp(&offer("c"));
+    let sdp = world.sdp(&offer("c"));
     let echo = command("answer", "c").with("from-tag", "a").with("to-tag", "b");
-    let reason = world.error(&echo.clone().with("sdp", told.clone()));
-    let port_b = port(&told);
+    let reason = world.error(&echo.clone().with("sdp", sdp.clone()));
+    let port_b = port(&sdp);
     assert!(reason.starts_with(&format!("Error rewriting SDP: 127.0.0.1:{port_b} is our own port")), "{reason}");
     let offer_of = |call_id: &str, sdp: String| command("offer", call_id).with("from-tag", "a").with("sdp", sdp);
-    // A call that goes through this daemon twice: its far half is told where its near half listens.
-    world.sdp(&offer_of("spiral", told));
+    // A call that passes through this daemon twice: its second half receives the address of its first half.
+    world.sdp(&offer_of("spiral", sdp));
     let answered = world.sdp(&answer("c"));
     world.sdp(&echo.with("sdp", answered.clone()));
     let reason = world.error(&offer_of("c", answered).with("to-tag", "b"));

@@ -1,4 +1,4 @@
-//! docs/FLAGS.md is true: each of its lines is put into an offer, and what comes of it is what the document says.
+//! Checks docs/FLAGS.md: each of its lines is put into an offer, and the result must match the document.
 
 use super::*;
 use trestle_ng::value::normalised;
@@ -34,9 +34,9 @@ fn every_flag_in_the_document_is_taken_as_it_says() {
             (Some("ok"), Some(_)) => "ignores",
             _ => "refuses",
         };
-        let said = if matches!(verdict, "does" | "same") { "taken" } else { verdict };
-        if became != said {
-            wrong.push(format!("{flag}: the document says {verdict}, but {reply}"));
+        let expected = if matches!(verdict, "does" | "same") { "taken" } else { verdict };
+        if became != expected {
+            wrong.push(format!("{flag}: {verdict} in the document, but {reply}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -64,7 +64,7 @@ fn an_offer_that_carries_our_mark_comes_back_as_it_is_and_makes_no_call() {
     let again = command("offer", "looped").with("from-tag", "x").with("sdp", marked.as_str());
     assert_eq!(world.sdp(&again.clone().with("flags", "loop-protect")), marked);
     assert_eq!(world.listed(), ["c"]);
-    // Without the flag, or with somebody else's mark, it is an offer like any other.
+    // Without the flag, or with the mark of another node, it is an ordinary offer.
     assert_ne!(world.sdp(&again), marked);
     let foreign = marked.replace("a=rtpengine:", "a=rtpengine:f");
     let foreign = command("offer", "foreign").with("from-tag", "x").with("sdp", foreign);
@@ -102,20 +102,20 @@ fn formats(sdp: &str) -> &str {
 fn an_ignored_codec_is_as_if_it_had_not_been_said() {
     let mut world = World::new();
     let offer = command("offer", "c").with("sdp", OFFER).with("from-tag", "a");
-    let told = world.sdp(&offer.with("codec-ignore", "opus"));
-    assert_eq!(formats(&told), "8 0 101");
+    let local = world.sdp(&offer.with("codec-ignore", "opus"));
+    assert_eq!(formats(&local), "8 0 101");
     let answer = command("answer", "c").with("from-tag", "a").with("to-tag", "b");
-    let said = told.replace(&format!("m=audio {}", port(&told)), "m=audio 42000");
-    let told = world.sdp(&answer.with("sdp", said).with("codec-ignore", "PCMA"));
-    assert_eq!(formats(&told), "0 101", "neither the offer's opus nor the answer's PCMA");
+    let remote = local.replace(&format!("m=audio {}", port(&local)), "m=audio 42000");
+    let local = world.sdp(&answer.with("sdp", remote).with("codec-ignore", "PCMA"));
+    assert_eq!(formats(&local), "0 101", "neither the offer's opus nor the answer's PCMA");
 }
 
 #[test]
 fn a_reoffer_that_reuses_codecs_begins_with_the_one_in_use() {
     let mut world = World::new();
     let offer = || command("offer", "c").with("sdp", OFFER).with("from-tag", "a");
-    let told = world.sdp(&offer());
-    assert_eq!(formats(&told), "111 8 0 101");
+    let local = world.sdp(&offer());
+    assert_eq!(formats(&local), "111 8 0 101");
     let pcmu = SDP.replace("RTP/AVP 8", "RTP/AVP 0");
     world.sdp(&command("answer", "c").with("sdp", pcmu).with("from-tag", "a").with("to-tag", "b"));
     let again = || offer().with("to-tag", "b");
@@ -123,8 +123,8 @@ fn a_reoffer_that_reuses_codecs_begins_with_the_one_in_use() {
     assert_eq!(formats(&world.sdp(&again().with("flags", "reuse-codecs"))), "0 111 8 101");
     let all =
         command("answer", "c").with("sdp", OFFER.replace("41000", "42000")).with("from-tag", "a").with("to-tag", "b");
-    let told = world.sdp(&all.with("flags", "reuse-codecs,single-codec"));
-    assert_eq!(formats(&told), "0 101");
+    let local = world.sdp(&all.with("flags", "reuse-codecs,single-codec"));
+    assert_eq!(formats(&local), "0 101");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_group_can_be_rejected_except_towards_whatsapp() {
     let mut world = World::new();
     for (profile, groups) in [("webrtc", 0), ("whatsapp", 1)] {
         let offer = command("offer", profile).with("sdp", OFFER).with("from-tag", "a").with("profile", profile);
-        let told = world.sdp(&offer.with("bundle", "reject"));
-        assert_eq!(told.matches("a=group:").count(), groups, "{profile}: {told}");
+        let local = world.sdp(&offer.with("bundle", "reject"));
+        assert_eq!(local.matches("a=group:").count(), groups, "{profile}: {local}");
     }
 }

@@ -1,4 +1,4 @@
-//! The gate towards WhatsApp: who shuts it, its three exits, and what is told of them.
+//! The gate towards WhatsApp: how it is shut, its three exits, and their events.
 
 use trestle_core::plan::{Filler, Gate, SendPolicy};
 
@@ -36,7 +36,7 @@ impl World {
         self.engine.plans[&leg].send.policy
     }
 
-    fn stands(&self, leg: LegId) -> Gate {
+    fn gate_state(&self, leg: LegId) -> Gate {
         self.send_policy(leg).gate
     }
 
@@ -55,7 +55,7 @@ impl World {
 }
 
 #[test]
-fn a_caller_that_says_nothing_of_gates_has_an_open_one() {
+fn without_gate_flags_the_gate_is_open() {
     let mut world = World::new();
     world.sdp(&meta_offer());
     world.sdp(&phone_answer());
@@ -63,7 +63,7 @@ fn a_caller_that_says_nothing_of_gates_has_an_open_one() {
         world.send_policy(WHATSAPP_CALLS),
         SendPolicy { gate: Gate::Open, preroll_max: Duration::from_secs(3), filler: Filler::ComfortNoise }
     );
-    assert_eq!(world.send_policy(LegId(1)), SendPolicy::default(), "a phone has no gate and hears nothing made up");
+    assert_eq!(world.send_policy(LegId(1)), SendPolicy::default(), "a phone has no gate and receives no filler");
     world.pass(Duration::from_secs(50));
     assert_eq!(world.exits(), [""; 0]);
     assert_eq!(world.done(&gate("open")).get("gate"), Some(&"open".into()), "it is open already");
@@ -81,10 +81,10 @@ fn a_gate_is_shut_in_either_direction_of_call_by_offer_or_answer() {
             let mut world = World::new();
             world.sdp(&offer);
             world.sdp(&answer);
-            assert_eq!(world.stands(whatsapp), Gate::Shut);
-            assert_eq!(world.stands(LegId(1 - whatsapp.0)), Gate::Open, "the phone's");
+            assert_eq!(world.gate_state(whatsapp), Gate::Shut);
+            assert_eq!(world.gate_state(LegId(1 - whatsapp.0)), Gate::Open, "the phone's");
             assert_eq!(world.done(&gate("open")).get("gate"), Some(&"open".into()));
-            assert_eq!(world.stands(whatsapp), Gate::Open);
+            assert_eq!(world.gate_state(whatsapp), Gate::Open);
             assert_eq!(world.exits(), ["call.gate.opened"]);
             assert_eq!(world.published.last().unwrap()["tag"], "wa");
         }
@@ -95,14 +95,14 @@ fn a_gate_is_shut_in_either_direction_of_call_by_offer_or_answer() {
 fn opening_twice_is_one_event_and_a_repeated_answer_shuts_nothing_and_says_the_same_bytes() {
     let mut world = World::new();
     world.sdp(&meta_offer().with("gate", "shut"));
-    let told = world.sdp(&phone_answer().with("gate", "shut"));
+    let sdp = world.sdp(&phone_answer().with("gate", "shut"));
     for _ in 0..2 {
         world.done(&gate("open"));
     }
     assert_eq!(world.exits(), ["call.gate.opened"]);
     let applied = world.engine.applied;
-    assert_eq!(world.sdp(&phone_answer().with("gate", "shut")), told, "accept gets what pre_accept got");
-    assert_eq!(world.stands(WHATSAPP_CALLS), Gate::Open);
+    assert_eq!(world.sdp(&phone_answer().with("gate", "shut")), sdp, "accept gets what pre_accept got");
+    assert_eq!(world.gate_state(WHATSAPP_CALLS), Gate::Open);
     assert!(world.engine.applied > applied, "the repeat did reach the engine");
     assert_eq!(world.exits(), ["call.gate.opened"]);
 }
@@ -114,7 +114,7 @@ fn an_answer_that_comes_after_the_verb_leaves_the_gate_as_the_verb_has_put_it() 
         [(meta_offer, phone_answer, WHATSAPP_CALLS), (business_offer, meta_answer, BUSINESS_CALLS)];
     for (offer, answer, whatsapp) in table {
         for shut_by_offer in [true, false] {
-            for (op, stands, told) in
+            for (op, state, event) in
                 [("open", Gate::Open, "call.gate.opened"), ("close", Gate::Shut, "call.gate.closed")]
             {
                 let mut world = World::new();
@@ -122,9 +122,9 @@ fn an_answer_that_comes_after_the_verb_leaves_the_gate_as_the_verb_has_put_it() 
                 world.done(&gate(op));
                 world.sdp(&answer().with("gate", "shut"));
                 world.pass(Duration::from_secs(61));
-                assert_eq!(world.stands(whatsapp), stands, "{op}, shut by the offer: {shut_by_offer}");
-                // One that stood open and is opened has been left by nobody.
-                let exits: &[&str] = if shut_by_offer || op == "close" { &[told] } else { &[] };
+                assert_eq!(world.gate_state(whatsapp), state, "{op}, shut by the offer: {shut_by_offer}");
+                // To open an open gate is no exit.
+                let exits: &[&str] = if shut_by_offer || op == "close" { &[event] } else { &[] };
                 assert_eq!(world.exits(), exits, "{op}, shut by the offer: {shut_by_offer}");
             }
         }
@@ -134,15 +134,15 @@ fn an_answer_that_comes_after_the_verb_leaves_the_gate_as_the_verb_has_put_it() 
 #[test]
 fn what_whatsapp_is_offered_is_the_same_for_ever() {
     let mut world = World::new();
-    let told = world.sdp(&business_offer().with("gate", "shut"));
-    assert_eq!(world.sdp(&business_offer().with("gate", "shut")), told, "before its answer");
+    let sdp = world.sdp(&business_offer().with("gate", "shut"));
+    assert_eq!(world.sdp(&business_offer().with("gate", "shut")), sdp, "before its answer");
     world.sdp(&meta_answer());
     world.done(&gate("open"));
     let again = world.warned(&business_offer().with("to-tag", "wa").with("gate", "shut"));
     assert!(again.contains("WhatsApp is never offered again"), "{again}");
     let again: serde_json::Value = serde_json::from_str(again.split_once(' ').unwrap().1).unwrap();
-    assert_eq!(again["sdp"], told);
-    assert_eq!(world.stands(BUSINESS_CALLS), Gate::Open);
+    assert_eq!(again["sdp"], sdp);
+    assert_eq!(world.gate_state(BUSINESS_CALLS), Gate::Open);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_change_of_what_was_agreed_with_whatsapp_is_refused_with_what_to_do_instead(
 }
 
 #[test]
-fn a_closed_gate_throws_away_what_was_kept_and_stays_closed() {
+fn a_closed_gate_drops_kept_audio_and_stays_closed() {
     let mut world = World::new();
     world.sdp(&business_offer().with("gate", "shut"));
     world.sdp(&meta_answer());
@@ -171,7 +171,7 @@ fn a_closed_gate_throws_away_what_was_kept_and_stays_closed() {
     assert!(reason.starts_with("Gate is closed: "), "{reason}");
     let warned = world.warned(&business_offer().with("to-tag", "wa").with("gate", "open"));
     assert!(warned.contains("the gate is closed and stays so"), "{warned}");
-    assert_eq!(world.stands(BUSINESS_CALLS), Gate::Shut);
+    assert_eq!(world.gate_state(BUSINESS_CALLS), Gate::Shut);
     world.done(&command("delete", "c"));
     assert_eq!(world.exits(), ["call.gate.closed"], "the end of the call is no second exit");
 }
@@ -182,11 +182,11 @@ fn an_open_gate_can_be_closed() {
     world.sdp(&meta_offer());
     world.sdp(&phone_answer());
     world.done(&gate("close"));
-    assert_eq!((world.stands(WHATSAPP_CALLS), world.exits()), (Gate::Shut, vec!["call.gate.closed"]));
+    assert_eq!((world.gate_state(WHATSAPP_CALLS), world.exits()), (Gate::Shut, vec!["call.gate.closed"]));
 }
 
 #[test]
-fn a_gate_that_nobody_opens_is_told_of_once_and_can_be_opened_later() {
+fn a_gate_that_is_not_opened_in_time_has_one_event_and_can_be_opened_later() {
     let mut world = World::new();
     world.sdp(&business_offer().with("gate", "shut").with("gate-timeout", "20"));
     world.pass(Duration::from_secs(100));
@@ -195,10 +195,10 @@ fn a_gate_that_nobody_opens_is_told_of_once_and_can_be_opened_later() {
     world.pass(Duration::from_secs(19));
     assert_eq!(world.exits(), [""; 0]);
     world.pass(Duration::from_secs(30));
-    assert_eq!((world.stands(BUSINESS_CALLS), world.exits()), (Gate::Shut, vec!["call.gate.timed-out"]));
+    assert_eq!((world.gate_state(BUSINESS_CALLS), world.exits()), (Gate::Shut, vec!["call.gate.timed-out"]));
     assert_eq!(world.published.last().unwrap()["gate"], "shut");
     world.done(&gate("open"));
-    assert_eq!((world.stands(BUSINESS_CALLS), world.exits().len()), (Gate::Open, 2));
+    assert_eq!((world.gate_state(BUSINESS_CALLS), world.exits().len()), (Gate::Open, 2));
 }
 
 #[test]
@@ -206,13 +206,13 @@ fn a_gate_may_open_by_itself_when_its_time_is_over() {
     let mut world = World::new();
     world.sdp(&meta_offer());
     world.sdp(&phone_answer().with("flags", "gate-shut,gate-timeout-20,gate-on-timeout-open"));
-    assert_eq!(world.stands(WHATSAPP_CALLS), Gate::Shut);
+    assert_eq!(world.gate_state(WHATSAPP_CALLS), Gate::Shut);
     world.engine.full = true;
     world.pass(Duration::from_secs(25));
-    assert_eq!((world.stands(WHATSAPP_CALLS), world.exits()), (Gate::Shut, vec![]), "the engine has no room");
+    assert_eq!((world.gate_state(WHATSAPP_CALLS), world.exits()), (Gate::Shut, vec![]), "the engine has no room");
     world.engine.full = false;
     world.pass(Duration::from_secs(1));
-    assert_eq!((world.stands(WHATSAPP_CALLS), world.exits()), (Gate::Open, vec!["call.gate.timed-out"]));
+    assert_eq!((world.gate_state(WHATSAPP_CALLS), world.exits()), (Gate::Open, vec!["call.gate.timed-out"]));
     assert_eq!(world.published.last().unwrap()["gate"], "open");
     world.done(&gate("open"));
     assert_eq!(world.exits().len(), 1);
@@ -235,22 +235,22 @@ fn a_proxy_that_knows_no_verb_opens_the_gate_by_a_key() {
     world.sdp(&meta_offer().with("rtpp-flags", "gate=shut"));
     world.sdp(&phone_answer());
     world.sdp(&phone_answer().with("rtpp-flags", "gate=open"));
-    assert_eq!((world.stands(WHATSAPP_CALLS), world.exits()), (Gate::Open, vec!["call.gate.opened"]));
+    assert_eq!((world.gate_state(WHATSAPP_CALLS), world.exits()), (Gate::Open, vec!["call.gate.opened"]));
 }
 
 #[test]
-fn pre_roll_and_filler_are_as_said() {
+fn pre_roll_and_filler_are_as_requested() {
     let mut world = World::new();
     world.sdp(&meta_offer().with("gate", "shut").with("pre-roll", "1500").with("filler", "hold-tone"));
     world.sdp(&phone_answer().with("filler", "silence"));
-    let presence = |world: &World| {
+    let send_policy = |world: &World| {
         (world.send_policy(WHATSAPP_CALLS).preroll_max.as_millis(), world.send_policy(WHATSAPP_CALLS).filler)
     };
-    assert_eq!(presence(&world), (1_500, Filler::Silence));
+    assert_eq!(send_policy(&world), (1_500, Filler::Silence));
     world.done(&gate("open").with("pre-roll", "drop"));
-    assert_eq!(presence(&world), (0, Filler::Silence));
+    assert_eq!(send_policy(&world), (0, Filler::Silence));
     world.sdp(&phone_answer().with("pre-roll", "60000"));
-    assert_eq!(presence(&world).0, 10_000, "no more than that");
+    assert_eq!(send_policy(&world).0, 10_000, "no more than that");
 }
 
 #[test]
@@ -268,14 +268,14 @@ fn the_verb_needs_a_gate_and_an_op() {
 }
 
 #[test]
-fn a_gate_that_the_engine_will_not_move_stays_as_it_is() {
+fn a_gate_that_the_engine_does_not_change_keeps_its_state() {
     let mut world = World::new();
     world.sdp(&meta_offer().with("gate", "shut"));
     world.sdp(&phone_answer());
     world.engine.full = true;
     assert_eq!(world.error(&gate("open")), "Load limit exceeded");
     world.engine.full = false;
-    assert_eq!((world.stands(WHATSAPP_CALLS), world.exits()), (Gate::Shut, vec![]));
+    assert_eq!((world.gate_state(WHATSAPP_CALLS), world.exits()), (Gate::Shut, vec![]));
     world.done(&gate("open"));
-    assert_eq!((world.stands(WHATSAPP_CALLS), world.exits()), (Gate::Open, vec!["call.gate.opened"]));
+    assert_eq!((world.gate_state(WHATSAPP_CALLS), world.exits()), (Gate::Open, vec!["call.gate.opened"]));
 }

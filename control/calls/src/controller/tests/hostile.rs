@@ -1,4 +1,4 @@
-//! What a caller should not send, and sequences that nobody sends on purpose.
+//! Invalid requests, and sequences of requests that no proxy sends on purpose.
 
 use super::*;
 
@@ -126,7 +126,7 @@ enum Step {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
 
-    /// Any order of requests for a few calls ends as the model says, and no port is left when all are deleted.
+    /// Any order of requests for a few calls ends as in the model, and no port is left when all are deleted.
     #[test]
     fn requests_in_any_order_leave_no_port(
         steps in proptest::collection::vec((0usize..3, 0usize..6), 1..40),
@@ -174,7 +174,7 @@ proptest::proptest! {
                         *state = Model::Answered;
                     }
                 }
-                // Nobody of that tag has offered anything, unless the call knows it as the answerer.
+                // No party of that tag has made an offer, unless it is the answerer of the call.
                 Step::SwappedAnswer => proptest::prop_assert!(!ok || was == Model::Answered, "{reply}"),
                 Step::Delete => {
                     proptest::prop_assert!(ok);

@@ -63,7 +63,7 @@ fn what_cannot_be_played_is_said_in_the_words_that_proxies_know() {
     world.talk_with_digits("c");
     let play = |call_id: &str| command("play DTMF", call_id).with("code", "1");
     for (dict, reason) in [
-        (play("nobody").with("from-tag", "a"), "Unknown call-ID"),
+        (play("unknown").with("from-tag", "a"), "Unknown call-ID"),
         (command("play DTMF", "").with("code", "1"), "No call-id in message"),
         (play("c"), "No participant party specified"),
         (play("c").with("from-tag", "x"), "From-tag given, but no such tag exists"),
@@ -138,7 +138,7 @@ fn the_flag_block_dtmf_in_an_offer_blocks_the_digits_of_its_sender() {
 
 /// What is logged, as text.
 #[derive(Clone, Default)]
-#[expect(clippy::disallowed_types, reason = "the log's writer must be shared and `Send`; nobody waits for it")]
+#[expect(clippy::disallowed_types, reason = "the log's writer must be shared and `Send`; no thread waits for it")]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
@@ -166,10 +166,10 @@ fn the_log_does_not_name_a_digit_that_is_blocked_and_the_feed_does() {
         let of_caller = |verb: &str| command(verb, "c").with("from-tag", "a");
         press(&mut world);
         for (block, unblock) in [("block DTMF", "unblock DTMF"), ("block media", "unblock media")] {
-            for whom in [of_caller as fn(&str) -> Dict, |verb| command(verb, "c")] {
-                world.done(&whom(block));
+            for target in [of_caller as fn(&str) -> Dict, |verb| command(verb, "c")] {
+                world.done(&target(block));
                 press(&mut world);
-                world.done(&whom(unblock));
+                world.done(&target(unblock));
             }
         }
         world.done(&command("block DTMF", "c").with("from-tag", "b"));
@@ -231,12 +231,12 @@ fn connect_makes_two_parties_hear_each_other_and_nobody_else() {
     world.sdp(&offer("c").with("via-branch", "2"));
     let second = command("answer", "c").with("sdp", SDP).with("from-tag", "a").with("to-tag", "b2");
     world.sdp(&second.with("via-branch", "2"));
-    let hears = |world: &World| [0, 1, 2].map(|leg| world.engine.plans[&LegId(leg)].send.source);
+    let sources = |world: &World| [0, 1, 2].map(|leg| world.engine.plans[&LegId(leg)].send.source);
     let connect = |from: &str, to: &str| command("connect", "c").with("from-tag", from).with("to-tag", to);
     world.done(&connect("a", "b"));
-    assert_eq!(hears(&world), [Source::Leg(LegId(1)), Source::Leg(LegId(0)), Source::Nothing]);
+    assert_eq!(sources(&world), [Source::Leg(LegId(1)), Source::Leg(LegId(0)), Source::Nothing]);
     world.done(&connect("b2", "b"));
-    assert_eq!(hears(&world), [Source::Nothing, Source::Leg(LegId(2)), Source::Leg(LegId(1))]);
+    assert_eq!(sources(&world), [Source::Nothing, Source::Leg(LegId(2)), Source::Leg(LegId(1))]);
     assert_eq!(world.error(&connect("x", "b")), "From-tag given, but no such tag exists");
     assert_eq!(world.error(&connect("a", "x")), "To-tag not found");
     assert_eq!(world.error(&connect("a", "a")), "from-tag and to-tag name the same party");
@@ -249,14 +249,14 @@ fn who_was_left_by_connect_neither_listens_nor_comes_back_by_offering_again() {
     let create = |tag: &str| command("create", "c").with("from-tag", tag);
     world.sdp(&create("expert"));
     world.done(&command("create answer", "c").with("from-tag", "expert").with("sdp", WITH_EVENTS));
-    let hears = |world: &World, legs: u16| -> Vec<Source> {
+    let sources = |world: &World, legs: u16| -> Vec<Source> {
         (0..legs).map(|leg| world.engine.plans[&LegId(leg)].send.source).collect()
     };
     let (whatsapp, agent, expert) = (Source::Leg(LegId(0)), Source::Leg(LegId(1)), Source::Leg(LegId(2)));
     let connect = |to: &str| command("connect", "c").with("from-tag", "wa").with("to-tag", to);
     let connected = [expert, Source::Nothing, whatsapp];
     world.done(&connect("expert"));
-    assert_eq!(hears(&world, 3), connected);
+    assert_eq!(sources(&world, 3), connected);
 
     // Session timers (RFC 4028): of the agent, of WhatsApp's side, and between the two agents.
     let agents = WITH_EVENTS.replace("192.0.2.1", "192.0.2.9");
@@ -264,23 +264,23 @@ fn who_was_left_by_connect_neither_listens_nor_comes_back_by_offering_again() {
         [("pbx", "wa", WITH_EVENTS, META), ("pbx", "wa", &agents, META), ("wa", "pbx", META, &agents)]
     {
         world.sdp(&command("offer", "c").with("sdp", offer).with("from-tag", from).with("to-tag", to));
-        assert_eq!(hears(&world, 3), connected, "{from} has offered again");
+        assert_eq!(sources(&world, 3), connected, "{from} has offered again");
         world.sdp(&command("answer", "c").with("sdp", answer).with("from-tag", from).with("to-tag", to));
-        assert_eq!(hears(&world, 3), connected, "and {to} has answered");
+        assert_eq!(sources(&world, 3), connected, "and {to} has answered");
     }
 
     // Another connect gives WhatsApp back, and then offers and answers between the two change nothing.
     world.done(&connect("pbx"));
-    assert_eq!(hears(&world, 3), [agent, whatsapp, Source::Nothing]);
+    assert_eq!(sources(&world, 3), [agent, whatsapp, Source::Nothing]);
     world.sdp(&command("offer", "c").with("sdp", agents.as_str()).with("from-tag", "pbx").with("to-tag", "wa"));
     world.sdp(&command("answer", "c").with("sdp", META).with("from-tag", "pbx").with("to-tag", "wa"));
-    assert_eq!(hears(&world, 3), [agent, whatsapp, Source::Nothing]);
+    assert_eq!(sources(&world, 3), [agent, whatsapp, Source::Nothing]);
 
-    // A party that is new takes WhatsApp over with the answer, and hears nothing before.
+    // A party that is new is connected to WhatsApp with the answer, and receives nothing before.
     world.done(&connect("expert"));
     world.sdp(&command("offer", "c").with("sdp", WITH_EVENTS).with("from-tag", "new").with("to-tag", "wa"));
-    assert_eq!(hears(&world, 4)[3], Source::Nothing);
+    assert_eq!(sources(&world, 4)[3], Source::Nothing);
     world.sdp(&command("answer", "c").with("sdp", META).with("from-tag", "new").with("to-tag", "wa"));
-    let hears = hears(&world, 4);
-    assert_eq!((hears[0], hears[3]), (Source::Leg(LegId(3)), whatsapp));
+    let sources = sources(&world, 4);
+    assert_eq!((sources[0], sources[3]), (Source::Leg(LegId(3)), whatsapp));
 }

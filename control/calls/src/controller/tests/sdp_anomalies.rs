@@ -1,4 +1,4 @@
-//! What is unusual about Meta's SDP is told, and counted.
+//! Anomalies in Meta's SDP have a warning and a counter.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn offered(world: &mut World, sdp: &str) -> serde_json::Value {
 }
 
 #[test]
-fn an_offer_of_metas_that_breaks_a_custom_is_taken_with_a_warning() {
+fn an_unusual_offer_of_meta_is_applied_with_a_warning() {
     let meta = super::meta_samples::meta_sample("user_initiated.sip_webrtc.meta_offer");
     let mut world = World::new();
     let reply = offered(&mut world, &meta.replace("SAVPF 111 126", "SAVPF 111"));
@@ -20,7 +20,7 @@ fn an_offer_of_metas_that_breaks_a_custom_is_taken_with_a_warning() {
 }
 
 #[test]
-fn nothing_is_said_of_a_usual_offer_or_of_a_phones() {
+fn a_usual_offer_and_the_offer_of_a_phone_have_no_warning() {
     let meta = super::meta_samples::meta_sample("user_initiated.sip_webrtc.meta_offer");
     for sdp in [meta, SDP] {
         let mut world = World::new();

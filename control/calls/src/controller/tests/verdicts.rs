@@ -1,4 +1,4 @@
-//! Verdicts: in replies, in events, counted, and known for some time after the call.
+//! Verdicts: in replies, in events, in counters, and kept for some time after the call.
 
 use trestle_core::{Milestone, Risk};
 
@@ -21,7 +21,7 @@ fn explain(call_id: &str) -> Dict {
 }
 
 #[test]
-fn query_and_delete_tell_what_the_call_is_worth_and_why_it_ended() {
+fn query_and_delete_contain_the_quality_of_the_call_and_why_it_ended() {
     let mut world = World::new();
     world.talk("c");
     world.pass(Duration::from_secs(32));
@@ -32,21 +32,21 @@ fn query_and_delete_tell_what_the_call_is_worth_and_why_it_ended() {
     assert!(running.get("timeline").is_none(), "short");
     let full = world.done(&explain("c"));
     assert!(full.get("tags").is_none() && full.get("totals").is_some());
-    assert!(text(verdict(&full).unwrap(), "explanation").starts_with("The call is going on for 32.0 s"), "{full:?}");
+    assert!(text(verdict(&full).unwrap(), "explanation").starts_with("The call is active for 32.0 s"), "{full:?}");
     world.published.clear();
     let deleted = world.done(&command("delete", "c").with("from-tag", "b").with("flags", vec!["verbose".into()]));
     let ended = verdict(&deleted).unwrap();
     assert_eq!((text(ended, "cause"), text(ended, "ended-by")), ("normal".to_owned(), "the SIP side (b)".to_owned()));
     assert_eq!(ended.get("hints"), Some(&vec![Value::from("sip_ack_timeout_suspected")].into()));
-    let told = &world.published.last().unwrap()["verdict"];
-    assert_eq!((&told["grade"], &told["hints"][0]), (&"good".into(), &"sip_ack_timeout_suspected".into()));
-    assert_eq!(told["summary"], text(ended, "summary"));
+    let event = &world.published.last().unwrap()["verdict"];
+    assert_eq!((&event["grade"], &event["hints"][0]), (&"good".into(), &"sip_ack_timeout_suspected".into()));
+    assert_eq!(event["summary"], text(ended, "summary"));
     let verdicts = world.controller.counters().verdicts;
     assert_eq!((verdicts.causes.get(EndCause::Normal), verdicts.mos.count()), (1, 1));
 }
 
 #[test]
-fn a_call_that_is_forgotten_can_be_explained_for_some_time() {
+fn a_call_that_was_removed_can_be_explained_for_some_time() {
     let mut world = World::new();
     world.talk("c");
     world.pass(Duration::from_secs(10));
@@ -55,12 +55,12 @@ fn a_call_that_is_forgotten_can_be_explained_for_some_time() {
     let explained = world.done(&explain("c"));
     assert_eq!(verdict(&explained), verdict(&deleted));
     assert_eq!((explained.get("created"), explained.get("totals")), (deleted.get("created"), deleted.get("totals")));
-    // Another call of that name is the one that is meant, and when it is over, it is so still.
+    // A later call of the same Call-ID replaces it, while it is live and when it has ended.
     world.sdp(&offer("c"));
     assert_eq!(text(verdict(&world.done(&explain("c"))).unwrap(), "cause"), "running");
     world.done(&command("delete", "c").with("delete-delay", 0u64));
     assert_eq!(text(verdict(&world.done(&explain("c"))).unwrap(), "cause"), "unanswered");
-    assert_eq!(world.error(&explain("nobody")), "Unknown call-id");
+    assert_eq!(world.error(&explain("unknown")), "Unknown call-id");
     // 1,000 are kept.
     for n in 0..1_000 {
         assert!(world.request(&explain("c")).unwrap().contains("unanswered"), "{n}");
@@ -100,6 +100,6 @@ fn what_happened_to_a_whatsapp_leg_is_in_the_verdict() {
             _ => None,
         })
         .collect();
-    let stuck = ("2000", "WhatsApp", "from here on no connectivity check succeeds");
+    let stuck = ("2000", "WhatsApp", "no connectivity check succeeds");
     assert!(moments.contains(&(stuck.0.to_owned(), stuck.1.to_owned(), stuck.2.to_owned())), "{moments:?}");
 }

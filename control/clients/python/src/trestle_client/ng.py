@@ -173,21 +173,21 @@ Leg = TypedDict(
     "Leg",
     {
         "description": 'str',
-        "timeline ms": 'Mapping[str, int]',
-        "local SSRC": 'int',
-        "packets lost": 'int',
-        "jitter us": 'int',
-        "hold ms": 'int',
-        "concealed frames": 'int',
-        "filled frames": 'int',
-        "pre-roll ms": 'int',
-        "clipped ms": 'int',
-        "caught up ms": 'NotRequired[int]',
-        "digits in": 'str',
-        "digits out": 'str',
+        "timeline-ms": 'Mapping[str, int]',
+        "local-ssrc": 'int',
+        "packets-lost": 'int',
+        "jitter-us": 'int',
+        "playout-delay-ms": 'int',
+        "concealed-frames": 'int',
+        "filled-frames": 'int',
+        "pre-roll-ms": 'int',
+        "clipped-ms": 'int',
+        "caught-up-ms": 'NotRequired[int]',
+        "digits-in": 'str',
+        "digits-out": 'str',
         "discards": 'Mapping[str, int]',
-        "round-trip time us": 'NotRequired[int]',
-        "remote loss percent": 'NotRequired[int]',
+        "round-trip-us": 'NotRequired[int]',
+        "remote-loss-percent": 'NotRequired[int]',
     },
 )
 """With the flag `verbose` only."""
@@ -423,7 +423,7 @@ EndedVerdict = TypedDict(
         "summary": 'str',
     },
 )
-"""What the call was like and why it ended."""
+"""The quality of the call and why it ended."""
 
 
 CallEvent = TypedDict(

@@ -71,7 +71,7 @@ fn a_good_call_gets_a_good_verdict() {
     assert!(whatsapp["first-media-after-ms"].as_u64() < Some(20), "{whatsapp}");
     let timeline: Vec<_> =
         verdict["timeline"].as_array().unwrap().iter().map(|moment| moment["what"].as_str()).collect();
-    for what in ["the answer was taken", "ICE connected", "DTLS connected", "gate opened", "the call ended: `delete`"] {
+    for what in ["answer applied", "ICE connected", "DTLS connected", "gate opened", "call ended: `delete`"] {
         assert!(timeline.contains(&Some(what)), "{what}: {timeline:?}");
     }
 }

@@ -92,12 +92,12 @@ mod tests {
         let long = format!("{} end.", "seventeen letters".repeat(3)) + &" word".repeat(30);
         let verdict = json!({
             "grade": "bad", "cause": "one_way", "summary": "s", "explanation": long,
-            "timeline": [{"ms": 0, "what": "the offer was taken"}, {"ms": 61_007, "who": "WhatsApp\u{1b}[2J", "what": "ICE connected"}],
+            "timeline": [{"ms": 0, "what": "offer applied"}, {"ms": 61_007, "who": "WhatsApp\u{1b}[2J", "what": "ICE connected"}],
         });
         let text = text("c1", &verdict);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "c1: bad (one_way)");
-        assert_eq!(lines[lines.len() - 2], "       0.000 s                the offer was taken");
+        assert_eq!(lines[lines.len() - 2], "       0.000 s                offer applied");
         assert_eq!(lines[lines.len() - 1], "      61.007 s  WhatsApp?[2J  ICE connected");
         assert!(lines.iter().all(|line| line.chars().count() <= COLUMNS), "{text}");
         let words = lines[2..lines.len() - 3].join(" ");

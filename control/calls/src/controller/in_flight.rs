@@ -11,14 +11,14 @@ use super::engine_link::EngineResult;
 use super::gate::GateChange;
 use super::media::MediaChange;
 use super::query::ReportQuery;
-use super::signal::AppliedSignal;
+use super::signal::PendingSignal;
 use super::supervision;
 
 /// The one command that a call has in the engine.
 #[derive(Debug)]
 pub(super) enum InFlight {
     /// An offer or an answer.
-    Signal(Box<AppliedSignal>),
+    Signal(Box<PendingSignal>),
     /// A `query`.
     Query(ReportQuery),
     /// A request about the media of a call.

@@ -28,7 +28,7 @@ enum SignalKind {
 
 /// A negotiated step that the engine has not yet applied.
 #[derive(Debug)]
-pub(super) struct AppliedSignal {
+pub(super) struct PendingSignal {
     reply_to: ReplyTo,
     step: Step,
     kind: SignalKind,
@@ -133,11 +133,11 @@ fn apply(
     let command = Command::Apply { call: id, legs: step.legs.clone() };
     let via_branch = signal.via_branch.clone();
     let load_limit = signal.flags.supports_load_limit;
-    let signal = AppliedSignal { reply_to, step, kind, opens, via_branch, load_limit };
+    let signal = PendingSignal { reply_to, step, kind, opens, via_branch, load_limit };
     controller.submit(id, command, InFlight::Signal(Box::new(signal)));
 }
 
-impl AppliedSignal {
+impl PendingSignal {
     /// The engine has applied the step, or not; then the call stays as it was.
     pub(super) fn finish(self, controller: &mut Controller, now: Instant, id: CallId, result: EngineResult) {
         let no_ports = || Reply::error("Internal error: no ports");

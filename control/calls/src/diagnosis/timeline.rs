@@ -82,7 +82,7 @@ fn reached(milestone: Milestone) -> Option<&'static str> {
 
 fn began(risk: RiskName) -> &'static str {
     match risk {
-        RiskName::NothingSent => "no media sent, although the gate is open",
+        RiskName::NothingSent => "no media is sent",
         RiskName::NothingReceived => "no RTP received, although the peer is sendrecv",
         RiskName::FellSilent | RiskName::SipGone => "received media stopped",
         RiskName::IceStuck => "no connectivity check succeeds",

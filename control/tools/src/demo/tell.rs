@@ -112,7 +112,7 @@ pub(crate) fn hearings(screen: &Screen, judged: &JudgedCall) {
     row("jitter, longest gap", &|h| format!("{:.1} ms, {} ms", h.report.jitter_ms, h.report.longest_gap.as_millis()));
     row("RTP clock against wall clock", &|h| format!("{:+.1} ms", h.slip_ms));
     row("SSRCs, sender reports", &|h| format!("{}, {}", h.report.ssrcs.len(), h.report.sender_reports));
-    row("concealed-frames", &|h| concealed(account, h.listener).unwrap_or_else(|| "?".to_owned()));
+    row("concealed frames", &|h| concealed(account, h.listener).unwrap_or_else(|| "?".to_owned()));
     row("digits", &|h| {
         let digits = h.report.digits_heard();
         if digits.is_empty() { "none".to_owned() } else { digits }

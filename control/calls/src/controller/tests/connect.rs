@@ -106,7 +106,7 @@ fn the_other_call_waits_while_it_is_being_connected_to() {
 }
 
 #[test]
-fn two_connects_that_cross_each_other_both_come_to_an_end() {
+fn two_connects_that_cross_each_other_both_complete() {
     let mut world = World::two_calls();
     world.engine.asleep = true;
     assert_eq!(world.request(&connect(("c", "a"), ("d", "a"))), None);

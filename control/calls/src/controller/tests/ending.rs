@@ -78,7 +78,7 @@ fn the_delete_of_a_failed_branch_leaves_the_others() {
 }
 
 #[test]
-fn a_call_that_nobody_answers_is_forgotten() {
+fn an_unanswered_call_ends_after_offer_timeout() {
     let mut world = World::new();
     world.sdp(&offer("c"));
     world.pass(Duration::from_secs(179));
@@ -138,7 +138,7 @@ fn a_call_on_hold_may_be_silent_for_an_hour() {
 }
 
 #[test]
-fn a_delete_for_which_the_engine_has_no_room_is_done_later() {
+fn a_delete_for_which_the_mailbox_has_no_room_is_sent_later() {
     let mut world = World::new();
     world.talk("c");
     world.engine.full = true;
@@ -153,7 +153,7 @@ fn a_delete_for_which_the_engine_has_no_room_is_done_later() {
 }
 
 #[test]
-fn a_call_that_the_engine_lost_is_gone_and_its_caller_is_told() {
+fn a_call_that_the_engine_lost_is_removed_and_its_request_has_an_error() {
     let mut world = World::new();
     world.talk("c");
     world.engine.asleep = true;
@@ -170,7 +170,7 @@ fn a_call_that_the_engine_lost_is_gone_and_its_caller_is_told() {
 }
 
 #[test]
-fn replies_stay_within_one_packet_unless_more_is_asked_for() {
+fn replies_fit_into_one_packet_unless_the_request_is_verbose() {
     let mut world = World::new();
     let tag = |letter: &str| letter.repeat(255);
     let call_id = "c".repeat(255);

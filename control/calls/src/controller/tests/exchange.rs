@@ -64,7 +64,7 @@ fn what_kamailio_and_opensips_send_is_done() {
 }
 
 #[test]
-fn an_engine_at_its_limit_says_so_in_the_callers_words() {
+fn a_limit_of_the_engine_has_the_error_text_that_proxies_know() {
     let mut world = World::with(|config| config.max_sessions = Some(1));
     world.sdp(&offer("first"));
     let new = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8\r\n";
@@ -106,7 +106,7 @@ fn a_retransmit_gets_the_same_bytes_and_changes_nothing() {
 }
 
 #[test]
-fn a_retransmit_of_a_request_in_work_is_answered_once_when_it_is_done() {
+fn a_retransmit_of_a_pending_request_has_one_reply() {
     let mut world = World::new();
     let request = [b"r1 ", &bencode::write(&offer("c"))[..]].concat();
     world.engine.asleep = true;
@@ -118,7 +118,7 @@ fn a_retransmit_of_a_request_in_work_is_answered_once_when_it_is_done() {
 }
 
 #[test]
-fn a_cookie_seen_elsewhere_opens_nobodys_reply() {
+fn a_cookie_of_another_sender_does_not_open_its_reply() {
     let mut world = World::new();
     let request = [b"r1 ", &bencode::write(&offer("c"))[..]].concat();
     world.send(&request).expect("an SDP");
@@ -235,7 +235,7 @@ fn a_whatsapp_call_towards_a_pbx_is_answered_in_webrtc() {
 }
 
 #[test]
-fn json_callers_hear_what_was_not_understood() {
+fn json_replies_have_warnings_of_what_was_not_understood() {
     let mut world = World::new();
     let sdp = SDP.replace("\r\n", "\\r\\n");
     let request =
@@ -252,7 +252,7 @@ fn json_callers_hear_what_was_not_understood() {
 }
 
 #[test]
-fn statistics_sum_what_the_shards_say() {
+fn statistics_are_the_sum_of_all_shards() {
     let mut world = World::new();
     world.talk("c");
     let reply = world.done(&Dict::default().with("command", "statistics"));
@@ -268,7 +268,7 @@ fn statistics_sum_what_the_shards_say() {
 }
 
 #[test]
-fn a_digit_is_reported_in_the_words_that_proxies_read() {
+fn a_digit_is_reported_in_the_format_of_rtpengine() {
     let mut world = World::new();
     world.sdp(&offer("dt\"1").with("label", "caller"));
     world.sdp(&answer("dt\"1"));
@@ -310,7 +310,7 @@ fn an_sdp_that_names_the_leg_s_own_port_is_refused_and_that_of_another_leg_is_no
 }
 
 #[test]
-fn a_machine_that_is_too_busy_takes_no_new_call_and_does_all_else_as_ever() {
+fn an_overloaded_machine_refuses_new_calls_and_executes_other_requests() {
     let some = |number: f64| Some(Hundredths::try_from(number).unwrap());
     let mut world = World::with(|config| config.load.cpu = some(90.0));
     world.sdp(&offer("first"));

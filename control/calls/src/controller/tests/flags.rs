@@ -19,7 +19,7 @@ fn lines() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn every_flag_in_the_document_is_taken_as_it_says() {
+fn every_flag_has_the_documented_effect() {
     let mut wrong = Vec::new();
     for (flag, verdict) in lines() {
         let mut world = World::new();
@@ -57,7 +57,7 @@ fn every_word_that_the_reader_knows_is_in_the_document() {
 }
 
 #[test]
-fn an_offer_that_carries_our_mark_comes_back_as_it_is_and_makes_no_call() {
+fn an_offer_with_our_mark_is_returned_unchanged_and_opens_no_call() {
     let mut world = World::new();
     let marked = world.sdp(&offer("c").with("flags", "loop-protect"));
     assert_eq!(marked.matches("a=rtpengine:").count(), 1, "{marked}");
@@ -73,7 +73,7 @@ fn an_offer_that_carries_our_mark_comes_back_as_it_is_and_makes_no_call() {
 }
 
 #[test]
-fn drop_traffic_keeps_everything_from_everybody_until_it_stops() {
+fn drop_traffic_blocks_all_media_until_it_is_cancelled() {
     use trestle_core::plan::{AudioMuting, Muting};
     let mut world = World::new();
     world.sdp(&offer("c").with("drop-traffic", "start"));
@@ -99,7 +99,7 @@ fn formats(sdp: &str) -> &str {
 }
 
 #[test]
-fn an_ignored_codec_is_as_if_it_had_not_been_said() {
+fn an_ignored_codec_is_treated_as_not_offered() {
     let mut world = World::new();
     let offer = command("offer", "c").with("sdp", OFFER).with("from-tag", "a");
     let local = world.sdp(&offer.with("codec-ignore", "opus"));

@@ -92,7 +92,7 @@ fn a_gate_is_shut_in_either_direction_of_call_by_offer_or_answer() {
 }
 
 #[test]
-fn opening_twice_is_one_event_and_a_repeated_answer_shuts_nothing_and_says_the_same_bytes() {
+fn opening_twice_is_one_event_and_a_repeated_answer_shuts_no_gate_and_has_the_same_reply() {
     let mut world = World::new();
     world.sdp(&meta_offer().with("gate", "shut"));
     let sdp = world.sdp(&phone_answer().with("gate", "shut"));
@@ -108,7 +108,7 @@ fn opening_twice_is_one_event_and_a_repeated_answer_shuts_nothing_and_says_the_s
 }
 
 #[test]
-fn an_answer_that_comes_after_the_verb_leaves_the_gate_as_the_verb_has_put_it() {
+fn an_answer_after_the_verb_does_not_change_the_gate() {
     type Message = fn() -> Dict;
     let table: [(Message, Message, LegId); 2] =
         [(meta_offer, phone_answer, WHATSAPP_CALLS), (business_offer, meta_answer, BUSINESS_CALLS)];
@@ -132,7 +132,7 @@ fn an_answer_that_comes_after_the_verb_leaves_the_gate_as_the_verb_has_put_it() 
 }
 
 #[test]
-fn what_whatsapp_is_offered_is_the_same_for_ever() {
+fn the_offer_to_whatsapp_never_changes() {
     let mut world = World::new();
     let sdp = world.sdp(&business_offer().with("gate", "shut"));
     assert_eq!(world.sdp(&business_offer().with("gate", "shut")), sdp, "before its answer");
@@ -146,7 +146,7 @@ fn what_whatsapp_is_offered_is_the_same_for_ever() {
 }
 
 #[test]
-fn a_change_of_what_was_agreed_with_whatsapp_is_refused_with_what_to_do_instead() {
+fn a_changed_offer_of_whatsapp_is_refused_with_advice() {
     let mut world = World::new();
     world.sdp(&meta_offer());
     world.sdp(&phone_answer());

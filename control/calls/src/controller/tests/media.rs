@@ -32,7 +32,7 @@ fn whole_call(audio: AudioMuting, digits: bool) -> Muting {
 }
 
 #[test]
-fn a_digit_goes_to_the_party_that_hears_the_one_that_presses() {
+fn a_digit_goes_to_the_party_that_receives_from_the_named_one() {
     let mut world = World::new();
     world.talk_with_digits("c");
     for (who, name, sink) in
@@ -58,7 +58,7 @@ fn opensips_plays_with_both_tags_and_a_code_that_is_text() {
 }
 
 #[test]
-fn what_cannot_be_played_is_said_in_the_words_that_proxies_know() {
+fn errors_of_play_dtmf_have_the_texts_that_proxies_know() {
     let mut world = World::new();
     world.talk_with_digits("c");
     let play = |call_id: &str| command("play DTMF", call_id).with("code", "1");
@@ -110,7 +110,7 @@ fn blocking_one_party_withholds_it_from_the_other_only() {
 }
 
 #[test]
-fn whatsapp_hears_silence_where_a_phone_hears_nothing() {
+fn blocked_media_is_silence_to_whatsapp_and_no_packets_to_a_phone() {
     let mut world = World::new();
     world.talk_with_whatsapp("c");
     world.done(&command("block media", "c"));
@@ -196,7 +196,7 @@ fn what_the_engine_refuses_is_not_remembered() {
 }
 
 #[test]
-fn a_party_is_created_answers_and_is_nobody_elses() {
+fn a_created_party_answers_and_has_no_peer() {
     let mut world = World::new();
     let create = |tag: &str| command("create", "c").with("from-tag", tag);
     let answer = |tag: &str| command("create answer", "c").with("from-tag", tag).with("sdp", WITH_EVENTS);
@@ -224,7 +224,7 @@ fn a_party_is_created_answers_and_is_nobody_elses() {
 }
 
 #[test]
-fn connect_makes_two_parties_hear_each_other_and_nobody_else() {
+fn connect_makes_two_parties_receive_from_each_other_only() {
     let mut world = World::new();
     world.talk("c");
     // A second callee of a, on a branch of its own.
@@ -243,7 +243,7 @@ fn connect_makes_two_parties_hear_each_other_and_nobody_else() {
 }
 
 #[test]
-fn who_was_left_by_connect_neither_listens_nor_comes_back_by_offering_again() {
+fn a_party_left_by_connect_receives_nothing_and_is_not_reconnected_by_a_new_offer() {
     let mut world = World::new();
     world.talk_with_whatsapp("c");
     let create = |tag: &str| command("create", "c").with("from-tag", tag);

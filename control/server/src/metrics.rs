@@ -54,7 +54,7 @@ use trestle_io::IoCounts;
 
 use crate::connections::Connections;
 use crate::publish::PublishCounts;
-use trestle_calls::controller::Counters;
+use trestle_calls::controller::ControllerCounters;
 
 /// The content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -65,7 +65,7 @@ pub struct Snapshot {
     /// One per shard.
     pub shards: Vec<(Totals, IoCounts)>,
     /// The control thread's.
-    pub control: Counters,
+    pub control: ControllerCounters,
     /// Of events on their way to applications.
     pub publish: PublishCounts,
 }
@@ -207,7 +207,7 @@ mod tests {
         let io = IoCounts { send_blocked: 5, quarantined: 6, ..IoCounts::default() };
         let publish = PublishCounts { slow_readers: 3, ..PublishCounts::default() };
         let verdicts = VerdictCounts { clipped: Duration::from_millis(1_500), ..VerdictCounts::default() };
-        let control = Counters { retransmits: 9, verdicts, ..Counters::default() };
+        let control = ControllerCounters { retransmits: 9, verdicts, ..ControllerCounters::default() };
         let snapshot = Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control, publish };
         let full = Connections::new("listen-http", 0, crate::http::PATIENCE);
         assert!(full.place(([192, 0, 2, 1], 4_000).into()).is_none());

@@ -32,7 +32,7 @@ pub(super) struct CallRecord {
     pub(super) created: Instant,
     /// When the engine applied the last offer or answer.
     pub(super) last_signal: Instant,
-    pub(super) state: CallState,
+    pub(super) state: CallLifecycle,
     /// Written by [`CallRecord::commit_session`] and [`CallRecord::remove_links`] only.
     session: Session,
     /// What the engine is doing for the call.
@@ -56,7 +56,7 @@ pub(super) struct CallRecord {
 ///    +-> removed, if the engine refuses the first offer
 /// ```
 #[derive(Debug)]
-pub(super) enum CallState {
+pub(super) enum CallLifecycle {
     /// The engine has not confirmed the first offer.
     Opening,
     /// Offered, not answered.
@@ -153,7 +153,7 @@ impl CallRecord {
             shard,
             created: now,
             last_signal: now,
-            state: CallState::Opening,
+            state: CallLifecycle::Opening,
             session: Session::default(),
             in_flight: None,
             waiting: WaitingWork::default(),
@@ -178,17 +178,17 @@ impl CallRecord {
 
     /// True once the engine has confirmed the first offer.
     pub(super) fn is_opened(&self) -> bool {
-        !matches!(self.state, CallState::Opening)
+        !matches!(self.state, CallLifecycle::Opening)
     }
 
     pub(super) fn is_answered(&self) -> bool {
-        matches!(self.state, CallState::Answered)
+        matches!(self.state, CallLifecycle::Answered)
     }
 
     pub(super) fn ended(&self) -> Option<&EndedCall> {
         match &self.state {
-            CallState::Ended(ended) => Some(ended),
-            CallState::Opening | CallState::Ringing | CallState::Answered => None,
+            CallLifecycle::Ended(ended) => Some(ended),
+            CallLifecycle::Opening | CallLifecycle::Ringing | CallLifecycle::Answered => None,
         }
     }
 

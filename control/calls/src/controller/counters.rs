@@ -35,7 +35,7 @@ impl<K: Ord + Copy> Tally<K> {
 
 /// Everything counted since the start, and the number of calls at present.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Counters {
+pub struct ControllerCounters {
     /// Live calls.
     pub calls: usize,
     /// Calls opened since the start.

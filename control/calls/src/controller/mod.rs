@@ -11,7 +11,7 @@
 //! The parts and what each owns:
 //!
 //! ```text
-//! requests     frames, replies, the cache for retransmits       calls       all calls and their timers
+//! ng           frames, replies, the cache for retransmits       calls       all calls and their timers
 //! negotiator   addresses of this machine, random generator      engine      request ids, who awaits which reply
 //! admission    limit of sessions, load of the machine           events      subscribers, numbers of events
 //! statistics   requests that wait for shards                    verdicts    verdicts on ended calls
@@ -33,12 +33,12 @@ mod gate;
 mod in_flight;
 mod media;
 mod negotiator;
+mod ng_endpoint;
 mod overload;
 mod progress;
 mod query;
 mod reply_to;
 mod report;
-mod requests;
 mod risks;
 mod sdp_anomalies;
 mod setup;
@@ -70,15 +70,15 @@ use trestle_ng::{Dict, Reply};
 use crate::ended::EndedBy;
 use crate::events::{Dbm0, EventBody};
 use admission::Admission;
-pub use counters::{Counters, Tally};
+pub use counters::{ControllerCounters, Tally};
 use engine_link::{EngineLink, EngineResult, Failure};
 use event_feed::EventFeed;
 use in_flight::InFlight;
 use negotiator::Negotiator;
+use ng_endpoint::NgEndpoint;
 pub use overload::{Hundredths, LOAD_EVERY, Limit, Load, LoadBounds};
 pub use reply_to::Origin;
 use reply_to::ReplyTo;
-use requests::Requests;
 pub use setup::{SetupStage, SetupTimes};
 use statistics::{Collected, StatisticsRequests};
 use table::CallTable;
@@ -164,7 +164,7 @@ type Outbox = VecDeque<ControllerOutput>;
 pub struct Controller {
     config: ControllerConfig,
     epoch: Epoch,
-    requests: Requests,
+    ng: NgEndpoint,
     negotiator: Negotiator,
     admission: Admission,
     statistics: StatisticsRequests,
@@ -173,7 +173,7 @@ pub struct Controller {
     events: EventFeed,
     verdicts: VerdictHistory,
     /// Counters that no other part owns.
-    counters: Counters,
+    counters: ControllerCounters,
     outbox: Outbox,
 }
 
@@ -186,7 +186,7 @@ impl Controller {
     pub fn new(config: ControllerConfig, environment: Environment, epoch: Epoch, rng: ChaCha12Rng) -> Self {
         Self {
             epoch,
-            requests: Requests::default(),
+            ng: NgEndpoint::default(),
             negotiator: Negotiator::new(environment, rng),
             admission: Admission::new(&config),
             statistics: StatisticsRequests::default(),
@@ -194,23 +194,23 @@ impl Controller {
             engine: EngineLink::default(),
             events: EventFeed::new(epoch, config.publish_events),
             verdicts: VerdictHistory::default(),
-            counters: Counters::default(),
+            counters: ControllerCounters::default(),
             outbox: VecDeque::new(),
             config,
         }
     }
 
     /// Counters since the start, and the number of calls at present.
-    pub fn counters(&self) -> Counters {
-        Counters {
+    pub fn counters(&self) -> ControllerCounters {
+        ControllerCounters {
             calls: self.calls.live(),
             rejected: self.admission.rejected.clone(),
             overloaded: self.admission.overloaded(),
             load: self.admission.load(),
-            requests: self.requests.understood.clone(),
-            errors: self.requests.errors.clone(),
-            retransmits: self.requests.retransmits,
-            without_cookie: self.requests.without_cookie,
+            requests: self.ng.understood.clone(),
+            errors: self.ng.errors.clone(),
+            retransmits: self.ng.retransmits,
+            without_cookie: self.ng.without_cookie,
             events: self.events.counts.clone(),
             verdicts: self.verdicts.counts.clone(),
             ..self.counters.clone()
@@ -219,7 +219,7 @@ impl Controller {
 
     /// Takes a request from a proxy or an application.
     pub fn handle_datagram(&mut self, now: Instant, origin: Origin, bytes: &[u8]) {
-        if let Some((reply_to, op)) = self.requests.receive(now, origin, bytes, &mut self.outbox) {
+        if let Some((reply_to, op)) = self.ng.receive(now, origin, bytes, &mut self.outbox) {
             self.dispatch(now, reply_to, op);
         }
     }
@@ -363,7 +363,7 @@ impl Controller {
 
     /// The instant of the last [`ControllerOutput::Timeout`] has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.requests.expire(now);
+        self.ng.expire(now);
         gate::time_out_gates(self, now);
         while let Some(call_id) = self.calls.next_due(now) {
             supervision::call_due(self, now, call_id);
@@ -377,7 +377,7 @@ impl Controller {
 
     /// When [`Controller::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        soonest(self.calls.poll_timeout(), self.requests.poll_timeout())
+        soonest(self.calls.poll_timeout(), self.ng.poll_timeout())
     }
 
     fn age(&self, now: Instant, id: CallId) -> Option<Duration> {
@@ -385,7 +385,7 @@ impl Controller {
     }
 
     fn reply(&mut self, reply_to: ReplyTo, reply: Reply) {
-        self.requests.reply(reply_to, reply, &mut self.outbox);
+        self.ng.reply(reply_to, reply, &mut self.outbox);
     }
 
     fn emit(&mut self, now: Instant, id: CallId, leg: Option<LegId>, body: EventBody) {

@@ -8,7 +8,7 @@ use trestle_negotiate::{NegotiationError, Session, Step};
 use trestle_ng::command::Signal;
 use trestle_ng::{Dict, Reply};
 
-use super::call::{CallRecord, CallState};
+use super::call::{CallLifecycle, CallRecord};
 use super::engine_link::{EngineResult, Failure};
 use super::in_flight::InFlight;
 use super::negotiator::Negotiate;
@@ -208,9 +208,9 @@ impl PendingSignal {
 /// The state of a call after an offer or an answer.
 fn advance(call: &mut CallRecord, is_answer: bool) {
     match call.state {
-        CallState::Opening | CallState::Ringing if is_answer => call.state = CallState::Answered,
-        CallState::Opening => call.state = CallState::Ringing,
-        CallState::Ringing | CallState::Answered | CallState::Ended(_) => {}
+        CallLifecycle::Opening | CallLifecycle::Ringing if is_answer => call.state = CallLifecycle::Answered,
+        CallLifecycle::Opening => call.state = CallLifecycle::Ringing,
+        CallLifecycle::Ringing | CallLifecycle::Answered | CallLifecycle::Ended(_) => {}
     }
 }
 

@@ -7,7 +7,7 @@ use trestle_core::{Command, Discard, Reply as EngineReply, RequestId};
 use trestle_ng::{Dict, Reply};
 
 use super::Controller;
-use super::counters::Counters;
+use super::counters::ControllerCounters;
 use super::reply_to::ReplyTo;
 use crate::ended::EndedBy;
 
@@ -67,7 +67,7 @@ pub(super) fn statistics(controller: &mut Controller, reply_to: ReplyTo) {
 }
 
 /// Those keys of rtpengine's tree for which Trestle has a number, and our own in kebab-case.
-pub(super) fn tree(counters: &Counters, totals: &Totals) -> Dict {
+pub(super) fn tree(counters: &ControllerCounters, totals: &Totals) -> Dict {
     let current = Dict::default()
         .with("sessionsown", counters.calls as u64)
         .with("sessionstotal", counters.calls as u64)

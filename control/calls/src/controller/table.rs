@@ -6,7 +6,7 @@ use std::time::Instant;
 use trestle_core::CallId;
 use trestle_core::time::soonest;
 
-use super::call::{CallRecord, CallState, EndedCall};
+use super::call::{CallLifecycle, CallRecord, EndedCall};
 
 /// Ended calls kept for `query`. More than that at once means a flood; the ones due first are removed early.
 const ENDED_MAX: usize = 10_000;
@@ -119,7 +119,7 @@ impl CallTable {
     /// A live call has ended in the engine. It is kept until it is due.
     pub(super) fn end(&mut self, id: CallId, remains: EndedCall) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.is_live()) else { return };
-        call.state = CallState::Ended(Box::new(remains));
+        call.state = CallLifecycle::Ended(Box::new(remains));
         self.shards[call.shard] -= 1;
         self.ended += 1;
         while self.ended > ENDED_MAX {

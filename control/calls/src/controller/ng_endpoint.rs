@@ -15,7 +15,7 @@ const COMMAND_SHOWN_MAX: usize = 40;
 
 /// Reads requests, writes replies, and replays the reply to a retransmitted request.
 #[derive(Debug, Default)]
-pub(super) struct Requests {
+pub(super) struct NgEndpoint {
     replay: Replay,
     /// Requests understood, by operation.
     pub(super) understood: Tally<&'static str>,
@@ -27,7 +27,7 @@ pub(super) struct Requests {
     pub(super) without_cookie: u64,
 }
 
-impl Requests {
+impl NgEndpoint {
     /// Reads a datagram. `None` if it is a retransmit or not a valid request; then the reply is already in `outbox`.
     pub(super) fn receive(
         &mut self,

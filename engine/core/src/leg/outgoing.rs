@@ -569,3 +569,6 @@ fn is_forwardable(format: &SendFormat, audio: &AudioPacket, payload: &[u8]) -> b
     format.codec == audio.codec
         && (!format.strict_ptime || transcode::packet_ptime(audio.codec, payload) == Some(format.ptime))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 // Bridges WhatsApp calls to a PBX: Meta's web hook and Graph API on one side, SIP on the other, media through Trestle.
 //
-// A call from WhatsApp rings EXTENSION at the PBX. A call from the PBX to a number rings that WhatsApp user. See README.md.
+// A call from WhatsApp goes to EXTENSION at the PBX. A call from the PBX to a number goes to that WhatsApp user. See README.md.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
@@ -9,8 +9,8 @@ import { Client } from "trestle-client";
 
 import { Agent, happening } from "./sip.js";
 
-const STALE_S = 60; // WhatsApp gives up before; what comes later was late
-const REMEMBERED = 10_000; // calls that are over, so that what is delivered twice, or too late, begins nothing
+const STALE_S = 60; // an older `connect` is ignored: WhatsApp ends an unanswered call earlier
+const REMEMBERED = 10_000; // ids of ended calls that are kept, so that repeated and late deliveries start no call
 
 const need = (name) => process.env[name] ?? exit(`${name} is not set`);
 const exit = (why) => {
@@ -40,7 +40,7 @@ const graph = {
   act: (callId, action, answer) =>
     graph.post({ call_id: callId, action, ...(answer && { session: { sdp_type: "answer", sdp: answer } }) }),
 
-  /** Calls a WhatsApp user; gives the id of the call. */
+  /** Calls a WhatsApp user; returns the id of the call. */
   connect: async (to, offer) =>
     (await graph.post({ to, action: "connect", session: { sdp_type: "offer", sdp: offer } })).calls[0].id,
 
@@ -56,18 +56,18 @@ const graph = {
   },
 };
 
-/** A call that is on. `id` is Trestle's; `graphId` gives Meta's, when Graph has told it. */
+/** An active call. `id` is Trestle's id; `graphId` is Meta's id, when Graph has sent it. */
 class Call {
-  terminated = happening(); // WhatsApp's side is over
+  terminated = happening(); // WhatsApp's side has ended
   accepted = false;
-  onEvent = () => {}; // of WhatsApp's side: kind, SDP
+  onEvent = () => {}; // from WhatsApp's side: kind, SDP
 
   constructor(id, dialog, graphId) {
     Object.assign(this, { id, dialog, graphId, fromWhatsapp: !dialog });
   }
 }
 
-/** Forgets the oldest. */
+/** Removes the oldest entries beyond the limit. */
 function bound(map) {
   while (map.size > REMEMBERED) map.delete(map.keys().next().value);
 }
@@ -76,13 +76,13 @@ function bound(map) {
 class Bridge {
   calls = new Map(); // by Graph's id
   over = new Set();
-  early = new Map(); // events of calls whose id Graph has not told us yet
+  early = new Map(); // events of calls whose id Graph has not sent yet
 
   constructor(trestle) {
     this.trestle = trestle;
   }
 
-  /** One delivery. It may be the second of its kind, and later events may have come before it. */
+  /** One delivery. It may be a repeat, and later events may have arrived before it. */
   webHook(hook) {
     for (const { value } of (hook.entry ?? []).flatMap((entry) => entry.changes ?? [])) {
       for (const event of value.calls ?? []) {
@@ -119,10 +119,10 @@ class Bridge {
     this.run(call, this.place(call, dialog));
   }
 
-  /** WhatsApp calls: ring the PBX, and accept when it answers. */
+  /** A call from WhatsApp: calls the PBX, and accepts when the PBX answers. */
   async take(call, caller, metaOffer) {
     const ids = { "call-id": call.id, "from-tag": "whatsapp" };
-    // Nobody is heard by WhatsApp before the call is accepted: its first packet would count as that.
+    // No media to WhatsApp before the call is accepted: WhatsApp treats the first packet as acceptance.
     const offered = await this.trestle.offer({ ...ids, sdp: metaOffer, "transport-protocol": "RTP/AVP", gate: "shut" });
     if (call.terminated.happened) return;
     call.dialog = this.sip.call(settings.extension, caller, offered.sdp);
@@ -131,20 +131,20 @@ class Bridge {
     while (response.status < 200);
     if (response.status >= 300) return;
     const answered = await this.trestle.answer({ ...ids, "to-tag": "pbx", sdp: response.sdp });
-    // The connection is made while Graph works on the first, so that the second comes to words at once.
+    // ICE and DTLS run after `pre_accept`, so that media flows at once after `accept`.
     for (const action of ["pre_accept", "accept"]) {
       if (call.terminated.happened) return;
       await graph.act(call.id, action, answered.sdp);
     }
     call.accepted = true;
-    await this.trestle.gate(call.id, "open"); // what the PBX has said meanwhile comes first
+    await this.trestle.gate(call.id, "open"); // Trestle first plays the audio of the PBX since its answer
     await call.dialog.over.promise;
   }
 
-  /** The PBX calls: ring the WhatsApp user, and answer the PBX when the user has accepted. */
+  /** A call from the PBX: calls the WhatsApp user, and answers the PBX when the user has accepted. */
   async place(call, dialog) {
     const ids = { "call-id": call.id, "from-tag": "pbx" };
-    // WhatsApp's answer comes while the phone still rings; nothing is to be heard before the user accepts.
+    // WhatsApp's answer arrives while the user's phone rings. No media is sent before the user accepts.
     const offered = await this.trestle.offer({ ...ids, sdp: dialog.invite.body, profile: "whatsapp", gate: "shut" });
     if (dialog.over.happened) return;
     call.graphId = graph.connect(dialog.callee, offered.sdp);
@@ -179,18 +179,18 @@ class Bridge {
     await dialog.over.promise;
   }
 
-  /** A call from beginning to end: until its life is over, or somebody hangs up. */
+  /** Runs a call until `life` ends or a side hangs up; ends the other side and the call in Trestle. */
   async run(call, life) {
     const failed = (error) => console.error(`${call.id}: ${error}`);
     const ends = [life.catch(failed), call.terminated.promise];
-    if (call.dialog) ends.push(call.dialog.over.promise); // the PBX called; of a call that we make, the life watches
+    if (call.dialog) ends.push(call.dialog.over.promise); // from the PBX; for a call to the PBX, `life` reads responses
     await Promise.race(ends);
-    // Whoever does not know yet is told.
+    // End the sides that have not ended themselves.
     call.dialog?.hangUp();
     await Promise.all([this.trestle.delete(call.id).catch(failed), this.leave(call).catch(failed)]);
   }
 
-  /** Ends WhatsApp's side, if there is one, and if it has not ended itself. */
+  /** Ends WhatsApp's side, if it exists and has not ended itself. */
   async leave(call) {
     const graphId = await Promise.resolve(call.graphId).catch(() => undefined);
     if (!graphId) return;
@@ -206,12 +206,12 @@ class Bridge {
   }
 }
 
-/** Meta's deliveries. Each is answered at once and worked on later: what takes too long is delivered again. */
+/** The web hook. It answers a delivery before it processes it, because Meta repeats unanswered deliveries. */
 function webServer(bridge) {
   return createServer(async (request, response) => {
     const url = new URL(request.url, "http://hook");
     if (request.method === "GET") {
-      // Meta asks once whether the hook is ours.
+      // Meta verifies the web hook once.
       const ours = url.searchParams.get("hub.verify_token") === settings.verifyToken;
       response.statusCode = ours ? 200 : 403;
       response.end(ours ? url.searchParams.get("hub.challenge") : "");

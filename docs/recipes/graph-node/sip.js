@@ -1,12 +1,12 @@
-// As much SIP (RFC 3261) as a bridge beside one PBX needs: calls both ways, CANCEL and BYE, over UDP. The PBX is known by its
-// address; there is no registration and no password.
+// The part of SIP (RFC 3261) that a bridge beside one PBX needs: calls in both directions, CANCEL and BYE, over UDP. The PBX is
+// identified by its address, without registration and password.
 
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 
-const [T1_MS, T2_MS] = [500, 4000]; // first and longest pause between repeats
-const IN_VAIN_MS = 32_000; // 64 * T1: whoever has not answered by then will not
+const [T1_MS, T2_MS] = [500, 4000]; // first and longest interval between retransmissions
+const TIMEOUT_MS = 32_000; // 64 * T1: the transaction times out
 
 const COMPACT = { v: "via", f: "from", t: "to", i: "call-id", m: "contact", l: "content-length", c: "content-type" };
 const REASONS = { 100: "Trying", 180: "Ringing", 200: "OK", 480: "Temporarily Unavailable", 481: "Call Does Not Exist",
@@ -15,7 +15,7 @@ const REASONS = { 100: "Trying", 180: "Ringing", 200: "OK", 480: "Temporarily Un
 const draw = () => randomBytes(8).toString("hex");
 const uri = (contact) => contact.match(/<([^>]*)>/)?.[1];
 
-/** A promise, and how it is kept. */
+/** A promise with the function that fulfils it, and whether that was called. */
 export function happening() {
   const made = { happened: false };
   made.promise = new Promise((keep) => {
@@ -58,7 +58,7 @@ class Message {
   target = () => this.start.split(" ")[1];
 }
 
-/** Our end of the line to the PBX. `onCall` gets each call that the PBX makes. */
+/** The SIP user agent beside the PBX. It calls `onCall` with each call from the PBX. */
 export class Agent {
   dialogs = new Map();
 
@@ -118,7 +118,7 @@ export class Agent {
   }
 }
 
-/** One call. Of a call that we make, `nextResponse` gives status and SDP of each response. `over` happens when it is over. */
+/** One call. For a call to the PBX, `nextResponse` returns status and SDP of each response. `over` happens at its end. */
 class Dialog {
   routes = [];
   answered = happening();
@@ -138,7 +138,7 @@ class Dialog {
     agent.dialogs.set(this.callId, this);
   }
 
-  /** The user part of what was called. */
+  /** The user part of the called URI. */
   get callee() {
     return this.invite.target().replace(/^sip:/, "").split("@")[0];
   }
@@ -151,12 +151,12 @@ class Dialog {
     return this.#responses.shift();
   }
 
-  #tell(status, sdp) {
+  #queueResponse(status, sdp) {
     this.#responses.push({ status, sdp });
     this.#waiting.happen();
   }
 
-  /** Answers a call of the PBX. Its final response is repeated until the PBX has acknowledged it. */
+  /** Responds to a call from the PBX. A final response is repeated until the PBX has acknowledged it. */
   respond(status, sdp = "") {
     if (this.#established || this.over.happened) return;
     this.#lastResponse = this.agent.reply(this.invite, status, status > 100 ? this.local : undefined, sdp);
@@ -166,7 +166,7 @@ class Dialog {
     if (!this.#established) this.#end();
   }
 
-  /** Ends the call, whatever state it is in. */
+  /** Ends the call, in any state. */
   hangUp() {
     if (this.over.happened || this.#cancelled) return;
     if (this.#established) {
@@ -187,11 +187,11 @@ class Dialog {
   response(message, status) {
     if (message.method() === "BYE") this.byeAnswered.happen();
     if (message.method() !== "INVITE") return;
-    this.answered.happen(); // nothing needs repeating
+    this.answered.happen(); // stops the retransmission of the INVITE
     if (status < 200) {
       const first = !this.#ringing;
       this.#ringing = true;
-      if (!this.#cancelled) this.#tell(status, message.body);
+      if (!this.#cancelled) this.#queueResponse(status, message.body);
       else if (first) this.#cancel();
       return;
     }
@@ -204,34 +204,34 @@ class Dialog {
     this.target = uri(message.get("contact")) ?? this.target;
     this.routes = message.all("record-route").reverse();
     this.agent.send(this.request("ACK", "", this.invite.get("cseq").split(" ")[0]));
-    if (this.#established) return; // it came again
+    if (this.#established) return; // a retransmission
     this.#established = true;
     if (this.#cancelled) {
-      this.#cancelled = false; // it was answered while we hung up
+      this.#cancelled = false; // the PBX answered while the bridge hung up
       this.hangUp();
-    } else this.#tell(status, message.body);
+    } else this.#queueResponse(status, message.body);
   }
 
   received(request) {
     const method = request.start.split(" ")[0];
     if (method === "ACK") this.acknowledged.happen();
     else if (method === "INVITE" && request.get("via") === this.invite.get("via")) this.agent.send(this.#lastResponse);
-    else if (method === "INVITE") this.agent.reply(request, 488, this.local); // what was agreed stays agreed
+    else if (method === "INVITE") this.agent.reply(request, 488, this.local); // a re-INVITE: not supported
     else this.agent.reply(request, 200, this.local);
     if (method === "CANCEL") this.respond(487);
     if (method === "BYE") this.#end();
   }
 
   final(status) {
-    this.#tell(status, "");
+    this.#queueResponse(status, "");
     this.#end();
   }
 
   #end() {
     if (this.over.happened) return;
     this.over.happen();
-    // What the PBX repeats is still answered.
-    setTimeout(() => this.agent.dialogs.delete(this.callId), IN_VAIN_MS).unref();
+    // Until then, retransmissions of the PBX still get a response.
+    setTimeout(() => this.agent.dialogs.delete(this.callId), TIMEOUT_MS).unref();
   }
 
   request(method, sdp = "", cseq = ++this.#cseq) {
@@ -243,16 +243,16 @@ class Dialog {
     return new Message(`${method} ${this.target} SIP/2.0`, headers, sdp);
   }
 
-  /** Headers of a CANCEL, or of the ACK for a failure (RFC 3261 9.1, 17.1.1.3). */
+  /** Headers of a CANCEL, or of the ACK for a failure (RFC 3261 sections 9.1, 17.1.1.3). */
   #sameTransaction(method) {
     const number = this.invite.get("cseq").split(" ")[0];
     return [...this.invite.keep("via", "max-forwards", "from", "call-id"), ["to", this.remote], ["cseq", `${number} ${method}`]];
   }
 
-  /** Sends a message until something has happened, or it is in vain. */
-  async repeat(message, until, inVain, { sent = false } = {}) {
+  /** Repeats a message until `until` has happened; calls `onTimeout` after 32 s without it. */
+  async repeat(message, until, onTimeout, { sent = false } = {}) {
     let pauseMs = T1_MS;
-    for (let passedMs = 0; passedMs < IN_VAIN_MS; passedMs += pauseMs, pauseMs = Math.min(2 * pauseMs, T2_MS)) {
+    for (let passedMs = 0; passedMs < TIMEOUT_MS; passedMs += pauseMs, pauseMs = Math.min(2 * pauseMs, T2_MS)) {
       if (!sent) this.agent.send(message);
       sent = false;
       let timer;
@@ -260,6 +260,6 @@ class Dialog {
       clearTimeout(timer);
       if (until.happened) return;
     }
-    inVain();
+    onTimeout();
   }
 }

@@ -1,6 +1,6 @@
 """Bridges WhatsApp calls to a PBX: Meta's web hook and Graph API on one side, SIP on the other, media through Trestle.
 
-A call from WhatsApp rings EXTENSION at the PBX. A call from the PBX to a number rings that WhatsApp user. See README.md.
+A call from WhatsApp goes to EXTENSION at the PBX. A call from the PBX to a number goes to that WhatsApp user. See README.md.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from trestle_client import Client
 
 log = logging.getLogger("bridge")
 
-STALE_S = 60  # WhatsApp gives up before; what comes later was late
-REMEMBERED = 10_000  # calls that are over, so that what is delivered twice, or too late, begins nothing
+STALE_S = 60  # an older `connect` is ignored: WhatsApp ends an unanswered call earlier
+REMEMBERED = 10_000  # ids of ended calls that are kept, so that repeated and late deliveries start no call
 
 
 class Settings:
-    """From the environment."""
+    """Settings from environment variables."""
 
     graph = os.environ.get("GRAPH", "https://graph.facebook.com/v23.0")
     phone_number_id = os.environ["PHONE_NUMBER_ID"]
@@ -46,7 +46,7 @@ class Settings:
 
 
 class GraphError(Exception):
-    """Graph said no, or nothing."""
+    """Graph refused the request, or did not answer."""
 
 
 class Graph:
@@ -59,7 +59,7 @@ class Graph:
         await asyncio.to_thread(self.post, body)
 
     async def connect(self, to: str, offer: str) -> str:
-        """Calls a WhatsApp user; gives the id of the call."""
+        """Calls a WhatsApp user; returns the id of the call."""
         body = {"to": to, "action": "connect", "session": {"sdp_type": "offer", "sdp": offer}}
         return (await asyncio.to_thread(self.post, body))["calls"][0]["id"]
 
@@ -79,13 +79,13 @@ class Graph:
 
 
 class Call:
-    """A call that is on. `id` is Trestle's; `graph_id` gives Meta's, when Graph has told it."""
+    """An active call. `id` is Trestle's id; `graph_id` is Meta's id, when Graph has sent it."""
 
     def __init__(self, id: str, dialog: Dialog | None, graph_id: asyncio.Future[str] | None = None) -> None:
         self.id, self.dialog, self.graph_id = id, dialog, graph_id
         self.from_whatsapp = dialog is None
-        self.events: asyncio.Queue[tuple[str, str]] = asyncio.Queue()  # of WhatsApp's side: kind, SDP
-        self.terminated = asyncio.Event()  # WhatsApp's side is over
+        self.events: asyncio.Queue[tuple[str, str]] = asyncio.Queue()  # from WhatsApp's side: kind, SDP
+        self.terminated = asyncio.Event()  # WhatsApp's side has ended
         self.accepted = False
 
 
@@ -97,11 +97,11 @@ class Bridge:
         self.sip: Agent
         self.calls: dict[str, Call] = {}  # by Graph's id
         self.over: OrderedDict[str, None] = OrderedDict()
-        self.early: OrderedDict[str, list[tuple[str, str]]] = OrderedDict()  # of calls whose id Graph has not told us yet
+        self.early: OrderedDict[str, list[tuple[str, str]]] = OrderedDict()  # events of calls whose id Graph has not sent yet
         self.tasks: set[asyncio.Task[None]] = set()
 
     def web_hook(self, hook: dict) -> None:
-        """One delivery. It may be the second of its kind, and later events may have come before it."""
+        """One delivery. It may be a repeat, and later events may have arrived before it."""
         for value in (change["value"] for entry in hook.get("entry", []) for change in entry.get("changes", [])):
             for event in value.get("calls", []):
                 kind, sdp = event["event"], event.get("session", {}).get("sdp", "")
@@ -139,9 +139,9 @@ class Bridge:
         self.spawn(self.run(call, self.place(call, dialog)))
 
     async def take(self, call: Call, caller: str, sdp: str) -> None:
-        """WhatsApp calls: ring the PBX, and accept when it answers."""
+        """A call from WhatsApp: calls the PBX, and accepts when the PBX answers."""
         ids = {"call_id": call.id, "from_tag": "whatsapp"}
-        # Nobody is heard by WhatsApp before the call is accepted: its first packet would count as that.
+        # No media to WhatsApp before the call is accepted: WhatsApp treats the first packet as acceptance.
         offered = await self.trestle.offer(sdp, **ids, transport_protocol="RTP/AVP", gate="shut")
         call.dialog = dialog = self.sip.call(Settings.extension, caller, offered["sdp"])
         status = 0
@@ -150,19 +150,19 @@ class Bridge:
         if status >= 300:
             return
         answered = await self.trestle.answer(sdp, **ids, to_tag="pbx")
-        # The connection is made while Graph works on the first, so that the second comes to words at once.
+        # ICE and DTLS run after `pre_accept`, so that media flows at once after `accept`.
         await self.graph.act(call.id, "pre_accept", answered["sdp"])
         await self.graph.act(call.id, "accept", answered["sdp"])
         call.accepted = True
-        await self.trestle.gate(call.id, "open")  # what the PBX has said meanwhile comes first
+        await self.trestle.gate(call.id, "open")  # Trestle first plays the audio of the PBX since its answer
         await dialog.over.wait()
 
     async def place(self, call: Call, dialog: Dialog) -> None:
-        """The PBX calls: ring the WhatsApp user, and answer the PBX when the user has accepted."""
+        """A call from the PBX: calls the WhatsApp user, and answers the PBX when the user has accepted."""
         ids = {"call_id": call.id, "from_tag": "pbx"}
-        # WhatsApp's answer comes while the phone still rings; nothing is to be heard before the user accepts.
+        # WhatsApp's answer arrives while the user's phone rings. No media is sent before the user accepts.
         offered = await self.trestle.offer(dialog.invite.body, **ids, profile="whatsapp", gate="shut")
-        # If the PBX hangs up meanwhile, what Graph is about to begin has still to be ended.
+        # `leave` needs this id even if the PBX hangs up now: the call at Graph must then be ended.
         call.graph_id = asyncio.ensure_future(self.graph.connect(dialog.callee, offered["sdp"]))
         graph_id = await asyncio.shield(call.graph_id)
         self.calls[graph_id] = call
@@ -193,9 +193,9 @@ class Bridge:
         task.add_done_callback(self.tasks.discard)
 
     async def run(self, call: Call, life: Coroutine[Any, Any, None]) -> None:
-        """A call from beginning to end: until its life is over, or somebody hangs up."""
+        """Runs a call until `life` returns or one side hangs up, then ends the other side and the call in Trestle."""
         ends = [asyncio.ensure_future(end) for end in (life, call.terminated.wait())]
-        if call.dialog:  # the PBX called; of a call that we make, the life watches the responses
+        if call.dialog:  # a call from the PBX; for a call to the PBX, `life` reads the responses
             ends.append(asyncio.ensure_future(call.dialog.over.wait()))
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if ends[0].done() and (error := ends[0].exception()):
@@ -203,7 +203,7 @@ class Bridge:
         for end in ends:
             end.cancel()
         await asyncio.gather(*ends, return_exceptions=True)
-        # Whoever does not know yet is told.
+        # End the sides that have not ended themselves.
         if call.dialog:
             call.dialog.hang_up()
         for error in await asyncio.gather(self.trestle.delete(call.id), self.leave(call), return_exceptions=True):
@@ -211,7 +211,7 @@ class Bridge:
                 log.error("%s: %r", call.id, error)
 
     async def leave(self, call: Call) -> None:
-        """Ends WhatsApp's side, if there is one, and if it has not ended itself."""
+        """Ends WhatsApp's side, if it exists and has not ended itself."""
         try:
             graph_id = await call.graph_id if call.graph_id else ""
         except GraphError:
@@ -230,10 +230,10 @@ class Bridge:
 
 
 def web_server(bridge: Bridge, loop: asyncio.AbstractEventLoop) -> ThreadingHTTPServer:
-    """Meta's deliveries. Each is answered at once and worked on later: what takes too long is delivered again."""
+    """The web hook. It answers a delivery before it processes it, because Meta repeats unanswered deliveries."""
 
     class WebHook(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # Meta asks once whether the hook is ours
+        def do_GET(self) -> None:  # Meta verifies the web hook once
             query = parse_qs(urlsplit(self.path).query)
             ours = query.get("hub.verify_token") == [Settings.verify_token]
             self.answer(200 if ours else 403, query.get("hub.challenge", [""])[0] if ours else "")

@@ -1,5 +1,5 @@
-"""As much SIP (RFC 3261) as a bridge beside one PBX needs: calls both ways, CANCEL and BYE, over UDP. The PBX is known by its
-address; there is no registration and no password."""
+"""The part of SIP (RFC 3261) that a bridge beside one PBX needs: calls in both directions, CANCEL and BYE, over UDP. The PBX is
+identified by its address, without registration and password."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-T1_S, T2_S = 0.5, 4.0  # first and longest pause between repeats
-IN_VAIN_S = 32.0  # 64 * T1: whoever has not answered by then will not
+T1_S, T2_S = 0.5, 4.0  # first and longest interval between retransmissions
+TIMEOUT_S = 32.0  # 64 * T1: the transaction times out
 
 COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length", "c": "content-type"}
 REASONS = {100: "Trying", 180: "Ringing", 200: "OK", 480: "Temporarily Unavailable", 481: "Call Does Not Exist",
@@ -52,7 +52,7 @@ class Message:
 
 
 class Agent(asyncio.DatagramProtocol):
-    """Our end of the line to the PBX. `on_call` gets each call that the PBX makes."""
+    """The SIP user agent beside the PBX. It calls `on_call` with each call from the PBX."""
 
     def __init__(self, pbx: tuple[str, int], on_call: Callable[[Dialog], None]) -> None:
         self.pbx, self.on_call = pbx, on_call
@@ -113,7 +113,7 @@ class Agent(asyncio.DatagramProtocol):
 
 
 class Dialog:
-    """One call. Of a call that we make, `responses` gives status and SDP of each response. `over` is set when it is over."""
+    """One call. For a call to the PBX, `responses` has status and SDP of each response. `over` is set at its end."""
 
     def __init__(self, agent: Agent, call_id: str, local: str, remote: str, target: str, *, outgoing: bool) -> None:
         self.agent, self.call_id, self.local, self.remote, self.target = agent, call_id, local, remote, target
@@ -129,11 +129,11 @@ class Dialog:
 
     @property
     def callee(self) -> str:
-        """The user part of what was called."""
+        """The user part of the called URI."""
         return self.invite.start.split(" ")[1].removeprefix("sip:").partition("@")[0]
 
     def respond(self, status: int, sdp: str = "") -> None:
-        """Answers a call of the PBX. Its final response is repeated until the PBX has acknowledged it."""
+        """Responds to a call from the PBX. A final response is repeated until the PBX has acknowledged it."""
         if self.established or self.over.is_set():
             return
         self.last_response = self.agent.reply(self.invite, status, self.local if status > 100 else "", sdp)
@@ -144,7 +144,7 @@ class Dialog:
                 self.end()
 
     def hang_up(self) -> None:
-        """Ends the call, whatever state it is in."""
+        """Ends the call, in any state."""
         if self.over.is_set() or self.cancelled:
             return
         if self.established:
@@ -167,7 +167,7 @@ class Dialog:
         if message.method != "INVITE":
             return
         if status < 200:
-            self.answered.set()  # stops repeating the INVITE
+            self.answered.set()  # stops the retransmission of the INVITE
             first, self.ringing = not self.ringing, True
             if self.cancelled and first:
                 self.answered = asyncio.Event()
@@ -183,7 +183,7 @@ class Dialog:
             self.agent.send(self.request("ACK", cseq=self.invite.get("cseq").split(" ")[0]))
             if not self.established:
                 self.established = True
-                if self.cancelled:  # it was answered while we hung up
+                if self.cancelled:  # the PBX answered while the bridge hung up
                     self.cancelled = False
                     self.hang_up()
                 else:
@@ -197,7 +197,7 @@ class Dialog:
             case "INVITE" if request.get("via") == self.invite.get("via"):
                 if self.last_response:
                     self.agent.send(self.last_response)
-            case "INVITE":  # what was agreed stays agreed
+            case "INVITE":  # a re-INVITE: not supported
                 self.agent.reply(request, 488, self.local)
             case "ACK":
                 self.acknowledged.set()
@@ -217,8 +217,8 @@ class Dialog:
     def end(self) -> None:
         if not self.over.is_set():
             self.over.set()
-            # What the PBX repeats is still answered.
-            asyncio.get_running_loop().call_later(IN_VAIN_S, self.agent.dialogs.pop, self.call_id, None)
+            # Until then, retransmissions of the PBX still get a response.
+            asyncio.get_running_loop().call_later(TIMEOUT_S, self.agent.dialogs.pop, self.call_id, None)
 
     def request(self, method: str, sdp: str = "", cseq: str = "") -> Message:
         self.cseq += not cseq
@@ -230,17 +230,17 @@ class Dialog:
         return Message(f"{method} {self.target} SIP/2.0", headers, sdp)
 
     def same_transaction(self, method: str) -> list[tuple[str, str]]:
-        """Headers of a CANCEL, or of the ACK for a failure (RFC 3261 9.1, 17.1.1.3)."""
+        """Headers of a CANCEL, or of the ACK for a failure (RFC 3261 sections 9.1, 17.1.1.3)."""
         number = self.invite.get("cseq").split(" ")[0]
         kept = [(name, value) for name, value in self.invite.headers if name in ("via", "max-forwards", "from", "call-id")]
         return [*kept, ("to", self.remote), ("cseq", f"{number} {method}")]
 
-    def repeat(self, message: Message, until: asyncio.Event, in_vain: Callable[[], None], *, send_first: bool = True) -> None:
-        """Sends a message until something has happened, or it is in vain."""
+    def repeat(self, message: Message, until: asyncio.Event, on_timeout: Callable[[], None], *, send_first: bool = True) -> None:
+        """Repeats a message until `until` is set; calls `on_timeout` after 32 s without it."""
 
         async def run() -> None:
             pause_s, passed_s = T1_S, 0.0
-            while passed_s < IN_VAIN_S:
+            while passed_s < TIMEOUT_S:
                 if send_first or passed_s:
                     self.agent.send(message)
                 try:
@@ -248,7 +248,7 @@ class Dialog:
                     return
                 except TimeoutError:
                     passed_s, pause_s = passed_s + pause_s, min(2 * pause_s, T2_S)
-            in_vain()
+            on_timeout()
 
         task = asyncio.get_running_loop().create_task(run())
         self.repeats.add(task)

@@ -1,4 +1,4 @@
-// Requests over UDP: one socket, any number of requests at a time.
+// `Client`: requests over UDP with one socket, any number at a time.
 
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
@@ -12,7 +12,7 @@ function logWarning(request, warning) {
 }
 
 export class Client {
-  // Unlike those of any other client on the same address and port in the minute that Trestle remembers them.
+  // Random: another client may use the same address and port within the minute in which Trestle remembers cookies.
   #prefix = randomBytes(6).toString("hex");
   #requests = 0;
   #pending = new Map();
@@ -29,7 +29,7 @@ export class Client {
     this.#tries = tries;
     this.#onWarning = onWarning;
     socket.on("message", (datagram) => this.#received(datagram));
-    // A closed port: Trestle may be starting, and the request will be sent again.
+    // A closed port: Trestle may be starting; the request will be repeated.
     socket.on("error", () => {});
   }
 
@@ -42,7 +42,7 @@ export class Client {
   } = {}) {
     const { address, family } = await lookup(host);
     const socket = createSocket(family === 6 ? "udp6" : "udp4");
-    // Connected, so that nobody else can answer.
+    // Connected, so that the socket accepts no datagrams from other sources.
     await new Promise((done, failed) => {
       socket.once("error", failed);
       socket.connect(port, address, () => {
@@ -102,28 +102,28 @@ export class Client {
     await this.request({ command: "play DTMF", "call-id": callId, ...keys });
   }
 
-  async blockDtmf(callId, whom = {}) {
-    await this.request({ command: "block DTMF", "call-id": callId, ...whom });
+  async blockDtmf(callId, target = {}) {
+    await this.request({ command: "block DTMF", "call-id": callId, ...target });
   }
 
-  async unblockDtmf(callId, whom = {}) {
-    await this.request({ command: "unblock DTMF", "call-id": callId, ...whom });
+  async unblockDtmf(callId, target = {}) {
+    await this.request({ command: "unblock DTMF", "call-id": callId, ...target });
   }
 
-  async blockMedia(callId, whom = {}) {
-    await this.request({ command: "block media", "call-id": callId, ...whom });
+  async blockMedia(callId, target = {}) {
+    await this.request({ command: "block media", "call-id": callId, ...target });
   }
 
-  async unblockMedia(callId, whom = {}) {
-    await this.request({ command: "unblock media", "call-id": callId, ...whom });
+  async unblockMedia(callId, target = {}) {
+    await this.request({ command: "unblock media", "call-id": callId, ...target });
   }
 
-  async silenceMedia(callId, whom = {}) {
-    await this.request({ command: "silence media", "call-id": callId, ...whom });
+  async silenceMedia(callId, target = {}) {
+    await this.request({ command: "silence media", "call-id": callId, ...target });
   }
 
-  async unsilenceMedia(callId, whom = {}) {
-    await this.request({ command: "unsilence media", "call-id": callId, ...whom });
+  async unsilenceMedia(callId, target = {}) {
+    await this.request({ command: "unsilence media", "call-id": callId, ...target });
   }
 
   async connect(callId, tags) {
@@ -181,7 +181,7 @@ export class Client {
       return;
     }
     const space = datagram.indexOf(0x20);
-    // A second reply, to a request that was sent again, has no taker.
+    // The second reply to a repeated request is dropped.
     const waiting = this.#pending.get(datagram.subarray(0, space).toString());
     if (!waiting) return;
     try {

@@ -1,4 +1,4 @@
-// The digit feed: Trestle sends one datagram per key that was pressed and released (`dtmf-log-dest`).
+// The digit feed: Trestle sends one datagram for each key that was pressed and released (`dtmf-log-dest`).
 
 import { createSocket } from "node:dgram";
 import { EventEmitter, on } from "node:events";
@@ -6,7 +6,7 @@ import { EventEmitter, on } from "node:events";
 // RFC 4733 section 3.2.
 const KEYS = "0123456789*#ABCD";
 
-/** Throws if `datagram` is no line of the feed. */
+/** Parses a datagram. Throws if it is not from the feed. */
 export function readDigit(datagram) {
   const line = JSON.parse(datagram.toString());
   const digit = KEYS[line.event];
@@ -37,7 +37,7 @@ export class DigitFeed extends EventEmitter {
       try {
         this.emit("digit", readDigit(datagram));
       } catch {
-        // Whoever sent that, it was not Trestle.
+        // Not from Trestle.
       }
     });
   }

@@ -1,4 +1,4 @@
-// What can go wrong with a request.
+// Errors of requests.
 
 export class TrestleError extends Error {
   get name() {
@@ -21,7 +21,7 @@ export class UnknownCall extends Refused {}
 
 export class NoCapacity extends Refused {}
 
-// The words at which SIP proxies go to their next node.
+// The texts at which SIP proxies try their next node.
 const NO_CAPACITY = ["Parallel session limit reached", "Ran out of ports", "Load limit exceeded"];
 
 /** The error for a reply whose `result` is `error` or `load limit`. */

@@ -1,14 +1,14 @@
-// Events of calls, as Trestle sends them to whoever has subscribed (`subscribe events`).
+// The event feed: datagrams that Trestle sends to subscribers (`subscribe events`).
 
 import { EventEmitter } from "node:events";
 
-// How long a subscription lasts; it is renewed three times in that.
+// Duration of a subscription. It is renewed three times in this time.
 export const EXPIRES_S = 60;
 
-// Events that may wait to be read; of more, the oldest go.
+// Maximum of unread events; beyond it the oldest are dropped.
 const ROOM = 4096;
 
-/** Undefined if that is no event. */
+/** Parses a datagram; undefined if it is not an event. */
 export function readEvent(datagram) {
   try {
     const event = JSON.parse(datagram.toString());
@@ -32,7 +32,7 @@ export class EventFeed extends EventEmitter {
     this.#callId = callId;
     this.#subscribe = subscribe;
     this.#leave = leave;
-    // A lost renewal is made up for by the next one.
+    // The next renewal replaces a lost one.
     this.#renewing = setInterval(() => subscribe(EXPIRES_S).catch(() => {}), (EXPIRES_S * 1000) / 3);
     this.#renewing.unref();
   }
@@ -57,7 +57,7 @@ export class EventFeed extends EventEmitter {
 
   async close() {
     this.stop();
-    // If that is lost, it expires.
+    // If this request is lost, the subscription expires.
     if (this.#leave(this)) await this.#subscribe(0).catch(() => {});
   }
 

@@ -3,94 +3,94 @@ import type { Answer, Block, CallEvent, CallReply, Connect, Counters, Create, Cr
 
 export * from "./ng.js";
 
-/** Any failure of a request. */
+/** Base class of all errors of requests. */
 export class TrestleError extends Error {}
 
-/** Nobody answered, however often the request was sent. Whether it was carried out is not known. */
+/** No reply to any of the repeats. It is unknown whether the request was executed. */
 export class NoReply extends TrestleError {}
 
-/** Trestle answered with an error. Nothing was changed by the request. */
+/** Trestle replied with an error. The request changed nothing. */
 export class Refused extends TrestleError {
   readonly command: string;
-  /** As Trestle says it. The part before a colon never changes. */
+  /** The text of Trestle. The part before a colon never changes. */
   readonly reason: string;
   readonly warnings: string[];
 }
 
-/** There is no such call, or it is over. */
+/** There is no such call, or it has ended. */
 export class UnknownCall extends Refused {}
 
 /** No room for this call; another Trestle may have some. */
 export class NoCapacity extends Refused {}
 
-/** The party that a request means, by tag, label or address; with the flag `all`, or without a party, everybody. */
-export type Whom = Omit<Block, "command" | "call-id">;
+/** Selects a party by tag, label or address. Without any of them, or with the flag `all`, the request applies to all parties. */
+export type Target = Omit<Block, "command" | "call-id">;
 
 export interface ClientOptions {
-  /** 127.0.0.1 if not said. */
+  /** Default: 127.0.0.1. */
   host?: string;
-  /** 2223 if not said. */
+  /** Default: 2223. */
   port?: number;
-  /** After this long without a reply a request is sent again, with the same cookie, so that it is carried out once; 1000 if not said. */
+  /** Time without a reply after which a request is repeated, with the same cookie: Trestle executes it once. Default: 1000. */
   timeoutMs?: number;
-  /** How often it is sent in all; 5 if not said. */
+  /** How often a request is sent in all. Default: 5. */
   tries?: number;
-  /** Gets what Trestle did not understand or does not do; logs it if not said. */
+  /** Called for each option that Trestle did not understand or apply. The default logs it. */
   onWarning?: (request: object, warning: string) => void;
 }
 
 /**
- * A client of one Trestle. All methods reject with `Refused` (or `UnknownCall`, `NoCapacity`) if Trestle says no, and with
- * `NoReply` if it says nothing.
+ * A client of one Trestle. All methods reject with `Refused` (or `UnknownCall`, `NoCapacity`) if Trestle replies with an error,
+ * and with `NoReply` if there is no reply.
  */
 export class Client {
   private constructor();
-  /** Sends nothing yet. */
+  /** Creates a client. Sends nothing yet. */
   static open(options?: ClientOptions): Promise<Client>;
-  /** Ends all requests that still wait, with `NoReply`. */
+  /** Ends all waiting requests with `NoReply`. */
   close(): void;
-  /** Whether Trestle is there. */
+  /** Checks that Trestle is reachable. */
   ping(): Promise<void>;
-  /** Hands in the offer of the party `from-tag`; the reply's `sdp` is the offer for the other party. */
+  /** Sends the offer of the party `from-tag`; `sdp` of the reply is the offer for the other party. */
   offer(keys: Omit<Offer, "command">): Promise<SdpReply>;
-  /** Hands in the answer of the party `to-tag`; the reply's `sdp` is the answer for `from-tag`, which offered. */
+  /** Sends the answer of the party `to-tag`; `sdp` of the reply is the answer for `from-tag`. */
   answer(keys: Omit<Answer, "command">): Promise<SdpReply>;
-  /** Makes an offer for the party `from-tag`; whom it talks to is said later by `connect`. */
+  /** Returns an offer for the party `from-tag`; `connect` later connects it to another party. */
   create(keys: Omit<Create, "command">): Promise<SdpReply>;
-  /** Hands in the answer to what `create` gave. */
+  /** Sends the answer to the offer of `create`. */
   createAnswer(keys: Omit<CreateAnswer, "command">): Promise<void>;
-  /** Ends a call. That there was none is no error, but a `warning` in the reply, unless `flags` has `fatal`. */
+  /** Ends a call. An unknown call is a `warning` in the reply, or an error if `flags` has `fatal`. */
   delete(callId: string, keys?: Omit<Delete, "command" | "call-id">): Promise<DeleteReply>;
-  /** What is known of a call; with the flag `verbose` everything. */
+  /** Returns the state of a call; with the flag `verbose` in full. */
   query(callId: string, keys?: Omit<Query, "command" | "call-id">): Promise<CallReply>;
-  /** Call-ids, the oldest first; 32 if not said how many. */
+  /** Returns call-ids, the oldest first; 32, or `limit` of them. */
   list(limit?: number): Promise<string[]>;
-  /** Counters since Trestle's start. */
+  /** Returns counters since the start of Trestle. */
   statistics(): Promise<Counters>;
-  /** Presses a key for the party of `from-tag`, `label` or `address`; the other side hears it. */
+  /** Sends a digit to the other side, as if the party of `from-tag`, `label` or `address` had pressed it. */
   playDtmf(callId: string, keys: Omit<PlayDtmf, "command" | "call-id">): Promise<void>;
-  /** Keeps a party's digits from the others; everybody's, if nobody is named. */
-  blockDtmf(callId: string, whom?: Whom): Promise<void>;
-  unblockDtmf(callId: string, whom?: Whom): Promise<void>;
-  /** Keeps a party's audio and digits from the others; everybody's, if nobody is named. */
-  blockMedia(callId: string, whom?: Whom): Promise<void>;
-  unblockMedia(callId: string, whom?: Whom): Promise<void>;
-  /** Puts silence in the place of a party's audio; everybody's, if nobody is named. */
-  silenceMedia(callId: string, whom?: Whom): Promise<void>;
-  unsilenceMedia(callId: string, whom?: Whom): Promise<void>;
-  /** Two parties of a call hear each other, and nobody else; without a new SDP. */
+  /** Stops the digits of a party, or of all parties. */
+  blockDtmf(callId: string, target?: Target): Promise<void>;
+  unblockDtmf(callId: string, target?: Target): Promise<void>;
+  /** Stops audio and digits of a party, or of all parties. */
+  blockMedia(callId: string, target?: Target): Promise<void>;
+  unblockMedia(callId: string, target?: Target): Promise<void>;
+  /** Replaces the audio of a party, or of all parties, by silence. */
+  silenceMedia(callId: string, target?: Target): Promise<void>;
+  unsilenceMedia(callId: string, target?: Target): Promise<void>;
+  /** Connects two parties to each other, and to no other party, without a new SDP. */
   connect(callId: string, tags: Pick<Connect, "from-tag" | "to-tag" | "to-call-id">): Promise<void>;
-  /** Lets media leave towards WhatsApp (once the call is accepted), or nothing any more (once it is over). */
+  /** `open` lets media out to WhatsApp, when the call is accepted. `close` stops it for good, when the call has ended. */
   gate(callId: string, op: Gate["op"], keys?: Omit<Gate, "command" | "call-id" | "op">): Promise<GateReply>;
-  /** The events of all calls, or of one, from now on; renewed until the feed is closed. */
+  /** Subscribes to the events of all calls, or of one. Renewed until the feed is closed. */
   subscribeEvents(options?: { callId?: string }): Promise<EventFeed>;
-  /** Sends any request, and gives the reply if it is `ok` or `pong`. */
+  /** Sends any request, and returns the reply if it is `ok` or `pong`. */
   request(request: { command: string; [key: string]: unknown }): Promise<Record<string, unknown>>;
 }
 
 /**
- * The events of all calls, or of one, as they come: as the event `event`, or by `for await`. Datagrams may get lost;
- * `event-webhook` is for those who must not miss any.
+ * The events of all calls, or of one, in order of arrival: as the event `event`, or by `for await`. Datagrams may be lost. An
+ * application that needs every event should use `event-webhook`.
  */
 export class EventFeed extends EventEmitter {
   private constructor();
@@ -100,14 +100,14 @@ export class EventFeed extends EventEmitter {
   [Symbol.asyncIterator](): AsyncIterator<CallEvent>;
 }
 
-/** A key that somebody pressed and released. */
+/** A key that a party pressed and released. */
 export interface Digit {
   callId: string;
   /** One of `0123456789*#ABCD`. */
   digit: string;
-  /** Who pressed it. */
+  /** Tag of the party that pressed it. */
   sourceTag: string;
-  /** The label of that party, or empty. */
+  /** Label of that party, or empty. */
   sourceLabel: string;
   /** All parties of the call. */
   tags: string[];
@@ -118,12 +118,12 @@ export interface Digit {
   sourceIp: string;
 }
 
-/** The digits of all calls, as they come: as the event `digit`, or by `for await`. */
+/** The digits of all calls, in order of arrival: as the event `digit`, or by `for await`. */
 export class DigitFeed extends EventEmitter {
   private constructor();
-  /** Listens; with port 0, or none, on a free one, see `address`. */
+  /** Opens the socket. Port 0, the default, selects a free port: see `address`. */
   static listen(options?: { host?: string; port?: number }): Promise<DigitFeed>;
-  /** What Trestle's `dtmf-log-dest` has to be. */
+  /** The value for `dtmf-log-dest` of Trestle. */
   readonly address: { host: string; port: number };
   /** Ends the iteration. */
   close(): void;

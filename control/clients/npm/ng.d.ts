@@ -71,17 +71,17 @@ export interface Codec {
   set?: string[];
 }
 
-/** What `offer` and `answer` can say about the SDP that is given back and about the legs. */
+/** Options of `offer` and `answer` for the returned SDP and for the legs. */
 export interface Options {
-  /** Whose rules apply to the receiver of the SDP given back. Found from the SDP and the other keys if not said. */
+  /** The rules for the receiver of the returned SDP. Default: found from the SDP and the other keys. */
   profile?: "whatsapp" | "sip" | "webrtc";
-  /** Of the SDP given back. `accept` (answers): hand on the answerer's change. */
+  /** Protocol of the returned SDP. `accept` (answers) is not supported and causes a warning. */
   "transport-protocol"?: Protocol | "accept";
-  /** In the SDP given back. */
+  /** ICE in the returned SDP. */
   ICE?: "default" | "remove" | "force" | "force-relay" | "optional" | "trickle";
-  /** Off, or which role is preferred. */
+  /** Off, or the preferred role. */
   DTLS?: "off" | "no" | "disable" | "passive" | "active";
-  /** Hash of our fingerprint; `sha-256` if not said. */
+  /** Hash of Trestle's fingerprint; default `sha-256`. */
   "DTLS-fingerprint"?: string;
   /** `off`, `prefer`, `nonew`, `pad`, `lifetime`, `static`, `no-SUITE`, `only-SUITE`, `order:SUITE;SUITE`, `offerer_pref:SUITE;SUITE`. */
   SDES?: string[];
@@ -100,78 +100,78 @@ export interface Options {
   interface?: string;
   "from-interface"?: string;
   "to-interface"?: string;
-  /** Of the SDP given back. */
+  /** Address family of the returned SDP. */
   "address-family"?: "IP4" | "IP6";
-  /** Where the sender's media comes from, whatever its SDP says. */
+  /** Media address of the sender; overrides the sender's SDP. */
   "media-address"?: string;
-  /** Where the signalling came from; used with the flag `SIP-source-address`. */
+  /** Source address of the signalling; used with the flag `SIP-source-address`. */
   "received-from"?: string | string[];
   "endpoint-learning"?: "delayed" | "immediate" | "heuristic" | "off";
   /** A name for the sender, for `query` and the digit feed. */
   label?: string;
   /** A name for the receiver. */
   "to-label"?: string;
-  /** DSCP byte of the call; negative: as it is. */
+  /** DSCP byte of the call; negative: unchanged. */
   TOS?: number;
-  /** Whether media may leave towards WhatsApp; shut until the exchange is complete, or not at all. */
+  /** `shut`: no media is sent to WhatsApp until the verb `gate`. No effect after the exchange is complete. */
   gate?: "shut" | "open";
-  /** How long the gate may stay shut once the exchange is complete, s. */
+  /** How long the gate may stay shut after the exchange is complete, s. */
   "gate-timeout"?: number;
-  /** How it stands after that. */
+  /** State of the gate after that time. */
   "gate-on-timeout"?: "shut" | "open";
-  /** How much audio is kept for WhatsApp before it can be sent, ms. */
+  /** How much audio for WhatsApp is buffered before it can be sent, ms. */
   "pre-roll"?: number;
-  /** What WhatsApp gets when there is nothing to pass on. */
+  /** What WhatsApp receives when there is nothing to forward. */
   filler?: "comfort-noise" | "silence" | "hold-tone" | "none";
-  /** Keep all media of the call from everybody, or let it through again. */
+  /** Stop all media of the call, or let it through again. */
   "drop-traffic"?: "start" | "stop";
-  /** Tells forks and retries of one request apart. */
+  /** Distinguishes forks and retries of one request. */
   "via-branch"?: string;
-  /** `load limit`: a full Trestle may say so in `result`. */
+  /** `load limit`: an overloaded Trestle may reply with `result` `load limit`. */
   supports?: "load limit"[];
-  /** Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`. */
+  /** Words without a value. Keys with a value may be written here too: `ICE-remove` or `ICE=remove`. */
   flags?: (Word | (string & {}))[];
   /** All options and flags in one string. */
   "rtpp-flags"?: string;
 }
 
-/** One party's offer goes in, the offer for the other party comes back. Opens the call, or changes it. */
+/** Contains the offer of one party; the reply has the offer for the other party. Opens the call, or changes it. */
 export interface Offer extends Options {
   command: "offer";
   "call-id": string;
-  /** Whose SDP this is. */
+  /** The party that sends this SDP. */
   "from-tag": string;
-  /** Who receives it, if known (re-offers). */
+  /** The party that receives it, if known (re-offers). */
   "to-tag"?: string;
-  /** A session description (RFC 8866), lines ended by CR LF. */
+  /** A session description (RFC 8866). Lines end with CR LF. */
   sdp: string;
 }
 
-/** The other party's answer goes in, the answer for the party that offered comes back. May come more than once. */
+/** Contains the answer of the other party; the reply has the answer for the party that made the offer. May be sent more than once. */
 export interface Answer extends Options {
   command: "answer";
   "call-id": string;
-  /** Who offered. */
+  /** The party that made the offer. */
   "from-tag": string;
-  /** Whose SDP this is. */
+  /** The party that sends this SDP. */
   "to-tag": string;
-  /** A session description (RFC 8866), lines ended by CR LF. */
+  /** A session description (RFC 8866). Lines end with CR LF. */
   sdp: string;
 }
 
 export interface Query {
   command: "query";
   "call-id": string;
-  /** Checked; a tag that the call does not have earns a warning. */
+  /** Checked; a tag that the call does not have causes a warning. */
   "from-tag"?: string;
   "to-tag"?: string;
-  /** `verbose`: everything, even if the reply grows beyond 1,200 bytes. `verdict`: `verdict` in full, without `tags`; of the last 1,000 calls that have ended, too. */
+  /** `verbose`: everything, even if the reply grows beyond 1,200 bytes. `verdict`: the complete `verdict`, without `tags`; also for the last 1,000 ended calls. */
   flags?: (Word | (string & {}))[];
 }
 
 export interface List {
   command: "list";
-  /** 32 if not said. */
+  /** Default 32. */
   limit?: number;
 }
 
@@ -179,47 +179,47 @@ export interface Statistics {
   command: "statistics";
 }
 
-/** Presses a key for one party; the other hears it. Needs `label`, `address` or `from-tag`. */
+/** Sends a digit to the other party, as if one party had pressed it. Needs `label`, `address` or `from-tag`. */
 export interface PlayDtmf {
   command: "play DTMF";
   "call-id": string;
-  /** Who seems to press it. */
+  /** The party that presses the key. */
   "from-tag"?: string;
   /** The same by label. */
   label?: string;
   /** The same by the media address of its SDP. */
   address?: string;
-  /** Only this party hears it. */
+  /** Send the digit to this party only. */
   "to-tag"?: string;
   /** The key as its name (`5`, `*`, `#`, `A`) or as the number of its event (10 is `*`). */
   code?: string | number;
   /** Another spelling of `code`. */
   digit?: string | number;
-  /** ms, 100 to 5,000; 250 if not said. */
+  /** ms, 100 to 5,000; default 250. */
   duration?: number;
-  /** -dBm0, with or without the minus; 8 if not said. */
+  /** -dBm0, with or without the minus sign; default 8. */
   volume?: number;
-  /** Not done; a warning says so. */
+  /** Not supported; causes a warning. */
   pause?: number;
-  /** Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`. */
+  /** Words without a value. Keys with a value may be written here too: `ICE-remove` or `ICE=remove`. */
   flags?: (Word | (string & {}))[];
 }
 
-/** `block` keeps the digits, or audio and digits, of a party from the others; `silence` puts silence in the place of its audio. Without a party, or with the flag `all`: of everybody. */
+/** `block` stops the digits, or audio and digits, of a party; `silence` replaces its audio by silence. Without a party, or with the flag `all`, this applies to all parties. */
 export interface Block {
   command: "block DTMF" | "unblock DTMF" | "block media" | "unblock media" | "silence media" | "unsilence media";
   "call-id": string;
-  /** Whose media. */
+  /** The party. */
   "from-tag"?: string;
   /** The same by label. */
   label?: string;
   /** The same by the media address of its SDP. */
   address?: string;
-  /** Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`. */
+  /** Words without a value. Keys with a value may be written here too: `ICE-remove` or `ICE=remove`. */
   flags?: (Word | (string & {}))[];
 }
 
-/** Two parties of a call, or of two calls, hear each other, and nobody else. No SDP changes. */
+/** Connects two parties of a call, or of two calls, to each other and to no other party. No SDP changes. */
 export interface Connect {
   command: "connect";
   "call-id": string;
@@ -227,50 +227,50 @@ export interface Connect {
   "to-tag": string;
   /** The call of `to-tag`, if it is another one. */
   "to-call-id"?: string;
-  /** Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`. */
+  /** Words without a value. Keys with a value may be written here too: `ICE-remove` or `ICE=remove`. */
   flags?: (Word | (string & {}))[];
 }
 
-/** An offer of our own for one party; whom it talks to is said later by `connect`. */
+/** Returns an offer of Trestle for one party; `connect` later connects it to another party. */
 export interface Create extends Options {
   command: "create";
   "call-id": string;
-  /** Who gets the SDP. */
+  /** The party that gets the SDP. */
   "from-tag": string;
 }
 
-/** The answer to what `create` gave. */
+/** The answer to the offer of `create`. */
 export interface CreateAnswer extends Options {
   command: "create answer";
   "call-id": string;
-  /** Whose SDP this is. */
+  /** The party that sends this SDP. */
   "from-tag": string;
-  /** A session description (RFC 8866), lines ended by CR LF. */
+  /** A session description (RFC 8866). Lines end with CR LF. */
   sdp: string;
 }
 
-/** Lets media leave towards WhatsApp, or nothing any more. Without a party: every WhatsApp party of the call. */
+/** Lets media out to WhatsApp, or stops it for good. Without a party it applies to every WhatsApp party of the call. */
 export interface Gate {
   command: "gate";
   "call-id": string;
-  /** `close` is for ever. */
+  /** `close` is final. */
   op: "open" | "close";
-  /** With `open`: what becomes of the audio that was kept; `keep` if not said. */
+  /** With `open`: keep or drop the buffered audio; default `keep`. */
   "pre-roll"?: "keep" | "drop";
   "from-tag"?: string;
   label?: string;
   /** The media address in the party's SDP. */
   address?: string;
-  /** Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`. */
+  /** Words without a value. Keys with a value may be written here too: `ICE-remove` or `ICE=remove`. */
   flags?: (Word | (string & {}))[];
 }
 
-/** Events (events.schema.json) come as datagrams to where this request came from. Again renews. */
+/** Trestle sends events (events.schema.json) as datagrams to the source of this request. A repeated request renews the subscription. */
 export interface SubscribeEvents {
   command: "subscribe events";
-  /** Only those of this call. */
+  /** Only events of this call. */
   "call-id"?: string;
-  /** For so many seconds, 300 if not said; 0 ends it. */
+  /** Duration in s, default 300; 0 ends the subscription. */
   expires?: number;
 }
 
@@ -280,11 +280,11 @@ export interface Delete {
   "call-id": string;
   /** The call must have this party. */
   "from-tag"?: string;
-  /** Looked at with the flag `to-tag` only. */
+  /** Checked only with the flag `to-tag`. */
   "to-tag"?: string;
-  /** Ends this branch only, if there are several. */
+  /** Ends only this branch, if there are several. */
   "via-branch"?: string;
-  /** How long it is still known to `query` and `list`, s; 30 if not said. */
+  /** How long `query` and `list` still know the call, s; default 30. */
   "delete-delay"?: number;
   /** `fast`: no report. `fatal`: an unknown call is an error. `verbose`: a long report. */
   flags?: (Word | (string & {}))[];
@@ -292,19 +292,19 @@ export interface Delete {
 
 export interface PingReply {
   result: "pong";
-  /** What was not understood, or not done. JSON callers only. */
+  /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
 }
 
 export interface SdpReply {
-  /** For the other party, unchanged. */
+  /** For the other party; send it unchanged. */
   sdp: string;
-  /** What was not understood, or not done. JSON callers only. */
+  /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
   result: "ok";
 }
 
-/** Where we send to; missing while not known. */
+/** Destination of media; missing while unknown. */
 export interface Endpoint {
   family: "IPv4" | "IPv6";
   address: string;
@@ -315,16 +315,16 @@ export interface Stats {
   packets: number;
   /** Of UDP payload. */
   bytes: number;
-  /** Datagrams that should not have come. */
+  /** Packets discarded for an unexpected reason. */
   errors: number;
 }
 
 export interface Stream {
-  /** Our RTP port. Left out, as `endpoint` is, when room is short. */
+  /** RTP port of Trestle. Left out, like `endpoint`, if there is no room in 1,200 bytes. */
   "local port"?: number;
-  /** Where we send to; missing while not known. */
+  /** Destination of media; missing while unknown. */
   endpoint?: Endpoint;
-  /** Of the stream received. */
+  /** SSRC of the received stream. */
   SSRC?: number;
   /** Received. */
   stats: Stats;
@@ -343,29 +343,29 @@ export interface Media {
 export interface Leg {
   /** One line for people. */
   description: string;
-  /** Milestones since the call was opened. */
+  /** Milestones, ms since the call was opened. */
   "timeline-ms": Record<string, number>;
-  /** Of everything sent to this party. */
+  /** SSRC of everything sent to this party. */
   "local-ssrc": number;
   /** Of the stream received (RFC 3550). */
   "packets-lost": number;
   "jitter-us": number;
-  /** How long a missing frame is waited for, on the way to this party. */
+  /** Playout delay towards this party: how long Trestle waits for a missing frame. */
   "playout-delay-ms": number;
   "concealed-frames": number;
-  /** That this party got because there was nothing to pass on. */
+  /** Frames of filler sent to this party, because there was nothing to forward. */
   "filled-frames": number;
-  /** Audio kept for this party when the first of it was played. */
+  /** Audio for this party that was buffered when the first of it was played. */
   "pre-roll-ms": number;
-  /** Sound that was lost before it could be sent. */
+  /** Audio that was lost because it came before it could be sent. */
   "clipped-ms": number;
-  /** Until the call was at its normal delay. */
+  /** Time until the delay of the call was normal. */
   "caught-up-ms"?: number;
-  /** Keys pressed by this party. */
+  /** Digits pressed by this party. */
   "digits-in": string;
-  /** Keys sent to it. */
+  /** Digits sent to it. */
   "digits-out": string;
-  /** Datagrams that went no further, by reason. */
+  /** Discarded datagrams by reason. */
   discards: Record<string, number>;
   "round-trip-us"?: number;
   "remote-loss-percent"?: number;
@@ -389,37 +389,37 @@ export interface LegStory {
   tag?: string;
   label?: string;
   profile: "whatsapp" | "sip" | "webrtc";
-  /** What the party is sent. */
+  /** Codec sent to the party. */
   codec?: string;
-  /** Mean opinion score of what it heard (G.107), tenths. */
+  /** Estimated mean opinion score (E-model, G.107) of the audio that it received, tenths. */
   "mos-x10"?: number;
-  /** The rating behind it. */
+  /** Rating of the E-model for it. */
   r?: number;
-  /** Media taken from the party. */
+  /** Media packets received from the party. */
   "packets-in": number;
-  /** Media sent to it. */
+  /** Media packets sent to it. */
   "packets-out": number;
-  /** Of a thousand of its packets, those that never came. */
+  /** Lost packets of its stream, per thousand. */
   "loss-permille": number;
   "jitter-ms": number;
-  /** Made up for lost ones on the way to it. */
+  /** Frames concealed on the way to it, in place of lost ones. */
   "concealed-frames": number;
-  /** That it got because there was nothing to pass on. */
+  /** Frames of filler sent to it, because there was nothing to forward. */
   "filled-frames": number;
-  /** Audio kept when the first of it was played. */
+  /** Audio that was buffered when the first of it was played. */
   "pre-roll-ms": number;
-  /** Sound that was lost before it could be sent. */
+  /** Audio that was lost because it came before it could be sent. */
   "clipped-ms": number;
-  /** Until the call was at its normal delay. */
+  /** Time until the delay of the call was normal. */
   "caught-up-ms"?: number;
   "round-trip-ms"?: number;
-  /** From the answer, or from when its gate was opened, until it got media. */
+  /** From the answer, or from the opening of its gate, to the first media sent to it. */
   "first-media-after-ms"?: number;
-  /** Of our packets, as it last reported. */
+  /** Loss of Trestle's packets in its last receiver report. */
   "remote-loss-percent"?: number;
-  /** Keys that it pressed. */
+  /** Digits that it pressed. */
   "digits-in"?: string;
-  /** Keys that were sent to it. */
+  /** Digits that were sent to it. */
   "digits-out"?: string;
 }
 
@@ -432,37 +432,37 @@ export interface Moment {
   what: string;
 }
 
-/** What the call was like and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes. */
+/** The quality of the call and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes. */
 export interface Verdict {
-  /** In a word; `none`: there was nothing to judge. */
+  /** Overall; `none`: there was too little to judge. */
   grade: "none" | "good" | "fair" | "bad";
-  /** Why it ended, as far as its media tells. */
+  /** Why the call ended, as far as its media shows. */
   cause: "running" | "unanswered" | "too_short" | "normal" | "ice_never_connected" | "dtls_stuck" | "fingerprint_mismatch" | "gate_never_opened" | "gate_opened_late" | "media_to_whatsapp_late" | "no_media_to_whatsapp" | "media_to_whatsapp_stopped" | "no_media_from_whatsapp" | "whatsapp_fell_silent" | "consent_lost" | "one_way" | "sip_side_gone" | "no_media" | "held_too_long" | "internal_error";
-  /** Mean opinion score of what the worse-off party heard (G.107), tenths. Missing if too little was heard. */
+  /** Estimated mean opinion score (E-model, G.107) of the party that received the worse audio, tenths. Missing if too little was received. */
   "mos-x10"?: number;
-  /** The error of Meta's that it fits. */
+  /** The error code of Meta that matches. */
   "meta-code"?: 138020 | 138021 | 138022 | 138023;
   /** The status with which WhatsApp ends a SIP call for that. */
   "sip-code"?: 408;
-  /** What else is worth knowing. */
+  /** Further findings. */
   hints?: ("sip_ack_timeout_suspected" | "slow_media_setup" | "clipped" | "media_interrupted" | "packet_loss" | "wrong_keys" | "foreign_source" | "unknown_payload_type")[];
   /** One sentence. */
   summary?: string;
-  /** When it was answered, since it was opened. */
+  /** Time from the first offer to the answer. */
   "answered-ms"?: number;
-  /** How long it has existed. */
+  /** Age of the call. */
   "age-ms"?: number;
-  /** What ended it; missing while it goes on. */
+  /** What ended the call; missing while it is active. */
   ended?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "failed";
-  /** Whose tag `delete` named. */
+  /** The party whose tag `delete` contained. */
   "ended-by"?: string;
-  /** How the cause is known. */
+  /** Evidence for the cause. */
   evidence?: string[];
   /** What to do about it. */
   advice?: string;
-  /** All of it in a paragraph. */
+  /** The verdict as a paragraph. */
   explanation?: string;
-  /** How each party fared. */
+  /** The media of each party. */
   legs?: LegStory[];
   /** What happened, in order. */
   timeline?: Moment[];
@@ -475,9 +475,9 @@ export interface CallReply {
   tags?: Record<string, Party>;
   /** What all legs received. */
   totals: CallTotals;
-  /** What the call was like and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes. */
+  /** The quality of the call and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes. */
   verdict?: Verdict;
-  /** What was not understood, or not done. JSON callers only. */
+  /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
   result: "ok";
 }
@@ -485,7 +485,7 @@ export interface CallReply {
 export interface ListReply {
   /** Call-ids, the oldest first. */
   calls: string[];
-  /** What was not understood, or not done. JSON callers only. */
+  /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
   result: "ok";
 }
@@ -496,28 +496,28 @@ export interface Counters {
   totalstatistics: Record<string, number>;
   /** Requests by verb, `errors`, `retransmits`. */
   controlstatistics: Record<string, number>;
-  /** Datagrams that went no further, by reason. */
+  /** Discarded datagrams by reason. */
   discards: Record<string, number>;
 }
 
 export interface StatisticsReply {
   /** Counters since the start. */
   statistics: Counters;
-  /** What was not understood, or not done. JSON callers only. */
+  /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
   result: "ok";
 }
 
 export interface DoneReply {
-  /** What was not understood, or not done. JSON callers only. */
+  /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
   result: "ok";
 }
 
 export interface GateReply {
-  /** How it stands. */
+  /** State of the gate. */
   gate: "open" | "closed";
-  /** What was not understood, or not done. JSON callers only. */
+  /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
   result: "ok";
 }
@@ -525,12 +525,12 @@ export interface GateReply {
 export interface SubscribeEventsReply {
   /** s */
   expires: number;
-  /** What was not understood, or not done. JSON callers only. */
+  /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
   result: "ok";
 }
 
-/** The report is missing with the flag `fast`, and where there was no such call. */
+/** The report is missing with the flag `fast`, and for an unknown call. */
 export interface DeleteReply {
   /** There was no such call. */
   warning?: string;
@@ -538,30 +538,30 @@ export interface DeleteReply {
   tags?: Record<string, Party>;
   /** What all legs received. */
   totals?: CallTotals;
-  /** What the call was like and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes. */
+  /** The quality of the call and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes. */
   verdict?: Verdict;
-  /** What was not understood, or not done. JSON callers only. */
+  /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
   result: "ok";
 }
 
-/** The part of `error-reason` before a colon never changes; the rest is for people. `load limit` comes only to callers that support it; with it, as with `Ran out of ports` and `Parallel session limit reached`, another node may be tried. */
+/** The part of `error-reason` before a colon never changes; the rest is for people. Only callers that support `load limit` get it. After it, and after `Ran out of ports` and `Parallel session limit reached`, try another node. */
 export interface Refusal {
   result: "error" | "load limit";
   "error-reason"?: string;
   message?: string;
-  /** What was not understood, or not done. JSON callers only. */
+  /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
 }
 
 /** One datagram of the digit feed (`dtmf-log-dest`): a key was pressed and released. */
 export interface DigitLine {
   callid: string;
-  /** Who pressed it. */
+  /** Tag of the party that pressed it. */
   source_tag: string;
-  /** The label of that party, or empty. */
+  /** Label of that party, or empty. */
   source_label: string;
-  /** All parties. */
+  /** Tags of all parties. */
   tags: string[];
   type: "DTMF";
   /** Unix time, s. */

@@ -14,7 +14,7 @@ SOURCE = "from control/ng/schema/*.json by control/ng/schema/write_types.py; do 
 
 
 def resolve(schema):
-    """The definition that a reference names, with what is said beside the reference on top."""
+    """The definition of a reference, overridden by the keys beside the reference."""
     if "$ref" not in schema:
         return schema
     beside = {key: value for key, value in schema.items() if key != "$ref"}
@@ -22,12 +22,12 @@ def resolve(schema):
 
 
 def named_objects():
-    """Every object with a title, those that others are made of first."""
+    """Every object with a title, in order of dependency."""
     found = {}
 
     def visit(schema):
         if "$ref" in schema:
-            # What is said beside a reference is about the place, not about the definition.
+            # The keys beside a reference describe the place, not the definition.
             return visit(SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")])
         for part in ("items", "additionalProperties"):
             if isinstance(schema.get(part), dict):
@@ -46,7 +46,7 @@ def named_objects():
 
 
 class Language:
-    """How a type is written. `words` is the type of `flags`: the known words help the editor, others are legal."""
+    """Writes types of one language. `words` is the type of `flags`: known words help the editor, others are valid."""
 
     def type(self, schema):
         if schema.get("$ref") == "#/$defs/flags":
@@ -140,7 +140,7 @@ class Python(Language):
             yield ""
             if title == "Options":
                 yield "class Options(TypedDict, total=False):"
-                yield '    """What `Client.offer` and `Client.answer` take as keywords; `_` stands for `-`."""\n'
+                yield '    """Keywords of `Client.offer` and `Client.answer`; `_` replaces `-`."""\n'
                 for key, part in schema["properties"].items():
                     yield f"    {key.replace('-', '_')}: {self.type(part)}"
                     if "description" in resolve(part):

@@ -1,4 +1,4 @@
-// The client against a running Trestle.
+// Tests of the client with a running Trestle.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -36,7 +36,7 @@ test("a call from offer to delete", async (t) => {
   assert.deepEqual(warnings, []);
 });
 
-test("requests at the same time get each its own reply", async (t) => {
+test("concurrent requests each get their own reply", async (t) => {
   const client = await connect(t);
   const ids = Array.from({ length: 20 }, (_, n) => `c${n}`);
   await Promise.all(ids.map((id) => makeCall(client, id)));
@@ -45,19 +45,19 @@ test("requests at the same time get each its own reply", async (t) => {
 
 test("refusals are typed and carry the reason", async (t) => {
   const client = await connect(t);
-  await assert.rejects(client.query("nobody"), (error) => {
+  await assert.rejects(client.query("absent"), (error) => {
     assert.ok(error instanceof UnknownCall && error instanceof Refused);
     assert.equal(error.reason, "Unknown call-id");
     return true;
   });
   const rubbish = client.offer({ "call-id": "c1", "from-tag": "a", sdp: "v=0\r\nrubbish\r\n" });
   await assert.rejects(rubbish, (error) => error instanceof Refused && error.reason.startsWith("Failed to parse SDP: "));
-  await assert.rejects(client.delete("nobody", { flags: ["fatal"] }), UnknownCall);
-  assert.ok((await client.delete("nobody")).warning);
+  await assert.rejects(client.delete("absent", { flags: ["fatal"] }), UnknownCall);
+  assert.ok((await client.delete("absent")).warning);
   await assert.rejects(client.request({ command: "dance" }), (error) => error.warnings[0].includes("dance"));
 });
 
-test("a full Trestle says so in both ways", async (t) => {
+test("a full Trestle refuses calls with both texts", async (t) => {
   const client = await connect(t, ["--max-sessions=1"]);
   await makeCall(client, "c1");
   for (const options of [{}, { supports: ["load limit"] }]) {
@@ -69,7 +69,7 @@ test("a full Trestle says so in both ways", async (t) => {
   }
 });
 
-test("what was not understood is handed on", async (t) => {
+test("warnings are passed to the callback and the reply", async (t) => {
   const warnings = [];
   const client = await connect(t, [], { onWarning: (_, warning) => warnings.push(warning) });
   const offered = await client.offer({ "call-id": "c1", "from-tag": "a", sdp: sdp(4000), flags: ["no-such-flag"] });
@@ -77,7 +77,7 @@ test("what was not understood is handed on", async (t) => {
   assert.deepEqual(offered.warnings, warnings);
 });
 
-test("a call that stands takes digits, blocks and connections", async (t) => {
+test("an existing call accepts digits, blocks and connections", async (t) => {
   const client = await connect(t);
   await makeCall(client, "c1", { label: "caller" });
   await client.playDtmf("c1", { "from-tag": "a", code: "5", duration: 100 });
@@ -89,10 +89,10 @@ test("a call that stands takes digits, blocks and connections", async (t) => {
   await client.unsilenceMedia("c1", { flags: ["all"] });
   await client.connect("c1", { "from-tag": "a", "to-tag": "b" });
   await assert.rejects(client.playDtmf("c1", { "from-tag": "a", code: "E" }), /Out of range 'code' specified/);
-  await assert.rejects(client.blockMedia("nobody"), UnknownCall);
+  await assert.rejects(client.blockMedia("absent"), UnknownCall);
 });
 
-test("parties are made one by one and connected", async (t) => {
+test("parties are created one by one and connected", async (t) => {
   const client = await connect(t);
   for (const [n, tag] of ["a", "b"].entries()) {
     const created = await client.create({ "call-id": "c1", "from-tag": tag, codec: { strip: ["opus"] } });
@@ -102,7 +102,7 @@ test("parties are made one by one and connected", async (t) => {
   await client.connect("c1", { "from-tag": "a", "to-tag": "b" });
 });
 
-test("a gate is opened, and whoever has subscribed hears of it", async (t) => {
+test("a gate is opened, and each subscriber gets the event", async (t) => {
   const client = await connect(t);
   const events = await client.subscribeEvents({ callId: "c1" });
   const others = await client.subscribeEvents({ callId: "c2" });
@@ -122,7 +122,7 @@ test("a gate is opened, and whoever has subscribed hears of it", async (t) => {
   await others.close();
 });
 
-test("a pressed key comes over the feed", async (t) => {
+test("a pressed key arrives in the feed", async (t) => {
   const feed = await DigitFeed.listen();
   t.after(() => feed.close());
   const client = await connect(t, [`--dtmf-log-dest=${feed.address.host}:${feed.address.port}`]);
@@ -141,7 +141,7 @@ test("a pressed key comes over the feed", async (t) => {
   }
 });
 
-/** One key as RFC 4733 has it: updates every 20 ms, the end three times. */
+/** Sends one key as RFC 4733 events: an update every 20 ms, the end three times. */
 function press(phone, port, { event, durationMs }) {
   const updates = durationMs / 20 - 1;
   for (let seq = 1; seq <= updates + 3; seq++) {
@@ -157,7 +157,7 @@ function press(phone, port, { event, durationMs }) {
   }
 }
 
-/** A Trestle that answers nothing by itself. */
+/** A server that does not reply. */
 async function silent(t) {
   const server = await udp(t);
   const client = await Client.open({ port: server.address().port, timeoutMs: 10, tries: 3 });
@@ -165,7 +165,7 @@ async function silent(t) {
   return { server, client };
 }
 
-test("a lost request is sent again as it was", async (t) => {
+test("a lost request is repeated unchanged", async (t) => {
   const { server, client } = await silent(t);
   const ping = client.ping();
   const [lost] = await once(server, "message");
@@ -178,7 +178,7 @@ test("a lost request is sent again as it was", async (t) => {
   await ping;
 });
 
-test("nobody there is said after the last try", async (t) => {
+test("a request without a reply rejects with NoReply after the last repeat", async (t) => {
   const { server, client } = await silent(t);
   const requests = [];
   server.on("message", (request) => requests.push(request.toString()));
@@ -186,7 +186,7 @@ test("nobody there is said after the last try", async (t) => {
   assert.equal(new Set(requests).size, 1);
 });
 
-test("a closed client keeps nobody waiting", async (t) => {
+test("closing a client ends its waiting requests", async (t) => {
   const { client } = await silent(t);
   const ping = client.ping();
   client.close();

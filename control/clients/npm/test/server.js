@@ -1,4 +1,4 @@
-// A `trestle serve` for one test, and a phone's SDP.
+// Starts `trestle serve` for one test, and makes the SDP of a phone.
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { createSocket } from "node:dgram";
 import { fileURLToPath } from "node:url";
 
-/** Started on a free port; ended when the test `t` is. */
+/** Starts a server on a free port; it ends with the test `t`. */
 export async function start(t, ...flags) {
   const program = process.env.TRESTLE ?? fileURLToPath(new URL("../../../../target/debug/trestle", import.meta.url));
   if (!existsSync(program)) throw new Error(`there is no ${program}: run cargo build, or set TRESTLE`);
@@ -33,14 +33,14 @@ export async function udp(t) {
   return socket;
 }
 
-/** Of a phone with PCMU and digits. */
+/** The SDP of a phone with PCMU and telephone-events. */
 export function sdp(port) {
   const lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0", `m=audio ${port} RTP/AVP 0 101`];
   lines.push("a=rtpmap:0 PCMU/8000", "a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=ptime:20");
   return lines.map((line) => `${line}\r\n`).join("");
 }
 
-/** The port of the audio. */
+/** The port of the audio medium. */
 export function mediaPort(sdp) {
   return Number(sdp.match(/^m=audio (\d+)/m)[1]);
 }

@@ -1,4 +1,4 @@
-"""A `trestle serve` for one test, and a phone's SDP."""
+"""Starts `trestle serve` for one test, and makes the SDP of a phone."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ EVENTS = CONTROL / "ng/schema/events.schema.json"
 
 
 class Server:
-    """Started on a free port; ended by `stop`."""
+    """A server on a free port; `stop` ends it."""
 
     def __init__(self, *flags: str) -> None:
         program = Path(os.environ.get("TRESTLE", CONTROL.parent / "target/debug/trestle"))
@@ -48,7 +48,7 @@ class Server:
 
 
 def udp() -> socket.socket:
-    """A socket on the loopback. Whoever waits ten seconds waits in vain."""
+    """A socket on the loopback. Receiving times out after ten seconds."""
     socket_ = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     socket_.bind(("127.0.0.1", 0))
     socket_.settimeout(10)
@@ -56,7 +56,7 @@ def udp() -> socket.socket:
 
 
 def sdp(port: int) -> str:
-    """Of a phone with PCMU and digits."""
+    """The SDP of a phone with PCMU and telephone-events."""
     lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0", f"m=audio {port} RTP/AVP 0 101"]
     lines += ["a=rtpmap:0 PCMU/8000", "a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=ptime:20"]
     return "".join(line + "\r\n" for line in lines)

@@ -44,11 +44,11 @@ class Requests(WithServer):
         self.assertEqual(await self.client.list(), [])
         self.assertEqual(self.warnings, [])
 
-    async def test_requests_at_the_same_time_get_each_its_own_reply(self):
+    async def test_concurrent_requests_each_get_their_own_reply(self):
         await asyncio.gather(*(self.make_call(f"c{n}") for n in range(20)))
         self.assertEqual(sorted(await self.client.list(limit=50)), sorted(f"c{n}" for n in range(20)))
 
-    async def test_a_gate_is_opened_and_whoever_has_subscribed_hears_of_it(self):
+    async def test_a_gate_is_opened_and_each_subscriber_gets_the_event(self):
         others = await self.client.subscribe_events(call_id="c2")
         async with await self.client.subscribe_events(call_id="c1") as events:
             await self.client.offer(sdp(4000), call_id="c1", from_tag="a", profile="whatsapp", gate="shut", pre_roll=1000)
@@ -69,26 +69,26 @@ class Requests(WithServer):
 
     async def test_refusals_are_typed_and_carry_the_reason(self):
         with self.assertRaises(UnknownCall) as refused:
-            await self.client.query("nobody")
+            await self.client.query("absent")
         self.assertEqual(refused.exception.reason, "Unknown call-id")
         with self.assertRaises(Refused) as refused:
             await self.client.offer("v=0\r\nrubbish\r\n", call_id="c1", from_tag="a")
         self.assertTrue(refused.exception.reason.startswith("Failed to parse SDP: "), refused.exception.reason)
         with self.assertRaises(UnknownCall):
-            await self.client.delete("nobody", flags=["fatal"])
-        self.assertIn("warning", await self.client.delete("nobody"))
+            await self.client.delete("absent", flags=["fatal"])
+        self.assertIn("warning", await self.client.delete("absent"))
         with self.assertRaises(Refused) as refused:
             await self.client.request({"command": "dance"})
         self.assertEqual(refused.exception.reason, "Unrecognized command")
         self.assertIn("dance", refused.exception.warnings[0])
 
-    async def test_what_was_not_understood_is_handed_on(self):
+    async def test_warnings_are_passed_to_the_callback_and_the_reply(self):
         offered = await self.client.offer(sdp(4000), call_id="c1", from_tag="a", flags=["no-such-flag"])
         self.assertEqual(self.warnings, ["unknown flag `no-such-flag` ignored"])
         self.assertEqual(offered["warnings"], self.warnings)
 
 
-    async def test_a_call_that_stands_takes_digits_blocks_and_connections(self):
+    async def test_an_existing_call_accepts_digits_blocks_and_connections(self):
         await self.make_call(label="caller")
         await self.client.play_dtmf("c1", "5", from_tag="a", duration=100)
         await self.client.block_dtmf("c1", label="caller")
@@ -102,9 +102,9 @@ class Requests(WithServer):
             await self.client.play_dtmf("c1", "E", from_tag="a")
         self.assertEqual(refused.exception.reason, "Out of range 'code' specified")
         with self.assertRaises(UnknownCall):
-            await self.client.block_media("nobody")
+            await self.client.block_media("absent")
 
-    async def test_parties_are_made_one_by_one_and_connected(self):
+    async def test_parties_are_created_one_by_one_and_connected(self):
         for n, tag in enumerate("ab"):
             created = await self.client.create(call_id="c1", from_tag=tag, codec={"strip": ["opus"]})
             self.assertTrue(media_port(created["sdp"]))
@@ -115,7 +115,7 @@ class Requests(WithServer):
 class FullServer(WithServer):
     flags = ("--max-sessions=1",)
 
-    async def test_a_full_trestle_says_so_in_both_ways(self):
+    async def test_a_full_trestle_refuses_calls_with_both_texts(self):
         await self.make_call()
         for options in ({}, {"supports": ["load limit"]}):
             with self.assertRaises(NoCapacity) as refused:
@@ -124,7 +124,7 @@ class FullServer(WithServer):
 
 
 class Digits(unittest.IsolatedAsyncioTestCase):
-    async def test_a_pressed_key_comes_over_the_feed(self):
+    async def test_a_pressed_key_arrives_in_the_feed(self):
         feed = await DigitFeed.listen()
         self.addCleanup(feed.close)
         server = Server("--dtmf-log-dest={}:{}".format(*feed.address))
@@ -147,7 +147,7 @@ class Digits(unittest.IsolatedAsyncioTestCase):
 
 
 def press(phone, to, event, duration_ms):
-    """One key as RFC 4733 has it: updates every 20 ms, the end three times."""
+    """Sends one key as RFC 4733 events: an update every 20 ms, the end three times."""
     ends = [*[False] * (duration_ms // 20 - 1), True, True, True]
     for seq, end in enumerate(ends, 1):
         header = struct.pack("!BBHII", 0x80, 101 | (0x80 if seq == 1 else 0), seq, 1000, 7)
@@ -156,7 +156,7 @@ def press(phone, to, event, duration_ms):
 
 
 class Silence(unittest.IsolatedAsyncioTestCase):
-    """A Trestle that loses the first datagrams, or all."""
+    """A server that does not reply to the first datagrams, or to any."""
 
     async def asyncSetUp(self):
         self.requests = asyncio.Queue()
@@ -171,7 +171,7 @@ class Silence(unittest.IsolatedAsyncioTestCase):
         self.client = await Client.open(*self.socket.get_extra_info("sockname"), timeout_s=0.01, tries=3)
         self.addCleanup(self.client.close)
 
-    async def test_a_lost_request_is_sent_again_as_it_was(self):
+    async def test_a_lost_request_is_repeated_unchanged(self):
         ping = asyncio.create_task(self.client.ping())
         lost, _ = await self.requests.get()
         again, peer = await self.requests.get()
@@ -182,13 +182,13 @@ class Silence(unittest.IsolatedAsyncioTestCase):
         self.socket.sendto(cookie + b' {"result":"error","error-reason":"late"}', peer)
         await ping
 
-    async def test_nobody_there_is_said_after_the_last_try(self):
+    async def test_a_request_without_a_reply_raises_no_reply_after_the_last_repeat(self):
         with self.assertRaises(NoReply):
             await self.client.ping()
         self.assertEqual(self.requests.qsize(), 3)
         self.assertEqual(len({self.requests.get_nowait()[0] for _ in range(3)}), 1)
 
-    async def test_a_closed_client_keeps_nobody_waiting(self):
+    async def test_closing_a_client_ends_its_waiting_requests(self):
         ping = asyncio.create_task(self.client.ping())
         await self.requests.get()
         self.client.close()

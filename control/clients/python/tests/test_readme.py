@@ -1,4 +1,4 @@
-"""The web hook of README.md does what it says."""
+"""Runs the web hook of README.md against a fake Graph and a running Trestle."""
 
 import asyncio
 import functools
@@ -23,11 +23,11 @@ from server import CONTROL, SCHEMA, Server, sdp
 from trestle_client import Client
 
 README = CONTROL / "clients/python/README.md"
-IN_VAIN_S = 20
+TIMEOUT_S = 20
 
 
 class Graph(BaseHTTPRequestHandler):
-    """Meta's side: takes every request, and notes it."""
+    """A fake Graph: accepts and records every request."""
 
     requests: queue.Queue
 
@@ -70,13 +70,13 @@ class Readme(unittest.IsolatedAsyncioTestCase):
         return trestle, requests, port
 
     def deliver(self, port, **call):
-        """As Meta does, again and again until it is taken."""
+        """Delivers a web hook, as Meta does: repeated until it is accepted."""
         value = {"messaging_product": "whatsapp", "calls": [call]}
         body = json.dumps({"object": "whatsapp_business_account", "entry": [{"changes": [{"value": value, "field": "calls"}]}]})
-        deadline = time.monotonic() + IN_VAIN_S
+        deadline = time.monotonic() + TIMEOUT_S
         while True:
             try:
-                return urllib.request.urlopen(f"http://127.0.0.1:{port}/", body.encode(), timeout=IN_VAIN_S).close()
+                return urllib.request.urlopen(f"http://127.0.0.1:{port}/", body.encode(), timeout=TIMEOUT_S).close()
             except urllib.error.URLError as error:
                 if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > deadline:
                     raise
@@ -91,7 +91,7 @@ class Readme(unittest.IsolatedAsyncioTestCase):
         await deliver(id="wacid.over", event="connect", session=session)
         for _ in range(2):
             await deliver(id="wacid.1", event="connect", session=session)
-        seen = [await asyncio.to_thread(requests.get, timeout=IN_VAIN_S) for _ in range(2)]
+        seen = [await asyncio.to_thread(requests.get, timeout=TIMEOUT_S) for _ in range(2)]
         self.assertEqual([body["action"] for _, _, body in seen], ["pre_accept", "accept"])
         for path, authorization, body in seen:
             self.assertEqual((path, authorization, body["call_id"]), ("/1065/calls", "Bearer secret", "wacid.1"))
@@ -101,7 +101,7 @@ class Readme(unittest.IsolatedAsyncioTestCase):
         async with await Client.open(*trestle.address) as client:
             self.assertEqual(await client.list(), ["wacid.1"])
             await deliver(id="wacid.1", event="terminate")
-            deadline = time.monotonic() + IN_VAIN_S
+            deadline = time.monotonic() + TIMEOUT_S
             while (await client.statistics())["currentstatistics"]["sessionsown"]:
                 self.assertLess(time.monotonic(), deadline, "the call is not ended")
                 await asyncio.sleep(0.01)

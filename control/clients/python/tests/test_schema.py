@@ -1,5 +1,5 @@
-"""ng.schema.json against a running Trestle: it takes every request of the schema, the schema describes every reply to the
-last key, and no key or flag that Trestle knows is missing."""
+"""Compares ng.schema.json with a running Trestle: Trestle accepts every request of the schema, the schema describes every key of
+every reply, and it has every key and flag of Trestle."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ DOCUMENT = json.loads(SCHEMA.read_text())
 
 
 def strict(schema):
-    """The same, but an object has no keys that are not described."""
+    """The same schema, but an object may have only the keys that the schema describes."""
     if isinstance(schema, list):
         return [strict(part) for part in schema]
     if not isinstance(schema, dict):
@@ -49,12 +49,12 @@ for verb in VERBS:
 
 
 def normalised(name):
-    """As Trestle compares names."""
+    """The form in which Trestle compares names."""
     return re.sub("[ _]", "-", name).lower()
 
 
 class Ng:
-    """One socket, no retransmits: on the loopback nothing is lost."""
+    """One socket, no retransmission: the loopback loses no datagrams."""
 
     def __init__(self, address):
         self.socket = udp()
@@ -114,7 +114,7 @@ class Schema(unittest.TestCase):
 
     def test_every_example_is_accepted_and_every_reply_described(self):
         ng = self.start()
-        # The other call of connect.
+        # The second call for `connect`.
         expert = {"call-id": "b2b-2", "from-tag": "expert"}
         for request in ({"command": "create"}, {"command": "create answer", "sdp": sdp(4004)}):
             self.assertEqual(ng.ask(expert | request)["result"], "ok")
@@ -133,7 +133,7 @@ class Schema(unittest.TestCase):
             offer | {"call-id": "c2"},
             offer | {"call-id": "c2", "supports": []},
             {"command": "dance"},
-            {"command": "query", "call-id": "nobody"},
+            {"command": "query", "call-id": "absent"},
             offer | {"sdp": "v=0\r\nrubbish\r\n", "flags": ["no-such-flag"]},
         ):
             reply = ng.ask(request)
@@ -141,7 +141,7 @@ class Schema(unittest.TestCase):
             self.assertEqual(errors("refusal", reply), [], reply)
         self.assertEqual(seen, {"error", "load limit"})
 
-    def test_every_verb_that_trestle_knows_is_in_it(self):
+    def test_the_schema_has_every_verb_of_trestle(self):
         reply = self.start().ask({"command": "dance"})
         known = reply["warnings"][0].split("known are ")[1].split(", ")
         self.assertGreater(len(known), 6)
@@ -156,11 +156,11 @@ class Schema(unittest.TestCase):
             for file in ("client.js", "index.d.ts"):
                 self.assertRegex((npm / file).read_text(), method)
 
-    def test_every_key_and_flag_that_trestle_knows_is_in_it(self):
-        """Whatever is a key or a flag stands somewhere in the sources as a string; Trestle itself says which of them is."""
+    def test_the_schema_has_every_key_and_flag_of_trestle(self):
+        """Every key and flag is a string in the sources. The replies of Trestle show which strings are keys or flags."""
         ng = self.start()
         sources = "\n".join(
-            path.read_text() for path in sorted((CONTROL / "src/op").rglob("*.rs")) if "tests" not in path.parts[-1]
+            path.read_text() for path in sorted((CONTROL / "ng/src/command").rglob("*.rs")) if "tests" not in path.parts[-1]
         )
         candidates = sorted({normalised(name) for name in re.findall(r'"([A-Za-z0-9][A-Za-z0-9 ._-]*)"', sources)})
         self.assertGreater(len(candidates), 100, "the sources are elsewhere now")
@@ -181,13 +181,13 @@ class Schema(unittest.TestCase):
         known_keys = {name for name in candidates if not unknown({"command": "ping", name: "1"})}
         known_words = {name for name in candidates if not unknown({"command": "ping", "flags": [name]})}
         self.assertGreater(len(known_keys), 60)
-        # A flag is a key as well (`"verbose": true`); the schema wants it in `flags`.
+        # A flag is also a key (`"verbose": true`); the schema requires it in `flags`.
         missing = {key for key in known_keys - known_words if key not in keys and not any(re.search(p, key) for p in patterns)}
         self.assertEqual(missing, set(), "keys that the schema does not have")
         missing = {word for word in known_words - named if not any(re.search(p, word, re.I) for p in patterns_of_words)}
         self.assertEqual(missing, set(), "flags that the schema does not have")
 
-        # And the other way round: nothing in the schema is made up.
+        # And Trestle knows every key and flag in the schema.
         options = DOCUMENT["$defs"]["options"]["properties"] | DOCUMENT["$defs"]["tolerated"]["properties"]
         self.assertEqual({key for key in options if unknown({"command": "ping", key: []})}, set())
         self.assertEqual({word for word in named if unknown({"command": "ping", "flags": [word]})}, set())
@@ -200,8 +200,8 @@ class Schema(unittest.TestCase):
                 reply = ng.ask({"command": "ping", key: value})
                 self.assertEqual(reply, {"result": "pong"}, f"{key}={value}")
 
-    def test_the_clients_types_are_the_schema_s(self):
-        check = [sys.executable, CONTROL / "schema/write_types.py", "--check"]
+    def test_the_types_of_the_clients_match_the_schema(self):
+        check = [sys.executable, CONTROL / "ng/schema/write_types.py", "--check"]
         done = subprocess.run(check, capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 

@@ -1,4 +1,4 @@
-// Compiled, never run: what a caller writes, and what the compiler must not let pass.
+// Compiled, never run: code of a caller, and errors that the compiler must find.
 
 import { Client, DigitFeed, Refused } from "../../index.js";
 import type { CallEvent, Offer } from "../../index.js";
@@ -6,8 +6,8 @@ import type { CallEvent, Offer } from "../../index.js";
 export async function call(sdp: string): Promise<number> {
   const client = await Client.open({ port: 2223 });
   const offer: Omit<Offer, "command"> = { "call-id": "c", "from-tag": "a", sdp, profile: "whatsapp", ICE: "force" };
-  const { sdp: told } = await client.offer(offer);
-  await client.answer({ "call-id": "c", "from-tag": "a", "to-tag": "b", sdp: told });
+  const { sdp: offered } = await client.offer(offer);
+  await client.answer({ "call-id": "c", "from-tag": "a", "to-tag": "b", sdp: offered });
   await client.create({ "call-id": "d", "from-tag": "expert", codec: { strip: ["opus"] } });
   await client.createAnswer({ "call-id": "d", "from-tag": "expert", sdp });
   await client.connect("c", { "from-tag": "a", "to-tag": "expert", "to-call-id": "d" });
@@ -21,8 +21,8 @@ export async function call(sdp: string): Promise<number> {
   await client.create({ "call-id": "d", "from-tag": "x", profile: "telegram" });
   // @ts-expect-error: a tag is text
   await client.connect("c", { "from-tag": 1, "to-tag": "b" });
-  // @ts-expect-error: so is a reply's SDP
-  const wrong: number = told;
+  // @ts-expect-error: the SDP of a reply is text
+  const wrong: number = offered;
   return ids.length + wrong;
 }
 

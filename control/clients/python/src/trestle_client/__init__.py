@@ -1,4 +1,4 @@
-"""Client of Trestle, the media bridge between WhatsApp and SIP. See `Client` and `DigitFeed`."""
+"""Client for Trestle, the media bridge between WhatsApp and SIP: `Client`, `DigitFeed`, `EventFeed`."""
 
 from .client import Client
 from .digits import Digit, DigitFeed

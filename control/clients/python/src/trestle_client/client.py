@@ -1,4 +1,4 @@
-"""Requests over UDP: one socket, any number of requests at a time."""
+"""`Client`: requests over UDP with one socket, any number at a time."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ log = logging.getLogger("trestle_client")
 Request = Mapping[str, object]
 
 
-class Whom(TypedDict, total=False):
-    """The party that a request means, by one of these; with the flag `all`, or without a party, everybody."""
+class Target(TypedDict, total=False):
+    """Selects a party by one of these keys. Without any of them, or with the flag `all`, the request applies to all parties."""
 
     from_tag: str
     label: str
     address: str
-    """The media address in its SDP."""
+    """The IP address in the SDP of the party."""
     flags: Sequence[Word | str]
 
 
@@ -39,17 +39,17 @@ class Client:
         async with await Client.open("127.0.0.1", 2223) as trestle:
             await trestle.ping()
 
-    A request is sent again after `timeout_s` without a reply, `tries` times in all, with the same cookie, so that it is
-    carried out once. What Trestle did not understand or does not do goes to `on_warning(request, warning)`, which logs it
-    if not given, and stays in the reply's `warnings`. All methods raise `Refused` (or `UnknownCall`, `NoCapacity`) if
-    Trestle says no, and `NoReply` if it says nothing.
+    The client repeats a request after `timeout_s` without a reply, `tries` times in all, with the same cookie: Trestle
+    executes it once. For each option that Trestle did not understand or apply, the client calls `on_warning(request,
+    warning)`; the default logs it. `warnings` in the reply has them too. All methods raise `Refused` (or `UnknownCall`,
+    `NoCapacity`) if Trestle replies with an error, and `NoReply` if there is no reply.
     """
 
     def __init__(self, timeout_s: float, tries: int, on_warning: Callable[[Request, str], None]) -> None:
         self._timeout_s = timeout_s
         self._tries = tries
         self._on_warning = on_warning
-        # Unlike those of any other client on the same address and port in the minute that Trestle remembers them.
+        # Random: another client may use the same address and port within the minute in which Trestle remembers cookies.
         self._prefix = secrets.token_hex(6)
         self._requests = 0
         self._pending: dict[bytes, asyncio.Future[bytes]] = {}
@@ -66,14 +66,14 @@ class Client:
         tries: int = 5,
         on_warning: Callable[[Request, str], None] = _log_warning,
     ) -> Self:
-        """A client of the Trestle at `host` and `port`. Sends nothing yet."""
+        """Creates a client of the Trestle at `host` and `port`. Sends nothing yet."""
         client = cls(timeout_s, tries, on_warning)
         loop = asyncio.get_running_loop()
         client._transport, _ = await loop.create_datagram_endpoint(lambda: _Socket(client), remote_addr=(host, port))
         return client
 
     def close(self) -> None:
-        """Ends all requests that still wait, with `NoReply`."""
+        """Ends all waiting requests with `NoReply`."""
         if self._transport:
             self._transport.close()
             self._transport = None
@@ -91,29 +91,29 @@ class Client:
         self.close()
 
     async def ping(self) -> None:
-        """Whether Trestle is there."""
+        """Checks that Trestle is reachable."""
         await self.request({"command": "ping"})
 
     async def offer(
         self, sdp: str, *, call_id: str, from_tag: str, to_tag: str | None = None, **options: Unpack[Options]
     ) -> SdpReply:
-        """Hands in the offer of the party `from_tag`; the reply's `sdp` is the offer for the other party."""
+        """Sends the offer of the party `from_tag`; `sdp` of the reply is the offer for the other party."""
         keys = {"call-id": call_id, "from-tag": from_tag, "to-tag": to_tag, "sdp": sdp}
         return cast(SdpReply, await self.request(_request("offer", keys, options)))
 
     async def answer(
         self, sdp: str, *, call_id: str, from_tag: str, to_tag: str, **options: Unpack[Options]
     ) -> SdpReply:
-        """Hands in the answer of the party `to_tag`; the reply's `sdp` is the answer for `from_tag`, which offered."""
+        """Sends the answer of the party `to_tag`; `sdp` of the reply is the answer for `from_tag`."""
         keys = {"call-id": call_id, "from-tag": from_tag, "to-tag": to_tag, "sdp": sdp}
         return cast(SdpReply, await self.request(_request("answer", keys, options)))
 
     async def create(self, *, call_id: str, from_tag: str, **options: Unpack[Options]) -> SdpReply:
-        """Makes an offer for the party `from_tag`; whom it talks to is said later by `connect`."""
+        """Returns an offer for the party `from_tag`; `connect` later connects it to another party."""
         return cast(SdpReply, await self.request(_request("create", {"call-id": call_id, "from-tag": from_tag}, options)))
 
     async def create_answer(self, sdp: str, *, call_id: str, from_tag: str, **options: Unpack[Options]) -> None:
-        """Hands in the answer to what `create` gave."""
+        """Sends the answer to the offer of `create`."""
         keys = {"call-id": call_id, "from-tag": from_tag, "sdp": sdp}
         await self.request(_request("create answer", keys, options))
 
@@ -127,7 +127,7 @@ class Client:
         delete_delay: int | None = None,
         flags: Sequence[Word | str] | None = None,
     ) -> DeleteReply:
-        """Ends a call. That there was none is no error, but a `warning` in the reply, unless `flags` has `fatal`."""
+        """Ends a call. An unknown call is a `warning` in the reply, or an error if `flags` has `fatal`."""
         keys = {"call-id": call_id, "from-tag": from_tag, "to-tag": to_tag, "via-branch": via_branch}
         request = _request("delete", keys, {"delete_delay": delete_delay, "flags": flags})
         return cast(DeleteReply, await self.request(request))
@@ -140,17 +140,17 @@ class Client:
         to_tag: str | None = None,
         flags: Sequence[Word | str] | None = None,
     ) -> CallReply:
-        """What is known of a call; with the flag `verbose` everything."""
+        """Returns the state of a call; with the flag `verbose` in full."""
         keys = {"call-id": call_id, "from-tag": from_tag, "to-tag": to_tag}
         return cast(CallReply, await self.request(_request("query", keys, {"flags": flags})))
 
     async def list(self, limit: int | None = None) -> list[str]:
-        """Call-ids, the oldest first; 32 if not said how many."""
+        """Returns call-ids, the oldest first; 32, or `limit` of them."""
         reply = await self.request(_request("list", {}, {"limit": limit}))
         return cast("list[str]", reply["calls"])
 
     async def statistics(self) -> Counters:
-        """Counters since Trestle's start."""
+        """Returns counters since the start of Trestle."""
         reply = await self.request({"command": "statistics"})
         return cast(Counters, reply["statistics"])
 
@@ -166,36 +166,36 @@ class Client:
         duration: int | None = None,
         volume: int | None = None,
     ) -> None:
-        """Presses a key, for `duration` ms, for the party of `from_tag`, `label` or `address`; the other side hears it."""
+        """Sends a digit of `duration` ms to the other side, as if the party of `from_tag`, `label` or `address` had pressed it."""
         keys = {"call-id": call_id, "from-tag": from_tag, "label": label, "address": address, "to-tag": to_tag}
         await self.request(_request("play DTMF", keys, {"code": code, "duration": duration, "volume": volume}))
 
-    async def block_dtmf(self, call_id: str, **whom: Unpack[Whom]) -> None:
-        """Keeps a party's digits from the others; everybody's, if nobody is named."""
-        await self.request(_request("block DTMF", {"call-id": call_id}, whom))
+    async def block_dtmf(self, call_id: str, **target: Unpack[Target]) -> None:
+        """Stops the digits of a party, or of all parties."""
+        await self.request(_request("block DTMF", {"call-id": call_id}, target))
 
-    async def unblock_dtmf(self, call_id: str, **whom: Unpack[Whom]) -> None:
+    async def unblock_dtmf(self, call_id: str, **target: Unpack[Target]) -> None:
         """Undoes `block_dtmf`."""
-        await self.request(_request("unblock DTMF", {"call-id": call_id}, whom))
+        await self.request(_request("unblock DTMF", {"call-id": call_id}, target))
 
-    async def block_media(self, call_id: str, **whom: Unpack[Whom]) -> None:
-        """Keeps a party's audio and digits from the others; everybody's, if nobody is named."""
-        await self.request(_request("block media", {"call-id": call_id}, whom))
+    async def block_media(self, call_id: str, **target: Unpack[Target]) -> None:
+        """Stops audio and digits of a party, or of all parties."""
+        await self.request(_request("block media", {"call-id": call_id}, target))
 
-    async def unblock_media(self, call_id: str, **whom: Unpack[Whom]) -> None:
+    async def unblock_media(self, call_id: str, **target: Unpack[Target]) -> None:
         """Undoes `block_media`."""
-        await self.request(_request("unblock media", {"call-id": call_id}, whom))
+        await self.request(_request("unblock media", {"call-id": call_id}, target))
 
-    async def silence_media(self, call_id: str, **whom: Unpack[Whom]) -> None:
-        """Puts silence in the place of a party's audio; everybody's, if nobody is named."""
-        await self.request(_request("silence media", {"call-id": call_id}, whom))
+    async def silence_media(self, call_id: str, **target: Unpack[Target]) -> None:
+        """Replaces the audio of a party, or of all parties, by silence."""
+        await self.request(_request("silence media", {"call-id": call_id}, target))
 
-    async def unsilence_media(self, call_id: str, **whom: Unpack[Whom]) -> None:
+    async def unsilence_media(self, call_id: str, **target: Unpack[Target]) -> None:
         """Undoes `silence_media`."""
-        await self.request(_request("unsilence media", {"call-id": call_id}, whom))
+        await self.request(_request("unsilence media", {"call-id": call_id}, target))
 
     async def connect(self, call_id: str, *, from_tag: str, to_tag: str, to_call_id: str | None = None) -> None:
-        """Two parties hear each other, and nobody else; without a new SDP. `to_call_id` if `to_tag` is of another call."""
+        """Connects two parties to each other, and to no other party, without a new SDP. `to_call_id`: `to_tag` is in that call."""
         keys = {"call-id": call_id, "from-tag": from_tag, "to-tag": to_tag}
         if to_call_id is not None:
             keys["to-call-id"] = to_call_id
@@ -207,14 +207,14 @@ class Client:
         op: Literal["open", "close"],
         *,
         pre_roll: Literal["keep", "drop"] | None = None,
-        **whom: Unpack[Whom],
+        **target: Unpack[Target],
     ) -> GateReply:
-        """Lets media leave towards WhatsApp (once the call is accepted), or nothing any more (once it is over)."""
-        request = _request("gate", {"call-id": call_id, "op": op, "pre-roll": pre_roll}, whom)
+        """`open` lets media out to WhatsApp, when the call is accepted. `close` stops it for good, when the call has ended."""
+        request = _request("gate", {"call-id": call_id, "op": op, "pre-roll": pre_roll}, target)
         return cast(GateReply, await self.request(request))
 
     async def subscribe_events(self, *, call_id: str | None = None) -> EventFeed:
-        """The events of all calls, or of one, from now on; renewed until the feed is closed."""
+        """Subscribes to the events of all calls, or of one. Renewed until the feed is closed."""
 
         async def subscribe(expires: int) -> None:
             await self.request(_request("subscribe events", {"call-id": call_id, "expires": expires}, {}))
@@ -231,7 +231,7 @@ class Client:
         return feed
 
     async def request(self, request: Request) -> dict[str, Any]:
-        """Sends any request, written with the protocol's own keys, and gives the reply if it is `ok` or `pong`."""
+        """Sends any request, with the keys of the protocol, and returns the reply if it is `ok` or `pong`."""
         reply = await self._exchange(json.dumps(request, ensure_ascii=False).encode())
         warnings = reply.get("warnings", [])
         for warning in warnings:
@@ -267,7 +267,7 @@ class Client:
             return
         cookie, _, body = datagram.partition(b" ")
         reply = self._pending.get(cookie)
-        # A second reply, to a request that was sent again, has no taker.
+        # The second reply to a repeated request is dropped.
         if reply and not reply.done():
             reply.set_result(body)
 
@@ -280,12 +280,12 @@ class _Socket(asyncio.DatagramProtocol):
         self._client._received(data)
 
     def error_received(self, exc: Exception) -> None:
-        # A closed port: Trestle may be starting, and the request will be sent again.
+        # A closed port: Trestle may be starting; the request will be repeated.
         log.debug("%s", exc)
 
 
 def _request(command: str, keys: Mapping[str, object], options: Mapping[str, object]) -> dict[str, object]:
-    """`None` is what was not said."""
+    """Builds a request. Values that are `None` are left out."""
     dashed = {name.replace("_", "-"): value for name, value in options.items()}
     return {"command": command} | {key: value for key, value in {**keys, **dashed}.items() if value is not None}
 

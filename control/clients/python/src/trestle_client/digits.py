@@ -1,4 +1,4 @@
-"""The digit feed: Trestle sends one datagram per key that was pressed and released (`dtmf-log-dest`)."""
+"""The digit feed: Trestle sends one datagram for each key that was pressed and released (`dtmf-log-dest`)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _KEYS = "0123456789*#ABCD"
 
 @dataclass(frozen=True)
 class Digit:
-    """A key that somebody pressed and released."""
+    """A key that a party pressed and released."""
 
     call_id: str
     digit: str
     """One of `0123456789*#ABCD`."""
     source_tag: str
-    """Who pressed it."""
+    """Tag of the party that pressed it."""
     source_label: str
-    """The label of that party, or empty."""
+    """Label of that party, or empty."""
     tags: tuple[str, ...]
     """All parties of the call."""
     duration_ms: int
@@ -38,7 +38,7 @@ class Digit:
 
     @classmethod
     def read(cls, datagram: bytes) -> Self:
-        """Raises `ValueError` or `LookupError` if that is no line of the feed."""
+        """Parses a datagram. Raises `ValueError` or `LookupError` if it is not from the feed."""
         line: DigitLine = json.loads(datagram)
         return cls(
             call_id=line["callid"],
@@ -54,7 +54,7 @@ class Digit:
 
 
 class DigitFeed(asyncio.DatagramProtocol):
-    """The digits of all calls, as they come.
+    """The digits of all calls, in order of arrival.
 
         async with await DigitFeed.listen(port=9999) as digits:     # trestle serve --dtmf-log-dest=127.0.0.1:9999
             async for digit in digits:
@@ -62,7 +62,7 @@ class DigitFeed(asyncio.DatagramProtocol):
     """
 
     ROOM = 1024
-    """Digits that may wait to be read; of more, the oldest go."""
+    """Maximum of unread digits; beyond it the oldest are dropped."""
 
     def __init__(self) -> None:
         self._digits: asyncio.Queue[Digit | None] = asyncio.Queue()
@@ -70,7 +70,7 @@ class DigitFeed(asyncio.DatagramProtocol):
 
     @classmethod
     async def listen(cls, host: str = "127.0.0.1", port: int = 0) -> Self:
-        """Listens; with port 0 on a free one, see `address`."""
+        """Opens the socket. Port 0 selects a free port: see `address`."""
         loop = asyncio.get_running_loop()
         feed = cls()
         feed._transport, _ = await loop.create_datagram_endpoint(lambda: feed, local_addr=(host, port))
@@ -78,7 +78,7 @@ class DigitFeed(asyncio.DatagramProtocol):
 
     @property
     def address(self) -> tuple[str, int]:
-        """What Trestle's `dtmf-log-dest` has to be."""
+        """The value for `dtmf-log-dest` of Trestle."""
         assert self._transport, "listens"
         host, port = self._transport.get_extra_info("sockname")[:2]
         return host, port

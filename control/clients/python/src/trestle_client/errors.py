@@ -1,4 +1,4 @@
-"""What can go wrong with a request."""
+"""Errors of requests."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections.abc import Sequence
 
 
 class TrestleError(Exception):
-    """Any failure of a request."""
+    """Base class of all errors of requests."""
 
 
 class NoReply(TrestleError):
-    """Nobody answered, however often the request was sent. Whether it was carried out is not known."""
+    """No reply to any of the repeats. It is unknown whether the request was executed."""
 
 
 class Refused(TrestleError):
-    """Trestle answered with an error. Nothing was changed by the request."""
+    """Trestle replied with an error. The request changed nothing."""
 
     def __init__(self, command: str, reason: str, warnings: Sequence[str] = ()) -> None:
         super().__init__(f"{command}: {reason}")
         self.command = command
         self.reason = reason
-        """As Trestle says it. The part before a colon never changes."""
+        """The text of Trestle. The part before a colon never changes."""
         self.warnings = list(warnings)
 
 
 class UnknownCall(Refused):
-    """There is no such call, or it is over."""
+    """There is no such call, or it has ended."""
 
 
 class NoCapacity(Refused):
     """No room for this call; another Trestle may have some."""
 
 
-# The words at which SIP proxies go to their next node.
+# The texts at which SIP proxies try their next node.
 _NO_CAPACITY = ("Parallel session limit reached", "Ran out of ports", "Load limit exceeded")
 
 

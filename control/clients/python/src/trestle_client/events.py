@@ -1,4 +1,4 @@
-"""Events of calls, as Trestle sends them to whoever has subscribed (`subscribe events`)."""
+"""The event feed: datagrams that Trestle sends to subscribers (`subscribe events`)."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .ng import CallEvent
 log = logging.getLogger("trestle_client")
 
 EXPIRES_S = 60
-"""How long a subscription lasts; it is renewed three times in that."""
+"""Duration of a subscription. It is renewed three times in this time."""
 
 
 class EventFeed:
-    """The events of all calls, or of one, as they come. See `Client.subscribe_events`.
+    """The events of all calls, or of one, in order of arrival. See `Client.subscribe_events`.
 
         async with await trestle.subscribe_events() as events:
             async for event in events:
                 print(event["call-id"], event["event"])
 
-    Datagrams may get lost; `event-webhook` is for those who must not miss any.
+    Datagrams may be lost. An application that needs every event should use `event-webhook`.
     """
 
     ROOM = 4096
-    """Events that may wait to be read; of more, the oldest go."""
+    """Maximum of unread events; beyond it the oldest are dropped."""
 
     def __init__(self, call_id: str | None, subscribe: Callable[[int], Awaitable[object]], leave: Callable[[EventFeed], bool]) -> None:
         self.call_id = call_id
@@ -52,7 +52,7 @@ class EventFeed:
             try:
                 await self._subscribe(0)
             except TrestleError as error:
-                # It expires.
+                # The subscription expires anyway.
                 log.debug("%s", error)
 
     def stop(self) -> None:
@@ -61,7 +61,7 @@ class EventFeed:
         self._events.put_nowait(None)
 
     def take(self, event: CallEvent) -> None:
-        """An event has come."""
+        """Adds an event to the feed, if it is of its call."""
         if self.call_id is not None and event["call-id"] != self.call_id:
             return
         if self._events.qsize() >= self.ROOM:
@@ -80,7 +80,7 @@ class EventFeed:
 
 
 def read_event(datagram: bytes) -> CallEvent | None:
-    """`None` if that is no event."""
+    """Parses a datagram; `None` if it is not an event."""
     try:
         event = json.loads(datagram)
     except ValueError:

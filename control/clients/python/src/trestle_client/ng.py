@@ -42,18 +42,18 @@ Codec = TypedDict(
 
 
 class Options(TypedDict, total=False):
-    """What `Client.offer` and `Client.answer` take as keywords; `_` stands for `-`."""
+    """Keywords of `Client.offer` and `Client.answer`; `_` replaces `-`."""
 
     profile: Literal["whatsapp", "sip", "webrtc"]
-    """Whose rules apply to the receiver of the SDP given back. Found from the SDP and the other keys if not said."""
+    """The rules for the receiver of the returned SDP. Default: found from the SDP and the other keys."""
     transport_protocol: Protocol | Literal["accept"]
-    """Of the SDP given back. `accept` (answers): hand on the answerer's change."""
+    """Protocol of the returned SDP. `accept` (answers) is not supported and causes a warning."""
     ICE: Literal["default", "remove", "force", "force-relay", "optional", "trickle"]
-    """In the SDP given back."""
+    """ICE in the returned SDP."""
     DTLS: Literal["off", "no", "disable", "passive", "active"]
-    """Off, or which role is preferred."""
+    """Off, or the preferred role."""
     DTLS_fingerprint: str
-    """Hash of our fingerprint; `sha-256` if not said."""
+    """Hash of Trestle's fingerprint; default `sha-256`."""
     SDES: Sequence[str]
     """`off`, `prefer`, `nonew`, `pad`, `lifetime`, `static`, `no-SUITE`, `only-SUITE`, `order:SUITE;SUITE`, `offerer_pref:SUITE;SUITE`."""
     rtcp_mux: Sequence[Literal["offer", "require", "demux", "accept", "reject"]]
@@ -72,36 +72,36 @@ class Options(TypedDict, total=False):
     from_interface: str
     to_interface: str
     address_family: Literal["IP4", "IP6"]
-    """Of the SDP given back."""
+    """Address family of the returned SDP."""
     media_address: str
-    """Where the sender's media comes from, whatever its SDP says."""
+    """Media address of the sender; overrides the sender's SDP."""
     received_from: str | Sequence[str]
-    """Where the signalling came from; used with the flag `SIP-source-address`."""
+    """Source address of the signalling; used with the flag `SIP-source-address`."""
     endpoint_learning: Literal["delayed", "immediate", "heuristic", "off"]
     label: str
     """A name for the sender, for `query` and the digit feed."""
     to_label: str
     """A name for the receiver."""
     TOS: int
-    """DSCP byte of the call; negative: as it is."""
+    """DSCP byte of the call; negative: unchanged."""
     gate: Literal["shut", "open"]
-    """Whether media may leave towards WhatsApp; shut until the exchange is complete, or not at all."""
+    """`shut`: no media is sent to WhatsApp until the verb `gate`. No effect after the exchange is complete."""
     gate_timeout: int
-    """How long the gate may stay shut once the exchange is complete, s."""
+    """How long the gate may stay shut after the exchange is complete, s."""
     gate_on_timeout: Literal["shut", "open"]
-    """How it stands after that."""
+    """State of the gate after that time."""
     pre_roll: int
-    """How much audio is kept for WhatsApp before it can be sent, ms."""
+    """How much audio for WhatsApp is buffered before it can be sent, ms."""
     filler: Literal["comfort-noise", "silence", "hold-tone", "none"]
-    """What WhatsApp gets when there is nothing to pass on."""
+    """What WhatsApp receives when there is nothing to forward."""
     drop_traffic: Literal["start", "stop"]
-    """Keep all media of the call from everybody, or let it through again."""
+    """Stop all media of the call, or let it through again."""
     via_branch: str
-    """Tells forks and retries of one request apart."""
+    """Distinguishes forks and retries of one request."""
     supports: Sequence[Literal["load limit"]]
-    """`load limit`: a full Trestle may say so in `result`."""
+    """`load limit`: an overloaded Trestle may reply with `result` `load limit`."""
     flags: Sequence[Word | str]
-    """Words without a value. Keys that have one may be written here too, as `ICE-remove` or `ICE=remove`."""
+    """Words without a value. Keys with a value may be written here too: `ICE-remove` or `ICE=remove`."""
     rtpp_flags: str
     """All options and flags in one string."""
 
@@ -133,7 +133,7 @@ Endpoint = TypedDict(
         "port": 'int',
     },
 )
-"""Where we send to; missing while not known."""
+"""Destination of media; missing while unknown."""
 
 
 Stats = TypedDict(
@@ -272,7 +272,7 @@ Verdict = TypedDict(
         "timeline": 'NotRequired[Sequence[Moment]]',
     },
 )
-"""What the call was like and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes."""
+"""The quality of the call and why it ended. In short replies only up to `hints`, and missing if there is no room in 1,200 bytes."""
 
 
 CallReply = TypedDict(
@@ -361,7 +361,7 @@ DeleteReply = TypedDict(
         "result": 'Literal["ok"]',
     },
 )
-"""The report is missing with the flag `fast`, and where there was no such call."""
+"""The report is missing with the flag `fast`, and for an unknown call."""
 
 
 Refusal = TypedDict(
@@ -373,7 +373,7 @@ Refusal = TypedDict(
         "warnings": 'NotRequired[Sequence[str]]',
     },
 )
-"""The part of `error-reason` before a colon never changes; the rest is for people. `load limit` comes only to callers that support it; with it, as with `Ran out of ports` and `Parallel session limit reached`, another node may be tried."""
+"""The part of `error-reason` before a colon never changes; the rest is for people. Only callers that support `load limit` get it. After it, and after `Ran out of ports` and `Parallel session limit reached`, try another node."""
 
 
 DigitLine = TypedDict(

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Opus at 8 kHz: complexity x bit rate x loss, what it costs and how it sounds (PESQ, narrow-band, against the reference).
+"""Measures Opus at 8 kHz by complexity, bit rate and loss: CPU time, bit rate, and quality (PESQ, narrow-band, against the reference).
 
     pip install numpy pesq
     bench/opus/table.py [DIR]
 
-DIR holds the voices: *.wav, mono, 8 kHz, 16 bits, ten seconds or more each. Without any, espeak-ng makes some, which are
-harder to code than recordings. Prints tables for docs/decisions/0010.
+DIR contains the voices: *.wav, mono, 8 kHz, 16 bits, ten seconds or more each. Without them, espeak-ng makes some, which are
+harder to encode than recordings. Prints tables for docs/decisions/0010.
 """
 
 import collections
@@ -45,7 +45,7 @@ def read(path):
 
 
 def at_level(pcm, dbov=-26.0):
-    """Speech at the level at which PESQ wants it; pauses do not count."""
+    """Scales speech to the level that PESQ requires; pauses are excluded from the level."""
     energy = (pcm[: len(pcm) // 160 * 160].reshape(-1, 160) ** 2).mean(1)
     active = energy[energy > energy.max() * 10**-3.5].mean()
     return numpy.clip(pcm * 32768 * 10 ** (dbov / 20) / active**0.5, -32767, 32767).astype("<i2")

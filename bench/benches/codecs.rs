@@ -9,7 +9,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use trestle_audio::g711::Law;
 use trestle_audio::opus::{self, PACKET_BYTES_MAX};
-use trestle_audio::{BRIDGE_RATE_HZ, Concealer, EncoderSettings, Packer, Tone};
+use trestle_audio::{Concealer, EncoderSettings, Packer, Tone, g711};
 
 /// 20 ms at 8 kHz.
 const FRAME: usize = 160;
@@ -29,7 +29,7 @@ fn voice() -> Vec<i16> {
         let pitch_hz = 100.0 + 4.0 * (n % 13) as f64;
         for harmonic in 1..=20i16 {
             let amplitude = (f64::from(4_000 / harmonic) * loudness) as i16;
-            Tone::sine(pitch_hz * f64::from(harmonic), amplitude).fill(&mut part, BRIDGE_RATE_HZ);
+            Tone::sine(pitch_hz * f64::from(harmonic), amplitude).fill(&mut part, g711::RATE_HZ);
             frame.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
         }
     }
@@ -47,7 +47,7 @@ fn lossy() -> EncoderSettings {
 }
 
 fn opus_packets() -> Vec<Vec<u8>> {
-    let mut encoder = opus::OpusEncoder::new(BRIDGE_RATE_HZ, lossy()).expect("encoder");
+    let mut encoder = opus::OpusEncoder::new(g711::RATE_HZ, lossy()).expect("encoder");
     let mut out = [0; PACKET_BYTES_MAX];
     let pcm = voice();
     let encode = |frame| {
@@ -86,7 +86,7 @@ fn opus_encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("opus/encode_8k_20kbps");
     let clean = [0, 1, 5, 10].map(|complexity| (complexity.to_string(), settings(complexity)));
     for (name, settings) in clean.into_iter().chain([("lossy".to_owned(), lossy())]) {
-        let mut encoder = opus::OpusEncoder::new(BRIDGE_RATE_HZ, settings).expect("encoder");
+        let mut encoder = opus::OpusEncoder::new(g711::RATE_HZ, settings).expect("encoder");
         let mut frames = pcm.chunks(FRAME).cycle();
         let mut out = [0; PACKET_BYTES_MAX];
         group.bench_function(BenchmarkId::new("complexity", name), |bencher| {
@@ -97,7 +97,7 @@ fn opus_encode(criterion: &mut Criterion) {
 
 /// A muted microphone, as G.711 has it.
 fn opus_silence(criterion: &mut Criterion) {
-    let mut encoder = opus::OpusEncoder::new(BRIDGE_RATE_HZ, settings(opus::DEFAULT_COMPLEXITY)).expect("encoder");
+    let mut encoder = opus::OpusEncoder::new(g711::RATE_HZ, settings(opus::DEFAULT_COMPLEXITY)).expect("encoder");
     let mut out = [0; PACKET_BYTES_MAX];
     criterion.bench_function("opus/encode_silence", |bencher| {
         bencher.iter(|| black_box(encoder.encode(black_box(&[8; FRAME]), &mut out).expect("a frame")));
@@ -108,7 +108,7 @@ fn opus_decode(criterion: &mut Criterion) {
     let packets = opus_packets();
     let mut received = [0; FRAME];
 
-    let mut decoder = opus::OpusDecoder::new(BRIDGE_RATE_HZ).expect("decoder");
+    let mut decoder = opus::OpusDecoder::new(g711::RATE_HZ).expect("decoder");
     let mut stream = packets.iter().cycle();
     criterion.bench_function("opus/decode_8k", |bencher| {
         bencher.iter(|| black_box(decoder.decode(stream.next().expect("endless"), &mut received).expect("a packet")));
@@ -137,13 +137,13 @@ fn opus_decode(criterion: &mut Criterion) {
     criterion.bench_function("opus/packet_check", |bencher| {
         bencher.iter(|| {
             let packet = stream.next().expect("endless");
-            black_box((opus::packet_duration_samples(packet, BRIDGE_RATE_HZ), opus::packet_has_fec(packet)))
+            black_box((opus::packet_duration_samples(packet, g711::RATE_HZ), opus::packet_has_fec(packet)))
         });
     });
 }
 
 fn decoder_after(packets: &[Vec<u8>]) -> opus::OpusDecoder {
-    let mut decoder = opus::OpusDecoder::new(BRIDGE_RATE_HZ).expect("decoder");
+    let mut decoder = opus::OpusDecoder::new(g711::RATE_HZ).expect("decoder");
     let mut received = [0; FRAME];
     for packet in packets {
         decoder.decode(packet, &mut received).expect("a packet");

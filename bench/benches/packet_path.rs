@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use trestle_audio::BRIDGE_RATE_HZ;
+use trestle_audio::g711;
 use trestle_audio::g711::Law;
 use trestle_audio::opus::{self, EncoderSettings, PACKET_BYTES_MAX};
 use trestle_core::plan::{
@@ -221,7 +221,7 @@ impl Peer {
         let payloads = match codec {
             Codec::Opus => {
                 let mut encoder =
-                    opus::OpusEncoder::new(BRIDGE_RATE_HZ, EncoderSettings::default()).expect("an encoder");
+                    opus::OpusEncoder::new(g711::RATE_HZ, EncoderSettings::default()).expect("an encoder");
                 let mut out = [0; PACKET_BYTES_MAX];
                 let mut encode = |frame| {
                     let len = encoder.encode(frame, &mut out).expect("20 ms is a frame");

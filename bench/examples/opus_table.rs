@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use trestle_audio::opus::{self, EncoderSettings, PACKET_BYTES_MAX};
-use trestle_audio::{BRIDGE_RATE_HZ, opus::packet_has_fec};
+use trestle_audio::{g711, opus::packet_has_fec};
 
 const FRAME: usize = 160;
 /// Each is done so often, and the least of the times counts.
@@ -60,7 +60,7 @@ fn main() {
 fn encode(pcm: &[i16], settings: EncoderSettings) -> (f64, Vec<Vec<u8>>) {
     let mut packets = Vec::new();
     let us = least(pcm.len() / FRAME, || {
-        let mut encoder = opus::OpusEncoder::new(BRIDGE_RATE_HZ, settings).expect("an encoder");
+        let mut encoder = opus::OpusEncoder::new(g711::RATE_HZ, settings).expect("an encoder");
         let mut out = [0; PACKET_BYTES_MAX];
         packets.clear();
         for frame in pcm.chunks_exact(FRAME) {
@@ -84,7 +84,7 @@ fn decode(packets: &[Vec<u8>], loss_percent: u8) -> (f64, Vec<i16>) {
         .collect();
     let mut received = vec![0; packets.len() * FRAME];
     let us = least(packets.len(), || {
-        let mut decoder = opus::OpusDecoder::new(BRIDGE_RATE_HZ).expect("a decoder");
+        let mut decoder = opus::OpusDecoder::new(g711::RATE_HZ).expect("a decoder");
         for (n, frame) in received.chunks_mut(FRAME).enumerate() {
             match packets.get(n + 1) {
                 _ if !lost[n] => {

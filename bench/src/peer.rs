@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trestle_audio::BRIDGE_RATE_HZ;
+use trestle_audio::g711;
 use trestle_audio::g711::Law;
 use trestle_audio::opus::{self, EncoderSettings, PACKET_BYTES_MAX};
 use trestle_core::plan::Codec;
@@ -142,7 +142,7 @@ impl Peer {
         match codec {
             Codec::Opus => {
                 let settings = EncoderSettings { dtx, ..EncoderSettings::default() };
-                let mut encoder = opus::OpusEncoder::new(BRIDGE_RATE_HZ, settings).expect("an encoder");
+                let mut encoder = opus::OpusEncoder::new(g711::RATE_HZ, settings).expect("an encoder");
                 let mut out = [0; PACKET_BYTES_MAX];
                 let mut encode = |frame| {
                     let len = encoder.encode(frame, &mut out).expect("20 ms is a frame");

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use trestle_audio::opus::PACKET_BYTES_MAX;
-use trestle_audio::{CodecKind, Decoder, Encoder, EncoderSettings, Pcm};
+use trestle_audio::{Codec, Decoder, Encoder, EncoderSettings, Pcm};
 
 use peers::{Ground, Said};
 
@@ -63,8 +63,10 @@ struct Codecs {
 impl Codecs {
     fn new(calls: usize, ground: &Ground) -> Self {
         let settings = EncoderSettings { bitrate_bps: 20_000, expected_loss_percent: 0, ..EncoderSettings::default() };
-        let pair = |from, to| (Decoder::new(from).expect("a decoder"), Encoder::new(to, settings).expect("an encoder"));
-        let call = || [pair(CodecKind::Opus, CodecKind::Pcma), pair(CodecKind::Pcma, CodecKind::Opus)];
+        let pair = |from, to| {
+            (Decoder::new(from, 8_000).expect("a decoder"), Encoder::new(to, 8_000, settings).expect("an encoder"))
+        };
+        let call = || [pair(Codec::Opus, Codec::Pcma), pair(Codec::Pcma, Codec::Opus)];
         Self { calls: (0..calls).map(|_| call()).collect(), frame: ground.frame() }
     }
 

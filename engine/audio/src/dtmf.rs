@@ -13,7 +13,8 @@ mod tests;
 
 use std::f32::consts::{PI, TAU};
 
-use crate::BRIDGE_RATE_HZ;
+/// Rate of the PCM that digits are detected in, in Hz.
+pub const RATE_HZ: u32 = 8_000;
 
 /// The keypad by row and column, as event codes (RFC 4733 section 3.2).
 const KEYPAD: [[u8; 4]; 4] = [[1, 2, 3, 12], [4, 5, 6, 13], [7, 8, 9, 14], [10, 0, 11, 15]];
@@ -262,7 +263,7 @@ impl DigitDetector {
 
 impl Bin {
     fn new(hz: f32) -> Self {
-        let radians = TAU * hz / BRIDGE_RATE_HZ as f32;
+        let radians = TAU * hz / RATE_HZ as f32;
         Self { cos: radians.cos(), sin: radians.sin(), step: radians * HOP as f32 }
     }
 
@@ -298,7 +299,7 @@ impl WindowPeaks {
 impl DigitCandidate {
     fn is_digit(&self) -> bool {
         let on_frequency = |tone: usize, hz: f32| {
-            let off_hz = self.ahead[tone] / self.steps.max(1) as f32 * BRIDGE_RATE_HZ as f32 / (TAU * HOP as f32);
+            let off_hz = self.ahead[tone] / self.steps.max(1) as f32 * RATE_HZ as f32 / (TAU * HOP as f32);
             off_hz.abs() <= OFF_MAX * hz
         };
         self.hits >= HITS && on_frequency(0, HZ[self.row]) && on_frequency(1, HZ[4 + self.column])

@@ -6,7 +6,10 @@
 #[cfg(test)]
 mod tests;
 
-/// Which companding law.
+/// Rate of G.711 PCM, in Hz.
+pub const RATE_HZ: u32 = 8_000;
+
+/// A companding law.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Law {
     /// Mu-law: PCMU, North America and Japan. 14-bit magnitude and sign, silence is 0xFF.

@@ -1,8 +1,7 @@
-//! Sound: PCM, G.711, Opus, concealment, repacking, pauses, shortening, tones, and an ear for tests.
+//! Audio: PCM, G.711, Opus, concealment, repacking, pauses, shortening, tones, detection of digits, and measurements.
 //!
-//! Shapes and units in this crate: PCM is `i16`, mono; rates are in Hz; lengths are samples (at 8 kHz, 20 ms = 160).
-//! Between two codecs sound always travels at [`BRIDGE_RATE_HZ`]: G.711 lives there, and libopus decodes to it and
-//! encodes from it without a resampler.
+//! PCM is `i16`, mono. Rates are in Hz, lengths in samples unless a name states another unit (at 8000 Hz, 20 ms are 160
+//! samples). [`Codec`] and [`CODECS`] are the only list of codecs in Trestle.
 //!
 //! Nothing here allocates after construction, reads a clock or draws a random number.
 
@@ -20,7 +19,7 @@ pub mod shorten;
 mod sounds;
 pub mod tone;
 
-pub use codec::{CodecError, CodecKind, Decoder, Encoder};
+pub use codec::{BRIDGE_RATE_MAX_HZ, CODECS, Codec, CodecError, CodecInfo, Decoder, Encoder, Impairment};
 pub use dtmf::{DigitDetection, DigitDetector};
 pub use listen::GapCounter;
 pub use opus::{EncoderSettings, OpusError};
@@ -29,6 +28,3 @@ pub use pause::PauseDetector;
 pub use pcm::Pcm;
 pub use plc::Concealer;
 pub use tone::Tone;
-
-/// The rate of PCM between a decoder and an encoder.
-pub const BRIDGE_RATE_HZ: u32 = 8_000;

@@ -158,10 +158,18 @@ pub struct OpusDecoder {
 }
 
 impl OpusDecoder {
-    /// To PCM at `rate_hz`: 8000, 16000 or 48000.
+    /// A decoder to PCM of `rate_hz`: 8000, 16000 or 48000.
+    ///
+    /// # Errors
+    /// [`OpusError::Rate`] for another rate, [`OpusError::Library`] if libopus fails.
     pub fn new(rate_hz: u32) -> Result<Self, OpusError> {
         let rate_hz = known_rate(rate_hz)?;
         Ok(Self { state: libopus::Decoder::new(rate_hz, libopus::Channels::Mono)?, rate_hz })
+    }
+
+    /// Rate of the PCM, in Hz.
+    pub fn rate_hz(&self) -> u32 {
+        self.rate_hz
     }
 
     /// Decodes a packet; returns its samples. A stereo packet is mixed down. A malformed packet, or one longer than

@@ -1,6 +1,8 @@
-//! Frames of any length in, frames of an exact length out.
+//! Repacks PCM: takes frames of any length, gives frames of an exact length.
 
-/// Collects samples until a frame of the wanted length is there. Never allocates.
+use crate::Pcm;
+
+/// Collects samples until there are enough for a frame. Never allocates.
 #[derive(Debug, Clone)]
 pub struct Packer {
     samples: [i16; Self::CAPACITY],
@@ -9,37 +11,37 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// The longest packet (120 ms at 8 kHz) behind almost as much that waits for the rest of its frame.
-    pub const CAPACITY: usize = 1_920;
+    /// Samples of two of the longest packets: one behind almost as much that waits for the rest of its frame.
+    pub const CAPACITY: usize = 2 * Pcm::CAPACITY;
 
     /// An empty packer.
     pub const fn new() -> Self {
         Self { samples: [0; Self::CAPACITY], start: 0, end: 0 }
     }
 
-    /// Samples waiting.
+    /// Samples in it.
     pub fn len(&self) -> usize {
         self.end - self.start
     }
 
-    /// True if no sample waits.
+    /// True if it has no samples.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Forgets what waits.
+    /// Removes all samples.
     pub fn clear(&mut self) {
         self.start = 0;
         self.end = 0;
     }
 
-    /// Appends samples. If there is no room for them, the oldest go; returns how many went. That happens only to an
-    /// owner that does not pop.
+    /// Appends samples. If there is no room for them, the oldest are dropped; returns how many. That happens only if
+    /// [`Packer::pop`] is not called.
     pub fn push(&mut self, pcm: &[i16]) -> usize {
         let over = (self.len() + pcm.len()).saturating_sub(Self::CAPACITY);
-        let from_held = over.min(self.len());
-        let pcm = &pcm[over - from_held..];
-        self.start += from_held;
+        let from_stored = over.min(self.len());
+        let pcm = &pcm[over - from_stored..];
+        self.start += from_stored;
         if self.end + pcm.len() > Self::CAPACITY {
             self.samples.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -50,7 +52,7 @@ impl Packer {
         over
     }
 
-    /// The next `frame_samples` samples, once that many wait. `None` as well for a frame of no samples.
+    /// The next `frame_samples` samples, if there are that many. `None` also for 0.
     pub fn pop(&mut self, frame_samples: usize) -> Option<&[i16]> {
         if frame_samples == 0 || frame_samples > self.len() {
             return None;
@@ -73,7 +75,7 @@ mod tests {
 
     /// Every packet time of 10 to 60 ms in, every one out: no sample lost, none twice, order kept.
     #[test]
-    fn any_packet_time_goes_in_and_any_comes_out() {
+    fn any_packet_time_is_repacked_to_any_other() {
         for in_ms in (10..=60).step_by(10) {
             for out_ms in (10..=60).step_by(10) {
                 let (frame_in, frame_out) = (in_ms * 8, out_ms * 8);
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packer_that_nobody_empties_keeps_the_newest() {
+    fn without_pop_the_newest_samples_are_kept() {
         let mut packer = Packer::new();
         assert_eq!(packer.push(&[1; Packer::CAPACITY]), 0);
         assert_eq!(packer.push(&[2; 160]), 160);
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_fits_at_once_keeps_the_newest() {
+    fn of_a_push_longer_than_the_capacity_the_newest_samples_are_kept() {
         let mut packer = Packer::new();
         packer.push(&[1; 80]);
         let long: Vec<i16> = (0..Packer::CAPACITY as i16 + 5).collect();
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_nothing_is_no_frame() {
+    fn pop_of_no_samples_and_of_too_many_gives_none() {
         let mut packer = Packer::new();
         packer.push(&[1; 8]);
         assert_eq!(packer.pop(0), None);

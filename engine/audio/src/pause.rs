@@ -1,41 +1,40 @@
-//! Tells a pause from sound, ten milliseconds at a time.
+//! Distinguishes pauses from speech, in blocks of ten milliseconds.
 
-use crate::BRIDGE_RATE_HZ;
+/// Milliseconds of a block.
+pub const BLOCK_MS: usize = 10;
 
-/// Samples that are judged at once: 10 ms.
-pub const BLOCK_SAMPLES: usize = BRIDGE_RATE_HZ as usize / 100;
-
-/// Quieter than this is a pause whatever the line's noise: -60 dBov, as mean square.
+/// A block below this level is a pause whatever the noise of the line: -60 dBov, as mean square.
 const QUIET: f32 = mean_square(32.8);
-/// Louder than this is never one, however long it lasts: -40 dBov.
+/// A block above this level is never a pause, however long it lasts: -40 dBov.
 const LOUD: f32 = mean_square(328.0);
 /// A pause is at most 6 dB above the noise of the line.
 const ABOVE_NOISE: f32 = 4.0;
-/// The noise is the quietest that was heard; that is forgotten by 3 dB a second, in case the line has become noisier.
+/// Factor a block by which the noise estimate rises: 3 dB a second, in case the line has become noisier. The estimate is
+/// the power of the quietest block so far.
 const FORGET: f32 = 1.007;
 
-/// Knows how noisy a line is, and so what a pause sounds like on it.
+/// Detects pauses, adapted to the noise of one line.
 #[derive(Debug, Clone)]
 pub struct PauseDetector {
     noise: f32,
 }
 
 impl Default for PauseDetector {
-    /// A line of which nothing is known: quieter than -46 dBov is a pause.
+    /// Before the noise of the line is known, a block below -46 dBov is a pause.
     fn default() -> Self {
         Self { noise: LOUD / 16.0 }
     }
 }
 
 impl PauseDetector {
-    /// True if `block` is a pause. Any length will do; the line's noise is learnt from [`BLOCK_SAMPLES`] at a time.
+    /// True if `block` is a pause. Updates the noise estimate; `block` should have [`BLOCK_MS`], but any length works.
     pub fn process(&mut self, block: &[i16]) -> bool {
         let energy = energy(block);
         self.noise = if energy < self.noise { energy } else { (self.noise * FORGET).clamp(1.0, LOUD) };
         self.is_pause(energy)
     }
 
-    /// True if `block` would be a pause, without learning from it.
+    /// True if `block` is a pause, without an update of the noise estimate.
     pub fn is_like_pause(&self, block: &[i16]) -> bool {
         self.is_pause(energy(block))
     }
@@ -49,7 +48,7 @@ const fn mean_square(rms: f32) -> f32 {
     rms * rms
 }
 
-/// Mean square.
+/// Mean square of the samples.
 fn energy(block: &[i16]) -> f32 {
     let sum: u64 = block.iter().map(|sample| i64::from(*sample).pow(2).unsigned_abs()).sum();
     sum as f32 / block.len().max(1) as f32
@@ -60,11 +59,13 @@ mod tests {
     use super::*;
     use crate::Tone;
 
+    const BLOCK_SAMPLES: usize = 80;
+
     fn blocks(hz: f64, amplitude: i16, n: usize) -> Vec<Vec<i16>> {
         let mut tone = Tone::sine(hz, amplitude);
         let mut block = || {
             let mut pcm = vec![0; BLOCK_SAMPLES];
-            tone.fill(&mut pcm, BRIDGE_RATE_HZ);
+            tone.fill(&mut pcm, 8_000);
             pcm
         };
         (0..n).map(|_| block()).collect()
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_noisy_line_pauses_at_its_own_level_once_that_is_known() {
+    fn on_a_noisy_line_the_noise_is_a_pause_once_its_level_is_known() {
         let mut detector = PauseDetector::default();
         let noise = blocks(1_111.0, 350, 400);
         let verdicts: Vec<bool> = noise.iter().map(|block| detector.process(block)).collect();
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_that_lasts_never_becomes_a_pause() {
+    fn continuous_sound_never_becomes_a_pause() {
         let mut detector = PauseDetector::default();
         assert!(blocks(300.0, 2_000, 3_000).iter().all(|block| !detector.process(block)));
     }

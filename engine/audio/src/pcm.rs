@@ -1,6 +1,8 @@
-//! A buffer for one packet's worth of PCM.
+//! A buffer for the PCM of one packet.
 
-/// PCM, mono, 8 kHz: at most what one packet may hold. Lives on the stack or in its owner, never allocates.
+use crate::codec::{BRIDGE_RATE_MAX_HZ, PAYLOAD_MS_MAX};
+
+/// PCM, mono: at most what one packet may have. Lives on the stack or in its owner, never allocates.
 #[derive(Debug, Clone)]
 pub struct Pcm {
     samples: [i16; Self::CAPACITY],
@@ -8,8 +10,8 @@ pub struct Pcm {
 }
 
 impl Pcm {
-    /// 120 ms, the longest Opus packet (RFC 6716 section 3.2.5, R5).
-    pub const CAPACITY: usize = 960;
+    /// Samples of the longest payload at the highest rate between two codecs.
+    pub const CAPACITY: usize = (PAYLOAD_MS_MAX * BRIDGE_RATE_MAX_HZ / 1_000) as usize;
 
     /// An empty buffer.
     pub const fn new() -> Self {
@@ -21,7 +23,7 @@ impl Pcm {
         &self.samples[..self.len]
     }
 
-    /// The samples in it, to be changed.
+    /// The samples in it, mutable.
     pub fn as_mut_slice(&mut self) -> &mut [i16] {
         &mut self.samples[..self.len]
     }
@@ -31,23 +33,23 @@ impl Pcm {
         self.len
     }
 
-    /// True if nothing is in it.
+    /// True if it has no samples.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Takes everything out.
+    /// Makes it empty.
     pub fn clear(&mut self) {
         self.len = 0;
     }
 
-    /// Makes it these samples, the first [`Self::CAPACITY`] of them.
+    /// Copies `samples` into it, at most the first [`Self::CAPACITY`].
     pub fn clone_from_slice(&mut self, samples: &[i16]) {
         self.len = samples.len().min(Self::CAPACITY);
         self.samples[..self.len].copy_from_slice(&samples[..self.len]);
     }
 
-    /// Makes it `len` samples long, [`Self::CAPACITY`] at most. Samples that were not there before are silence.
+    /// Sets its length to `len` samples, at most [`Self::CAPACITY`]. Added samples are silence.
     pub fn resize(&mut self, len: usize) {
         let len = len.min(Self::CAPACITY);
         if len > self.len {
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growing_again_shows_silence_and_not_what_was_there() {
+    fn samples_added_by_resize_are_silence() {
         let mut pcm = Pcm::new();
         pcm.resize(160);
         pcm.as_mut_slice().fill(7);
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn it_never_grows_beyond_the_longest_packet() {
+    fn its_length_is_bounded_by_the_longest_packet() {
         let mut pcm = Pcm::new();
         pcm.resize(Pcm::CAPACITY + 1);
         assert_eq!(pcm.len(), Pcm::CAPACITY);

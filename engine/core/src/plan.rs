@@ -9,6 +9,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+pub use trestle_audio::Codec;
 use trestle_srtp::KeyingMaterial;
 use trestle_wire::{ClockRate, Pt, Ptime, Ssrc};
 
@@ -262,38 +263,6 @@ pub enum DtlsRole {
     /// Not agreed: Trestle offered `actpass` and the peer (against the RFC) answered `actpass`, or has not answered. Trestle waits
     /// briefly for a ClientHello, then sends one, and drops it if the peer sends one after all.
     Either,
-}
-
-/// An audio codec that Trestle supports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// G.711 mu-law.
-    Pcmu,
-    /// G.711 A-law.
-    Pcma,
-    /// Opus (RFC 6716, RFC 7587).
-    Opus,
-}
-
-impl std::fmt::Display for Codec {
-    /// The encoding name of SDP.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Pcmu => "PCMU",
-            Self::Pcma => "PCMA",
-            Self::Opus => "opus",
-        })
-    }
-}
-
-impl Codec {
-    /// RTP clock rate.
-    pub fn clock(self) -> ClockRate {
-        match self {
-            Self::Pcmu | Self::Pcma => ClockRate::HZ_8000,
-            Self::Opus => ClockRate::HZ_48000,
-        }
-    }
 }
 
 /// The format of the media for a peer.

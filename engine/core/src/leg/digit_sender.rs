@@ -57,9 +57,9 @@ impl DigitSender {
     /// Silences the audio of the source, or ends that. Used while a muted digit is pressed: its tone may be in the audio.
     pub(super) fn mute_audio(&mut self, mute: bool) {
         if mute {
-            self.tones.get_or_insert_default().hush(true);
+            self.tones.get_or_insert_default().mute(true);
         } else if let Some(tones) = &mut self.tones {
-            tones.hush(false);
+            tones.mute(false);
         }
     }
 

@@ -448,7 +448,7 @@ impl Outgoing {
         loop {
             let Some(transcoder) = self.mode.transcoder_mut() else { return };
             transcoder.withhold(under_event);
-            let Some(frame) = transcoder.poll_frame_through(&mut payload, self.digits.tones_mut()) else { break };
+            let Some(frame) = transcoder.poll_frame(&mut payload, self.digits.tones_mut()) else { break };
             if under_event {
                 self.tx.skip(frame.duration_ticks);
             } else if self.readiness(path) == Readiness::Ready {
@@ -566,8 +566,7 @@ fn source_key(from: LegId, ssrc: Ssrc) -> u64 {
 
 /// True if the peer takes the packet's codec, and its packet time.
 fn is_forwardable(format: &SendFormat, audio: &AudioPacket, payload: &[u8]) -> bool {
-    format.codec == audio.codec
-        && (!format.strict_ptime || transcode::packet_ptime(audio.codec, payload) == Some(format.ptime))
+    format.codec == audio.codec && (!format.strict_ptime || audio.codec.packet_ptime(payload) == Some(format.ptime))
 }
 
 #[cfg(test)]

@@ -69,9 +69,9 @@ impl FrameCounts {
     fn plus(self, transcoder: &Transcoder) -> Self {
         let preroll = transcoder.preroll();
         Self {
-            concealed: self.concealed + transcoder.concealed_frames(),
-            transcoded: self.transcoded + transcoder.transcoded_frames(),
-            filled: self.filled + transcoder.filled_frames(),
+            concealed: self.concealed + transcoder.counts().concealed,
+            transcoded: self.transcoded + transcoder.counts().transcoded,
+            filled: self.filled + transcoder.counts().filled,
             preroll: if preroll == Preroll::default() { self.preroll } else { preroll },
         }
     }

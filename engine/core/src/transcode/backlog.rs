@@ -1,52 +1,82 @@
-//! Sound that came before it could be sent: kept, played first, and the delay worked off.
+//! Audio that came before it could be sent: stored, played first, and its delay reduced to none.
 //!
 //! ```text
-//!   keep (gate shut, no path):   pauses shortened, the oldest given up beyond the cap
-//!   play (a frame per packet time): pauses shortened more, periods left out, at most 8 % of the time
-//!   caught up:                   what comes goes straight on again
+//!   keeping (gate shut, no path):      pauses shortened, the oldest dropped beyond the cap
+//!   playing (a frame per packet time): pauses shortened further, periods of speech left out, at most 8 % of the time
+//!   caught up:                         the source's audio is passed on directly again
 //! ```
 
 use std::time::{Duration, Instant};
 
-use trestle_audio::pause::BLOCK_SAMPLES;
-use trestle_audio::shorten::{CUT_MAX, CUT_MIN, OVERLAP, blend_over, find_cut};
-use trestle_audio::{BRIDGE_RATE_HZ, Packer, PauseDetector};
+use trestle_audio::pause::BLOCK_MS;
+use trestle_audio::shorten::{CutLengths, blend_over, find_cut};
+use trestle_audio::{Packer, PauseDetector};
 
 use crate::report::Preroll;
 
-const SAMPLES_PER_MS: usize = BRIDGE_RATE_HZ as usize / 1_000;
-/// Of a pause at the very beginning so much is kept: the soft onset of a word.
-const LEAD_SAMPLES: usize = 60 * SAMPLES_PER_MS;
-/// Of a pause between words, while nothing can be sent...
-const PAUSE_KEPT_SAMPLES: usize = 200 * SAMPLES_PER_MS;
-/// ...and while there is delay to work off.
-const PAUSE_PLAYED_SAMPLES: usize = 100 * SAMPLES_PER_MS;
-/// Speech may be so much faster than it was: more is heard as haste.
+/// Speech may be so much faster than it was: more sounds hurried.
 const FASTER_PERCENT: usize = 8;
-/// Less than two of the longest frames would never make one.
+/// The least capacity: less than two of the longest frames would never make one.
 const CAP_MIN: Duration = Duration::from_millis(120);
-/// The call is at its normal delay when so little waits.
-const CAUGHT_UP_SAMPLES: usize = CUT_MIN;
-/// A frame that is not complete when it should go is looked for again after this.
+/// A frame that is not complete when it is due is looked for again after this.
 const RETRY: Duration = Duration::from_millis(5);
-/// A thread that was held up sends what it missed; after more than this, it goes on from now.
+/// A thread that was held up sends the frames that it missed; after more than this, it continues from now.
 const STALL_MAX: Duration = Duration::from_millis(200);
 
-/// See the module. Sound is 8 kHz mono.
+/// Lengths in samples of one rate.
+#[derive(Debug, Clone, Copy)]
+struct Lengths {
+    /// The most that is stored.
+    cap: usize,
+    /// A block of the pause detector.
+    block: usize,
+    /// Of a pause before the first word so much is kept: the soft onset of a word.
+    lead: usize,
+    /// Of a pause between words so much is kept, while nothing can be sent...
+    pause_kept: usize,
+    /// ...and while there is delay to reduce.
+    pause_played: usize,
+    /// Cuts that shorten speech.
+    cut: CutLengths,
+}
+
+impl Lengths {
+    fn at(rate_hz: u32, cap: Duration) -> Self {
+        let ms = |ms: usize| ms * rate_hz as usize / 1_000;
+        Self {
+            cap: samples(cap.max(CAP_MIN), rate_hz),
+            block: ms(BLOCK_MS),
+            lead: ms(60),
+            pause_kept: ms(200),
+            pause_played: ms(100),
+            cut: CutLengths::at(rate_hz),
+        }
+    }
+
+    /// The delay is normal when no more than this is stored.
+    fn caught_up(&self) -> usize {
+        self.cut.min
+    }
+}
+
+/// The stored audio of one source.
 #[derive(Debug)]
 pub struct Backlog {
     /// What waits is `pcm[start..]`.
     pcm: Vec<i16>,
     start: usize,
-    cap_samples: usize,
+    rate_hz: u32,
+    cap: Duration,
+    lengths: Lengths,
     pauses: PauseDetector,
-    /// Samples at the end that have not made up a block yet.
+    /// Samples at the end that are not a whole block yet.
     unjudged: usize,
     /// Samples of pause before those.
     pause_run: usize,
-    /// How long that pause really was.
+    /// Duration of that pause before it was shortened, in samples.
     pause_lasted: usize,
-    heard_sound: bool,
+    /// There was speech before that pause.
+    after_speech: bool,
     /// How much may be left out by now, in hundredths of a sample.
     credit: usize,
     clipped_samples: usize,
@@ -54,40 +84,44 @@ pub struct Backlog {
     now: Option<Instant>,
 }
 
+/// The state of a backlog that is being played.
 #[derive(Debug, Clone, Copy)]
 struct Playing {
     since: Instant,
     next_at: Instant,
+    /// Samples stored when playing began.
     kept_samples: usize,
 }
 
-/// What [`Backlog::poll_frame`] gave.
+/// What [`Backlog::poll_frame`] did.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BacklogOutput {
     /// Nothing is due.
     Nothing,
     /// A frame went into the packer.
     Frame,
-    /// A frame would have been due, but something else is being said.
+    /// A frame was due, but something else takes its place: only its time passes.
     Withheld,
-    /// The same, with all that was left; the backlog has done its work.
+    /// A frame and all audio behind it went into the packer; the backlog is not needed any more.
     CaughtUp(Preroll),
 }
 
 impl Backlog {
-    /// Keeps the newest `cap` of sound, 120 ms at least.
-    pub fn new(cap: Duration) -> Self {
-        let cap_samples = samples(cap.max(CAP_MIN));
+    /// Stores the newest `cap` of audio at `rate_hz`, 120 ms at least.
+    pub fn new(cap: Duration, rate_hz: u32) -> Self {
+        let lengths = Lengths::at(rate_hz, cap);
         Self {
-            // In one piece, so that no packet pays for growing it.
-            pcm: Vec::with_capacity(cap_samples + 2 * Packer::CAPACITY),
+            // In one piece, so that no packet causes an allocation.
+            pcm: Vec::with_capacity(lengths.cap + 2 * Packer::CAPACITY),
             start: 0,
-            cap_samples,
+            rate_hz,
+            cap,
+            lengths,
             pauses: PauseDetector::default(),
             unjudged: 0,
             pause_run: 0,
             pause_lasted: 0,
-            heard_sound: false,
+            after_speech: false,
             credit: 0,
             clipped_samples: 0,
             playing: None,
@@ -95,7 +129,14 @@ impl Backlog {
         }
     }
 
-    /// Takes the next stretch of sound.
+    /// The audio that follows has another rate; what is stored has the wrong one and is dropped.
+    pub fn set_rate(&mut self, rate_hz: u32) {
+        self.clear();
+        self.rate_hz = rate_hz;
+        self.lengths = Lengths::at(rate_hz, self.cap);
+    }
+
+    /// Stores the next piece of audio.
     pub fn push(&mut self, pcm: &[i16]) {
         if self.pcm.len() + pcm.len() > self.pcm.capacity() {
             // What has been played may be part of a block that is not judged yet.
@@ -105,12 +146,13 @@ impl Backlog {
         }
         self.pcm.extend_from_slice(pcm);
         self.unjudged += pcm.len();
-        while self.unjudged >= BLOCK_SAMPLES {
-            self.unjudged -= BLOCK_SAMPLES;
-            self.judge(self.pcm.len() - self.unjudged - BLOCK_SAMPLES);
+        let block = self.lengths.block;
+        while self.unjudged >= block {
+            self.unjudged -= block;
+            self.judge(self.pcm.len() - self.unjudged - block);
         }
-        while self.waiting() > self.cap_samples {
-            self.give_up_block();
+        while self.waiting() > self.lengths.cap {
+            self.drop_block();
         }
     }
 
@@ -126,13 +168,13 @@ impl Backlog {
         self.playing.is_none()
     }
 
-    /// Throws away what waits.
+    /// Drops what is stored.
     pub fn clear(&mut self) {
-        self.give_up_all_but(0);
-        (self.pause_run, self.pause_lasted, self.unjudged, self.heard_sound) = (0, 0, 0, false);
+        self.drop_all_but(0);
+        (self.pause_run, self.pause_lasted, self.unjudged, self.after_speech) = (0, 0, 0, false);
     }
 
-    /// Lets time pass.
+    /// Processes deadlines up to `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = Some(now);
     }
@@ -142,15 +184,15 @@ impl Backlog {
         self.playing.map(|playing| playing.next_at)
     }
 
-    /// Puts the next frame into `packer`, if one is due; if `withhold`, it goes on waiting and only its time passes. Call
-    /// until [`BacklogOutput::Nothing`].
+    /// Puts the next frame into `packer`, if one is due. With `withhold` it stays stored and only its time passes. Call until
+    /// [`BacklogOutput::Nothing`].
     pub fn poll_frame(&mut self, frame_samples: usize, withhold: bool, packer: &mut Packer) -> BacklogOutput {
         let (Some(playing), Some(now)) = (&mut self.playing, self.now) else { return BacklogOutput::Nothing };
         if playing.next_at > now {
             return BacklogOutput::Nothing;
         }
         if withhold {
-            playing.next_at = playing.next_at.max(now) + duration(frame_samples);
+            playing.next_at = playing.next_at.max(now) + duration(frame_samples, self.rate_hz);
             return BacklogOutput::Withheld;
         }
         if self.pcm.len() - self.start < frame_samples {
@@ -161,13 +203,13 @@ impl Backlog {
         if now > playing.next_at + STALL_MAX {
             playing.next_at = now;
         }
-        playing.next_at += duration(frame_samples);
+        playing.next_at += duration(frame_samples, self.rate_hz);
         self.shorten(frame_samples);
         let rest = self.waiting() - frame_samples;
-        if rest <= CAUGHT_UP_SAMPLES {
+        if rest <= self.lengths.caught_up() {
             packer.push(&self.pcm[self.start..]);
             let preroll = Preroll {
-                kept: duration(kept_samples),
+                kept: duration(kept_samples, self.rate_hz),
                 clipped: self.clipped(),
                 caught_up: Some(now.saturating_duration_since(since)),
             };
@@ -178,58 +220,58 @@ impl Backlog {
         BacklogOutput::Frame
     }
 
-    /// The story so far.
+    /// How much was stored, and what became of it so far.
     pub fn preroll(&self) -> Preroll {
         let kept = self.playing.map_or(self.waiting(), |playing| playing.kept_samples);
-        Preroll { kept: duration(kept), clipped: self.clipped(), caught_up: None }
+        Preroll { kept: duration(kept, self.rate_hz), clipped: self.clipped(), caught_up: None }
     }
 
-    /// Sound that was given up.
+    /// Speech that was dropped.
     fn clipped(&self) -> Duration {
-        duration(self.clipped_samples)
+        duration(self.clipped_samples, self.rate_hz)
     }
 
     fn waiting(&self) -> usize {
         self.pcm.len() - self.start
     }
 
-    /// Shortens the pause that the block at `at` belongs to, if it is one and has become long.
+    /// Shortens the pause that the block at `at` belongs to, if it is a pause and too long.
     fn judge(&mut self, at: usize) {
-        let block = &self.pcm[at.max(self.start)..at + BLOCK_SAMPLES];
-        if !self.pauses.process(block) {
-            (self.pause_run, self.pause_lasted, self.heard_sound) = (0, 0, true);
+        let Lengths { block, lead, pause_kept, pause_played, cap, .. } = self.lengths;
+        if !self.pauses.process(&self.pcm[at.max(self.start)..at + block]) {
+            (self.pause_run, self.pause_lasted, self.after_speech) = (0, 0, true);
             return;
         }
-        self.pause_run += BLOCK_SAMPLES;
-        self.pause_lasted += BLOCK_SAMPLES;
-        if self.is_keeping() && self.heard_sound && self.pause_lasted >= self.cap_samples {
-            // All of it is older than what is kept: somebody spoke into a line that rang, and gave up.
-            self.give_up_all_but(LEAD_SAMPLES);
-            self.heard_sound = false;
+        self.pause_run += block;
+        self.pause_lasted += block;
+        if self.is_keeping() && self.after_speech && self.pause_lasted >= cap {
+            // All speech is older than the cap: the source spoke before the call was answered, and stopped.
+            self.drop_all_but(lead);
+            self.after_speech = false;
         }
         let limit = match self.playing {
-            _ if !self.heard_sound => LEAD_SAMPLES,
-            None => PAUSE_KEPT_SAMPLES,
-            Some(_) => PAUSE_PLAYED_SAMPLES,
+            _ if !self.after_speech => lead,
+            None => pause_kept,
+            Some(_) => pause_played,
         };
         // The newest part of a pause stays, in case a word begins softly in it.
-        let end = (at + BLOCK_SAMPLES).saturating_sub(LEAD_SAMPLES);
-        let is_played_out = self.playing.is_some() && self.waiting() < 2 * LEAD_SAMPLES;
-        if self.pause_run > limit && end >= self.start + BLOCK_SAMPLES && !is_played_out {
-            self.pcm.drain(end - BLOCK_SAMPLES..end);
-            self.pause_run -= BLOCK_SAMPLES;
+        let end = (at + block).saturating_sub(lead);
+        let is_played_out = self.playing.is_some() && self.waiting() < 2 * lead;
+        if self.pause_run > limit && end >= self.start + block && !is_played_out {
+            self.pcm.drain(end - block..end);
+            self.pause_run -= block;
         }
     }
 
-    fn give_up_all_but(&mut self, samples: usize) {
+    fn drop_all_but(&mut self, samples: usize) {
         while self.waiting() > samples {
-            self.give_up_block();
+            self.drop_block();
         }
     }
 
-    /// Gives up the oldest block.
-    fn give_up_block(&mut self) {
-        let block = BLOCK_SAMPLES.min(self.waiting());
+    /// Drops the oldest block.
+    fn drop_block(&mut self) {
+        let block = self.lengths.block.min(self.waiting());
         if !self.pauses.is_like_pause(&self.pcm[self.start..self.start + block]) {
             self.clipped_samples += block;
         }
@@ -238,32 +280,33 @@ impl Backlog {
 
     /// Leaves out a period of the sound if there is one, and enough has been played since the last.
     fn shorten(&mut self, frame_samples: usize) {
-        self.credit = (self.credit + frame_samples * FASTER_PERCENT).min(CUT_MAX * 100);
+        let lengths = self.lengths.cut;
+        self.credit = (self.credit + frame_samples * FASTER_PERCENT).min(lengths.max * 100);
         let spare = self.waiting() - frame_samples;
         let cut_max = spare.min(self.credit / 100);
         let window = &mut self.pcm[self.start..];
-        let window = &mut window[..(CUT_MAX + OVERLAP).min(frame_samples + spare)];
+        let window = &mut window[..(lengths.max + lengths.overlap).min(frame_samples + spare)];
         let cut = if self.pauses.is_like_pause(window) {
-            // Nobody hears where a pause is cut, nor how much faster it goes by.
-            Some(spare.min(CUT_MAX)).filter(|cut| *cut >= CUT_MIN)
+            // Neither the place of a cut in a pause nor the speed of a pause is audible.
+            Some(spare.min(lengths.max)).filter(|cut| *cut >= lengths.min)
         } else {
-            let cut = find_cut(window, cut_max);
+            let cut = find_cut(window, cut_max, &lengths);
             self.credit -= cut.unwrap_or(0) * 100;
             cut
         };
         if let Some(cut) = cut {
-            blend_over(window, cut);
+            blend_over(window, cut, &lengths);
             self.start += cut;
         }
     }
 }
 
-fn samples(duration: Duration) -> usize {
-    duration.as_millis() as usize * SAMPLES_PER_MS
+fn samples(duration: Duration, rate_hz: u32) -> usize {
+    duration.as_millis() as usize * rate_hz as usize / 1_000
 }
 
-fn duration(samples: usize) -> Duration {
-    Duration::from_micros((samples * 1_000 / SAMPLES_PER_MS) as u64)
+fn duration(samples: usize, rate_hz: u32) -> Duration {
+    Duration::from_micros(samples as u64 * 1_000_000 / u64::from(rate_hz))
 }
 
 #[cfg(test)]

@@ -299,8 +299,8 @@ impl Playout {
         match self.newest {
             // Nobody to wait for.
             None => 0,
-            Some(Newest { timing: FrameTiming { codec: Codec::Opus, duration_us, .. }, .. })
-                if !self.unbroken || self.now_us < self.lossy_until_us =>
+            Some(Newest { timing: FrameTiming { codec, duration_us, .. }, .. })
+                if codec.has_copies() && (!self.unbroken || self.now_us < self.lossy_until_us) =>
             {
                 self.delay.delay_us().max(duration_us + COPY_MARGIN_US).min(DELAY_MAX_US)
             }
@@ -335,7 +335,7 @@ impl Playout {
         let gap_us = behind.map_or(i64::MAX, |(timing, _)| timing.media_us - next_us);
         // A copy in the frame behind covers as much as that frame is long, right before it.
         let copy_us =
-            behind.filter(|(timing, _)| timing.codec == Codec::Opus).map_or(0, |(timing, _)| timing.duration_us);
+            behind.filter(|(timing, _)| timing.codec.has_copies()).map_or(0, |(timing, _)| timing.duration_us);
         let (length_us, following) = if gap_us <= copy_us {
             (gap_us, behind.map(|(_, payload)| payload))
         } else {

@@ -159,23 +159,23 @@ pub(super) fn transcoder(input: &mut Input<'_>) -> usize {
         let _: Result<(), trestle_core::Discard> =
             transcoder.push(now, input.below(2) as u64, seq, time, codec, payload);
         transcoder.handle_timeout(now);
-        while let Some(frame) = transcoder.poll_frame(&mut out) {
+        while let Some(frame) = transcoder.poll_frame(&mut out, None) {
             made += 1;
             let samples =
-                trestle_core::transcode::packet_ptime(format.codec, &out[..frame.len]).expect("a frame of ours");
+                format.codec.packet_ptime(&out[..frame.len]).expect("a frame of ours");
             assert_eq!(frame.duration_ticks, samples.ticks(format.codec.clock()));
             // No more than the source can have brought or time can have passed: 120 ms a packet and what was missing.
             assert!(made < 10_000, "frames without end");
         }
     }
-    assert_eq!(transcoder.transcoded_frames(), made);
+    assert_eq!(transcoder.counts().transcoded, made);
     // Whatever came, the line goes on: two seconds later there are frames for at least one of them.
     let before = made;
     let until = now + Duration::from_secs(2);
     while let Some(at) = transcoder.poll_timeout().filter(|at| *at <= until) {
         now = at.max(now);
         transcoder.handle_timeout(now);
-        while transcoder.poll_frame(&mut out).is_some() {
+        while transcoder.poll_frame(&mut out, None).is_some() {
             made += 1;
         }
     }

@@ -1,5 +1,5 @@
 use trestle_audio::tone::Tone;
-use trestle_audio::{CodecKind, Encoder, EncoderSettings};
+use trestle_audio::{Encoder, EncoderSettings};
 
 use super::EventUpdate::{Ended, Started};
 use super::*;
@@ -30,8 +30,7 @@ fn sound(parts: &[(Option<char>, u64)]) -> Vec<i16> {
 }
 
 fn encoded(codec: Codec, pcm: &[i16]) -> Vec<Vec<u8>> {
-    let kind = transcode::codec_kind(codec);
-    let mut encoder = Encoder::new(kind, EncoderSettings::default()).unwrap();
+    let mut encoder = Encoder::new(codec, RATE_HZ, EncoderSettings::default()).unwrap();
     let mut buf = [0; 1_500];
     let frame = |frame: &[i16]| {
         let len = encoder.encode(frame, &mut buf).unwrap();
@@ -119,5 +118,5 @@ fn what_is_no_payload_is_no_sound() {
     let mut receiver = ToneReceiver::default();
     assert!(receiver.observe(start(), SSRC, RtpTime(0), Codec::Pcma, &[]).is_empty());
     assert!(receiver.observe(start(), SSRC, RtpTime(0), Codec::Opus, &[0xff; 3]).is_empty());
-    assert_eq!(CodecKind::Opus.duration_samples(&[0xff; 3]), None);
+    assert_eq!(Codec::Opus.duration_samples(&[0xff; 3], RATE_HZ), None);
 }

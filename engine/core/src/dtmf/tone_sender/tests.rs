@@ -15,7 +15,7 @@ fn digit(name: char) -> Digit {
 /// The next `frames` frames of a peer that otherwise hears a constant.
 fn frames(sender: &mut ToneSender, frames: usize) -> Vec<i16> {
     let mut pcm = vec![1_000; frames * FRAME];
-    pcm.chunks_mut(FRAME).for_each(|frame| sender.fill(frame));
+    pcm.chunks_mut(FRAME).for_each(|frame| sender.fill(8_000, frame));
     pcm
 }
 
@@ -125,10 +125,10 @@ fn each_tone_is_between_7_and_10_db_below_the_reference_and_neither_clicks_nor_c
 #[test]
 fn what_is_hushed_is_silent_until_it_is_not() {
     let mut sender = ToneSender::default();
-    sender.hush(true);
+    sender.mute(true);
     assert!(sender.is_active());
     assert!(frames(&mut sender, 3).iter().all(|sample| *sample == 0));
-    sender.hush(false);
+    sender.mute(false);
     assert!(!sender.is_active());
     assert!(frames(&mut sender, 3).iter().all(|sample| *sample == 1_000));
 }

@@ -3,7 +3,11 @@ use trestle_audio::listen::dominant_tone;
 
 use super::*;
 
+const RATE_HZ: u32 = 8_000;
+const SAMPLES_PER_MS: usize = 8;
 const FRAME: usize = 160;
+const LEAD_SAMPLES: usize = 480;
+const CAUGHT_UP_SAMPLES: usize = 20;
 
 /// A source, the backlog and a listener, 20 ms at a time.
 struct Line {
@@ -19,7 +23,7 @@ impl Line {
     #[expect(clippy::disallowed_methods, reason = "nothing but the clock makes an Instant")]
     fn new(cap_ms: u64) -> Self {
         let now = Instant::now();
-        let backlog = Backlog::new(Duration::from_millis(cap_ms));
+        let backlog = Backlog::new(Duration::from_millis(cap_ms), RATE_HZ);
         Self { backlog, packer: Packer::new(), now, began: now, heard: Vec::new(), caught_up: None }
     }
 
@@ -61,7 +65,7 @@ impl Line {
 
 fn tone(hz: f64, ms: usize) -> Vec<i16> {
     let mut pcm = vec![0; ms * SAMPLES_PER_MS];
-    Tone::sine(hz, 6_000).fill(&mut pcm, BRIDGE_RATE_HZ);
+    Tone::sine(hz, 6_000).fill(&mut pcm, RATE_HZ);
     pcm
 }
 
@@ -103,7 +107,7 @@ fn sound_without_a_pause_is_played_eight_percent_faster_at_the_same_pitch() {
     let took = preroll.caught_up.unwrap();
     assert!(took >= Duration::from_secs(12), "1 s at 8 % takes 12.5 s; it took {took:?}");
     for second in line.heard.chunks_exact(8_000) {
-        let heard = dominant_tone(second, BRIDGE_RATE_HZ).expect("a tone");
+        let heard = dominant_tone(second, RATE_HZ).expect("a tone");
         assert!((heard.hz - 200.0).abs() < 2.5 && heard.share > 0.9, "{heard:?}");
     }
 }
@@ -176,7 +180,7 @@ fn pieces_of_any_length_are_taken_to_the_end() {
         line.backlog.play(line.now);
         for part in noise.chunks(piece) {
             line.backlog.push(part);
-            line.now += duration(part.len());
+            line.now += duration(part.len(), RATE_HZ);
             line.listen();
         }
         assert!(line.heard.len() > 7 * 8_000, "pieces of {piece}");

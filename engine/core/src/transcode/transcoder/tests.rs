@@ -1,9 +1,13 @@
 use trestle_audio::Tone;
 use trestle_audio::listen::{level_dbov, power_at, to_dbov};
-use trestle_wire::Pt;
+use trestle_audio::{Decoder, Encoder, EncoderSettings, Pcm, opus};
+use trestle_wire::{Pt, Ptime};
 
 use super::*;
-use crate::transcode::packet_ptime;
+use crate::plan::OpusSettings;
+use crate::transcode::FRAME_BYTES_MAX;
+
+const RATE_HZ: u32 = 8_000;
 
 /// One instant to count from.
 #[expect(clippy::disallowed_methods, reason = "nothing but the clock makes an Instant")]
@@ -39,14 +43,14 @@ struct Talker {
 
 impl Talker {
     fn new(codec: Codec, ptime_ms: u64, at: Instant) -> Self {
-        let encoder = Encoder::new(codec_kind(codec), EncoderSettings::default()).unwrap();
+        let encoder = Encoder::new(codec, RATE_HZ, EncoderSettings::default()).unwrap();
         Self { codec, encoder, tone: Tone::sine(400.0, 9_000), ptime_ms, seq: 65_530, time: u32::MAX - 3_000, at }
     }
 
     /// The next packet.
     fn say(&mut self) -> Packet {
         let mut pcm = vec![0; self.ptime_ms as usize * 8];
-        self.tone.fill(&mut pcm, BRIDGE_RATE_HZ);
+        self.tone.fill(&mut pcm, RATE_HZ);
         let mut payload = vec![0; FRAME_BYTES_MAX];
         let len = self.encoder.encode(&pcm, &mut payload).unwrap();
         payload.truncate(len);
@@ -77,7 +81,7 @@ struct Listener {
 
 impl Listener {
     fn new(codec: Codec, ptime_ms: u32) -> Self {
-        let decoder = Decoder::new(codec_kind(codec)).unwrap();
+        let decoder = Decoder::new(codec, RATE_HZ).unwrap();
         Self { transcoder: Transcoder::new(&format(codec, ptime_ms)), decoder, frames: Vec::new() }
     }
 
@@ -103,7 +107,7 @@ impl Listener {
 
     fn drain(&mut self, now: Instant) -> usize {
         let (mut out, mut count) = ([0; FRAME_BYTES_MAX], 0);
-        while let Some(frame) = self.transcoder.poll_frame(&mut out) {
+        while let Some(frame) = self.transcoder.poll_frame(&mut out, None) {
             let mut pcm = Pcm::new();
             self.decoder.decode(&out[..frame.len], &mut pcm).unwrap();
             self.frames.push((now, frame.duration_ticks, pcm.as_slice().to_vec()));
@@ -136,7 +140,7 @@ fn on_a_clean_path_a_frame_goes_out_in_the_call_that_brought_it_and_sounds_the_s
         let sound = listener.sound();
         let (whole, tone) = (level_dbov(&sound[4_000..]), tone_dbov(&sound[4_000..]));
         assert!(tone > -20.0 && whole - tone < 1.0, "{from:?} to {to:?}: {tone} of {whole} dBov");
-        assert_eq!((listener.transcoder.concealed_frames(), listener.transcoder.transcoded_frames()), (0, 100));
+        assert_eq!((listener.transcoder.counts().concealed, listener.transcoder.counts().transcoded), (0, 100));
     }
 }
 
@@ -144,7 +148,7 @@ fn on_a_clean_path_a_frame_goes_out_in_the_call_that_brought_it_and_sounds_the_s
 fn any_packet_time_goes_in_and_frames_of_the_asked_for_time_come_out() {
     for codec in [Codec::Pcma, Codec::Opus] {
         for in_ms in [10, 20, 30, 40, 50, 60] {
-            if !codec_kind(codec).has_frame_of(in_ms as usize * 8) {
+            if !codec.has_frame_of(in_ms as usize * 8, RATE_HZ) {
                 continue;
             }
             for out_ms in [10, 20, 60] {
@@ -154,7 +158,7 @@ fn any_packet_time_goes_in_and_frames_of_the_asked_for_time_come_out() {
                 let name = format!("{codec:?} of {in_ms} ms to {out_ms} ms");
                 assert!(listener.frames.iter().all(|(_, _, pcm)| pcm.len() == out_ms as usize * 8), "{name}");
                 assert_eq!(listener.frames.len() as u64, 60 * in_ms / u64::from(out_ms), "{name}");
-                assert_eq!(listener.transcoder.concealed_frames(), 0, "{name}");
+                assert_eq!(listener.transcoder.counts().concealed, 0, "{name}");
             }
         }
     }
@@ -190,7 +194,7 @@ fn a_lost_opus_frame_comes_from_the_copy_in_the_next_one_if_it_has_one() {
     }
     let transcoder = &listener.transcoder;
     assert!(copies >= 10, "{copies} copies are too few for a test");
-    assert_eq!((transcoder.recovered_frames(), transcoder.concealed_frames()), (copies, lost - copies));
+    assert_eq!((transcoder.counts().recovered, transcoder.counts().concealed), (copies, lost - copies));
     assert_eq!(listener.frames.len(), 400);
 }
 
@@ -206,7 +210,7 @@ fn a_source_that_stops_fades_within_60_ms_and_silence_goes_on() {
         let levels: Vec<f64> = listener.frames[49..].iter().map(|frame| level_dbov(&frame.2)).collect();
         assert!(levels[1] > levels[0] - 10.0, "{codec:?}: no hard edge, {:?}", &levels[..5]);
         assert!(levels[4..].iter().all(|level| *level < -70.0), "{codec:?}: silent after 60 ms, {:?}", &levels[..6]);
-        assert_eq!(listener.transcoder.concealed_frames(), 10, "{codec:?}: what comes after is silence, not loss");
+        assert_eq!(listener.transcoder.counts().concealed, 10, "{codec:?}: what comes after is silence, not loss");
         // And it is heard again at once.
         talker.at += ms(10_000);
         talker.time = talker.time.wrapping_add(10 * codec.clock().hz());
@@ -225,7 +229,7 @@ fn frames_of_silence_go_out_from_the_start_on() {
     listener.wait_until(start + ms(1_000));
     assert_eq!(listener.frames.len(), 50);
     assert!(level_dbov(&listener.sound()) < -70.0);
-    assert_eq!(listener.transcoder.concealed_frames(), 0);
+    assert_eq!(listener.transcoder.counts().concealed, 0);
     listener.transcoder.stop();
     assert_eq!(listener.transcoder.poll_timeout(), None);
 }
@@ -240,7 +244,7 @@ fn the_source_may_change_its_codec_in_mid_stream() {
         let sound = listener.sound();
         assert!(tone_dbov(&sound[sound.len() - 4_000..]) > -20.0, "{codec:?}");
     }
-    assert_eq!(listener.transcoder.concealed_frames(), 0);
+    assert_eq!(listener.transcoder.counts().concealed, 0);
 }
 
 #[test]
@@ -279,19 +283,6 @@ fn random_payloads_are_silence_or_noise_and_the_pace_stays() {
 }
 
 #[test]
-fn fading_ends_in_silence_and_blending_begins_where_the_old_sound_was() {
-    let mut pcm = [10_000; 480];
-    fade(&mut pcm, 0);
-    assert_eq!((pcm[0], pcm[159], pcm[320], pcm[479]), (10_000, 10_000, 5_000, 31));
-    let mut pcm = [10_000; 160];
-    fade(&mut pcm, 60_000);
-    assert_eq!(pcm, [0; 160]);
-    let mut pcm = [800; 160];
-    blend(&[-800; SEAM_SAMPLES], &mut pcm);
-    assert_eq!((pcm[0], pcm[40], pcm[80], pcm[159]), (-800, 0, 800, 800));
-}
-
-#[test]
 fn the_packet_time_of_a_payload_is_known_where_sdp_has_a_name_for_it() {
     let opus = |toc: u8| vec![toc, 0xff, 0xfe];
     let table = [
@@ -309,6 +300,6 @@ fn the_packet_time_of_a_payload_is_known_where_sdp_has_a_name_for_it() {
         (Codec::Opus, vec![], None),
     ];
     for (codec, payload, expected) in table {
-        assert_eq!(packet_ptime(codec, &payload), expected.and_then(Ptime::new), "{codec:?} {payload:?}");
+        assert_eq!(codec.packet_ptime(&payload), expected.and_then(Ptime::new), "{codec:?} {payload:?}");
     }
 }

@@ -161,8 +161,7 @@ pub(super) fn transcoder(input: &mut Input<'_>) -> usize {
         transcoder.handle_timeout(now);
         while let Some(frame) = transcoder.poll_frame(&mut out, None) {
             made += 1;
-            let samples =
-                format.codec.packet_ptime(&out[..frame.len]).expect("a frame of ours");
+            let samples = format.codec.packet_ptime(&out[..frame.len]).expect("a frame of ours");
             assert_eq!(frame.duration_ticks, samples.ticks(format.codec.clock()));
             // No more than the source can have brought or time can have passed: 120 ms a packet and what was missing.
             assert!(made < 10_000, "frames without end");

@@ -1,172 +1,197 @@
-//! DTLS of one leg: the handshake that yields its SRTP keys (RFC 6347, RFC 5764). The only engine file that names dimpl.
+//! DTLS of one leg: the handshake that makes its SRTP keys (RFC 6347, RFC 5764). Only this file and `dtls_identity.rs` name
+//! dimpl.
+//!
+//! dimpl has retransmit timers of its own. They are not used: its clock is stopped, and [`ClockedMachine`] advances it to
+//! dimpl's next deadline when a [`Flight`] is to be sent again.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
 use dimpl::{Dtls as Machine, Output, SrtpProfile};
 use trestle_srtp::{KeyingMaterial, Profile};
 
+use super::dtls_identity::{DtlsIdentity, MACHINE_TIMEOUT};
 use super::flight::Flight;
 use crate::LegFailure;
 use crate::plan::{DtlsRole, Fingerprint};
 use crate::time::soonest;
 
-/// dimpl's clock stands still (see [`Dtls::clock`]): these are its retransmit timers in a time of its own, which begins so
-/// small that doubling stays within the ten years that it allows a handshake.
-const MACHINE_RTO: Duration = Duration::from_nanos(1);
-const MACHINE_RETRIES: usize = 56;
-const MACHINE_TIMEOUT: Duration = Duration::from_secs(3_650 * 24 * 3_600);
 /// How long a handshake may take from our first datagram.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long after a valid pair the ClientHello of a lite peer that is to send one is waited for before we send ours as well.
-/// Meta says `active` and has been seen to wait for us.
+/// A lite peer that is to send the ClientHello has so long after a valid pair, then we send ours as well. Meta answers
+/// `active` and has been observed to wait for us.
 const HEDGE_AFTER: Duration = Duration::from_millis(300);
-/// A peer sends its ClientHello when it has been nominated, so that it comes along with the answer to the nomination: by that
-/// much later at most, or lost and repeated. Ours could be the end of the handshake for a peer that is about to send its own
-/// (a client that expects a ServerHello), so this is waited for on paths longer than [`HEDGE_AFTER`], and if it is open who
-/// is the client.
+/// A peer sends its ClientHello when its pair is nominated, so that it arrives together with the answer to the nomination:
+/// later by this at most, or it is lost and repeated. Ours could end the handshake of a peer that is about to send its own
+/// (a client that expects a ServerHello), so we wait for this time on paths longer than [`HEDGE_AFTER`], and if it is not
+/// settled which end is the client.
 const HELLO_GRACE: Duration = Duration::from_millis(50);
-/// Fresh handshakes after a failed one, on the same pair.
+/// New handshakes after a failed one, on the same pair.
 const RESTARTS_MAX: u8 = 1;
-/// While the peer has not said a word of DTLS: two minutes in all. It may be waiting for its user to pick up.
+/// The same while the peer has sent no DTLS: two minutes in all. It may wait for its user to accept the call.
 const UNANSWERED_RESTARTS_MAX: u8 = 7;
-
-/// Our DTLS certificate (ECDSA P-256) and settings, made once per process and shared by every leg.
-#[derive(Clone)]
-pub struct DtlsIdentity {
-    certificate: dimpl::DtlsCertificate,
-    config: Arc<dimpl::Config>,
-    fingerprint: [u8; 32],
-}
-
-impl std::fmt::Debug for DtlsIdentity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DtlsIdentity").finish_non_exhaustive()
-    }
-}
-
-/// Why no identity could be made.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot make a DTLS certificate: {0}")]
-pub struct IdentityError(String);
-
-impl DtlsIdentity {
-    /// Makes a fresh self-signed certificate. Draws from the crypto library's own entropy, so call it at the edge.
-    pub fn generate() -> Result<Self, IdentityError> {
-        let certificate =
-            dimpl::certificate::generate_self_signed_certificate().map_err(|e| IdentityError(e.to_string()))?;
-        let config = dimpl::Config::builder()
-            // ICE proves that the peer can be reached before DTLS starts; a cookie would cost one more round trip.
-            .use_server_cookie(false)
-            .flight_start_rto(MACHINE_RTO)
-            .flight_retries(MACHINE_RETRIES)
-            .handshake_timeout(MACHINE_TIMEOUT)
-            .build()
-            .map_err(|e| IdentityError(e.to_string()))?;
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(digest::digest(&digest::SHA256, &certificate.certificate).as_ref());
-        Ok(Self { certificate, config: Arc::new(config), fingerprint })
-    }
-
-    /// SHA-256 of the certificate, for `a=fingerprint`.
-    pub fn fingerprint(&self) -> [u8; 32] {
-        self.fingerprint
-    }
-}
 
 /// The DTLS association of a leg. It runs only while ICE has a pair; until then nothing is polled from it.
 pub(super) struct Dtls {
-    machine: Machine,
-    /// The time that the machine believes it is. It moves only when a flight is to be sent again, to the machine's own next
-    /// deadline: when that is, [`Flight`] says.
-    clock: Instant,
-    /// The machine's next deadline, on its clock.
-    machine_wake_at: Instant,
-    flight: Flight,
+    machine: ClockedMachine,
     identity: DtlsIdentity,
-    role: DtlsRole,
-    expected: Option<Fingerprint>,
-    /// The certificate that the peer has shown in this handshake, in DER. It is judged when it comes and again when the keys
-    /// do: what is expected of it may have been signalled anew in between.
-    shown: Option<Vec<u8>>,
-    /// The peer has sent a ClientHello: it is the client.
-    heard_hello: bool,
+    hello: HelloPolicy,
+    certificate: PeerCertificate,
     connected: bool,
-    /// The peer has sent something that belongs to a handshake.
+    /// The peer has sent a datagram that belongs to a handshake.
     answered: bool,
     restarts: u8,
-    /// When this handshake is given up, from its first datagram on.
+    /// When this handshake fails, from its first datagram on.
     give_up_at: Option<Instant>,
-    /// When the pair became valid.
-    valid_at: Option<Instant>,
-    /// When we stop waiting for the peer's ClientHello and send ours.
-    hello_at: Option<Instant>,
-    /// We have sent our ClientHello although the peer was to send one.
-    hedged: bool,
     wake_at: Option<Instant>,
     failed: Option<LegFailure>,
-    /// The last attempt has failed. The machine keeps its expired timers armed and must not be asked again.
+    /// The last attempt has failed. dimpl keeps its expired timers armed and must not be polled again.
     dead: bool,
 }
 
-/// Something the handshake has to say.
+/// dimpl with a clock that only [`Flight`] advances.
+struct ClockedMachine {
+    machine: Machine,
+    /// The time that dimpl is given. It moves only when a flight is to be sent again, to dimpl's own next deadline.
+    clock: Instant,
+    /// dimpl's next deadline, on its clock.
+    wake_at: Instant,
+    flight: Flight,
+}
+
+/// Which end sends the ClientHello, and when we send ours instead of waiting for the peer's.
+struct HelloPolicy {
+    role: DtlsRole,
+    /// The peer has sent a ClientHello: it is the client.
+    received: bool,
+    /// When the pair became valid.
+    valid_at: Option<Instant>,
+    /// When we send our ClientHello if the peer's has not arrived.
+    due_at: Option<Instant>,
+    /// We have sent our ClientHello although the peer was to send one.
+    hedged: bool,
+}
+
+/// The peer's certificate: what its SDP announced, and what it has sent.
+#[derive(Default)]
+struct PeerCertificate {
+    expected: Option<Fingerprint>,
+    /// The certificate of this handshake, in DER. It is compared when it arrives and again when the keys are made: the
+    /// peer's SDP may have changed in between.
+    received: Option<Vec<u8>>,
+}
+
+/// A result of [`Dtls::poll_output`].
 pub(super) enum DtlsOutput {
     /// Send these bytes of the buffer to the selected pair.
     Transmit(usize),
-    /// The handshake is over, the certificate is the announced one: encrypt with the first key, decrypt with the second.
+    /// The handshake is complete and the certificate is the announced one: encrypt with the first key, decrypt with the second.
     Keys(Box<(KeyingMaterial, KeyingMaterial)>),
-    /// The association is dead.
+    /// The association has failed.
     Failed(LegFailure),
+}
+
+impl ClockedMachine {
+    fn new(now: Instant, identity: &DtlsIdentity, client: bool) -> Self {
+        let mut machine = Machine::new_12(identity.config.clone(), identity.certificate.clone(), now);
+        machine.set_active(client);
+        Self { machine, clock: now, wake_at: now, flight: Flight::default() }
+    }
+
+    /// Advances dimpl's clock to its next deadline, if that is one of a flight: the end of the handshake is farther away.
+    fn resend_flight(&mut self) {
+        if self.wake_at.saturating_duration_since(self.clock) < MACHINE_TIMEOUT / 2 {
+            self.clock = self.clock.max(self.wake_at);
+        }
+    }
+
+    /// False if dimpl has failed.
+    fn handle_timeout(&mut self) -> bool {
+        self.machine.handle_timeout(self.clock).is_ok()
+    }
+
+    /// Notes dimpl's next deadline; gives true if dimpl is to be called at once. Its other deadlines are on its own clock,
+    /// which [`ClockedMachine::resend_flight`] moves.
+    fn note_deadline(&mut self, at: Instant) -> bool {
+        self.wake_at = at;
+        at <= self.clock
+    }
+}
+
+impl HelloPolicy {
+    fn new(role: DtlsRole) -> Self {
+        Self { role, received: false, valid_at: None, due_at: None, hedged: false }
+    }
+
+    /// ICE is established: from now on the peer's ClientHello is due, if the peer is to send one.
+    fn expect(&mut self, now: Instant, lite: bool) {
+        let soon = now + HELLO_GRACE;
+        self.due_at = match self.role {
+            DtlsRole::Client => None,
+            DtlsRole::Either => Some(soon),
+            DtlsRole::Server if lite => Some(self.valid_at.map_or(soon, |at| soon.max(at + HEDGE_AFTER))),
+            DtlsRole::Server => None,
+        };
+    }
+
+    /// True once, when our ClientHello is to be sent instead of the peer's.
+    fn take_due(&mut self, now: Instant) -> bool {
+        if self.due_at.take_if(|at| *at <= now).is_none() {
+            return false;
+        }
+        if self.role == DtlsRole::Server {
+            self.hedged = true;
+            tracing::warn!("dtls_role_hedged: the peer is to send a ClientHello and has not; ours is sent");
+        }
+        true
+    }
+}
+
+impl PeerCertificate {
+    /// True if the received certificate is the announced one.
+    fn is_expected(&self) -> bool {
+        let both = self.expected.as_ref().zip(self.received.as_deref());
+        both.is_some_and(|(expected, received)| matches(expected, received))
+    }
 }
 
 impl Dtls {
     pub(super) fn new(now: Instant, identity: &DtlsIdentity, role: DtlsRole) -> Self {
         Self {
-            machine: fresh(now, identity, role == DtlsRole::Client),
-            clock: now,
-            machine_wake_at: now,
-            flight: Flight::default(),
+            machine: ClockedMachine::new(now, identity, role == DtlsRole::Client),
             identity: identity.clone(),
-            role,
-            expected: None,
-            shown: None,
-            heard_hello: false,
+            hello: HelloPolicy::new(role),
+            certificate: PeerCertificate::default(),
             connected: false,
             answered: false,
             restarts: 0,
             give_up_at: None,
-            valid_at: None,
-            hello_at: None,
-            hedged: false,
             wake_at: None,
             failed: None,
             dead: false,
         }
     }
 
-    /// The role and fingerprint of the peer's SDP. Ignored once the handshake is over: keys are never renegotiated.
+    /// Sets the role and the fingerprint of the peer's SDP. Ignored once the handshake is complete: keys are never
+    /// renegotiated.
     pub(super) fn set_remote(&mut self, now: Instant, role: DtlsRole, fingerprint: &Fingerprint) {
         if self.connected {
             return;
         }
-        let known = self.expected.replace(fingerprint.clone());
+        let known = self.certificate.expected.replace(fingerprint.clone());
         let corrected = self.dead && known.as_ref() != Some(fingerprint);
-        if corrected || self.role != role {
-            self.role = role;
-            self.hedged = false;
-            self.renew(now, role == DtlsRole::Client);
+        if corrected || self.hello.role != role {
+            self.hello.role = role;
+            self.hello.hedged = false;
+            self.restart(now, role == DtlsRole::Client);
         }
     }
 
-    /// A handshake from its beginning. Nothing that the last one has shown counts for it.
-    fn renew(&mut self, now: Instant, client: bool) {
-        self.machine = fresh(now, &self.identity, client);
-        self.clock = now;
-        self.machine_wake_at = now;
-        self.flight.stop();
+    /// Starts a new handshake. No certificate or failure of the last one counts for it.
+    fn restart(&mut self, now: Instant, client: bool) {
+        self.machine = ClockedMachine::new(now, &self.identity, client);
         self.give_up_at = None;
-        self.shown = None;
+        self.certificate.received = None;
         self.dead = false;
         self.failed = None;
         self.wake_at = Some(now);
@@ -174,22 +199,15 @@ impl Dtls {
 
     /// ICE has a valid pair: the handshake begins.
     pub(super) fn start(&mut self, now: Instant) {
-        self.valid_at.get_or_insert(now);
+        self.hello.valid_at.get_or_insert(now);
         self.handle_timeout(now);
     }
 
-    /// The peer has answered the nomination. From here on a ClientHello of its own is due, if it is to send one.
+    /// The peer has answered the nomination. From now on its ClientHello is due, if it is to send one.
     pub(super) fn expect_hello(&mut self, now: Instant, lite: bool) {
-        if self.connected || self.heard_hello || self.machine.is_active() {
-            return;
+        if !(self.connected || self.hello.received || self.machine.machine.is_active()) {
+            self.hello.expect(now, lite);
         }
-        let soon = now + HELLO_GRACE;
-        self.hello_at = match self.role {
-            DtlsRole::Client => None,
-            DtlsRole::Either => Some(soon),
-            DtlsRole::Server if lite => Some(self.valid_at.map_or(soon, |at| soon.max(at + HEDGE_AFTER))),
-            DtlsRole::Server => None,
-        };
     }
 
     /// True once there are keys.
@@ -199,36 +217,39 @@ impl Dtls {
 
     /// True once we have sent a ClientHello although the peer was to send one.
     pub(super) fn is_role_hedged(&self) -> bool {
-        self.hedged
+        self.hello.hedged
     }
 
-    /// Takes a DTLS datagram from a valid pair. Whatever is wrong with it is not an error of the association: anybody on
-    /// the path can forge a plaintext alert.
+    /// Takes a DTLS datagram from a valid pair. A fault in it is not an error of the association: any host on the path can
+    /// forge a plaintext alert.
+    ///
+    /// # Errors
+    /// If the association has failed, or the datagram is refused.
     pub(super) fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) -> Result<(), ()> {
         if self.dead {
             return Err(());
         }
-        if is_client_hello(bytes) && self.machine.is_active() {
-            // Both ends believe to be the client. If the peer answered `actpass`, or was to be the client, its ClientHello
-            // settles it; else it is at fault, or forged, and must not reach a machine that would take it for the end of the
-            // handshake.
-            if self.connected || self.role == DtlsRole::Client {
+        let is_hello = is_client_hello(bytes);
+        if is_hello && self.machine.machine.is_active() {
+            // Both ends act as the client. If the peer answered `actpass`, or was to be the client, its ClientHello settles it.
+            // Otherwise the peer is at fault or the packet is forged, and dimpl would take it for the end of the handshake.
+            if self.connected || self.hello.role == DtlsRole::Client {
                 return Err(());
             }
-            self.renew(now, false);
+            self.restart(now, false);
         }
-        if is_client_hello(bytes) {
-            self.heard_hello = true;
-            self.hello_at = None;
+        if is_hello {
+            self.hello.received = true;
+            self.hello.due_at = None;
         }
         if self.connected {
-            // The last flight is asked for again (RFC 6347 4.2.4). The machine repeats it once in each of its intervals.
-            self.let_machine_wake();
+            // The peer asks for the last flight again (RFC 6347 4.2.4). dimpl repeats it once in each of its intervals.
+            self.machine.resend_flight();
         }
         self.handle_timeout(now);
-        let taken = self.machine.handle_packet(bytes);
+        let taken = self.machine.machine.handle_packet(bytes);
         if taken.is_ok() && !self.answered && !self.connected {
-            // The peer is there at last: from here on the handshake has its time.
+            // The peer answers for the first time: the timeout of the handshake begins here.
             self.answered = true;
             self.restarts = 0;
             self.give_up_at = Some(now + HANDSHAKE_TIMEOUT);
@@ -241,22 +262,17 @@ impl Dtls {
         if self.dead {
             return;
         }
-        if self.hello_at.is_some_and(|at| at <= now) {
-            self.hello_at = None;
-            if self.role == DtlsRole::Server {
-                self.hedged = true;
-                tracing::warn!("dtls_role_hedged: the peer is to send a ClientHello and has not; ours is sent");
-            }
-            self.machine.set_active(true);
+        if self.hello.take_due(now) {
+            self.machine.machine.set_active(true);
         }
-        if self.flight.take_due(now) {
-            self.let_machine_wake();
+        if self.machine.flight.take_due(now) {
+            self.machine.resend_flight();
         }
         let given_up = self.give_up_at.is_some_and(|at| at <= now);
-        if (self.machine.handle_timeout(self.clock).is_err() || given_up) && !self.connected && self.failed.is_none() {
+        if (!self.machine.handle_timeout() || given_up) && !self.connected && self.failed.is_none() {
             if self.restarts < if self.answered { RESTARTS_MAX } else { UNANSWERED_RESTARTS_MAX } {
                 self.restarts += 1;
-                self.renew(now, self.machine.is_active());
+                self.restart(now, self.machine.machine.is_active());
             } else {
                 self.failed = Some(LegFailure::DtlsFailed);
                 self.dead = true;
@@ -264,83 +280,69 @@ impl Dtls {
         }
     }
 
-    /// Moves the machine's clock to its next deadline, if it has one of a flight: the end of the handshake is farther away.
-    fn let_machine_wake(&mut self) {
-        if self.machine_wake_at.saturating_duration_since(self.clock) < MACHINE_TIMEOUT / 2 {
-            self.clock = self.clock.max(self.machine_wake_at);
-        }
-    }
-
-    /// Notes a datagram that leaves.
+    /// Notes a datagram that is sent.
     fn sent(&mut self, now: Instant, datagram: &[u8]) {
         if !self.connected {
-            self.flight.sent(now, datagram);
+            self.machine.flight.sent(now, datagram);
             self.give_up_at.get_or_insert(now + HANDSHAKE_TIMEOUT);
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.hello_at, self.flight.poll_timeout(), self.give_up_at].into_iter().fold(self.wake_at, soonest)
+        [self.hello.due_at, self.machine.flight.poll_timeout(), self.give_up_at].into_iter().fold(self.wake_at, soonest)
     }
 
     /// The next thing to do; a record is written to the front of `buf`.
     pub(super) fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Option<DtlsOutput> {
         if self.dead {
             self.wake_at = None;
-            self.hello_at = None;
+            self.hello.due_at = None;
             self.give_up_at = None;
-            self.flight.stop();
+            self.machine.flight.stop();
             return self.failed.take().map(DtlsOutput::Failed);
         }
         loop {
-            match self.machine.poll_output(buf) {
+            match self.machine.machine.poll_output(buf) {
                 Output::Packet(datagram) => {
                     let len = datagram.len();
                     self.sent(now, &buf[..len]);
                     return Some(DtlsOutput::Transmit(len));
                 }
                 Output::PeerCert(certificate) => {
-                    self.shown = Some(certificate.to_vec());
-                    if !self.is_expected() {
-                        return self.die(LegFailure::FingerprintMismatch);
+                    self.certificate.received = Some(certificate.to_vec());
+                    if !self.certificate.is_expected() {
+                        return self.fail(LegFailure::FingerprintMismatch);
                     }
                 }
                 Output::KeyingMaterial(exported, profile) => {
-                    if !self.is_expected() {
-                        return self.die(LegFailure::FingerprintMismatch);
+                    if !self.certificate.is_expected() {
+                        return self.fail(LegFailure::FingerprintMismatch);
                     }
-                    let exported = exported.as_ref();
+                    let (exported, is_client) = (exported.as_ref(), self.machine.machine.is_active());
                     let keys = srtp_profile(profile)
-                        .and_then(|profile| KeyingMaterial::from_dtls(profile, exported, self.machine.is_active()));
-                    let Some(keys) = keys else { return self.die(LegFailure::DtlsFailed) };
+                        .and_then(|profile| KeyingMaterial::from_dtls(profile, exported, is_client));
+                    let Some(keys) = keys else { return self.fail(LegFailure::DtlsFailed) };
                     self.connected = true;
-                    self.flight.stop();
+                    self.machine.flight.stop();
                     self.give_up_at = None;
-                    self.shown = None;
+                    self.certificate.received = None;
                     return Some(DtlsOutput::Keys(Box::new(keys)));
                 }
                 Output::CloseNotify => return Some(DtlsOutput::Failed(LegFailure::DtlsClosed)),
-                // Keys were verified above; there is no application data in DTLS-SRTP.
+                // The certificate was verified above; there is no application data in DTLS-SRTP.
                 Output::Connected | Output::ApplicationData(_) => {}
                 Output::Timeout(at) => {
-                    self.machine_wake_at = at;
-                    // It wants to be called at once, or by its own clock, which we move.
-                    self.wake_at = (at <= self.clock).then_some(now);
+                    self.wake_at = self.machine.note_deadline(at).then_some(now);
                     return None;
                 }
-                // A record larger than the largest datagram we send cannot be one of ours.
-                _ => return self.die(LegFailure::DtlsFailed),
+                // A record larger than the largest datagram that we send cannot be one of ours.
+                _ => return self.fail(LegFailure::DtlsFailed),
             }
         }
     }
 
-    fn is_expected(&self) -> bool {
-        let both = self.expected.as_ref().zip(self.shown.as_deref());
-        both.is_some_and(|(expected, shown)| matches(expected, shown))
-    }
-
-    /// Ends the handshake for good: the machine would go on, and say the same again.
-    fn die(&mut self, reason: LegFailure) -> Option<DtlsOutput> {
+    /// Ends the association: dimpl would continue, and repeat its output.
+    fn fail(&mut self, reason: LegFailure) -> Option<DtlsOutput> {
         self.dead = true;
         Some(DtlsOutput::Failed(reason))
     }
@@ -348,14 +350,11 @@ impl Dtls {
 
 impl std::fmt::Debug for Dtls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dtls").field("role", &self.role).field("connected", &self.connected).finish_non_exhaustive()
+        f.debug_struct("Dtls")
+            .field("role", &self.hello.role)
+            .field("connected", &self.connected)
+            .finish_non_exhaustive()
     }
-}
-
-fn fresh(now: Instant, identity: &DtlsIdentity, client: bool) -> Machine {
-    let mut machine = Machine::new_12(identity.config.clone(), identity.certificate.clone(), now);
-    machine.set_active(client);
-    machine
 }
 
 /// Handshake record (22), first message a ClientHello (1): RFC 6347 4.1, 4.3.2.

@@ -4,13 +4,14 @@
 //! through the same SRTP contexts as any other secured leg's.
 
 mod dtls;
+mod dtls_identity;
 mod flight;
 mod ice;
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-pub use dtls::{DtlsIdentity, IdentityError};
+pub use dtls_identity::{DtlsIdentity, IdentityError};
 use trestle_srtp::KeyingMaterial;
 use trestle_wire::demux::DatagramKind;
 

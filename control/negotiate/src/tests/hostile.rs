@@ -1,6 +1,6 @@
 //! Descriptions that must not pass, and what must not pass through those that do.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::*;
 use trestle_sdp::RemoteError;
@@ -171,11 +171,11 @@ fn flags_that_would_send_secrets_in_the_clear_unasked_are_refused() {
 
 #[test]
 fn over_a_thousand_offers_no_key_is_seen_twice_and_none_of_a_peer_comes_back() {
-    let mut seen: HashSet<String> = HashSet::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
     let keys = |sdp: &str| -> Vec<String> {
         sdp.lines().filter_map(|line| Some(line.split_once("inline:")?.1.trim_end_matches('=').to_owned())).collect()
     };
-    let theirs: HashSet<String> = keys(SDES_OFFER).into_iter().chain(keys(&sip_answer("RTP/SAVP", "8"))).collect();
+    let theirs: BTreeSet<String> = keys(SDES_OFFER).into_iter().chain(keys(&sip_answer("RTP/SAVP", "8"))).collect();
     let mut desk = Desk::seeded(7);
     for n in 0..1_000 {
         // Every third call is a fork of two branches.

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
@@ -265,7 +265,7 @@ proptest! {
     fn no_number_is_used_twice(steps in prop::collection::vec((step(), 0..200u64), 1..400)) {
         let (mut tx, mut now) = (stream(OPUS), start());
         let mut sources = [(70_000i64, 0u32); 3];
-        let mut used = HashSet::new();
+        let mut used = BTreeSet::new();
         let first = tx.highest();
         for (step, wait) in steps {
             now += ms(wait);

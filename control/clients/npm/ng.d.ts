@@ -6,6 +6,7 @@ export type Word =
   | "always-transcode"
   | "asymmetric"
   | "block-DTMF"
+  | "detect-DTMF"
   | "fast"
   | "fatal"
   | "full-rtcp-attribute"

@@ -1,6 +1,7 @@
 //! Taking an answer in and answering with it.
 
 use std::sync::Arc;
+use trestle_ng::command::Switch;
 
 use trestle_core::plan::DtlsRole;
 
@@ -99,7 +100,7 @@ impl Exchange<'_> {
         if party.has_tag(&tag) {
             return;
         }
-        if self.signal.flags.new_branch {
+        if self.signal.flags.has(Switch::NewBranch) {
             // Its port is the one that was offered, so it is the same leg; but the earlier name is let go of.
             party.tags.clear();
         }
@@ -144,7 +145,7 @@ impl Exchange<'_> {
         let (setup, role) = match party.dtls_role {
             DtlsRole::Server => (Setup::Passive, DtlsRole::Server),
             DtlsRole::Client => (Setup::Active, DtlsRole::Client),
-            DtlsRole::Either => transport::answer_setup(own.setup, party.profile, flags.dtls),
+            DtlsRole::Either => transport::answer_setup(own.setup, party.profile, flags.dtls.mode),
         };
         party.dtls_role = role;
         let mut cryptos = Vec::new();
@@ -157,7 +158,11 @@ impl Exchange<'_> {
         party.told_formats = answer;
         let draft = Said {
             cryptos,
-            direction: if flags.original_sendrecv { remote.direction } else { remote.direction.within(own.direction) },
+            direction: if flags.has(Switch::OriginalSendrecv) {
+                remote.direction
+            } else {
+                remote.direction.within(own.direction)
+            },
             setup: Some(setup),
             rtcp_mux: party.rtcp_mux,
             offering: false,

@@ -1,6 +1,7 @@
 //! Which formats go into which description.
 
 use trestle_core::plan::{Codec, OpusSettings, ReceiveFormat, SendFormat};
+use trestle_ng::command::Switch;
 use trestle_wire::{ClockRate, Pt, Ptime};
 
 use super::NegotiationError;
@@ -54,7 +55,7 @@ pub(crate) fn for_receiver(
         codec.offer.specs.iter().position(named).unwrap_or(usize::MAX)
     });
 
-    let mut event_wanted = flags.inject_dtmf;
+    let mut event_wanted = flags.has(Switch::InjectDtmf);
     for spec in &codec.transcode.specs {
         match codec_of(spec) {
             Some(wanted) => {
@@ -214,10 +215,10 @@ pub(crate) fn choose(
     let kept = |format: &&Format| {
         let accept = &flags.codec.accept;
         both(format).is_some()
-            || flags.always_transcode
+            || flags.has(Switch::AlwaysTranscode)
             || accept.contains(&format.name, format.clock_hz, format.channels)
     };
-    let in_use = offerer.send.map(|send| send.codec).filter(|_| flags.reuse_codecs);
+    let in_use = offerer.send.map(|send| send.codec).filter(|_| flags.has(Switch::ReuseCodecs));
     let reused = usable.iter().find(|format| format.codec() == in_use && both(format).is_some());
     let common = reused.or_else(|| usable.iter().find(|format| both(format).is_some()));
     let Some(to_offerer) = common.or(usable.first()).cloned() else {
@@ -227,7 +228,7 @@ pub(crate) fn choose(
         Some(_) => usable.iter().filter(kept).cloned().collect(),
         None => vec![to_offerer.clone()],
     };
-    if flags.single_codec || offerer.profile == ProfileName::Whatsapp {
+    if flags.has(Switch::SingleCodec) || offerer.profile == ProfileName::Whatsapp {
         answer = vec![to_offerer.clone()];
     }
     let to_answerer = both(&to_offerer).unwrap_or(first).clone();

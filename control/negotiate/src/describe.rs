@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use trestle_ng::command::Switch;
 
 use super::description::Description;
 use super::exchange::Exchange;
@@ -40,7 +41,7 @@ impl Exchange<'_> {
             None if web && (input.offering || party.profile == ProfileName::Whatsapp) => {
                 Some(input.base.mid.clone().unwrap_or_else(|| "audio".to_owned()))
             }
-            None if input.offering && flags.generate_mid => Some("audio".to_owned()),
+            None if input.offering && flags.has(Switch::GenerateMid) => Some("audio".to_owned()),
             None => None,
         };
         let bundle = mid.is_some()

@@ -4,6 +4,7 @@ use rand_chacha::ChaCha12Rng;
 use trestle_core::limits::LEGS_PER_CALL_MAX;
 use trestle_core::plan::Source;
 use trestle_core::{InterfaceId, LegId};
+use trestle_ng::command::Switch;
 use trestle_wire::Ssrc;
 
 use super::description::Description;
@@ -13,8 +14,9 @@ use super::secrets::Secrets;
 use super::session::{Session, Step};
 use super::{Environment, NegotiationError, transport};
 use trestle_ng::command::Signal;
-use trestle_ng::command::flags::{Flags, ProfileName, Protocol, Tos};
+use trestle_ng::command::flags::{Flags, ProfileName, Tos};
 use trestle_sdp::Crypto;
+use trestle_sdp::Protocol;
 use trestle_sdp::{Remote, Security};
 
 /// One message being worked on, with the session as it will be.
@@ -122,7 +124,7 @@ impl<'a> Exchange<'a> {
 
     /// The name that the message gives its receiver.
     pub(super) fn label_receiver(&mut self, index: usize) {
-        if let Some(label) = &self.signal.flags.to_label {
+        if let Some(label) = &self.signal.flags.call.to_label {
             self.session.parties[index].label = Some(label.clone());
         }
     }
@@ -133,16 +135,16 @@ impl<'a> Exchange<'a> {
         let (latch, media_address) = transport::latch(self.signal);
         let party = &mut self.session.parties[index];
         (party.latch, party.media_address) = (latch, media_address);
-        party.detect_tones |= flags.detect_dtmf;
-        party.blocked.digits |= flags.block_dtmf;
-        if flags.label.is_some() {
-            party.label.clone_from(&flags.label);
+        party.detect_tones |= flags.has(Switch::DetectDtmf);
+        party.blocked.digits |= flags.has(Switch::BlockDtmf);
+        if flags.call.label.is_some() {
+            party.label.clone_from(&flags.call.label);
         }
-        if let Some(drop) = flags.drop_traffic {
+        if let Some(drop) = flags.media.drop_traffic {
             self.session.blocked.media = drop;
         }
         for party in &mut self.session.parties {
-            match flags.tos {
+            match flags.media.tos {
                 Tos::Byte(byte) => party.tos = Some(byte),
                 Tos::Default | Tos::Keep => {}
             }
@@ -152,7 +154,7 @@ impl<'a> Exchange<'a> {
     /// The interface that the message names for its sender (0) or its receiver (1).
     pub(super) fn interface(&self, side: usize) -> Result<InterfaceId, NegotiationError> {
         let flags = self.flags();
-        let name = flags.direction.as_ref().map(|names| &names[side]).or(flags.interface.as_ref());
+        let name = flags.routing.direction.as_ref().map(|names| &names[side]).or(flags.routing.interface.as_ref());
         self.environment.interface(name.map(String::as_str)).map_err(NegotiationError::Flags)
     }
 

@@ -1,6 +1,7 @@
 //! Taking an offer in and making one of it.
 
 use std::sync::Arc;
+use trestle_ng::command::Switch;
 
 use trestle_core::LegId;
 use trestle_core::plan::DtlsRole;
@@ -19,14 +20,14 @@ use trestle_sdp::{Remote, Security};
 impl Exchange<'_> {
     pub(super) fn offer(mut self) -> Result<Step, NegotiationError> {
         let flags = self.flags();
-        if flags.dtls_fingerprint.as_deref().is_some_and(|hash| hash != "sha-256") {
+        if flags.dtls.fingerprint.as_deref().is_some_and(|hash| hash != "sha-256") {
             self.warnings.push("DTLS-fingerprint ignored: ours is sha-256".to_owned());
         }
         let known = self.session.party_by_tag(&self.signal.from_tag);
         let formats = known.map(|party| party.told_formats.clone()).unwrap_or_default();
         let prefer_sdes = flags.sdes.prefer || known.is_some_and(|party| party.security == Security::Sdes);
         let remote = Arc::new(Remote::read(&self.signal.sdp, &formats, prefer_sdes)?);
-        if flags.reject_ice && remote.security == Security::Dtls {
+        if flags.has(Switch::RejectIce) && remote.security == Security::Dtls {
             let reason = "reject-ICE leaves DTLS without a transport";
             return Err(NegotiationError::Flags(format!("{reason}; {}", remote.protocol.as_str())));
         }
@@ -115,7 +116,7 @@ impl Exchange<'_> {
             }
             Security::Dtls => {
                 if party.dtls_role == DtlsRole::Either {
-                    party.dtls_role = transport::answer_setup(remote.setup, party.profile, flags.dtls).1;
+                    party.dtls_role = transport::answer_setup(remote.setup, party.profile, flags.dtls.mode).1;
                 }
             }
         }
@@ -132,7 +133,7 @@ impl Exchange<'_> {
             codecs::receive(&party.told_formats, &remote.formats, party.profile == ProfileName::Whatsapp);
         (party.receive, party.receive_events) = (receive, events);
         party.answerable = answerable;
-        party.ptime_ms = flags.ptime_reverse_ms.or(party.ptime_ms);
+        party.ptime_ms = flags.media.ptime_reverse_ms.or(party.ptime_ms);
         party.remote = Some(remote);
         Ok(())
     }
@@ -175,7 +176,7 @@ impl Exchange<'_> {
     ) -> Result<usize, NegotiationError> {
         let flags = self.flags();
         let interface = self.interface(1)?;
-        let (wanted, must) = match flags.address_family {
+        let (wanted, must) = match flags.routing.address_family {
             Some(family) => (family == AddressFamily::Ip6, true),
             // WhatsApp's relays have both; IPv4 is what every sample of theirs is reached by.
             None => (ipv6 && outgoing.profile != ProfileName::Whatsapp, false),
@@ -219,7 +220,7 @@ impl Exchange<'_> {
         let flags = self.flags();
         let to = &self.session.parties[receiver];
         let mut formats = codecs::for_receiver(remote, from_profile, to.profile, flags, &mut self.warnings)?;
-        if let Some(send) = to.send.filter(|_| flags.reuse_codecs) {
+        if let Some(send) = to.send.filter(|_| flags.has(Switch::ReuseCodecs)) {
             // telephone-event, being no codec, stays last.
             formats.sort_by_key(|format| format.codec().is_none() || format.codec() != Some(send.codec));
         }
@@ -240,7 +241,7 @@ impl Exchange<'_> {
             || (passed_on && !mux.demux && !mux.reject && !mux.accept)
             || (remote.rtcp_mux && mux.accept);
         to.rtcp_mux = always || mux.require || (to.answered && to.rtcp_mux);
-        to.ptime_ms = flags.ptime_ms.or(to.ptime_ms);
+        to.ptime_ms = flags.media.ptime_ms.or(to.ptime_ms);
         to.offered_suites = suites;
         let mut cryptos = Vec::new();
         for (index, suite) in to.offered_suites.clone().into_iter().enumerate() {

@@ -16,8 +16,9 @@ use super::secrets::Secrets;
 use super::standing::Blocked;
 use super::transport;
 use super::trunk::Trunk;
-use trestle_ng::command::flags::{ProfileName, Protocol};
+use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::Format;
+use trestle_sdp::Protocol;
 use trestle_sdp::{Remote, Security};
 
 /// A participant of a call and its leg.

@@ -2,7 +2,8 @@
 
 use super::NegotiationError;
 use trestle_ng::command::Flags;
-use trestle_ng::command::flags::{DtlsFlag, IceFlag, ProfileName, Protocol};
+use trestle_ng::command::flags::{DtlsFlag, IceFlag, ProfileName};
+use trestle_sdp::Protocol;
 use trestle_sdp::{Remote, Security};
 
 /// The profile of whoever wrote this SDP.
@@ -49,7 +50,7 @@ pub(crate) fn of_receiver(
         Some(protocol) if protocol.is_secure() && flags.ice == IceFlag::Force && flags.sdes.off => ProfileName::Webrtc,
         Some(_) => ProfileName::Sip,
         None if flags.ice == IceFlag::Force => ProfileName::Webrtc,
-        None if flags.ice == IceFlag::Remove || flags.dtls == DtlsFlag::Off => ProfileName::Sip,
+        None if flags.ice == IceFlag::Remove || flags.dtls.mode == DtlsFlag::Off => ProfileName::Sip,
         None if sender_profile == ProfileName::Whatsapp => ProfileName::Sip,
         None => sender_profile,
     });
@@ -58,7 +59,7 @@ pub(crate) fn of_receiver(
         (ProfileName::Sip, Security::Dtls) => Protocol::RtpSavp,
         (ProfileName::Sip, _) => sender.protocol,
     });
-    let no_dtls = flags.ice == IceFlag::Remove || flags.dtls == DtlsFlag::Off;
+    let no_dtls = flags.ice == IceFlag::Remove || flags.dtls.mode == DtlsFlag::Off;
     let security = match protocol {
         _ if !protocol.is_secure() => Security::Plain,
         _ if protocol.is_dtls() || flags.sdes.off => Security::Dtls,

@@ -1,6 +1,7 @@
 //! Addresses, keys and roles of one leg.
 
 use std::net::{IpAddr, SocketAddr};
+use trestle_ng::command::Switch;
 
 use trestle_core::plan::{DtlsRole, LatchPolicy, RtpPeer, Transport, WebRtcPlan, WebRtcRemote};
 use trestle_srtp::Profile as Suite;
@@ -27,11 +28,11 @@ const SUITES: [Suite; 6] = [
 /// How the sender of `signal` is latched onto, and where its media is if its SDP is not to be believed.
 pub(crate) fn latch(signal: &Signal) -> (LatchPolicy, Option<IpAddr>) {
     let flags = &signal.flags;
-    let source = if flags.sip_source_address { signal.received_from } else { None };
-    let address = flags.media_address.or(source);
-    let policy = match (address, flags.endpoint_learning) {
+    let source = if flags.has(Switch::SipSourceAddress) { signal.received_from } else { None };
+    let address = flags.routing.media_address.or(source);
+    let policy = match (address, flags.routing.endpoint_learning) {
         (_, EndpointLearning::Off) => LatchPolicy::Exact,
-        _ if flags.asymmetric => LatchPolicy::Asymmetric,
+        _ if flags.has(Switch::Asymmetric) => LatchPolicy::Asymmetric,
         (Some(address), _) => LatchPolicy::Ip(address),
         (None, EndpointLearning::Immediate) => LatchPolicy::Any,
         // The engine's SameIp fixes the port with the first valid packet and drops the rest: what `strict-source` asks for.

@@ -20,7 +20,8 @@ use super::party::Party;
 use super::secrets::Secrets;
 use super::session::Session;
 use super::standing::StandingError;
-use trestle_ng::command::flags::{ProfileName, Protocol};
+use trestle_ng::command::flags::ProfileName;
+use trestle_sdp::Protocol;
 use trestle_sdp::Security;
 
 /// What every CPU of today does fastest.

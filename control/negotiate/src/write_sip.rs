@@ -2,6 +2,7 @@
 //! that rtpengine's users know. Lines that mean nothing to us stay where they were.
 
 use std::net::IpAddr;
+use trestle_ng::command::Switch;
 
 use trestle_core::plan::Codec;
 
@@ -178,8 +179,8 @@ impl Draft<'_> {
             }
         }
         out.line(&format!("a={}", self.direction.as_str()));
-        if !party.rtcp_mux && !self.flags.no_rtcp_attribute {
-            if self.flags.full_rtcp_attribute {
+        if !party.rtcp_mux && !self.flags.has(Switch::NoRtcpAttribute) {
+            if self.flags.has(Switch::FullRtcpAttribute) {
                 out.line(&format!("a=rtcp:{RTCP_PORT} IN {} {}", family(self.address), self.address));
             } else {
                 out.line(&format!("a=rtcp:{RTCP_PORT}"));
@@ -212,7 +213,7 @@ impl Draft<'_> {
             out.line(&candidate_line(self.address));
             out.line("a=end-of-candidates");
         }
-        if self.flags.loop_protect {
+        if self.flags.has(Switch::LoopProtect) {
             out.line(&format!("a={}", loop_mark(self.fingerprint)));
         }
         if web {

@@ -1,6 +1,7 @@
 //! Offers and answers: negotiate, apply, write the SDP.
 
 use std::time::Instant;
+use trestle_ng::command::Switch;
 
 use trestle_core::limits::LEGS_PER_CALL_MAX;
 use trestle_core::{CallId, Command, CommandError, LegId, LegPorts, Reply as EngineReply};
@@ -41,7 +42,7 @@ pub(super) struct PendingSignal {
 
 /// `offer`
 pub(super) fn offer(controller: &mut Controller, now: Instant, reply_to: ReplyTo, signal: Signal) {
-    if signal.flags.loop_protect && controller.negotiator.has_written(&signal.sdp) {
+    if signal.flags.has(Switch::LoopProtect) && controller.negotiator.has_written(&signal.sdp) {
         // Our own SDP came back: the request has passed through here before and needs no second treatment.
         return controller.reply(reply_to, Reply::ok(Dict::default().with("sdp", signal.sdp)));
     }
@@ -63,7 +64,7 @@ fn offer_with(controller: &mut Controller, now: Instant, reply_to: ReplyTo, sign
         };
     }
     if let Some(limit) = controller.admission.refuses(controller.calls.live()) {
-        let reply = controller.admission.reject(limit, signal.flags.supports_load_limit);
+        let reply = controller.admission.reject(limit, signal.flags.call.supports_load_limit);
         return controller.reply(reply_to, reply);
     }
     match controller.negotiator.run(negotiate, &Session::default(), signal) {
@@ -132,7 +133,7 @@ fn apply(
     }
     let command = Command::Apply { call: id, legs: step.legs.clone() };
     let via_branch = signal.via_branch.clone();
-    let load_limit = signal.flags.supports_load_limit;
+    let load_limit = signal.flags.call.supports_load_limit;
     let signal = PendingSignal { reply_to, step, kind, opens, via_branch, load_limit };
     controller.submit(id, command, InFlight::Signal(Box::new(signal)));
 }

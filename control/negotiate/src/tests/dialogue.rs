@@ -1,6 +1,8 @@
 //! Who is who, and what the same or another message does the second time.
 
 use trestle_core::plan::{Source, Transport};
+use trestle_ng::command::flags::{CallFlags, MediaFlags};
+use trestle_ng::command::{Switch, Switches};
 
 use super::*;
 
@@ -219,7 +221,7 @@ fn another_to_tag_is_another_name_of_the_callee() {
     let answered = desk.answer(&signal(&fork, "a", Some("b2"), Flags::default())).unwrap();
     assert_eq!(answered.sender.0, ringing.sender.0);
     assert_eq!(desk.session.party_by_tag("b2").unwrap().tags(), ["b1", "b2"]);
-    let flags = Flags { new_branch: true, ..Flags::default() };
+    let flags = Flags { switches: Switches::of(&[Switch::NewBranch]), ..Flags::default() };
     desk.answer(&signal(&fork, "a", Some("b3"), flags)).unwrap();
     assert_eq!(desk.session.party_by_tag("b3").unwrap().tags(), ["b3"]);
 }
@@ -287,11 +289,18 @@ fn labels_and_tos_stick() {
     use trestle_ng::command::flags::Tos;
     let mut desk = Desk::new();
     desk.environment.default_tos = Some(184);
-    let flags = Flags { label: Some("caller".into()), to_label: Some("called".into()), ..Flags::default() };
+    let flags = Flags {
+        call: CallFlags { label: Some("caller".into()), to_label: Some("called".into()), ..Default::default() },
+        ..Flags::default()
+    };
     let told = desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap();
     assert_eq!(told.receiver.1.tos, Some(184));
     assert_eq!(desk.session.parties()[1].label(), Some("called"));
-    let flags = Flags { label: Some("callee".into()), tos: Tos::Byte(40), ..Flags::default() };
+    let flags = Flags {
+        call: CallFlags { label: Some("callee".into()), ..Default::default() },
+        media: MediaFlags { tos: Tos::Byte(40), ..Default::default() },
+        ..Flags::default()
+    };
     let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), flags)).unwrap();
     assert_eq!((told.sender.1.tos, told.receiver.1.tos), (Some(40), Some(40)));
     let labels: Vec<_> = desk.session.parties().iter().map(super::super::Party::label).collect();

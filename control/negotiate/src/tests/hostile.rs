@@ -149,7 +149,7 @@ fn a_leg_that_was_secured_stays_secured() {
 #[test]
 fn flags_that_would_send_secrets_in_the_clear_unasked_are_refused() {
     let meta = meta_sample("user_initiated.sip_webrtc.meta_offer");
-    let mut off = Flags { dtls: DtlsFlag::Off, ..Flags::default() };
+    let mut off = Flags { dtls: DtlsFlag::Off.into(), ..Flags::default() };
     off.sdes.off = true;
     let dtls = |ice| Flags { ice, transport_protocol: Some(Protocol::UdpTlsRtpSavpf), ..Flags::default() };
     let profile =
@@ -213,7 +213,7 @@ fn nothing_a_caller_writes_becomes_a_line_of_its_own() {
         for field in ["tag", "branch", "label", "codec", "fmtp"] {
             let mut flags = Flags::default();
             match field {
-                "label" => flags.label = Some(text.into()),
+                "label" => flags.call.label = Some(text.into()),
                 "codec" => flags.codec.transcode = list(&[text, "opus"]),
                 "fmtp" => flags.codec.transcode = list(&[&format!("opus/48000/2///{text}")]),
                 _ => {}

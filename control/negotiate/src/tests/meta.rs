@@ -113,7 +113,7 @@ fn dtls_roles_follow_the_table() {
         let text = meta.replace("a=setup:actpass\r\n", setup);
         let told = desk.offer(&signal(&text, "a", None, Flags::default())).unwrap();
         assert_eq!(dtls_role(&told.sender.1), role, "offer {setup}");
-        let flags = Flags { dtls: DtlsFlag::Passive, ..Flags::default() };
+        let flags = Flags { dtls: DtlsFlag::Passive.into(), ..Flags::default() };
         let told = desk.answer(&signal(&sip_answer("RTP/SAVP", "8"), "a", Some("b"), flags)).unwrap();
         assert!(told.sdp.contains(&format!("a=setup:{ours}\r\n")), "offer {setup}\n{}", told.sdp);
     }

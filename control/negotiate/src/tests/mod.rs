@@ -13,11 +13,13 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use trestle_core::plan::LegPlan;
 use trestle_core::{LegId, LegPorts};
+use trestle_ng::command::{Switch, Switches};
 
 use super::{Environment, NegotiationError, PresencePolicy, Session, Step};
 use meta_samples::meta_sample;
-use trestle_ng::command::flags::{DtlsFlag, IceFlag, ProfileName, Protocol};
+use trestle_ng::command::flags::{DtlsFlag, IceFlag, ProfileName};
 use trestle_ng::command::{CodecList, Flags, Signal};
+use trestle_sdp::Protocol;
 use trestle_sdp::lint;
 
 /// What a PBX offers in the clear.
@@ -162,13 +164,17 @@ pub(crate) fn list(names: &[&str]) -> CodecList {
 }
 
 pub(crate) fn direction(flags: &mut Flags, towards_sender: &str, towards_receiver: &str) {
-    flags.direction = Some([towards_sender.to_owned(), towards_receiver.to_owned()]);
+    flags.routing.direction = Some([towards_sender.to_owned(), towards_receiver.to_owned()]);
 }
 
 /// The flags that operators of rtpengine give for WhatsApp to SIP, offer and answer.
 pub(crate) fn whatsapp_to_sip(protocol: Protocol, codec: &str) -> (Flags, Flags) {
-    let mut offer =
-        Flags { ice: IceFlag::Remove, dtls: DtlsFlag::Off, transport_protocol: Some(protocol), ..Flags::default() };
+    let mut offer = Flags {
+        ice: IceFlag::Remove,
+        dtls: DtlsFlag::Off.into(),
+        transport_protocol: Some(protocol),
+        ..Flags::default()
+    };
     direction(&mut offer, "wa", "sip");
     offer.rtcp_mux.demux = true;
     offer.replace.origin = true;
@@ -195,8 +201,8 @@ pub(crate) fn sip_to_whatsapp(named: bool) -> (Flags, Flags) {
     let mut offer = Flags {
         ice: IceFlag::Force,
         transport_protocol: Some(Protocol::UdpTlsRtpSavpf),
-        generate_mid: true,
         profile: named.then_some(ProfileName::Whatsapp),
+        switches: Switches::of(&[Switch::GenerateMid]),
         ..Flags::default()
     };
     direction(&mut offer, "sip", "wa");

@@ -1,6 +1,8 @@
 //! What flags and descriptions do to the plans.
 
 use std::net::IpAddr;
+use trestle_ng::command::flags::{MediaFlags, RoutingFlags};
+use trestle_ng::command::{Switch, Switches};
 
 use trestle_core::plan::{Codec, LatchPolicy, RtpPeer, Transport};
 use trestle_srtp::Profile as Suite;
@@ -25,29 +27,44 @@ fn addresses_are_latched_as_the_flags_say() {
     let plain = Flags::default;
     let table = [
         ("nothing", plain(), LatchPolicy::SameIp, "198.51.100.7:4000"),
-        ("asymmetric", Flags { asymmetric: true, ..plain() }, LatchPolicy::Asymmetric, "198.51.100.7:4000"),
+        (
+            "asymmetric",
+            Flags { switches: Switches::of(&[Switch::Asymmetric]), ..plain() },
+            LatchPolicy::Asymmetric,
+            "198.51.100.7:4000",
+        ),
         ("strict-source", plain(), LatchPolicy::SameIp, "198.51.100.7:4000"),
         (
             "learning off",
-            Flags { endpoint_learning: EndpointLearning::Off, ..plain() },
+            Flags {
+                routing: RoutingFlags { endpoint_learning: EndpointLearning::Off, ..Default::default() },
+                ..plain()
+            },
             LatchPolicy::Exact,
             "198.51.100.7:4000",
         ),
         (
             "immediate",
-            Flags { endpoint_learning: EndpointLearning::Immediate, ..plain() },
+            Flags {
+                routing: RoutingFlags { endpoint_learning: EndpointLearning::Immediate, ..Default::default() },
+                ..plain()
+            },
             LatchPolicy::Any,
             "198.51.100.7:4000",
         ),
         (
             "SIP source",
-            Flags { sip_source_address: true, ..plain() },
+            Flags { switches: Switches::of(&[Switch::SipSourceAddress]), ..plain() },
             LatchPolicy::Ip("203.0.113.5".parse().unwrap()),
             "203.0.113.5:4000",
         ),
         (
             "media-address",
-            Flags { media_address: Some(address), sip_source_address: true, ..plain() },
+            Flags {
+                switches: Switches::of(&[Switch::SipSourceAddress]),
+                routing: RoutingFlags { media_address: Some(address), ..Default::default() },
+                ..plain()
+            },
             LatchPolicy::Ip(address),
             "203.0.113.77:4000",
         ),
@@ -163,7 +180,7 @@ fn a_codec_that_both_have_is_forwarded_and_else_there_is_transcoding() {
     }
     let mut desk = Desk::new();
     desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
-    let flags = Flags { single_codec: true, ..Flags::default() };
+    let flags = Flags { switches: Switches::of(&[Switch::SingleCodec]), ..Flags::default() };
     let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8 0 101"), "a", Some("b"), flags)).unwrap();
     assert!(told.sdp.contains("RTP/AVP 8 101\r\n"), "{}", told.sdp);
 }
@@ -186,7 +203,10 @@ fn a_phone_is_told_of_events_though_the_other_side_takes_none_and_that_side_may_
 #[test]
 fn tones_are_listened_for_where_no_events_are_announced_or_it_is_asked_for() {
     for (formats, detect_dtmf, expected) in [("8", false, true), ("8 101", false, false), ("8 101", true, true)] {
-        let flags = Flags { detect_dtmf, ..Flags::default() };
+        let flags = Flags {
+            switches: if detect_dtmf { Switches::of(&[Switch::DetectDtmf]) } else { Switches::default() },
+            ..Flags::default()
+        };
         let mut desk = Desk::new();
         desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
         let told = desk.answer(&signal(&sip_answer("RTP/AVP", formats), "a", Some("b"), flags)).unwrap();
@@ -238,7 +258,10 @@ fn packet_times_and_encoder_settings_reach_the_sender() {
         assert_eq!((send.ptime.ms(), send.strict_ptime), (ms, false), "{line}");
     }
     // ptime towards the receiver, ptime-reverse towards the sender.
-    let flags = Flags { ptime_ms: Some(40), ptime_reverse_ms: Some(10), ..Flags::default() };
+    let flags = Flags {
+        media: MediaFlags { ptime_ms: Some(40), ptime_reverse_ms: Some(10), ..Default::default() },
+        ..Flags::default()
+    };
     let mut desk = Desk::new();
     assert!(desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap().sdp.contains("a=ptime:40\r\n"));
     let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), Flags::default())).unwrap();
@@ -392,7 +415,7 @@ fn rtcp_is_multiplexed_when_both_agree() {
 fn interfaces_and_families_are_picked() {
     let mut flags = Flags::default();
     direction(&mut flags, "sip", "wa");
-    flags.address_family = Some(AddressFamily::Ip6);
+    flags.routing.address_family = Some(AddressFamily::Ip6);
     let told = offered(SIP_OFFER, flags.clone());
     assert_eq!((told.sender.1.interface.0, told.receiver.1.interface.0), (1, 0));
     assert_eq!((told.sender.1.ipv6, told.receiver.1.ipv6), (false, true));

@@ -1,29 +1,28 @@
-//! What a caller can say about how an SDP is to be rewritten and a leg to behave. Plain values; [`super::words`] reads them.
+//! The options of a message as plain values. [`super::words`] reads them, by the rows of [`super::flag_table`].
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use trestle_sdp::Protocol;
+use trestle_sdp::Protocol;
 
 use super::CodecList;
-pub use super::words::presence::PresenceFlags;
+use super::flag_table::{Switch, Switches};
+pub use super::words::gate::PresenceFlags;
 
-/// Everything said in one message, whatever spelling it came in. Defaults are what an untouched
-/// `rtpengine_offer()` means.
+/// The options of one message, in whichever spelling they came. Defaults are what an untouched `rtpengine_offer()`
+/// means. The sender is the party whose SDP the message carries; the receiver gets the SDP of the reply.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Flags {
-    /// Whose rules apply to the party that *receives* the rewritten SDP; found from the SDP when absent.
+    /// Flags without a value.
+    pub switches: Switches,
+    /// Peer whose rules apply to the receiver; found from the SDP when absent.
     pub profile: Option<ProfileName>,
     /// Transport protocol of the outgoing SDP; absent keeps it (in an answer: what that side offered).
     pub transport_protocol: Option<Protocol>,
     /// ICE in the outgoing SDP.
     pub ice: IceFlag,
-    /// Pretend that the incoming SDP had no ICE.
-    pub reject_ice: bool,
     /// DTLS in the outgoing SDP.
-    pub dtls: DtlsFlag,
-    /// Hash for our `a=fingerprint`, lower case (`sha-256`); absent for our default.
-    pub dtls_fingerprint: Option<String>,
+    pub dtls: DtlsFlags,
     /// `a=crypto`.
     pub sdes: SdesFlags,
     /// `a=rtcp-mux`.
@@ -32,86 +31,76 @@ pub struct Flags {
     pub bundle: BundleFlags,
     /// Codecs.
     pub codec: CodecFlags,
-    /// What of the session part is made our own.
+    /// Parts of the session description that Trestle replaces.
     pub replace: ReplaceFlags,
+    /// Interfaces and addresses.
+    pub routing: RoutingFlags,
+    /// Labels, and the time for which a deleted call is kept.
+    pub call: CallFlags,
+    /// Packets: their time, their DSCP byte, and whether they pass.
+    pub media: MediaFlags,
+    /// When WhatsApp gets media.
+    pub presence: PresenceFlags,
+    /// What was not understood, one sentence each; at most [`Flags::WARNINGS_MAX`].
+    pub warnings: Vec<String>,
+}
 
+/// Interfaces and addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoutingFlags {
     /// Logical interfaces: towards the sender of this message, towards its receiver.
     pub direction: Option<[String; 2]>,
     /// Logical interface for both.
     pub interface: Option<String>,
     /// Address family of the outgoing SDP.
     pub address_family: Option<AddressFamily>,
-    /// Where the sender's media comes from and goes to; beats its SDP and `received-from`.
+    /// Address of the sender's media, in both directions; overrides its SDP and `received-from`.
     pub media_address: Option<IpAddr>,
-    /// Believe `received-from` rather than the addresses in the SDP.
-    pub sip_source_address: bool,
-    /// Never learn the sender's address from its packets.
-    pub asymmetric: bool,
     /// How the sender's address is learnt.
     pub endpoint_learning: EndpointLearning,
+}
 
+/// Labels, and the time for which a deleted call is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CallFlags {
     /// Stable name of the sender; appears in `query` and in the DTMF feed.
     pub label: Option<String>,
     /// Stable name of the receiver.
     pub to_label: Option<String>,
+    /// How long a deleted call is kept for `query`.
+    pub delete_delay: Option<Duration>,
+    /// The caller understands `result: load limit`.
+    pub supports_load_limit: bool,
+}
+
+/// Packets: their time, their DSCP byte, and whether they pass.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MediaFlags {
     /// Packet time towards the receiver, milliseconds.
     pub ptime_ms: Option<u32>,
     /// Packet time towards the sender, milliseconds.
     pub ptime_reverse_ms: Option<u32>,
     /// DSCP byte of outgoing packets.
     pub tos: Tos,
-    /// How long a deleted call is kept for `query`.
-    pub delete_delay: Option<Duration>,
-
-    /// Add `a=mid` where there is none.
-    pub generate_mid: bool,
-    /// Leave out `a=rtcp`.
-    pub no_rtcp_attribute: bool,
-    /// Write `a=rtcp` with its address.
-    pub full_rtcp_attribute: bool,
-    /// Leave `a=sendrecv` and its kin untouched.
-    pub original_sendrecv: bool,
-    /// Mark our SDP, and hand an offer that carries our mark on untouched.
-    pub loop_protect: bool,
-    /// Take any codec that was offered, and transcode (`codec-accept-all`).
-    pub always_transcode: bool,
-    /// Answer with one codec (and telephone-event) only.
-    pub single_codec: bool,
-    /// Keep the codec chosen before in a re-offer.
-    pub reuse_codecs: bool,
-    /// Digits will be played to a party: a telephone-event PT is wanted on both sides.
-    pub inject_dtmf: bool,
-    /// Digits of the sender are looked for in its audio even if it announces telephone-events.
-    pub detect_dtmf: bool,
-    /// Digits of the sender are not passed on, as after `block DTMF`.
-    pub block_dtmf: bool,
-    /// When WhatsApp gets media.
-    pub presence: PresenceFlags,
-    /// `drop-traffic`: keep all media of the call from everybody, or let it through again.
+    /// `drop-traffic`: block all media of the call in every direction, or let it through again.
     pub drop_traffic: Option<bool>,
-    /// Media verbs: the whole call, whoever is named.
-    pub all: bool,
-    /// A to-tag not seen before is another party, not another name of the known one.
-    pub new_branch: bool,
+}
 
-    /// The caller understands `result: load limit`.
-    pub supports_load_limit: bool,
-    /// Replies may grow beyond 1,200 bytes.
-    pub verbose: bool,
-    /// `query` tells the verdict in full, and nothing else.
-    pub verdict: bool,
-    /// `delete`: a call that is not there is an error.
-    pub fatal: bool,
-    /// `delete`: no statistics.
-    pub fast: bool,
-    /// `delete`: look at the to-tag.
-    pub to_tag: bool,
-
-    /// What was not understood, one sentence each; at most [`Flags::WARNINGS_MAX`].
-    pub warnings: Vec<String>,
+/// `DTLS=` and `DTLS-fingerprint=`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DtlsFlags {
+    /// `DTLS=`
+    pub mode: DtlsFlag,
+    /// Hash for our `a=fingerprint`, lower case (`sha-256`); absent for our default.
+    pub fingerprint: Option<String>,
 }
 
 impl Flags {
+    /// True if the flag is on.
+    pub fn has(&self, switch: Switch) -> bool {
+        self.switches.has(switch)
+    }
+
     /// Enough to see what is wrong; a message full of rubbish must not make a reply full of rubbish.
     pub const WARNINGS_MAX: usize = 16;
 
@@ -243,6 +232,24 @@ pub struct CodecFlags {
     pub set: CodecList,
 }
 
+impl CodecFlags {
+    /// The list of this name, normalised.
+    pub(super) fn list_mut(&mut self, name: &str) -> Option<&mut CodecList> {
+        Some(match name {
+            "strip" => &mut self.strip,
+            "except" => &mut self.except,
+            "offer" => &mut self.offer,
+            "transcode" => &mut self.transcode,
+            "mask" => &mut self.mask,
+            "consume" => &mut self.consume,
+            "accept" => &mut self.accept,
+            "ignore" => &mut self.ignore,
+            "set" => &mut self.set,
+            _ => return None,
+        })
+    }
+}
+
 /// `replace=`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ReplaceFlags {
@@ -295,4 +302,10 @@ pub enum Tos {
     Keep,
     /// This byte.
     Byte(u8),
+}
+
+impl From<DtlsFlag> for DtlsFlags {
+    fn from(mode: DtlsFlag) -> Self {
+        Self { mode, fingerprint: None }
+    }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use trestle_wire::telephone_event::Digit;
 
-use super::Flags;
 use super::request::{OpError, name};
+use super::{Flags, Switch};
 use crate::value::normalised;
 use crate::{Dict, Value};
 
@@ -150,10 +150,10 @@ pub(super) fn connect(dict: &Dict) -> Result<Connect, OpError> {
 
 /// Proxies send from-tag for these only when they mean that one party.
 fn whom(dict: &Dict, flags: &Flags) -> Result<Whom, OpError> {
-    if flags.all {
+    if flags.has(Switch::All) {
         return Ok(Whom::Everybody);
     }
-    if let Some(label) = &flags.label {
+    if let Some(label) = &flags.call.label {
         return Ok(Whom::Label(label.clone()));
     }
     if let Some(address) = name(dict, "address")? {

@@ -2,11 +2,12 @@
 
 pub mod codec_spec;
 mod flag_string;
+pub mod flag_table;
 pub mod flags;
 pub mod media;
+pub mod published;
 pub mod request;
 mod subscribe;
-mod word_tables;
 pub mod words;
 
 #[cfg(test)]
@@ -18,11 +19,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use codec_spec::{CodecList, CodecSpec};
+pub use flag_table::{Switch, Switches};
 pub use flags::Flags;
 pub use media::{Block, Connect, MoveGate, PlayDigit, Subject, Whom};
 pub use request::{OpError, Request};
 pub use subscribe::Subscribe;
-pub use word_tables::every_word;
 
 /// Longest call-id, tag or label, in bytes. SIP sets no limit; real ones stay under 150.
 pub const NAME_BYTES_MAX: usize = 255;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::media::{self, Subject};
-use super::{Delete, Flags, NAME_BYTES_MAX, Op, Query, SDP_BYTES_MAX, Signal, subscribe, words};
+use super::{Delete, Flags, NAME_BYTES_MAX, Op, Query, SDP_BYTES_MAX, Signal, Switch, subscribe, words};
 use crate::{Dict, Value};
 
 /// Call-ids that `list` returns if not told how many.
@@ -79,7 +79,7 @@ impl Request {
         let command = dict.get("command").and_then(Value::as_bytes).ok_or(OpError::NoCommand)?;
         let mut flags = words::read(dict);
         let warnings = flags.warnings.clone();
-        let mut verbose = flags.verbose;
+        let mut verbose = flags.has(Switch::Verbose);
         let op = match command {
             b"ping" => Op::Ping,
             b"offer" => Op::Offer(Box::new(signal(dict, flags, Said::Offer)?)),
@@ -87,21 +87,21 @@ impl Request {
             b"delete" => Op::Delete(Delete {
                 call_id: name(dict, "call-id")?.ok_or(OpError::NoCallId)?,
                 from_tag: name(dict, "from-tag")?,
-                to_tag: name(dict, "to-tag")?.filter(|_| flags.to_tag),
+                to_tag: name(dict, "to-tag")?.filter(|_| flags.has(Switch::ToTag)),
                 via_branch: name(dict, "via-branch")?,
-                delay: flags.delete_delay.take(),
-                fatal: flags.fatal,
-                fast: flags.fast,
+                delay: flags.call.delete_delay.take(),
+                fatal: flags.has(Switch::Fatal),
+                fast: flags.has(Switch::Fast),
             }),
             b"query" => {
                 // A verdict in full is long.
-                verbose |= flags.verdict;
+                verbose |= flags.has(Switch::Verdict);
                 Op::Query(Query {
                     call_id: name(dict, "call-id")?.ok_or(OpError::NoCallId)?,
                     from_tag: name(dict, "from-tag")?,
                     to_tag: name(dict, "to-tag")?,
                     verbose,
-                    verdict: flags.verdict,
+                    verdict: flags.has(Switch::Verdict),
                 })
             }
             b"list" => {

@@ -3,10 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+mod golden;
+
 use super::captured::*;
 use super::flags::*;
 use super::*;
 use crate::{Dict, Value, frame};
+use trestle_sdp::Protocol;
 
 fn request(datagram: &str) -> Request {
     let datagram = whole(datagram);
@@ -54,7 +57,7 @@ fn kamailio_offer_without_flags_has_every_default() {
             to_tag: None,
             via_branch: None,
             sdp: SDP.to_owned(),
-            flags: Flags { supports_load_limit: true, ..Flags::default() },
+            flags: Flags { call: CallFlags { supports_load_limit: true, ..Default::default() }, ..Flags::default() },
             received_from: Some(IpAddr::from([127, 0, 0, 1])),
         }
     );
@@ -65,11 +68,11 @@ fn kamailio_offer_towards_a_pbx() {
     let expected = Flags {
         transport_protocol: Some(Protocol::RtpAvp),
         ice: IceFlag::Remove,
-        dtls: DtlsFlag::Off,
+        dtls: DtlsFlag::Off.into(),
         rtcp_mux: RtcpMuxFlags { demux: true, ..Default::default() },
         codec: CodecFlags { mask: list(&["opus"]), transcode: list(&["PCMA"]), ..Default::default() },
         replace: ReplaceFlags { origin: true, ..Default::default() },
-        supports_load_limit: true,
+        call: CallFlags { supports_load_limit: true, ..Default::default() },
         ..Flags::default()
     };
     assert_eq!(offer(KAMAILIO_OFFER_TO_PBX).flags, expected);
@@ -82,20 +85,23 @@ fn kamailio_offer_towards_webrtc() {
     let expected = Flags {
         transport_protocol: Some(Protocol::UdpTlsRtpSavpf),
         ice: IceFlag::Force,
-        dtls: DtlsFlag::Passive,
+        dtls: DtlsFlag::Passive.into(),
         sdes: SdesFlags { off: true, ..Default::default() },
         rtcp_mux: RtcpMuxFlags { require: true, ..Default::default() },
         codec: CodecFlags { mask: list(&["PCMA"]), transcode: list(&["opus/48000/2"]), ..Default::default() },
         replace: ReplaceFlags { origin: true, ..Default::default() },
-        direction: Some(["priv".to_owned(), "pub".to_owned()]),
-        media_address: Some(IpAddr::from([192, 0, 2, 9])),
-        tos: Tos::Byte(184),
-        generate_mid: true,
-        supports_load_limit: true,
         warnings: vec![
             "`record-call=on` is not supported and was ignored".to_owned(),
             "unknown flag `bogus` ignored".to_owned(),
         ],
+        switches: Switches::of(&[Switch::GenerateMid]),
+        routing: RoutingFlags {
+            direction: Some(["priv".to_owned(), "pub".to_owned()]),
+            media_address: Some(IpAddr::from([192, 0, 2, 9])),
+            ..Default::default()
+        },
+        media: MediaFlags { tos: Tos::Byte(184), ..Default::default() },
+        call: CallFlags { supports_load_limit: true, ..Default::default() },
         ..Flags::default()
     };
     assert_eq!(signal.flags, expected);
@@ -118,14 +124,17 @@ fn opensips_spellings_mean_the_same_as_kamailios() {
     let expected = Flags {
         transport_protocol: Some(Protocol::RtpAvp),
         ice: IceFlag::Remove,
-        dtls: DtlsFlag::Off,
+        dtls: DtlsFlag::Off.into(),
         sdes: SdesFlags { off: true, ..Default::default() },
         rtcp_mux: RtcpMuxFlags { demux: true, ..Default::default() },
         codec: CodecFlags { mask: list(&["opus"]), transcode: list(&["PCMA"]), ..Default::default() },
         replace: ReplaceFlags { origin: true, sdp_version: true, session_name: true, ..Default::default() },
-        direction: Some(["priv".to_owned(), "pub".to_owned()]),
-        address_family: Some(AddressFamily::Ip4),
-        generate_mid: true,
+        switches: Switches::of(&[Switch::GenerateMid]),
+        routing: RoutingFlags {
+            direction: Some(["priv".to_owned(), "pub".to_owned()]),
+            address_family: Some(AddressFamily::Ip4),
+            ..Default::default()
+        },
         ..Flags::default()
     };
     assert_eq!(signal.flags, expected);
@@ -166,7 +175,7 @@ fn a_flag_string_a_list_of_words_and_keys_say_the_same() {
     );
     assert_eq!(keys.sdes.no, ["AES_CM_128_HMAC_SHA1_32"]);
     assert!(keys.codec.strip.all && keys.rtcp_mux.require);
-    assert_eq!(keys.delete_delay, Some(Duration::from_secs(7)));
+    assert_eq!(keys.call.delete_delay, Some(Duration::from_secs(7)));
     assert_eq!(keys.warnings, [""; 0]);
     assert_eq!(keys, words);
     assert_eq!(keys, text);
@@ -182,7 +191,7 @@ fn the_last_of_two_flags_wins_and_lists_add_up() {
     let flags = words::read(&dict);
     assert_eq!(flags.ice, IceFlag::Force);
     assert_eq!(flags.codec.transcode, list(&["PCMA", "PCMU"]));
-    assert!(!listed(&["SIP-source-address", "trust-address"]).sip_source_address);
+    assert!(!listed(&["SIP-source-address", "trust-address"]).has(Switch::SipSourceAddress));
 }
 
 #[test]
@@ -221,20 +230,20 @@ fn sdes_orders_and_sets_of_suites() {
 
 #[test]
 fn numbers_beyond_sense_fall_back() {
-    let tos = |n: i64| words::read(&Dict::default().with("TOS", Value::Integer(n))).tos;
+    let tos = |n: i64| words::read(&Dict::default().with("TOS", Value::Integer(n))).media.tos;
     assert_eq!([tos(184), tos(256), tos(-1), tos(0)], [Tos::Byte(184), Tos::Default, Tos::Keep, Tos::Byte(0)]);
-    let delay = |n: i64| words::read(&Dict::default().with("delete delay", Value::Integer(n))).delete_delay;
+    let delay = |n: i64| words::read(&Dict::default().with("delete delay", Value::Integer(n))).call.delete_delay;
     assert_eq!([delay(0), delay(-5), delay(i64::MAX)], [Some(Duration::ZERO), None, Some(Duration::from_secs(3_600))]);
 }
 
 #[test]
 fn directions_come_as_a_list_one_by_one_or_as_interfaces() {
     let expected = Some(["a".to_owned(), "b".to_owned()]);
-    assert_eq!(string("direction=a direction=b").direction, expected);
-    assert_eq!(string("direction=[a b]").direction, expected);
-    assert_eq!(string("from-interface=a to-interface=b").direction, expected);
-    assert_eq!(string("internal external").direction, Some(["internal".to_owned(), "external".to_owned()]));
-    assert_eq!(string("direction=a").direction, None);
+    assert_eq!(string("direction=a direction=b").routing.direction, expected);
+    assert_eq!(string("direction=[a b]").routing.direction, expected);
+    assert_eq!(string("from-interface=a to-interface=b").routing.direction, expected);
+    assert_eq!(string("internal external").routing.direction, Some(["internal".to_owned(), "external".to_owned()]));
+    assert_eq!(string("direction=a").routing.direction, None);
     assert_eq!(string("direction=a").warnings.len(), 1);
 }
 

@@ -6,7 +6,7 @@ use axum::http::Uri;
 
 use super::{ConfigError, Settings, wrong};
 use trestle_negotiate::PresencePolicy;
-use trestle_ng::command::words::presence::{self, GATE_TIMEOUT_MAX, PRE_ROLL_MAX};
+use trestle_ng::command::words::gate::{self, GATE_TIMEOUT_MAX, PRE_ROLL_MAX};
 
 /// Where events are posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,11 +66,13 @@ pub(super) fn presence(settings: &Settings) -> Result<PresencePolicy, ConfigErro
     let default = PresencePolicy::default();
     let gate = |key, text: &Option<String>, default| match text {
         None => Ok(default),
-        Some(text) => presence::gate(text).map_or_else(|| wrong(key, format!("{text:?} is neither open nor shut")), Ok),
+        Some(text) => {
+            gate::gate_named(text).map_or_else(|| wrong(key, format!("{text:?} is neither open nor shut")), Ok)
+        }
     };
     let filler = match &settings.filler {
         None => default.filler,
-        Some(text) => match presence::filler(text) {
+        Some(text) => match gate::filler_named(text) {
             Some(filler) => filler,
             None => {
                 let reason = format!("{text:?} is none of none, silence, comfort-noise and hold-tone");

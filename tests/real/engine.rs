@@ -35,16 +35,13 @@ impl Engine {
         // Another run of these tests may be on this machine.
         let run = 1 + (process::id() % 250) as u8;
         let net = [127, run, CALLS.fetch_add(1, Ordering::Relaxed)];
-        let settings = Settings {
-            interface: vec![host(net, 1).to_string()],
-            listen_ng: vec!["127.0.0.1:0".to_owned()],
-            port_min: Some(20_000),
-            port_max: Some(20_099),
-            num_threads: Some(1),
-            // A machine that runs many tests at once is late, and that is not what this is about.
-            max_lateness_ms: Some(0),
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        settings.media.interface = vec![host(net, 1).to_string()];
+        settings.listen.listen_ng = vec!["127.0.0.1:0".parse().unwrap()];
+        (settings.media.port_min, settings.media.port_max) = (20_000, 20_099);
+        settings.media.num_threads = Some(1);
+        // A machine that runs many tests at once is late; overload is not the subject here.
+        settings.limits.max_lateness_ms = Duration::ZERO;
         let server = Server::start(&Config::new(settings).unwrap()).unwrap();
         let ng = UdpSocket::bind("127.0.0.1:0").unwrap();
         ng.set_read_timeout(Some(WAIT_MAX)).unwrap();

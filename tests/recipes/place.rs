@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use trestle_server::config::{Config, Settings};
@@ -63,16 +63,13 @@ pub(crate) struct Trestle {
 
 impl Trestle {
     pub(crate) fn start(place: &Place) -> Self {
-        let settings = Settings {
-            interface: vec![place.at(1, 0).ip().to_string()],
-            listen_ng: vec![place.at(1, 0).to_string()],
-            port_min: Some(20_000),
-            port_max: Some(20_099),
-            num_threads: Some(1),
-            // A machine that runs many tests at once is late, and that is not what this is about.
-            max_lateness_ms: Some(0),
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        settings.media.interface = vec![place.at(1, 0).ip().to_string()];
+        settings.listen.listen_ng = vec![place.at(1, 0)];
+        (settings.media.port_min, settings.media.port_max) = (20_000, 20_099);
+        settings.media.num_threads = Some(1);
+        // A machine that runs many tests at once is late; overload is not the subject here.
+        settings.limits.max_lateness_ms = Duration::ZERO;
         let server = Server::start(&Config::new(settings).unwrap()).unwrap();
         let client = UdpSocket::bind(place.at(6, 0)).unwrap();
         client.set_read_timeout(Some(WAIT_MAX)).unwrap();

@@ -1,6 +1,7 @@
 //! Trestle in this process, and a client that asks it.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use trestle_server::config::{Config, Settings};
@@ -17,17 +18,14 @@ pub(crate) struct Trestle {
 impl Trestle {
     /// ng at `ng`, media at `media`. Calls are forgotten `delete_delay` seconds after their end.
     pub(crate) fn start(ng: SocketAddr, media: Ipv4Addr, delete_delay: u32) -> Self {
-        let settings = Settings {
-            interface: vec![media.to_string()],
-            listen_ng: vec![ng.to_string()],
-            port_min: Some(20_000),
-            port_max: Some(29_999),
-            num_threads: Some(1),
-            delete_delay: Some(delete_delay),
-            // A machine that runs many tests at once is late, and that is not what this is about.
-            max_lateness_ms: Some(0),
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        settings.media.interface = vec![media.to_string()];
+        settings.listen.listen_ng = vec![ng];
+        (settings.media.port_min, settings.media.port_max) = (20_000, 29_999);
+        settings.media.num_threads = Some(1);
+        settings.calls.delete_delay = Duration::from_secs(delete_delay.into());
+        // A machine that runs many tests at once is late; overload is not the subject here.
+        settings.limits.max_lateness_ms = Duration::ZERO;
         let mut trestle = Self { server: None, config: Config::new(settings).unwrap() };
         trestle.restart();
         trestle
@@ -55,7 +53,7 @@ impl Trestle {
     fn request(&self, request: &Value) -> Value {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
-        socket.connect(self.config.listen_ng[0]).unwrap();
+        socket.connect(self.config.settings.listen.listen_ng[0]).unwrap();
         socket.send(format!("test {request}").as_bytes()).unwrap();
         let mut reply = vec![0; 65_536];
         let len = socket.recv(&mut reply).expect("a reply in time");

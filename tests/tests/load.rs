@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use trestle_server::config::{Config, Settings};
 use trestle_server::serve::Server;
@@ -14,13 +15,11 @@ use trestle_tools::load::{EngineArgs, LoadArgs, LoadReport, set_up};
 const IPS: [&str; 3] = ["127.0.9.1", "127.0.9.2", "127.0.9.3"];
 
 fn start(change: impl FnOnce(&mut Settings)) -> Server {
-    let mut settings = Settings {
-        interface: vec![format!("wa/{}", IPS[0]), format!("sip/{}", IPS[0])],
-        listen_ng: vec![format!("{}:0", IPS[0])],
-        // A machine that runs many tests at once is late, and that is not what this is about.
-        max_lateness_ms: Some(0),
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.media.interface = vec![format!("wa/{}", IPS[0]), format!("sip/{}", IPS[0])];
+    settings.listen.listen_ng = vec![format!("{}:0", IPS[0]).parse().unwrap()];
+    // A machine that runs many tests at once is late; overload is not the subject here.
+    settings.limits.max_lateness_ms = Duration::ZERO;
     change(&mut settings);
     Server::start(&Config::new(settings).unwrap()).unwrap()
 }
@@ -81,7 +80,7 @@ fn calls_are_set_up_at_a_given_rate() {
 
 #[test]
 fn calls_that_the_engine_refuses_are_counted_with_its_reason() {
-    let server = start(|settings| settings.max_sessions = Some(1));
+    let server = start(|settings| settings.limits.max_sessions = Some(1));
     let args = args(&server, Workload::RtpRtp);
     let mut stage = LoadRun::open(&args, 3).unwrap();
     let outcome = drive::talk(&args, &mut stage, 3, |_| {}).unwrap();

@@ -125,13 +125,11 @@ fn digits_survive_ten_percent_loss_on_real_sockets_in_either_direction() {
     println!("seed {SEED}");
     let feed = UdpSocket::bind("127.0.0.1:0").unwrap();
     feed.set_nonblocking(true).unwrap();
-    let settings = Settings {
-        interface: vec!["127.0.0.1".to_owned()],
-        listen_ng: vec!["127.0.0.1:0".to_owned()],
-        dtmf_log_dest: Some(feed.local_addr().unwrap().to_string()),
-        num_threads: Some(1),
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.media.interface = vec!["127.0.0.1".to_owned()];
+    settings.listen.listen_ng = vec!["127.0.0.1:0".parse().unwrap()];
+    settings.events.dtmf_log_dest = Some(feed.local_addr().unwrap());
+    settings.media.num_threads = Some(1);
     let server = Server::start(&Config::new(settings).unwrap()).unwrap();
     let ng = UdpSocket::bind("127.0.0.1:0").unwrap();
     ng.set_read_timeout(Some(WAIT_MAX)).unwrap();

@@ -67,14 +67,12 @@ fn now() -> Instant {
 impl Place {
     #[expect(clippy::disallowed_methods, reason = "this test is the outside world")]
     fn new(words: &[&str]) -> Self {
-        let settings = Settings {
-            interface: vec!["127.0.0.1".to_owned()],
-            listen_ng: vec!["127.0.0.1:0".to_owned()],
-            num_threads: Some(1),
-            // A machine that runs many tests at once is late, and that is not what this is about.
-            max_lateness_ms: Some(0),
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        settings.media.interface = vec!["127.0.0.1".to_owned()];
+        settings.listen.listen_ng = vec!["127.0.0.1:0".parse().unwrap()];
+        settings.media.num_threads = Some(1);
+        // A machine that runs many tests at once is late; overload is not the subject here.
+        settings.limits.max_lateness_ms = Duration::ZERO;
         let server = Server::start(&Config::new(settings).unwrap()).unwrap();
         let ng = udp();
         ng.connect(server.ng_addr()).unwrap();

@@ -13,15 +13,13 @@ use trestle_server::serve::Server;
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 fn start(change: impl FnOnce(&mut Settings)) -> Server {
-    let mut settings = Settings {
-        interface: vec!["127.0.0.1".to_owned()],
-        listen_ng: vec!["127.0.0.1:0".to_owned()],
-        listen_http: Some("127.0.0.1:0".to_owned()),
-        num_threads: Some(2),
-        // A machine that runs many tests at once is late, and that is not what this is about.
-        max_lateness_ms: Some(0),
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.media.interface = vec!["127.0.0.1".to_owned()];
+    settings.listen.listen_ng = vec!["127.0.0.1:0".parse().unwrap()];
+    settings.listen.listen_http = Some("127.0.0.1:0".parse().unwrap());
+    settings.media.num_threads = Some(2);
+    // A machine that runs many tests at once is late; overload is not the subject here.
+    settings.limits.max_lateness_ms = Duration::ZERO;
     change(&mut settings);
     Server::start(&Config::new(settings).unwrap()).unwrap()
 }
@@ -62,7 +60,7 @@ fn ping_is_answered_in_the_encoding_it_came_in() {
 
 #[test]
 fn each_listening_address_answers_for_itself() {
-    let server = start(|settings| settings.listen_ng = vec!["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()]);
+    let server = start(|settings| settings.listen.listen_ng = vec!["127.0.0.1:0".parse().unwrap(); 2]);
     for address in server.ng_addrs() {
         assert_eq!(ng(*address, "c1 d7:command4:pinge"), "c1 d6:result4:ponge");
     }
@@ -87,20 +85,22 @@ fn a_stopped_server_leaves_its_ports_to_the_next() {
     let first = start(|_| {});
     let ng_addr = first.ng_addr();
     first.stop();
-    let second = start(|settings| settings.listen_ng = vec![ng_addr.to_string()]);
+    let second = start(|settings| settings.listen.listen_ng = vec![ng_addr]);
     assert_eq!(second.ng_addr(), ng_addr);
 }
 
 #[test]
 fn an_address_that_is_taken_is_named_with_its_key() {
     let first = start(|_| {});
-    let mut settings = Settings { interface: vec!["127.0.0.1".to_owned()], ..Settings::default() };
-    settings.listen_ng = vec![first.ng_addr().to_string()];
+    let mut settings = Settings::default();
+    settings.media.interface = vec!["127.0.0.1".to_owned()];
+    settings.listen.listen_ng = vec![first.ng_addr()];
     let error = Server::start(&Config::new(settings.clone()).unwrap()).unwrap_err().to_string();
     assert!(error.starts_with(&format!("listen-ng: cannot listen on {}", first.ng_addr())), "{error}");
 
     // 192.0.2.0/24 is for documentation (RFC 5737); no machine has it.
-    settings = Settings { interface: vec!["192.0.2.1".to_owned()], listen_ng: vec!["0".to_owned()], ..settings };
+    settings.media.interface = vec!["192.0.2.1".to_owned()];
+    settings.listen.listen_ng = vec!["127.0.0.1:0".parse().unwrap()];
     let error = Server::start(&Config::new(settings).unwrap()).unwrap_err();
     let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
@@ -183,7 +183,7 @@ fn two_phones_talk_until_the_call_is_deleted() {
 #[test]
 fn a_server_that_is_too_busy_turns_new_calls_away_and_keeps_those_it_has() {
     // Any machine is busier than that.
-    let server = start(|settings| settings.max_cpu = Some("0.01".parse().unwrap()));
+    let server = start(|settings| settings.limits.max_cpu = "0.01".parse().unwrap());
     let (alice, bob) = (udp(), udp());
     let for_bob = signal(&server, "offer", "1", &alice);
     let busy =

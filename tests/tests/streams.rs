@@ -16,17 +16,15 @@ const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8\r\n";
 
 fn start() -> Server {
-    let one = |text: &str| vec![text.to_owned()];
-    let settings = Settings {
-        interface: one("127.0.0.1"),
-        listen_ng: one("127.0.0.1:0"),
-        listen_tcp_ng: one("127.0.0.1:0"),
-        listen_http: Some("127.0.0.1:0".to_owned()),
-        num_threads: Some(1),
-        // A machine that runs many tests at once is late, and that is not what this is about.
-        max_lateness_ms: Some(0),
-        ..Settings::default()
-    };
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let mut settings = Settings::default();
+    settings.media.interface = vec!["127.0.0.1".to_owned()];
+    settings.listen.listen_ng = vec![any];
+    settings.listen.listen_tcp_ng = vec![any];
+    settings.listen.listen_http = Some(any);
+    settings.media.num_threads = Some(1);
+    // A machine that runs many tests at once is late; overload is not the subject here.
+    settings.limits.max_lateness_ms = Duration::ZERO;
     Server::start(&Config::new(settings).unwrap()).unwrap()
 }
 

@@ -19,12 +19,10 @@ const WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// A Trestle as `trestle serve` starts it, one for each figure: none inherits the calls of another.
 pub(crate) fn trestle() -> Server {
-    let settings = Settings {
-        interface: vec![TRESTLE.to_string()],
-        listen_ng: vec![SocketAddr::new(TRESTLE.into(), 0).to_string()],
-        ..Settings::default()
-    };
-    let config = Config::new(settings).expect("settings that make sense");
+    let mut settings = Settings::default();
+    settings.media.interface = vec![TRESTLE.to_string()];
+    settings.listen.listen_ng = vec![SocketAddr::new(TRESTLE.into(), 0)];
+    let config = Config::new(settings).expect("valid settings");
     Server::start(&config).expect("Trestle starts on the loopback")
 }
 

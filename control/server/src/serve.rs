@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use trestle_core::{DtlsIdentity, InterfaceId};
+use trestle_core::DtlsIdentity;
 use trestle_io::mailbox::Bell;
-use trestle_io::{InterfacePorts, Worker, WorkerConfig, clock, mailbox};
+use trestle_io::{Worker, WorkerConfig, clock, mailbox};
 
 use crate::ask::Ask;
 use crate::config::Config;
@@ -22,7 +22,6 @@ use crate::publish::{PublishServer, Publisher};
 use crate::tcp::{self, TcpServer};
 use control_thread::ControlThread;
 pub use files::make_room;
-use trestle_negotiate::Interface;
 
 /// Messages from shards that may wait for the control thread: a second of milestones at 500 calls a second.
 const FROM_SHARDS_MAX: usize = 8_192;
@@ -88,8 +87,8 @@ impl Server {
                 workers: config.num_threads,
                 epoch,
                 identity: identity.clone(),
-                media_timeout: config.timeout,
-                interfaces: interface_ports(config),
+                media_timeout: config.settings.calls.timeout,
+                interfaces: config.interface_ports(),
                 range: config.ports,
             };
             workers.push(Worker::start(config, to_control.clone())?);
@@ -125,12 +124,12 @@ impl Server {
             of.iter().filter(|address| !address.ip().is_loopback()).for_each(|address| open(key, address));
         };
         addresses("listen-ng", &ng);
-        addresses("listen-tcp-ng", &config.listen_tcp_ng);
-        addresses("listen-http", config.listen_http.as_slice());
+        addresses("listen-tcp-ng", &config.settings.listen.listen_tcp_ng);
+        addresses("listen-http", config.settings.listen.listen_http.as_slice());
         let by_tcp = Connections::new("listen-tcp-ng", CONNECTIONS_MAX, tcp::PATIENCE);
         let by_http = Connections::new("listen-http", CONNECTIONS_MAX, http::PATIENCE);
-        let tcp = if config.listen_tcp_ng.is_empty() { None } else { Some(listen_tcp(config, &by_tcp, &asks_in)?) };
-        let http = match config.listen_http {
+        let tcp = if config.settings.listen.listen_tcp_ng.is_empty() { None } else { Some(listen_tcp(config, &by_tcp, &asks_in)?) };
+        let http = match config.settings.listen.listen_http {
             Some(address) => {
                 let failed = |source| ServeError::Listen { key: "listen-http", address, source };
                 Some(HttpServer::start(address, by_http, &[by_tcp], scrapes_in, asks_in).map_err(failed)?)
@@ -197,11 +196,11 @@ fn listen_tcp(
     asks: &mailbox::Sender<Ask>,
 ) -> Result<TcpServer, ServeError> {
     let failed = |(address, source)| ServeError::Listen { key: "listen-tcp-ng", address, source };
-    TcpServer::start(&config.listen_tcp_ng, connections, asks).map_err(failed)
+    TcpServer::start(&config.settings.listen.listen_tcp_ng, connections, asks).map_err(failed)
 }
 
 fn publish(config: &Config) -> Result<(Option<PublishServer>, Publisher), ServeError> {
-    let (listen, webhook) = (config.listen_events, config.event_webhook.as_ref());
+    let (listen, webhook) = (config.settings.events.listen_events, config.event_webhook.as_ref());
     if listen.is_none() && webhook.is_none() {
         return Ok((None, Publisher::default()));
     }
@@ -217,13 +216,4 @@ fn publish(config: &Config) -> Result<(Option<PublishServer>, Publisher), ServeE
         None => ServeError::System(source),
     })?;
     Ok((Some(server), publisher))
-}
-
-fn interface_ports(config: &Config) -> Vec<InterfacePorts> {
-    let of = |(index, interface): (usize, &Interface)| InterfacePorts {
-        interface: InterfaceId(index as u16),
-        v4: interface.v4.map(|address| address.local),
-        v6: interface.v6.map(|address| address.local),
-    };
-    config.interfaces.iter().enumerate().map(of).collect()
 }

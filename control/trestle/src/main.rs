@@ -94,7 +94,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_max_level(config.log_level)
+        .with_max_level(config.settings.log.log_level)
         .init();
     make_room(&config);
     // Signals are caught before anything is announced, so that whoever waits for the announcement may stop us at once.

@@ -1,9 +1,11 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use clap::Parser;
+use tracing::level_filters::LevelFilter;
 
 use super::*;
-use trestle_negotiate::Address;
+use trestle_negotiate::{Address, PresencePolicy};
 
 #[derive(Parser)]
 struct CommandLine {
@@ -11,12 +13,31 @@ struct CommandLine {
     serve: ServeArgs,
 }
 
-fn settings(flags: &[&str]) -> Settings {
-    CommandLine::try_parse_from(["trestle"].iter().chain(flags)).unwrap().serve.settings
+fn config(flags: &[&str]) -> Result<Config, ConfigError> {
+    from_all(None, &[], flags)
 }
 
-fn config(flags: &[&str]) -> Result<Config, ConfigError> {
-    Config::new(settings(flags))
+/// The configuration from the text of a file, environment variables, and flags.
+fn from_all(file: Option<&str>, variables: &[(&str, &str)], flags: &[&str]) -> Result<Config, ConfigError> {
+    let path = file.map(write);
+    let path_flag = path.as_ref().map(|path| format!("--config={}", path.display()));
+    let words = ["trestle"].into_iter().chain(path_flag.as_deref()).chain(flags.iter().copied());
+    let args = CommandLine::try_parse_from(words).unwrap().serve;
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let result = args.load_with(variables);
+    if let Some(path) = path {
+        std::fs::remove_file(path).unwrap();
+    }
+    result
+}
+
+/// Writes a file that no other test uses.
+fn write(text: &str) -> std::path::PathBuf {
+    static FILES: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = FILES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("trestle-config-{}-{number}.toml", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    path
 }
 
 fn error(flags: &[&str]) -> String {
@@ -24,24 +45,25 @@ fn error(flags: &[&str]) -> String {
 }
 
 #[test]
-fn one_interface_is_all_that_must_be_said() {
+fn one_interface_is_the_only_required_setting() {
     let config = config(&["--interface=127.0.0.1"]).unwrap();
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let address = Some(Address { local, advertised: local });
     assert_eq!(config.interfaces, [Interface { name: None, v4: address, v6: None }]);
-    assert_eq!(config.listen_ng, ["127.0.0.1:2223".parse().unwrap()]);
-    assert_eq!(config.listen_http, None);
+    assert_eq!(config.settings.listen.listen_ng, ["127.0.0.1:2223".parse().unwrap()]);
+    assert_eq!(config.settings.listen.listen_http, None);
     assert_eq!(config.ports, PortRange::new(30_000, 40_000).unwrap());
-    assert_eq!(
-        (config.timeout.as_secs(), config.offer_timeout.as_secs(), config.delete_delay.as_secs()),
-        (60, 240, 30)
-    );
-    assert_eq!(config.log_level, LevelFilter::INFO);
+    let CallSettings { timeout, silent_timeout, offer_timeout, delete_delay } = config.settings.calls;
+    let seconds = [timeout, silent_timeout, offer_timeout, delete_delay].map(|duration| duration.as_secs());
+    assert_eq!(seconds, [60, 3_600, 240, 30]);
+    assert_eq!(config.settings.log.log_level, LevelFilter::INFO);
     assert!(config.num_threads > 0);
+    let load = config.controller().load;
+    assert_eq!((load.lateness, load.cpu, load.average), (Some(Duration::from_millis(20)), None, None));
 }
 
 #[test]
-fn several_interfaces_may_stand_in_one_value() {
+fn one_value_can_hold_several_interfaces() {
     let config =
         config(&["--interface=pub/10.0.0.5!203.0.113.9;priv/192.168.0.1", "--interface", "pub/2001:db8::5"]).unwrap();
     let [public, private] = &config.interfaces[..] else { panic!("{:?}", config.interfaces) };
@@ -51,17 +73,33 @@ fn several_interfaces_may_stand_in_one_value() {
 }
 
 #[test]
-fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-    let file: Settings = toml::from_str(
-        "interface = ['a/10.0.0.1', 'b/10.0.0.2']\nlisten-ng = 2300\nport-min = 20000\ntimeout = 90\nlog-level = 7\ntos = 184",
-    )
-    .unwrap();
-    let config = Config::new(settings(&["--interface=127.0.0.1", "--timeout=30"]).over(file)).unwrap();
+fn a_flag_wins_over_a_variable_a_variable_over_the_file_and_the_file_over_the_default() {
+    let file = "interface = ['a/10.0.0.1', 'b/10.0.0.2']\nlisten-ng = 2300\nport-min = 20000\ntimeout = 90\n\
+                log-level = 7\ntos = 184\nmax-cpu = 87.5\nsilent-timeout = 100";
+    let variables = [
+        ("TRESTLE_TIMEOUT", "40"),
+        ("TRESTLE_SILENT_TIMEOUT", "50"),
+        ("TRESTLE_LISTEN_TCP_NG", "2301;10.0.0.1:2302"),
+        ("TRESTLE_FILLER", ""),
+    ];
+    let config = from_all(Some(file), &variables, &["--interface=127.0.0.1", "--timeout=30"]).unwrap();
     assert_eq!(config.interfaces.len(), 1);
-    assert_eq!(config.timeout.as_secs(), 30);
-    assert_eq!(config.listen_ng, ["127.0.0.1:2300".parse().unwrap()]);
+    let settings = &config.settings;
+    assert_eq!((settings.calls.timeout.as_secs(), settings.calls.silent_timeout.as_secs()), (30, 50));
+    assert_eq!(settings.listen.listen_ng, ["127.0.0.1:2300".parse().unwrap()]);
+    assert_eq!(settings.listen.listen_tcp_ng, ["127.0.0.1:2301", "10.0.0.1:2302"].map(|text| text.parse().unwrap()));
     assert_eq!(config.ports, PortRange::new(20_000, 40_000).unwrap());
-    assert_eq!((config.log_level, config.tos), (LevelFilter::DEBUG, Some(184)));
+    assert_eq!((settings.log.log_level, settings.media.tos), (LevelFilter::DEBUG, Some(184)));
+    assert_eq!(settings.limits.max_cpu.0, 8_750);
+}
+
+#[test]
+fn a_variable_can_name_the_file() {
+    let path = write("interface = '10.0.0.1'");
+    let variables = [("TRESTLE_CONFIG".to_owned(), path.display().to_string())];
+    let config = ServeArgs::default().load_with(variables).unwrap();
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(config.interfaces[0].v4.unwrap().local, IpAddr::from([10, 0, 0, 1]));
 }
 
 #[test]
@@ -74,6 +112,7 @@ fn a_bad_value_is_named_with_its_key_and_a_way_out() {
         (&[ok, "--listen-ng=proxy:2223"], "listen-ng: \"proxy:2223\" is not [IP:]PORT"),
         (&[ok, "--listen-http=x"], "listen-http: \"x\" is not [IP:]PORT"),
         (&[ok, "--port-min=30001", "--port-max=30002"], "port-max: 30001 to 30002 holds no even port"),
+        (&[ok, "--port-min=65536"], "port-min: \"65536\" is not a whole number from 0 to 65535"),
         (
             &[ok, "--port-min=30000", "--port-max=30003", "--num-threads=3"],
             "port-max: 30000-30003 has fewer port pairs than there are media threads (3)",
@@ -91,23 +130,45 @@ fn a_bad_value_is_named_with_its_key_and_a_way_out() {
         (&[ok, "--event-webhook-secret=x"], "event-webhook-secret: without event-webhook"),
         (&[ok, "--event-webhook=http://h/", "--event-webhook-secret="], "event-webhook-secret: it is empty"),
         (&[ok, "--dtmf-log-dest=2224"], "dtmf-log-dest: \"2224\" is not IP:PORT"),
+        (&[ok, "--max-cpu=-1"], "max-cpu: \"-1\" is not a number from 0 up"),
     ] {
         let error = error(flags);
         assert!(error.starts_with(expected), "{flags:?}: {error}");
+        assert!(flags.is_empty() || error.ends_with(" (on the command line)"), "{flags:?}: {error}");
     }
 }
 
 #[test]
-fn gates_are_open_unless_said_otherwise_and_secrets_are_not_shown() {
+fn a_bad_value_is_named_with_its_source() {
+    let file = "interface = '127.0.0.1'\ntimeout = 0";
+    let error = from_all(Some(file), &[], &[]).unwrap_err().to_string();
+    assert!(error.starts_with("timeout: 0 would end every call at once") && error.contains(" (in /"), "{error}");
+    let error = from_all(Some(file), &[("TRESTLE_TIMEOUT", "soon")], &[]).unwrap_err().to_string();
+    assert!(error.starts_with("timeout: \"soon\" is not a whole number"), "{error}");
+    assert!(error.ends_with(" (from the variable TRESTLE_TIMEOUT)"), "{error}");
+    let error = from_all(None, &[("TRESTLE_INTERFACE", "eth0")], &[]).unwrap_err().to_string();
+    assert!(error.ends_with("\"eth0\" is no IP address (from the variable TRESTLE_INTERFACE)"), "{error}");
+    for (file, expected) in [
+        ("timeout = [1, 2]", "timeout: takes one value, not 2 (in /"),
+        ("timeout = { seconds = 1 }", "timeout: is neither a text, a number nor a list of these (in /"),
+    ] {
+        let error = from_all(Some(file), &[], &[]).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn gates_are_open_by_default_and_secrets_are_not_shown() {
     use trestle_core::plan::{Filler, Gate};
     let default = config(&["--interface=127.0.0.1"]).unwrap();
-    assert_eq!((default.presence, default.event_webhook), (PresencePolicy::default(), None));
+    assert_eq!((default.settings.gate.policy(), default.event_webhook), (PresencePolicy::default(), None));
     let text = "interface = '127.0.0.1'\ngate = 'shut'\ngate-timeout = 30\ngate-on-timeout = 'open'\npre-roll = 0\n\
                 filler = 'hold_tone'\nlisten-events = 9181\nevent-webhook = 'https://app.example/hook'\n\
                 event-webhook-secret = 'quiet'";
-    let file: Settings = toml::from_str(text).unwrap();
-    assert!(!format!("{file:?}").contains("quiet"));
-    let config = Config::new(file).unwrap();
+    let config = from_all(Some(text), &[], &[]).unwrap();
+    assert!(!format!("{config:?}").contains("quiet"));
+    let args = CommandLine::try_parse_from(["trestle", "--event-webhook-secret=quiet"]).unwrap().serve;
+    assert!(!format!("{args:?}").contains("quiet"));
     let policy = PresencePolicy {
         gate: Gate::Shut,
         gate_timeout: Duration::from_secs(30),
@@ -115,19 +176,40 @@ fn gates_are_open_unless_said_otherwise_and_secrets_are_not_shown() {
         pre_roll: Duration::ZERO,
         filler: Filler::HoldTone,
     };
-    assert_eq!((config.presence, config.listen_events), (policy, Some("127.0.0.1:9181".parse().unwrap())));
+    let listen_events = config.settings.events.listen_events;
+    assert_eq!((config.settings.gate.policy(), listen_events), (policy, Some("127.0.0.1:9181".parse().unwrap())));
     let webhook = config.event_webhook.unwrap();
     assert_eq!((webhook.url.host(), webhook.secret.unwrap().as_bytes()), (Some("app.example"), &b"quiet"[..]));
 }
 
 #[test]
-fn a_misspelt_key_in_the_file_is_an_error_that_names_it() {
-    let error = toml::from_str::<Settings>("interfaces = '127.0.0.1'").unwrap_err().to_string();
-    assert!(error.contains("unknown field `interfaces`") && error.contains("`interface`"), "{error}");
+fn an_unknown_key_is_an_error_with_the_nearest_known_one() {
+    for (key, expected) in [
+        ("interfaces", "unknown key `interfaces`; did you mean `interface`?"),
+        ("port-mim", "unknown key `port-mim`; did you mean `port-min`?"),
+        ("port_min", "unknown key `port_min`; did you mean `port-min`?"),
+        ("qqq", "unknown key `qqq`; `trestle serve --help` lists what there is"),
+    ] {
+        let error = from_all(Some(&format!("{key} = '1'")), &[], &[]).unwrap_err().to_string();
+        assert!(error.starts_with("config: /") && error.ends_with(expected), "{error}");
+    }
+    let error = from_all(None, &[("TRESTLE_PORT_MIM", "1")], &[]).unwrap_err().to_string();
+    assert_eq!(error, "environment: unknown variable `TRESTLE_PORT_MIM`; did you mean `TRESTLE_PORT_MIN`?");
+    let flag = CommandLine::try_parse_from(["trestle", "--port-mim=1"]).err().unwrap().to_string();
+    assert!(flag.contains("'--port-min'"), "{flag}");
 }
 
 #[test]
-fn a_file_that_is_not_there_is_an_error_that_names_it() {
-    let args = ServeArgs { config: Some("/nonexistent/trestle.toml".into()), settings: Settings::default() };
-    assert!(args.load().unwrap_err().to_string().starts_with("config: cannot read /nonexistent/trestle.toml: "));
+fn variables_of_clients_and_of_kubernetes_are_ignored() {
+    let foreign = ["TRESTLE_NG", "TRESTLE_PORT", "TRESTLE_SERVICE_HOST", "TRESTLE_PORT_2223_UDP_ADDR", "OTHER"];
+    let variables = foreign.map(|name| (name, "udp://10.0.0.1:2223"));
+    assert!(from_all(None, &variables, &["--interface=127.0.0.1"]).is_ok());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
+    let error = error(&["--config=/nonexistent/trestle.toml"]);
+    assert!(error.starts_with("config: cannot read /nonexistent/trestle.toml: "), "{error}");
+    let error = from_all(Some("interface ="), &[], &[]).unwrap_err().to_string();
+    assert!(error.starts_with("config: /") && error.contains("line 1"), "{error}");
 }

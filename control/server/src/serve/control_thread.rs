@@ -25,8 +25,7 @@ use crate::config::Config;
 use crate::http::Scrape;
 use crate::metrics::Snapshot;
 use crate::publish::Publisher;
-use trestle_calls::controller::{Controller, ControllerConfig, ControllerOutput, LOAD_EVERY, Load, LoadBounds, Origin};
-use trestle_negotiate::Environment;
+use trestle_calls::controller::{Controller, ControllerOutput, LOAD_EVERY, Load, LoadBounds, Origin};
 use trestle_ng::frame;
 
 pub(super) const BELL: Token = Token(usize::MAX);
@@ -107,8 +106,8 @@ impl ControlThread {
     pub(super) fn new(parts: Parts<'_>) -> Result<Self, ServeError> {
         let Parts { config, epoch, fingerprint, poll, workers, from_shards, scrapes, asks, publisher, bell, stop } =
             parts;
-        let mut listeners = Vec::with_capacity(config.listen_ng.len());
-        for (index, &address) in config.listen_ng.iter().enumerate() {
+        let mut listeners = Vec::with_capacity(config.settings.listen.listen_ng.len());
+        for (index, &address) in config.settings.listen.listen_ng.iter().enumerate() {
             let listen = || {
                 let mut udp = socket::bind(address, socket::CONTROL_BUFFER_BYTES)?;
                 poll.registry().register(&mut udp, Token(index), Interest::READABLE)?;
@@ -117,19 +116,21 @@ impl ControlThread {
             };
             listeners.push(listen().map_err(|source| ServeError::Listen { key: "listen-ng", address, source })?);
         }
-        let digit_feed = match config.dtmf_log_dest {
+        let digit_feed = match config.settings.events.dtmf_log_dest {
             Some(destination) => Some(socket::bind(any_address(destination), socket::MEDIA_BUFFER_BYTES)?),
             None => None,
         };
+        let controller_config = config.controller();
         let busy = Busy {
-            bounds: config.load,
+            bounds: controller_config.load,
             look_at: clock::now() + LOAD_EVERY,
             lateness: vec![Lateness::default(); workers.len()],
             processors: Processors::default(),
         };
+        let rng = ChaCha12Rng::from_seed(entropy::seed()?);
         Ok(Self {
             poll,
-            controller: controller(config, epoch, fingerprint, workers.len())?,
+            controller: Controller::new(controller_config, config.environment(fingerprint), epoch, rng),
             deadline: None,
             workers,
             from_shards,
@@ -348,27 +349,6 @@ impl ControlThread {
         // A scraper that has left in the meantime misses nothing.
         let _: Result<(), Snapshot> = reply.send(snapshot);
     }
-}
-
-fn controller(config: &Config, epoch: Epoch, fingerprint: [u8; 32], shards: usize) -> io::Result<Controller> {
-    let environment = Environment {
-        interfaces: config.interfaces.clone(),
-        fingerprint,
-        default_tos: config.tos,
-        presence: config.presence,
-    };
-    let config = ControllerConfig {
-        shards,
-        max_sessions: config.max_sessions,
-        load: config.load,
-        timeout: config.timeout,
-        silent_timeout: config.silent_timeout,
-        offer_timeout: config.offer_timeout,
-        delete_delay: config.delete_delay,
-        dtmf_log_dest: config.dtmf_log_dest,
-        publish_events: config.listen_events.is_some() || config.event_webhook.is_some(),
-    };
-    Ok(Controller::new(config, environment, epoch, ChaCha12Rng::from_seed(entropy::seed()?)))
 }
 
 /// Any port of any address of the family of `destination`.

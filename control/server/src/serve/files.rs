@@ -54,14 +54,15 @@ pub fn make_room(config: &Config) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Settings;
+    use crate::config::{MediaSettings, Settings};
 
     #[test]
     fn a_call_takes_two_pairs_and_four_files() {
         let room = |interfaces: &[&str], limit| {
             let interface = interfaces.iter().map(|spec| (*spec).to_owned()).collect();
-            let settings =
-                Settings { interface, port_min: Some(20_000), port_max: Some(20_999), ..Settings::default() };
+            let media =
+                MediaSettings { interface, port_min: 20_000, port_max: 20_999, num_threads: Some(1), ..Default::default() };
+            let settings = Settings { media, ..Settings::default() };
             Room::of(&Config::new(settings).unwrap(), limit)
         };
         let one = room(&["127.0.0.1"], 1_040);

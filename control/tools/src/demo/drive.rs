@@ -48,13 +48,11 @@ struct Bound {
 impl DemoBridge {
     /// Starts Trestle in this process, as `trestle serve` does.
     pub(crate) fn open() -> anyhow::Result<Self> {
-        let settings = Settings {
-            interface: vec![TRESTLE.to_string()],
-            listen_ng: vec![SocketAddr::new(TRESTLE.into(), 0).to_string()],
-            // Nobody calls but we, however slow the machine is.
-            max_lateness_ms: Some(0),
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        settings.media.interface = vec![TRESTLE.to_string()];
+        settings.listen.listen_ng = vec![SocketAddr::new(TRESTLE.into(), 0)];
+        // The demo makes few calls, however slow the machine is.
+        settings.limits.max_lateness_ms = Duration::ZERO;
         let server = Server::start(&Config::new(settings)?).context("Trestle does not start")?;
         let poll = Poll::new()?;
         let mut ng = UdpSocket::bind(SocketAddr::new(TRESTLE.into(), 0))?;

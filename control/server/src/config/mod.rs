@@ -1,0 +1,119 @@
+//! The configuration: [`Settings`] describes what can be set, [`ServeArgs`] merges the sources, [`Config`] is the checked
+//! result with what follows from it.
+
+mod error;
+mod settings;
+mod sources;
+mod values;
+mod webhook;
+
+#[cfg(test)]
+mod table_test;
+#[cfg(test)]
+mod tests;
+
+use trestle_calls::controller::ControllerConfig;
+use trestle_core::InterfaceId;
+use trestle_io::{InterfacePorts, PortRange};
+use trestle_negotiate::{Environment, Interface};
+
+pub use error::ConfigError;
+pub use settings::{
+    CallSettings, EventSettings, GateSettings, LimitSettings, ListenSettings, LogSettings, MediaSettings, Settings,
+};
+pub use sources::{ServeArgs, Source};
+pub use webhook::{Secret, Webhook};
+
+/// The configuration of a running Trestle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The settings from which the rest was derived.
+    pub settings: Settings,
+    /// Logical interfaces; the first is the default. [`InterfaceId`] is the position.
+    pub interfaces: Vec<Interface>,
+    /// Media ports.
+    pub ports: PortRange,
+    /// Media threads.
+    pub num_threads: usize,
+    /// Where events are posted.
+    pub event_webhook: Option<Webhook>,
+}
+
+impl Config {
+    /// Checks what no row can check alone, and derives the rest.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for the first key whose value cannot be used.
+    pub fn new(settings: Settings) -> Result<Self, ConfigError> {
+        let media = &settings.media;
+        let (min, max) = (media.port_min, media.port_max);
+        let Some(ports) = PortRange::new(min, max) else {
+            let reason = format!("{min} to {max} holds no even port and its neighbour; widen the range");
+            return Err(ConfigError::value("port-max", reason));
+        };
+        // More than 256 processors are not used, unless threads are asked for.
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from).min(256);
+        let num_threads = media.num_threads.unwrap_or_else(processors);
+        // Threads share the range pair by pair.
+        if ports.pairs() < num_threads {
+            let reason =
+                format!("{ports} has fewer port pairs than there are media threads ({num_threads}); widen the range");
+            return Err(ConfigError::value("port-max", reason));
+        }
+        let interfaces = interfaces(&media.interface)?;
+        let event_webhook = Webhook::new(&settings.events)?;
+        Ok(Self { settings, interfaces, ports, num_threads, event_webhook })
+    }
+
+    /// True if events have an output of their own, beside `subscribe events`.
+    pub(crate) fn has_event_output(&self) -> bool {
+        self.settings.events.listen_events.is_some() || self.event_webhook.is_some()
+    }
+
+    /// What the controller takes from it.
+    pub(crate) fn controller(&self) -> ControllerConfig {
+        let mut config = ControllerConfig {
+            shards: self.num_threads,
+            dtmf_log_dest: self.settings.events.dtmf_log_dest,
+            publish_events: self.has_event_output(),
+            ..ControllerConfig::default()
+        };
+        self.settings.calls.apply(&mut config);
+        self.settings.limits.apply(&mut config);
+        config
+    }
+
+    /// What negotiation takes from it. `fingerprint` is the SHA-256 of the DTLS certificate.
+    pub(crate) fn environment(&self, fingerprint: [u8; 32]) -> Environment {
+        Environment {
+            interfaces: self.interfaces.clone(),
+            fingerprint,
+            default_tos: self.settings.media.tos,
+            presence: self.settings.gate.policy(),
+        }
+    }
+
+    /// What the media threads take from it.
+    pub(crate) fn interface_ports(&self) -> Vec<InterfacePorts> {
+        let of = |(index, interface): (usize, &Interface)| InterfacePorts {
+            interface: InterfaceId(index as u16),
+            v4: interface.v4.map(|address| address.local),
+            v6: interface.v6.map(|address| address.local),
+        };
+        self.interfaces.iter().enumerate().map(of).collect()
+    }
+}
+
+fn interfaces(specs: &[String]) -> Result<Vec<Interface>, ConfigError> {
+    let wrong = |reason| ConfigError::value("interface", reason);
+    if specs.is_empty() {
+        return Err(wrong("missing; name the address for media, e.g. --interface=192.0.2.10".to_owned()));
+    }
+    let interfaces = Environment::read_interfaces(specs).map_err(wrong)?;
+    for address in interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten() {
+        if address.local.is_unspecified() || address.local.is_multicast() {
+            return Err(wrong(format!("{} is not an address of this machine; media needs one", address.local)));
+        }
+    }
+    Ok(interfaces)
+}

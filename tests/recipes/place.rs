@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use trestle_server::Server;
 use trestle_server::config::{Config, Settings};
-use trestle_server::serve::Server;
 
 use crate::WAIT_MAX;
 

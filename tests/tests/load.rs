@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use trestle_server::Server;
 use trestle_server::config::{Config, Settings};
-use trestle_server::serve::Server;
 use trestle_tools::load::drive::{self, LoadRun};
 use trestle_tools::load::workload::Workload;
 use trestle_tools::load::{EngineArgs, LoadArgs, LoadReport, set_up};

@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use trestle_peers::{Flavour, Meta, MetaOptions, Phone, PhoneOptions, Transmit};
+use trestle_server::Server;
 use trestle_server::config::{Config, Settings};
-use trestle_server::serve::Server;
 
 const SEED: u64 = 40;
 /// Of a hundred packets.

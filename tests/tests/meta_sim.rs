@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tiny_http::Response;
 use trestle_peers::{Codec, Phone, PhoneOptions, Voice, ear};
+use trestle_server::Server;
 use trestle_server::config::{Config, Settings};
-use trestle_server::serve::Server;
 use trestle_tools::meta_sim::{self, MetaSimArgs, SimVerdict};
 
 /// Longest wait for anything, before a test fails.

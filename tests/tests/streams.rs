@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use trestle_server::Server;
 use trestle_server::config::{Config, Settings};
-use trestle_server::serve::Server;
 
 /// Longest wait for a reply, before a test fails.
 const WAIT_MAX: Duration = Duration::from_secs(10);

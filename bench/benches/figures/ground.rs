@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trestle_io::clock;
+use trestle_server::Server;
 use trestle_server::config::{Config, Settings};
-use trestle_server::serve::Server;
 
 /// Addresses of the three, all on the loopback.
 const TRESTLE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 12);

@@ -1,4 +1,4 @@
-//! `trestle ctl`: ng by hand. Sends one JSON request over UDP, repeats it until it is answered, prints the answer.
+//! `trestle ctl`: sends one JSON request over UDP, repeats it until the reply comes, and prints the reply.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,28 +10,28 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How often a request is sent, and how long each time an answer is waited for; as the proxies do it.
-const TRIES: usize = 5;
-const TRY_WAIT: Duration = Duration::from_secs(1);
+/// Attempts, and how long each waits for a reply; the values of the proxies' modules.
+const ATTEMPTS: usize = 5;
+const ATTEMPT_WAIT: Duration = Duration::from_secs(1);
 
-/// Commands by hand, for a running Trestle.
+/// Sends a command to a running Trestle.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CtlArgs {
-    /// Where the running Trestle listens for ng.
+    /// Address on which the running Trestle listens for ng.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:2223", global = true)]
     ng: SocketAddr,
 
     #[command(subcommand)]
-    request: Request,
+    request: CtlRequest,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Request {
-    /// Asks whether anybody is there.
+enum CtlRequest {
+    /// Checks that the server replies.
     Ping,
     /// Lists call-ids.
     List {
-        /// How many at most.
+        /// Longest list.
         #[arg(long)]
         limit: Option<u32>,
     },
@@ -53,9 +53,9 @@ enum Request {
     },
     /// Reports the counters.
     Statistics,
-    /// Hands in an offer.
+    /// Sends an offer.
     Offer(SdpRequest),
-    /// Hands in the answer.
+    /// Sends an answer.
     Answer(SdpRequest),
     /// Sends any request, written as JSON.
     Raw {
@@ -77,7 +77,7 @@ struct SdpRequest {
     /// Tag of the answering side.
     #[arg(long)]
     to_tag: Option<String>,
-    /// Print the SDP of the answer and nothing else.
+    /// Print only the SDP of the reply.
     #[arg(long)]
     sdp_only: bool,
     /// More keys, as in `transport-protocol=RTP/AVP` or `codec='{"transcode":["PCMA"]}'`.
@@ -85,27 +85,31 @@ struct SdpRequest {
     more: Vec<String>,
 }
 
-/// Does it. The exit code is 0 only if the answer says `ok` or `pong`.
+/// Sends the request and prints the reply. The exit code is 0 only if the result is `ok` or `pong`.
 pub(crate) fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
-    let sdp_only = matches!(&args.request, Request::Offer(request) | Request::Answer(request) if request.sdp_only);
+    let sdp_only =
+        matches!(&args.request, CtlRequest::Offer(request) | CtlRequest::Answer(request) if request.sdp_only);
     let request = args.request.into_json()?;
-    let answer = ask(args.ng, &request)?;
-    let good = matches!(answer.get("result").and_then(Value::as_str), Some("ok" | "pong"));
+    let reply = send(args.ng, &request)?;
+    let good = matches!(reply.get("result").and_then(Value::as_str), Some("ok" | "pong"));
     let mut out = io::stdout().lock();
-    match answer.get("sdp").and_then(Value::as_str) {
+    match reply.get("sdp").and_then(Value::as_str) {
         Some(sdp) if sdp_only && good => write!(out, "{sdp}")?,
-        _ => writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?,
+        _ => writeln!(out, "{}", serde_json::to_string_pretty(&reply)?)?,
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Sends one request to a running Trestle; its answer.
-pub(crate) fn ask(ng: SocketAddr, request: &Value) -> anyhow::Result<Value> {
+/// Sends one request to a running Trestle and returns the reply.
+///
+/// # Errors
+/// There is no reply after all attempts, or it is not JSON.
+pub(crate) fn send(ng: SocketAddr, request: &Value) -> anyhow::Result<Value> {
     let cookie = cookie(trestle_io::entropy::seed().context("no entropy for a cookie")?);
     exchange(ng, &cookie, &serde_json::to_string(request)?)
 }
 
-impl Request {
+impl CtlRequest {
     fn into_json(self) -> anyhow::Result<Value> {
         let mut dictionary = Map::new();
         let mut put = |key: &str, value: Value| dictionary.insert(key.to_owned(), value);
@@ -148,7 +152,7 @@ impl SdpRequest {
     }
 }
 
-/// Reads an SDP and gives it the line ends that SDP has (RFC 8866 section 5), whatever the editor wrote.
+/// Reads an SDP and writes the line ends of RFC 8866 section 5 in place of those of the file.
 fn read_sdp(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     if path == Path::new("-") {
@@ -159,7 +163,7 @@ fn read_sdp(path: &Path) -> anyhow::Result<String> {
     Ok(text.lines().flat_map(|line| [line, "\r\n"]).collect())
 }
 
-/// Adds `key=value`; a value that is JSON is meant as JSON, anything else is a string.
+/// Adds `key=value`. A value that parses as JSON is taken as JSON, any other is a string.
 fn add_pairs(dictionary: &mut Map<String, Value>, pairs: &[String]) -> anyhow::Result<()> {
     for pair in pairs {
         let Some((key, value)) = pair.split_once('=') else {
@@ -174,7 +178,8 @@ fn cookie(seed: [u8; 32]) -> String {
     seed[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Sends the request until an answer with its cookie comes. The same cookie each time: the other side does it once.
+/// Repeats the request until a reply with its cookie comes. The cookie is the same each time, so that the server executes the
+/// request once.
 fn exchange(ng: SocketAddr, cookie: &str, request: &str) -> anyhow::Result<Value> {
     let socket = Socket::new(Domain::for_address(ng), Type::DGRAM, Some(Protocol::UDP))?;
     let any = if ng.is_ipv6() {
@@ -183,31 +188,31 @@ fn exchange(ng: SocketAddr, cookie: &str, request: &str) -> anyhow::Result<Value
         SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
     };
     socket.bind(&any.into())?;
-    // Connected, so that nobody else can answer, and a closed port is known at once.
+    // Connected: datagrams of other addresses are not received, and a closed port is reported at once.
     socket.connect(&ng.into())?;
-    socket.set_read_timeout(Some(TRY_WAIT))?;
+    socket.set_read_timeout(Some(ATTEMPT_WAIT))?;
     let socket = std::net::UdpSocket::from(socket);
     let datagram = format!("{cookie} {request}");
     let mut buffer = vec![0; 65_536];
-    for _ in 0..TRIES {
+    for _ in 0..ATTEMPTS {
         if let Err(error) = socket.send(datagram.as_bytes()) {
             bail!("cannot send to {ng}: {error}");
         }
         match socket.recv(&mut buffer) {
             Ok(len) => {
-                let answer = std::str::from_utf8(&buffer[..len]).context("the answer is not text")?;
-                // An answer to another request can only be a late one from a port that was ours by chance.
-                let Some(body) = answer.strip_prefix(cookie).and_then(|rest| rest.strip_prefix(' ')) else { continue };
-                return serde_json::from_str(body).with_context(|| format!("the answer is not JSON: {body}"));
+                let reply = std::str::from_utf8(&buffer[..len]).context("the reply is not text")?;
+                // A reply with another cookie is a late one to a program that had this port before.
+                let Some(body) = reply.strip_prefix(cookie).and_then(|rest| rest.strip_prefix(' ')) else { continue };
+                return serde_json::from_str(body).with_context(|| format!("the reply is not JSON: {body}"));
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                bail!("nobody listens on {ng}; is `trestle serve --listen-ng={ng}` running?");
+                bail!("no server listens on {ng}; is `trestle serve --listen-ng={ng}` running?");
             }
-            Err(error) => bail!("no answer from {ng}: {error}"),
+            Err(error) => bail!("no reply from {ng}: {error}"),
         }
     }
-    bail!("no answer from {ng} to {TRIES} attempts")
+    bail!("no reply from {ng} to {ATTEMPTS} attempts")
 }
 
 #[cfg(test)]
@@ -246,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_said_before_anything_is_sent() {
+    fn an_invalid_argument_is_an_error_before_a_request_is_sent() {
         assert_eq!(json(&["query", "c1", "verbose"]).unwrap_err().to_string(), "\"verbose\" is not KEY=VALUE");
         assert_eq!(json(&["raw", "ping"]).unwrap_err().to_string(), "the request is not JSON");
         assert!(json(&["offer", "c1", "--sdp=/nonexistent"]).unwrap_err().to_string().contains("/nonexistent"));

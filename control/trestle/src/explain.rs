@@ -1,4 +1,4 @@
-//! `trestle explain`: what a call was like and why it ended, asked of the running server.
+//! `trestle explain`: queries the verdict on a call from the running server and prints it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -13,12 +13,12 @@ use crate::ctl;
 /// Columns of a line of text.
 const COLUMNS: usize = 100;
 
-/// Says what a call was like and why it ended. The last 1,000 calls that have ended are known.
+/// Prints the quality of a call and the reason of its end. The server keeps the last 1,000 calls that have ended.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExplainArgs {
     /// The call-id.
     call_id: String,
-    /// Where the running Trestle listens for ng.
+    /// Address on which the running Trestle listens for ng.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:2223")]
     ng: SocketAddr,
     /// Print the verdict as JSON.
@@ -26,15 +26,15 @@ pub(crate) struct ExplainArgs {
     json: bool,
 }
 
-/// Asks and prints.
+/// Queries the verdict and prints it.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let request = json!({"command": "query", "call-id": args.call_id, "flags": ["verdict"]});
-    let answer = ctl::ask(args.ng, &request)?;
-    if answer["result"] != "ok" {
-        let reason = answer["error-reason"].as_str().unwrap_or("no reason given");
+    let reply = ctl::send(args.ng, &request)?;
+    if reply["result"] != "ok" {
+        let reason = reply["error-reason"].as_str().unwrap_or("no reason given");
         bail!("{}: {reason}", args.call_id);
     }
-    let verdict = answer.get("verdict").context("the server tells no verdicts; it is an older one")?;
+    let verdict = reply.get("verdict").context("the reply has no verdict; the server is an older version")?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(verdict)?)?;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
 fn text(call_id: &str, verdict: &Value) -> String {
     let word = |key: &str| verdict[key].as_str().unwrap_or("?");
     let mut text = format!("{call_id}: {} ({})\n\n", word("grade"), word("cause"));
-    // A verdict that would have been too long for any reply has no more than its summary.
+    // A verdict that was too long for a reply has only a summary.
     let explanation = verdict["explanation"].as_str().unwrap_or_else(|| word("summary"));
     let _ = writeln!(text, "{}", wrapped(explanation));
     let moments = verdict["timeline"].as_array().map_or(&[][..], Vec::as_slice);
@@ -61,7 +61,7 @@ fn text(call_id: &str, verdict: &Value) -> String {
         let (ms, what) = (moment["ms"].as_u64().unwrap_or(0), moment["what"].as_str().unwrap_or(""));
         let _ = writeln!(text, "{:>8}.{:03} s  {:width$}  {what}", ms / 1_000, ms % 1_000, who(moment));
     }
-    // Tags and labels are the callers' own words.
+    // Tags and labels come from the peers and can contain control characters.
     text.chars().map(|char| if char.is_control() && char != '\n' { '?' } else { char }).collect()
 }
 

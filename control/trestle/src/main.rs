@@ -1,4 +1,4 @@
-//! The `trestle` program: a server, commands by hand, and a demonstration.
+//! The `trestle` program: the server, commands to a running server, and the tools.
 
 mod ctl;
 mod explain;
@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use trestle_server::config::{Config, ServeArgs};
-use trestle_server::serve::{Server, make_room};
+use trestle_server::{Server, raise_file_limit};
 
-/// What a call is made of is allocated by one thread and freed by another, some hundred pieces a call: the system's
-/// allocator takes a lock for each and keeps what it was given in heaps of many threads.
+/// A call consists of some hundred allocations, made by one thread and freed by another. The system's allocator takes a lock
+/// for each and spreads the freed memory over the heaps of many threads; mimalloc does not.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -24,7 +24,7 @@ enum Program {
     Serve(Box<ServeArgs>),
     /// Sends a command to a running server.
     Ctl(ctl::CtlArgs),
-    /// Says what a call was like and why it ended.
+    /// Prints the quality of a call and the reason of its end.
     Explain(explain::ExplainArgs),
     /// Makes calls between a simulated WhatsApp and a simulated phone, and reports whether the bridge works.
     #[cfg(feature = "tools")]
@@ -55,20 +55,20 @@ fn main() -> ExitCode {
         Program::Sdp(args) => trestle_tools::doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("trestle: {}", explain(&error));
+        eprintln!("trestle: {}", error_text(&error));
         ExitCode::FAILURE
     })
 }
 
-/// The error and its causes, each once: some errors name their cause themselves.
-fn explain(error: &anyhow::Error) -> String {
-    let mut said = error.to_string();
+/// The error and its causes, each once: the texts of some errors contain their cause.
+fn error_text(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !said.contains(&cause) {
-            said = format!("{said}: {cause}");
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
         }
     }
-    said
+    text
 }
 
 /// The progress of a call goes to standard output, unless the SDP goes there.
@@ -96,8 +96,8 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(config.settings.log.log_level)
         .init();
-    make_room(&config);
-    // Signals are caught before anything is announced, so that whoever waits for the announcement may stop us at once.
+    raise_file_limit(&config);
+    // Signals are caught before the line `ready:`, so that a program that waits for this line can stop the server at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _inside = runtime.enter();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -115,7 +115,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The one line on standard output: commands are taken from now on.
+/// Prints the one line on standard output: the server accepts commands.
 fn announce(server: &Server, config: &Config) -> std::io::Result<()> {
     let ng: Vec<_> = server.ng_addrs().iter().map(ToString::to_string).collect();
     let tcp: String = server.tcp_addrs().iter().map(|address| format!(", tcp-ng {address}")).collect();
@@ -139,9 +139,9 @@ fn announce(server: &Server, config: &Config) -> std::io::Result<()> {
 mod tests {
     use std::io;
 
-    use trestle_server::serve::ServeError;
+    use trestle_server::ServeError;
 
-    use super::explain;
+    use super::error_text;
 
     #[test]
     fn an_error_names_each_cause_once() {
@@ -149,7 +149,7 @@ mod tests {
         let address = "10.0.0.5".parse().unwrap();
         let error = anyhow::Error::new(ServeError::Media(trestle_io::StartError::Bind { address, source }));
         let wanted = "interface, port-min, port-max: cannot bind a media port on 10.0.0.5: Cannot assign requested address (os error 99)";
-        assert_eq!(explain(&error), wanted);
-        assert_eq!(explain(&error.context("cannot start")), format!("cannot start: {wanted}"));
+        assert_eq!(error_text(&error), wanted);
+        assert_eq!(error_text(&error.context("cannot start")), format!("cannot start: {wanted}"));
     }
 }

@@ -1,4 +1,4 @@
-//! The clients' own tests, in Python and Node, against this build's `trestle`; the schema's among them.
+//! The tests of the clients and of the schema, in Python and Node, with the `trestle` of this build.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 #![allow(clippy::disallowed_methods, reason = "this test is the outside world")]
@@ -10,15 +10,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// The tests bound their own waiting, with better messages; this is for an interpreter that hangs.
-const IN_VAIN: Duration = Duration::from_secs(120);
+/// The tests have shorter timeouts, with better messages; this one is for an interpreter that hangs.
+const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Ended with the test, whatever becomes of it.
+/// A process that is killed at the end of the test.
 struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Ended already in most cases; there is nobody left to tell.
+        // In most cases it has ended already; an error is then expected.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -39,18 +39,18 @@ fn pass(program: &Path, arguments: &[&str], directory: &str) {
     let mut process = Process(child);
     let pipes: [Box<dyn Read + Send>; 2] =
         [Box::new(process.0.stdout.take().unwrap()), Box::new(process.0.stderr.take().unwrap())];
-    let (said, outputs) = mpsc::channel();
+    let (output_sender, outputs) = mpsc::channel();
     for mut pipe in pipes {
-        let said = said.clone();
+        let output_sender = output_sender.clone();
         thread::spawn(move || {
             let mut text = Vec::new();
             let _ = pipe.read_to_end(&mut text);
-            let _ = said.send(String::from_utf8_lossy(&text).into_owned());
+            let _ = output_sender.send(String::from_utf8_lossy(&text).into_owned());
         });
     }
     let mut output = String::new();
     for _ in 0..2 {
-        output += &outputs.recv_timeout(IN_VAIN).unwrap_or_else(|_| panic!("it hangs\n{output}"));
+        output += &outputs.recv_timeout(TEST_TIMEOUT).unwrap_or_else(|_| panic!("it hangs\n{output}"));
     }
     let status = process.0.wait().unwrap();
     println!("{output}");
@@ -59,7 +59,7 @@ fn pass(program: &Path, arguments: &[&str], directory: &str) {
 
 #[test]
 fn the_python_client_and_the_schema_pass_their_tests() {
-    // A path, so that a missing one is told from a failing one.
+    // A path, so that a missing interpreter and a failing test give different errors.
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/python/bin/python");
     pass(&python, &["-W", "error", "-m", "unittest", "discover", "-s", "tests"], "clients/python");
 }

@@ -1,4 +1,4 @@
-//! The program as an operator meets it: started, asked, stopped.
+//! The program as an operator uses it: start, commands, stop.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
@@ -54,7 +54,7 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // Ended already in most cases; there is nobody left to tell.
+        // In most cases it has ended already; an error is then expected.
         let _: std::io::Result<()> = self.child.kill();
         let _: std::io::Result<ExitStatus> = self.child.wait();
     }
@@ -75,7 +75,7 @@ fn it_serves_until_sigterm_or_sigint_and_then_ends_cleanly() {
 #[test]
 fn ctl_fails_if_the_answer_is_an_error() {
     let served = Served::start(&[]);
-    let query = served.ctl(&["query", "nobody"]);
+    let query = served.ctl(&["query", "unknown"]);
     assert_eq!(query.status.code(), Some(1));
     assert!(String::from_utf8(query.stdout).unwrap().contains("\"error-reason\": \"Unknown call-id\""));
     let raw = served.ctl(&["raw", r#"{"command":"dance"}"#]);
@@ -84,18 +84,18 @@ fn ctl_fails_if_the_answer_is_an_error() {
 }
 
 #[test]
-fn a_call_s_events_go_to_whoever_is_connected() {
+fn the_events_of_a_call_go_to_each_connected_reader() {
     let served = Served::start(&["--listen-events=127.0.0.1:0"]);
     let address = served.ready.split(", events ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
     let stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
     let mut lines = BufReader::new(stream).lines();
-    // Whoever connects hears from then on, and the server takes a connection in its own time: the first calls may be missed.
-    let heard = std::sync::atomic::AtomicBool::new(false);
+    // A reader receives events from the moment at which the server accepts its connection: it can miss the first calls.
+    let received = std::sync::atomic::AtomicBool::new(false);
     let first = std::thread::scope(|scope| {
         let caller = scope.spawn(|| {
             for call in 0.. {
-                if heard.load(std::sync::atomic::Ordering::Relaxed) {
+                if received.load(std::sync::atomic::Ordering::Relaxed) {
                     break;
                 }
                 let keys = r#""from-tag":"a","profile":"whatsapp","gate":"shut""#;
@@ -106,7 +106,7 @@ fn a_call_s_events_go_to_whoever_is_connected() {
         });
         let first =
             lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("\"call.opened\""))).unwrap().unwrap();
-        heard.store(true, std::sync::atomic::Ordering::Relaxed);
+        received.store(true, std::sync::atomic::Ordering::Relaxed);
         caller.join().unwrap();
         first
     });
@@ -120,7 +120,7 @@ fn a_call_s_events_go_to_whoever_is_connected() {
 }
 
 #[test]
-fn what_is_wrong_with_a_flag_is_said_in_one_line() {
+fn an_invalid_flag_is_an_error_of_one_line() {
     let failed = Command::new(TRESTLE).args(["serve", "--interface=eth0"]).output().unwrap();
     assert_eq!(failed.status.code(), Some(1));
     let message = String::from_utf8(failed.stderr).unwrap();

@@ -1,4 +1,4 @@
-//! `trestle sdp` and `trestle meta-sim` as somebody meets them at a prompt.
+//! `trestle sdp` and `trestle meta-sim` as an operator uses them at a prompt.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
@@ -17,8 +17,8 @@ use trestle_srtp::Profile;
 const TRESTLE: &str = env!("CARGO_BIN_EXE_trestle");
 const META: &str = include_str!("../../../tests/vectors/meta/user_initiated.sip_webrtc.meta_offer.sdp");
 
-/// Whoever waits longer than this waits in vain.
-const IN_VAIN: Duration = Duration::from_secs(20);
+/// A test that waits longer than this has failed.
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn trestle(words: &[&str], input: &str) -> Output {
     let mut child = Command::new(TRESTLE)
@@ -44,7 +44,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 #[test]
-fn the_doctors_exit_code_tells_good_from_bad() {
+fn the_exit_code_of_sdp_lint_depends_on_errors() {
     let lint = |words: &[&str], input: &str| trestle(&[&["sdp", "lint", "-"], words].concat(), input);
     let good = lint(&["--from=meta"], META);
     assert!(good.status.success(), "{}", text(&good.stdout));
@@ -82,9 +82,9 @@ fn a_sim_that_gets_no_answer_or_a_bad_one_says_so_and_fails() {
 fn follow(words: &[&str]) -> (std::process::Child, mpsc::Receiver<String>) {
     let mut child = Command::new(TRESTLE).args(words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
-    let (said, lines) = mpsc::channel();
+    let (line_sender, lines) = mpsc::channel();
     #[expect(clippy::disallowed_methods, reason = "this test is the outside world")]
-    thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
+    thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| line_sender.send(line)));
     (child, lines)
 }
 
@@ -114,7 +114,7 @@ fn a_call_over_files_is_judged_well() {
     let mut buffer = [0; 2_048];
     while !story.last().is_some_and(|line: &String| line.starts_with("verdict")) {
         let now = Instant::now();
-        assert!(now < start + IN_VAIN, "{story:#?}");
+        assert!(now < start + TEST_TIMEOUT, "{story:#?}");
         if !connected && let Ok(answer) = fs::read_to_string(&answer) {
             engine.accept(now, &answer).unwrap();
             connected = true;

@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType;
 
 use trestle_calls::controller::{SetupStage, SetupTimes};
 
-/// `trestle_setup_seconds`, as it stands.
+/// `trestle_setup_seconds`.
 #[derive(Debug)]
 pub(super) struct SetupSeconds(pub(super) SetupTimes);
 

@@ -10,8 +10,8 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::Value;
 use trestle_io::clock;
+use trestle_server::Server;
 use trestle_server::config::{Config, Settings};
-use trestle_server::serve::Server;
 
 use super::call::{Addresses, DemoCall};
 use super::scene::{DemoScript, Scene};

@@ -1,6 +1,5 @@
-//! `listen-events`: every event as a line, to whoever connects, from then on.
+//! `listen-events`: every event as a line, to each connected client.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,52 +10,53 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver};
 
 use super::Counters;
+use crate::stream_io;
 
-/// Readers at a time; what comes beyond is closed.
+/// Readers at a time; further connections are closed.
 const READERS_MAX: usize = 64;
 
-/// How long one line may take. A reader that stands still so long is too slow, however little there is to say.
+/// Longest time of one write. A reader that takes no bytes for this long is too slow, however few events there are.
 const WRITE_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn accept(listener: TcpListener, lines: broadcast::Sender<Arc<str>>, counters: Arc<Counters>) {
-    let room = Arc::new(Semaphore::new(READERS_MAX));
+    let permits = Arc::new(Semaphore::new(READERS_MAX));
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+                let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                     tracing::warn!(%peer, "too many connections to listen-events; closed");
                     continue;
                 };
                 let (lines, counters) = (lines.subscribe(), Arc::clone(&counters));
                 tokio::spawn(async move {
-                    if !tell(&stream, lines).await {
+                    if !write_lines(&stream, lines).await {
                         counters.slow_readers.fetch_add(1, Ordering::Relaxed);
                         tracing::warn!(%peer, "a reader of listen-events was too slow; closed");
                     }
-                    drop(place);
+                    drop(permit);
                 });
             }
-            // Out of descriptors, or the peer has left; the next may do.
+            // There are no file descriptors left, or the peer has closed the connection already.
             Err(error) => {
-                tracing::debug!(%error, "listen-events");
+                tracing::debug!(%error, "listen-events: cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-/// Writes until the reader leaves; false if it is too slow.
-async fn tell(stream: &TcpStream, mut lines: Receiver<Arc<str>>) -> bool {
+/// Writes until the reader disconnects; false if it is too slow.
+async fn write_lines(stream: &TcpStream, mut lines: Receiver<Arc<str>>) -> bool {
     loop {
         let line = tokio::select! {
             line = lines.recv() => line,
-            // Or its place would be taken until there is something to say.
-            () = gone(stream) => return true,
+            // Without this, a closed connection would count until the next event.
+            () = disconnected(stream) => return true,
         };
         match line {
             Ok(line) => {
                 let bytes = [line.as_bytes(), b"\n"].concat();
-                match tokio::time::timeout(WRITE_WAIT, write(stream, &bytes)).await {
+                match tokio::time::timeout(WRITE_WAIT, stream_io::write_all(stream, &bytes)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return true,
                     Err(_) => return false,
@@ -68,27 +68,8 @@ async fn tell(stream: &TcpStream, mut lines: Receiver<Arc<str>>) -> bool {
     }
 }
 
-/// Waits until the reader has closed its side. What it says is not looked at.
-async fn gone(stream: &TcpStream) {
+/// Waits until the reader has closed its side. What it sends is discarded.
+async fn disconnected(stream: &TcpStream) {
     let mut unread = [0; 256];
-    while stream.readable().await.is_ok() {
-        match stream.try_read(&mut unread) {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
-        }
-    }
-}
-
-async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(bytes) {
-            Ok(len) => bytes = &bytes[len..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    while matches!(stream_io::read(stream, &mut unread).await, Ok(1..)) {}
 }

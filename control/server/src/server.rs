@@ -1,8 +1,4 @@
-//! A running Trestle: the control thread, the media threads and, if wanted, the HTTP thread.
-
-mod control_thread;
-mod files;
-mod load;
+//! A running Trestle: the control thread, the media threads, and the threads of listeners and outputs that are configured.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,35 +10,34 @@ use trestle_core::DtlsIdentity;
 use trestle_io::mailbox::Bell;
 use trestle_io::{Worker, WorkerConfig, clock, mailbox};
 
-use crate::ask::Ask;
 use crate::config::Config;
-use crate::connections::{CONNECTIONS_MAX, Connections};
-use crate::http::{self, HttpServer};
-use crate::publish::{PublishServer, Publisher};
-use crate::tcp::{self, TcpServer};
-use control_thread::ControlThread;
-pub use files::make_room;
+use crate::control_thread::{self, ControlThread, ControlThreadParts};
+use crate::event_outputs::{EventOutputs, EventSender};
+use crate::listen::connections::{CONNECTIONS_MAX, Connections};
+use crate::listen::http::{self, HttpServer};
+use crate::listen::ng_tcp::{self, TcpServer};
+use crate::listen::stream_request::StreamRequest;
 
-/// Messages from shards that may wait for the control thread: a second of milestones at 500 calls a second.
+/// Messages from shards that can wait for the control thread: the milestones of one second at 500 calls a second.
 const FROM_SHARDS_MAX: usize = 8_192;
 
-/// Scrapes that may wait at the same time; a second scraper is normal, a tenth is a mistake.
+/// Scrapes that can wait at the same time; two scrapers are normal, ten are a mistake.
 const SCRAPES_MAX: usize = 8;
 
-/// Requests over HTTP and TCP that may wait for the control thread.
-const ASKS_MAX: usize = 1_024;
+/// Requests over HTTP and TCP that can wait for the control thread.
+const STREAM_REQUESTS_MAX: usize = 1_024;
 
-/// Why Trestle cannot start. What the system says is the source, not repeated in the text.
+/// Why Trestle cannot start. The system's error is the source; the text does not repeat it.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// A listening address cannot be had.
+    /// A listening address cannot be bound.
     #[error("{key}: cannot listen on {address}")]
     Listen {
         /// The configuration key.
         key: &'static str,
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// A media thread cannot start.
@@ -62,17 +57,17 @@ pub struct Server {
     ng: Vec<SocketAddr>,
     http: Option<HttpServer>,
     tcp: Option<TcpServer>,
-    events: Option<PublishServer>,
+    events: Option<EventOutputs>,
     stop: Arc<AtomicBool>,
     bell: Arc<Bell>,
     control: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Binds everything, starts all threads and returns when commands are taken.
+    /// Binds all sockets, starts all threads and returns when the server accepts commands.
     ///
     /// # Errors
-    /// See [`ServeError`]; nothing is left running then.
+    /// [`ServeError`]; no thread is left running then.
     pub fn start(config: &Config) -> Result<Self, ServeError> {
         let epoch = clock::sample_epoch();
         let identity = DtlsIdentity::generate().map_err(|error| ServeError::Certificate(error.to_string()))?;
@@ -95,10 +90,10 @@ impl Server {
         }
 
         let (scrapes_in, scrapes) = mailbox::channel(SCRAPES_MAX, Arc::clone(&bell));
-        let (asks_in, asks) = mailbox::channel(ASKS_MAX, Arc::clone(&bell));
-        let (events, publisher) = publish(config)?;
+        let (requests_in, stream_requests) = mailbox::channel(STREAM_REQUESTS_MAX, Arc::clone(&bell));
+        let (events, event_sender) = event_outputs(config)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let thread = ControlThread::new(control_thread::Parts {
+        let thread = ControlThread::new(ControlThreadParts {
             config,
             epoch,
             fingerprint: identity.fingerprint(),
@@ -106,18 +101,18 @@ impl Server {
             workers,
             from_shards,
             scrapes,
-            asks,
-            publisher,
+            stream_requests,
+            event_sender,
             bell: Arc::clone(&bell),
             stop: Arc::clone(&stop),
         })?;
-        let ng = thread.listening();
+        let ng = thread.ng_addresses();
         let open = |key: &'static str, address: &SocketAddr| {
             tracing::warn!(
                 %address,
                 key,
-                "this is open to other machines and ng has NO PASSWORD: whoever reaches this port can listen to, \
-                 redirect and end every call. Use a loopback address, or let a firewall admit the proxies only"
+                "this address is open to other machines and ng has NO PASSWORD: each machine that can reach this port can \
+                 listen to, redirect and end every call. Use a loopback address, or let a firewall admit the proxies only"
             );
         };
         let addresses = |key, of: &[SocketAddr]| {
@@ -126,13 +121,17 @@ impl Server {
         addresses("listen-ng", &ng);
         addresses("listen-tcp-ng", &config.settings.listen.listen_tcp_ng);
         addresses("listen-http", config.settings.listen.listen_http.as_slice());
-        let by_tcp = Connections::new("listen-tcp-ng", CONNECTIONS_MAX, tcp::PATIENCE);
-        let by_http = Connections::new("listen-http", CONNECTIONS_MAX, http::PATIENCE);
-        let tcp = if config.settings.listen.listen_tcp_ng.is_empty() { None } else { Some(listen_tcp(config, &by_tcp, &asks_in)?) };
+        let by_tcp = Connections::new("listen-tcp-ng", CONNECTIONS_MAX, ng_tcp::DEADLINES);
+        let by_http = Connections::new("listen-http", CONNECTIONS_MAX, http::DEADLINES);
+        let tcp = if config.settings.listen.listen_tcp_ng.is_empty() {
+            None
+        } else {
+            Some(listen_tcp(config, &by_tcp, &requests_in)?)
+        };
         let http = match config.settings.listen.listen_http {
             Some(address) => {
                 let failed = |source| ServeError::Listen { key: "listen-http", address, source };
-                Some(HttpServer::start(address, by_http, &[by_tcp], scrapes_in, asks_in).map_err(failed)?)
+                Some(HttpServer::start(address, by_http, &[by_tcp], scrapes_in, requests_in).map_err(failed)?)
             }
             None => None,
         };
@@ -140,32 +139,32 @@ impl Server {
         Ok(Self { ng, http, tcp, events, stop, bell, control: Some(control) })
     }
 
-    /// Where ng commands are taken; the first of the addresses.
+    /// The first address for ng commands over UDP.
     pub fn ng_addr(&self) -> SocketAddr {
         self.ng[0]
     }
 
-    /// All addresses where ng commands are taken.
+    /// All addresses for ng commands over UDP.
     pub fn ng_addrs(&self) -> &[SocketAddr] {
         &self.ng
     }
 
-    /// Where ng is taken over TCP.
+    /// Addresses for ng commands over TCP.
     pub fn tcp_addrs(&self) -> &[SocketAddr] {
         self.tcp.as_ref().map_or(&[], TcpServer::addresses)
     }
 
-    /// Where events can be read.
+    /// The address for readers of events.
     pub fn events_addr(&self) -> Option<SocketAddr> {
-        self.events.as_ref().and_then(PublishServer::address)
+        self.events.as_ref().and_then(EventOutputs::address)
     }
 
-    /// Where HTTP is served.
+    /// The address of HTTP.
     pub fn http_addr(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(HttpServer::address)
     }
 
-    /// Stops all threads and waits for them. Calls end without a word to their peers.
+    /// Stops all threads and waits for them. Calls end without a message to their peers.
     pub fn stop(mut self) {
         self.join();
     }
@@ -178,7 +177,7 @@ impl Server {
         if let Some(control) = self.control.take()
             && control.join().is_err()
         {
-            tracing::error!("the control thread had died of a panic");
+            tracing::error!("the control thread has panicked");
         }
         self.events = None;
     }
@@ -193,27 +192,27 @@ impl Drop for Server {
 fn listen_tcp(
     config: &Config,
     connections: &Connections,
-    asks: &mailbox::Sender<Ask>,
+    requests: &mailbox::Sender<StreamRequest>,
 ) -> Result<TcpServer, ServeError> {
     let failed = |(address, source)| ServeError::Listen { key: "listen-tcp-ng", address, source };
-    TcpServer::start(&config.settings.listen.listen_tcp_ng, connections, asks).map_err(failed)
+    TcpServer::start(&config.settings.listen.listen_tcp_ng, connections, requests).map_err(failed)
 }
 
-fn publish(config: &Config) -> Result<(Option<PublishServer>, Publisher), ServeError> {
+fn event_outputs(config: &Config) -> Result<(Option<EventOutputs>, EventSender), ServeError> {
     let (listen, webhook) = (config.settings.events.listen_events, config.event_webhook.as_ref());
     if listen.is_none() && webhook.is_none() {
-        return Ok((None, Publisher::default()));
+        return Ok((None, EventSender::default()));
     }
     if let Some(address) = listen.filter(|address| !address.ip().is_loopback()) {
         tracing::warn!(
             %address,
-            "listen-events is open to other machines and has NO PASSWORD: whoever reaches this port sees every call and \
-             every digit"
+            "listen-events is open to other machines and has NO PASSWORD: each machine that can reach this port receives every \
+             event and every digit"
         );
     }
-    let (server, publisher) = PublishServer::start(listen, webhook).map_err(|source| match listen {
+    let (server, sender) = EventOutputs::start(listen, webhook).map_err(|source| match listen {
         Some(address) => ServeError::Listen { key: "listen-events", address, source },
         None => ServeError::System(source),
     })?;
-    Ok((Some(server), publisher))
+    Ok((Some(server), sender))
 }

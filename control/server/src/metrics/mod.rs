@@ -1,43 +1,43 @@
-//! What `/metrics` says: the counters of all shards and of the control thread as OpenMetrics text.
+//! `/metrics`: the counters of all shards and of the control thread as OpenMetrics text.
 //!
 //! | name | type | meaning |
 //! |---|---|---|
-//! | `trestle_calls`, `trestle_legs` | gauge | calls and legs there are |
-//! | `trestle_calls_opened_total` | counter | calls there have ever been |
+//! | `trestle_calls`, `trestle_legs` | gauge | present calls and legs |
+//! | `trestle_calls_opened_total` | counter | calls since the start |
 //! | `trestle_calls_failed_total` | counter | calls ended by a bug (a caught panic) |
-//! | `trestle_rtp_packets_total{direction}` | counter | media packets taken (`in`) and sent (`out`) |
+//! | `trestle_rtp_packets_total{direction}` | counter | media packets received and accepted (`in`) and sent (`out`) |
 //! | `trestle_rtp_bytes_total{direction}` | counter | their octets of UDP payload |
-//! | `trestle_rtcp_packets_total{direction}` | counter | RTCP packets taken and sent |
-//! | `trestle_discards_total{reason}` | counter | datagrams that went no further |
-//! | `trestle_digits_total` | counter | digits taken from peers |
-//! | `trestle_concealed_frames_total` | counter | frames made up for lost ones |
+//! | `trestle_rtcp_packets_total{direction}` | counter | RTCP packets received and accepted, and sent |
+//! | `trestle_discards_total{reason}` | counter | discarded datagrams |
+//! | `trestle_digits_total` | counter | digits received from peers |
+//! | `trestle_concealed_frames_total` | counter | frames that concealment made for lost ones |
 //! | `trestle_transcoded_frames_total` | counter | frames decoded and encoded again |
-//! | `trestle_opus_complexity` | gauge | Opus' complexity at present, of the shard with the lowest |
-//! | `trestle_opus_steps_total{direction}` | counter | times that it went `down` because a shard was late, and `up` again |
-//! | `trestle_io_errors_total{kind}` | counter | failures at the sockets |
-//! | `trestle_calls_ended_total{cause}` | counter | calls that are over, by why |
-//! | `trestle_call_end_total{cause}` | counter | the same, by what their media tells of why: causes of verdicts |
-//! | `trestle_call_hints_total{hint}` | counter | what else the verdicts on them say |
-//! | `trestle_mos` | histogram | mean opinion score of what the worse-off party of a call heard (G.107), at its end |
-//! | `trestle_clipped_seconds_total` | counter | sound that was lost because it came before it could be sent, of calls that are over |
-//! | `trestle_control_requests_total{command}` | counter | ng requests understood, retransmits not among them |
-//! | `trestle_control_errors_total{command}` | counter | error replies; `command="none"`: to what was no request |
+//! | `trestle_opus_complexity` | gauge | present complexity of the Opus encoders, of the shard with the lowest |
+//! | `trestle_opus_steps_total{direction}` | counter | changes of it: `down` because a shard was late, and `up` again |
+//! | `trestle_io_errors_total{kind}` | counter | errors of sockets |
+//! | `trestle_calls_ended_total{cause}` | counter | calls that have ended, by reason |
+//! | `trestle_call_end_total{cause}` | counter | the same, by the cause in their verdicts |
+//! | `trestle_call_hints_total{hint}` | counter | hints in their verdicts |
+//! | `trestle_mos` | histogram | mean opinion score (G.107) of the party of a call with the lower one, at the end of the call |
+//! | `trestle_clipped_seconds_total` | counter | audio that was lost because it arrived before it could be sent, of calls that have ended |
+//! | `trestle_control_requests_total{command}` | counter | valid ng requests, without retransmissions |
+//! | `trestle_control_errors_total{command}` | counter | error replies; `command="none"`: to messages that were no requests |
 //! | `trestle_setup_seconds{stage}` | histogram | stages of the set-up of legs of WhatsApp and browsers: `ice`, `dtls`, `gate`, `first_audio` |
-//! | `trestle_dtls_roles_hedged_total` | counter | legs on which we sent a ClientHello although the peer was to send one |
-//! | `trestle_sdp_surprises_total{rule}` | counter | what was unusual in WhatsApp's SDP; `trestle sdp explain RULE` tells more |
-//! | `trestle_control_retransmits_total` | counter | requests that came again and were not done again |
-//! | `trestle_events_total{event}` | counter | what applications could be told, whether or not anybody listened |
-//! | `trestle_event_webhook_events_total{outcome}` | counter | events that the web hook has taken (`delivered`) or not (`dropped`) |
-//! | `trestle_event_webhook_retries_total` | counter | POSTs that were made again |
-//! | `trestle_event_readers_dropped_total` | counter | connections to `listen-events` closed for being too slow |
-//! | `trestle_control_connections_closed_total{listener,reason}` | counter | connections closed by us: `refused` there were too many, `late` the peer took too long |
-//! | `trestle_offers_rejected_total{limit}` | counter | offers refused for a limit: `sessions`, `ports`, `cpu`, `load`, `lateness`, `commands` |
+//! | `trestle_dtls_roles_hedged_total` | counter | legs on which Trestle sent a ClientHello because that of the peer did not come |
+//! | `trestle_sdp_surprises_total{rule}` | counter | anomalies in WhatsApp's SDP; `trestle sdp explain RULE` explains them |
+//! | `trestle_control_retransmits_total` | counter | repeated requests, which were answered from the cache |
+//! | `trestle_events_total{event}` | counter | events, whether or not an application was subscribed |
+//! | `trestle_event_webhook_events_total{outcome}` | counter | events that the web hook has accepted (`delivered`) or not (`dropped`) |
+//! | `trestle_event_webhook_retries_total` | counter | repeated POSTs |
+//! | `trestle_event_readers_dropped_total` | counter | connections to `listen-events` closed because the reader was too slow |
+//! | `trestle_control_connections_closed_total{listener,reason}` | counter | connections that Trestle has closed: `refused` because there were too many, `late` because the peer took too long |
+//! | `trestle_offers_rejected_total{limit}` | counter | offers refused because of a limit: `sessions`, `ports`, `cpu`, `load`, `lateness`, `commands` |
 //! | `trestle_overloaded` | gauge | 1 while offers for new calls are refused because the machine is too busy |
-//! | `trestle_media_lateness_seconds` | gauge | how late the latest media thread was on average in the last half second |
+//! | `trestle_media_lateness_seconds` | gauge | mean lateness of the media thread with the highest one in the last half second |
 //! | `trestle_build_info{version}` | info | always 1 |
 //!
-//! `trestle_calls_opened_total` and not `trestle_calls_total`: OpenMetrics takes a counter's family name without `_total`,
-//! and `trestle_calls` is the gauge.
+//! `trestle_calls_opened_total` and not `trestle_calls_total`: in OpenMetrics the family name of a counter has no `_total`, and
+//! `trestle_calls` is the gauge.
 
 mod setup;
 mod verdicts;
@@ -52,22 +52,22 @@ use trestle_core::Discard;
 use trestle_core::report::Totals;
 use trestle_io::IoCounts;
 
-use crate::connections::Connections;
-use crate::publish::PublishCounts;
+use crate::event_outputs::EventOutputCounts;
+use crate::listen::connections::Connections;
 use trestle_calls::controller::ControllerCounters;
 
 /// The content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Everything there is to say at one moment.
+/// All counters at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// One per shard.
     pub shards: Vec<(Totals, IoCounts)>,
-    /// The control thread's.
+    /// Of the control thread.
     pub control: ControllerCounters,
-    /// Of events on their way to applications.
-    pub publish: PublishCounts,
+    /// Of the outputs of events.
+    pub event_outputs: EventOutputCounts,
 }
 
 type Labelled<const N: usize> = Family<[(&'static str, &'static str); N], Counter>;
@@ -81,24 +81,28 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     let mut gauge = |name, help, value: u64| {
         registry.register(name, help, ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)));
     };
-    gauge("calls", "Calls there are", totals(|t| t.calls));
-    gauge("legs", "Legs there are", totals(|t| t.legs));
+    gauge("calls", "Present calls", totals(|t| t.calls));
+    gauge("legs", "Present legs", totals(|t| t.legs));
     let complexity = snapshot.shards.iter().map(|(totals, _)| totals.opus_complexity).min().unwrap_or(0);
-    gauge("opus_complexity", "Opus' complexity at present", complexity.into());
+    gauge("opus_complexity", "Present complexity of the Opus encoders", complexity.into());
 
     let mut counter = |name, help, value: u64| registry.register(name, help, ConstCounter::new(value));
-    counter("calls_opened", "Calls there have ever been", totals(|t| t.calls_total));
+    counter("calls_opened", "Calls since the start", totals(|t| t.calls_total));
     counter("calls_failed", "Calls ended by a bug", totals(|t| t.calls_failed));
-    counter("dtls_roles_hedged", "Legs on which the peer's ClientHello did not come", totals(|t| t.dtls_roles_hedged));
-    counter("digits", "Digits taken from peers", totals(|t| t.digits));
-    counter("concealed_frames", "Frames made up for lost ones", totals(|t| t.concealed_frames));
+    counter(
+        "dtls_roles_hedged",
+        "Legs on which the ClientHello of the peer did not come",
+        totals(|t| t.dtls_roles_hedged),
+    );
+    counter("digits", "Digits received from peers", totals(|t| t.digits));
+    counter("concealed_frames", "Frames that concealment made for lost ones", totals(|t| t.concealed_frames));
     counter("transcoded_frames", "Frames decoded and encoded again", totals(|t| t.transcoded_frames));
 
     let steps = [
         ([("direction", "down")], totals(|t| t.opus_steps_down)),
         ([("direction", "up")], totals(|t| t.opus_steps_up)),
     ];
-    registry.register("opus_steps", "Changes of Opus' complexity with the CPU there is", labelled(steps));
+    registry.register("opus_steps", "Changes of the complexity of the Opus encoders", labelled(steps));
 
     let mut both_ways = |name, help, taken: u64, sent: u64| {
         registry.register(name, help, labelled([([("direction", "in")], taken), ([("direction", "out")], sent)]));
@@ -113,7 +117,7 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     });
     let at_the_edge =
         [([("reason", "oversize")], io(|io| io.oversize)), ([("reason", "quarantined")], io(|io| io.quarantined))];
-    registry.register("discards", "Datagrams that went no further", labelled(by_shards.chain(at_the_edge)));
+    registry.register("discards", "Discarded datagrams", labelled(by_shards.chain(at_the_edge)));
 
     let errors = [
         ("send_blocked", io(|io| io.send_blocked)),
@@ -122,50 +126,50 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
         ("bind_failed", io(|io| io.bind_failed)),
         ("event_dropped", io(|io| io.events_dropped)),
     ];
-    registry.register("io_errors", "Failures at the sockets", labelled(errors.map(|(kind, n)| ([("kind", kind)], n))));
+    registry.register("io_errors", "Errors of sockets", labelled(errors.map(|(kind, n)| ([("kind", kind)], n))));
 
     let control = &snapshot.control;
     let causes = control.ended.iter().map(|(cause, n)| ([("cause", cause.name())], n));
-    registry.register("calls_ended", "Calls that are over", labelled(causes));
+    registry.register("calls_ended", "Calls that have ended", labelled(causes));
     let rejected = control.rejected.iter().map(|(limit, n)| ([("limit", limit.name())], n));
-    registry.register("offers_rejected", "Offers refused for a limit", labelled(rejected));
+    registry.register("offers_rejected", "Offers refused because of a limit", labelled(rejected));
     let overloaded = ConstGauge::new(i64::from(control.overloaded.is_some()));
     registry.register("overloaded", "Offers for new calls are refused", overloaded);
     let lateness = ConstGauge::new(control.load.lateness.as_secs_f64());
-    registry.register("media_lateness_seconds", "How late media threads are", lateness);
+    registry.register("media_lateness_seconds", "Mean lateness of media threads", lateness);
     let verdicts = &control.verdicts;
     let causes = verdicts.causes.iter().map(|(cause, n)| ([("cause", cause.name())], n));
-    registry.register("call_end", "Calls that are over, by what their media tells", labelled(causes));
+    registry.register("call_end", "Calls that have ended, by the cause in their verdicts", labelled(causes));
     let hints = verdicts.hints.iter().map(|(hint, n)| ([("hint", hint.name())], n));
-    registry.register("call_hints", "What else the verdicts on them say", labelled(hints));
+    registry.register("call_hints", "Hints in the verdicts of calls that have ended", labelled(hints));
     registry.register_collector(Box::new(verdicts::Mos(verdicts.mos.clone())));
     registry.register_collector(Box::new(verdicts::Clipped(verdicts.clipped)));
     let requests = control.requests.iter().map(|(command, n)| ([("command", command)], n));
-    let surprises = control.sdp_anomalies.iter().map(|(rule, n)| ([("rule", rule)], n));
-    registry.register("sdp_surprises", "What was unusual in WhatsApp's SDP", labelled(surprises));
-    registry.register("control_requests", "ng requests understood", labelled(requests));
+    let anomalies = control.sdp_anomalies.iter().map(|(rule, n)| ([("rule", rule)], n));
+    registry.register("sdp_surprises", "Anomalies in WhatsApp's SDP", labelled(anomalies));
+    registry.register("control_requests", "Valid ng requests", labelled(requests));
     let refused = control.errors.iter().map(|(command, n)| {
         let command = if command.is_empty() { "none" } else { command };
         ([("command", command)], n)
     });
     registry.register("control_errors", "Error replies", labelled(refused));
     let events = control.events.iter().map(|(event, n)| ([("event", event)], n));
-    registry.register("events", "What applications could be told", labelled(events));
-    let publish = &snapshot.publish;
-    let hook = [([("outcome", "delivered")], publish.delivered), ([("outcome", "dropped")], publish.dropped)];
+    registry.register("events", "Events, with or without subscribers", labelled(events));
+    let outputs = &snapshot.event_outputs;
+    let hook = [([("outcome", "delivered")], outputs.delivered), ([("outcome", "dropped")], outputs.dropped)];
     registry.register("event_webhook_events", "Events for the web hook", labelled(hook));
     let mut counter = |name, help, value: u64| registry.register(name, help, ConstCounter::new(value));
-    counter("event_webhook_retries", "POSTs to the web hook made again", publish.retries);
-    counter("event_readers_dropped", "Readers of events that were too slow", publish.slow_readers);
+    counter("event_webhook_retries", "Repeated POSTs to the web hook", outputs.retries);
+    counter("event_readers_dropped", "Readers of events that were too slow", outputs.slow_readers);
     registry.register_collector(Box::new(setup::SetupSeconds(control.setup.clone())));
     let retransmits = ConstCounter::new(control.retransmits);
-    registry.register("control_retransmits", "Requests that came again", retransmits);
+    registry.register("control_retransmits", "Repeated requests", retransmits);
     let closed = connections.iter().flat_map(|of| {
         let (listener, closed) = (("listener", of.listener()), of.closed());
         [([listener, ("reason", "refused")], closed.refused), ([listener, ("reason", "late")], closed.late)]
     });
-    registry.register("control_connections_closed", "Connections closed by us", labelled(closed));
-    registry.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    registry.register("control_connections_closed", "Connections that Trestle has closed", labelled(closed));
+    registry.register("build", "Version of the running program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
 
     let mut out = String::new();
     // Writing to a String does not fail.
@@ -205,12 +209,12 @@ mod tests {
             ..Totals::default()
         };
         let io = IoCounts { send_blocked: 5, quarantined: 6, ..IoCounts::default() };
-        let publish = PublishCounts { slow_readers: 3, ..PublishCounts::default() };
+        let event_outputs = EventOutputCounts { slow_readers: 3, ..EventOutputCounts::default() };
         let verdicts = VerdictCounts { clipped: Duration::from_millis(1_500), ..VerdictCounts::default() };
         let control = ControllerCounters { retransmits: 9, verdicts, ..ControllerCounters::default() };
-        let snapshot = Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control, publish };
-        let full = Connections::new("listen-http", 0, crate::http::PATIENCE);
-        assert!(full.place(([192, 0, 2, 1], 4_000).into()).is_none());
+        let snapshot = Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control, event_outputs };
+        let full = Connections::new("listen-http", 0, crate::listen::http::DEADLINES);
+        assert!(full.admit(([192, 0, 2, 1], 4_000).into()).is_none());
         let text = render(&snapshot, &[full]);
         for line in [
             "trestle_calls 2",

@@ -1,6 +1,6 @@
-//! `event-webhook`: events by POST, in order, each until it is taken or given up.
+//! `event-webhook`: events by POST, in order, each repeated until the hook accepts it or the attempts are exhausted.
 //!
-//! A POST carries what has come up since the last one began, so that a slow hook gets fewer and longer ones.
+//! A POST carries the events since the start of the last one, so that a slow hook receives fewer and longer ones.
 
 use std::io;
 use std::sync::Arc;
@@ -24,20 +24,20 @@ use crate::config::{Secret, Webhook};
 /// Events in one POST.
 const BATCH_MAX: usize = 64;
 
-/// How long a POST may take.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// Longest time from a POST to its response.
+const RESPONSE_WAIT: Duration = Duration::from_secs(10);
 
-/// POSTs of one batch, about two minutes in all.
-const TRIES_MAX: u32 = 10;
+/// Attempts for one batch, about two minutes in all.
+const ATTEMPTS_MAX: u32 = 10;
 
 /// Pause after the first failure; it doubles with each.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Carries `sha256=` and the HMAC of the body in hexadecimal, as Meta's own web hooks do.
+/// Header with `sha256=` and the HMAC of the body in hexadecimal, as in Meta's web hooks.
 pub(super) const SIGNATURE: &str = "x-trestle-signature-256";
 
-/// Starts delivering.
+/// Spawns the task that posts `events`.
 pub(super) fn start(
     runtime: &Runtime,
     webhook: Webhook,
@@ -48,33 +48,34 @@ pub(super) fn start(
     let client = Client::builder(TokioExecutor::new());
     if url.scheme_str() == Some("https") {
         let https = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
-        let hook = Hook { client: client.build(https), url, secret, counters };
+        let hook = WebHookClient { client: client.build(https), url, secret, counters };
         runtime.spawn(hook.deliver(events));
     } else {
-        let hook = Hook { client: client.build(HttpConnector::new()), url, secret, counters };
+        let hook = WebHookClient { client: client.build(HttpConnector::new()), url, secret, counters };
         runtime.spawn(hook.deliver(events));
     }
     Ok(())
 }
 
-struct Hook<C> {
+struct WebHookClient<C> {
     client: Client<C, Full<Bytes>>,
     url: Uri,
     secret: Option<Secret>,
     counters: Arc<Counters>,
 }
 
-/// What came of one POST.
+/// Outcome of one POST.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    Taken,
-    /// Another time, perhaps.
+    /// The hook has accepted it.
+    Accepted,
+    /// A repetition can succeed.
     Failed,
-    /// It will never be taken.
+    /// A repetition would be refused as well.
     Refused,
 }
 
-impl<C: Connect + Clone + Send + Sync + 'static> Hook<C> {
+impl<C: Connect + Clone + Send + Sync + 'static> WebHookClient<C> {
     async fn deliver(self, mut events: Receiver<Arc<str>>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while events.recv_many(&mut batch, BATCH_MAX).await > 0 {
@@ -84,20 +85,23 @@ impl<C: Connect + Clone + Send + Sync + 'static> Hook<C> {
         }
     }
 
-    /// Tries until it is taken; false if it is given up.
+    /// Posts until the hook accepts it; false after a refusal or the last attempt.
     async fn post(&self, body: Bytes) -> bool {
-        for tried in 1..=TRIES_MAX {
+        for attempt in 1..=ATTEMPTS_MAX {
             match self.post_once(body.clone()).await {
-                Outcome::Taken => return true,
+                Outcome::Accepted => return true,
                 Outcome::Refused => return false,
-                Outcome::Failed if tried == TRIES_MAX => {}
+                Outcome::Failed if attempt == ATTEMPTS_MAX => {}
                 Outcome::Failed => {
                     self.counters.retries.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(pause(tried)).await;
+                    tokio::time::sleep(pause(attempt)).await;
                 }
             }
         }
-        tracing::warn!(tries = TRIES_MAX, "event-webhook takes nothing; events are given up");
+        tracing::warn!(
+            attempts = ATTEMPTS_MAX,
+            "event-webhook: no attempt succeeded; the events of this POST are dropped"
+        );
         false
     }
 
@@ -111,41 +115,45 @@ impl<C: Connect + Clone + Send + Sync + 'static> Hook<C> {
         let request = match request.body(Full::new(body)) {
             Ok(request) => request,
             Err(error) => {
-                tracing::warn!(%error, "event-webhook: no request can be made");
+                tracing::warn!(%error, "event-webhook: cannot form a request");
                 return Outcome::Refused;
             }
         };
-        match tokio::time::timeout(ANSWER_WAIT, self.client.request(request)).await {
+        match tokio::time::timeout(RESPONSE_WAIT, self.client.request(request)).await {
             Ok(Ok(response)) => {
                 let outcome = outcome(response.status());
-                if outcome != Outcome::Taken {
-                    tracing::warn!(status = response.status().as_u16(), ?outcome, "event-webhook");
+                if outcome != Outcome::Accepted {
+                    tracing::warn!(
+                        status = response.status().as_u16(),
+                        ?outcome,
+                        "event-webhook: the response is not a success"
+                    );
                 }
                 outcome
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "event-webhook cannot be reached");
+                tracing::warn!(%error, "event-webhook: cannot connect");
                 Outcome::Failed
             }
             Err(_) => {
-                tracing::warn!("event-webhook does not answer");
+                tracing::warn!("event-webhook: no response in time");
                 Outcome::Failed
             }
         }
     }
 }
 
-/// What a status means: 5xx, 408 and 429 may change, other refusals will not.
+/// The outcome for a status: after 5xx, 408 and 429 a repetition can succeed (RFC 9110 section 15).
 pub(super) fn outcome(status: StatusCode) -> Outcome {
     match status {
-        _ if status.is_success() => Outcome::Taken,
+        _ if status.is_success() => Outcome::Accepted,
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Outcome::Failed,
         _ if status.is_server_error() => Outcome::Failed,
         _ => Outcome::Refused,
     }
 }
 
-/// How long to wait after so many failures.
+/// Pause after this many failures.
 pub(super) fn pause(failures: u32) -> Duration {
     PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(PAUSE_MAX)
 }

@@ -1,4 +1,4 @@
-//! Connections over TCP and HTTP: so many at a time, and none that takes for ever to say something.
+//! Connections over TCP and HTTP: a limit of their number, and deadlines for their messages.
 
 use std::future::Future;
 use std::io;
@@ -14,19 +14,19 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Connections at a time; what comes beyond is closed. A proxy's workers have one each.
+/// Connections of one listener at a time; further ones are closed. Each worker of a proxy has one.
 pub const CONNECTIONS_MAX: usize = 256;
 
-/// How long is waited for a peer.
+/// How long a listener waits for a peer.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct Deadlines {
     /// Until a message begins, the first or the next.
     pub idle: Duration,
-    /// From its first byte to its last, and until an answer is taken.
+    /// From its first byte to its last, and until the peer has taken the reply.
     pub message: Duration,
 }
 
-/// What a listener's connections have in common. Clones are about the same connections.
+/// The connections of one listener: limit, deadlines and counters. A clone refers to the same connections.
 #[derive(Debug, Clone)]
 pub struct Connections(Arc<Shared>);
 
@@ -34,13 +34,13 @@ pub struct Connections(Arc<Shared>);
 struct Shared {
     /// The listener's configuration key.
     listener: &'static str,
-    patience: Patience,
-    places: Arc<Semaphore>,
+    deadlines: Deadlines,
+    permits: Arc<Semaphore>,
     refused: AtomicU64,
     late: AtomicU64,
 }
 
-/// Connections that were closed by us.
+/// Connections that Trestle has closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Closed {
     /// There were too many already.
@@ -50,13 +50,13 @@ pub struct Closed {
 }
 
 impl Connections {
-    /// None yet, of the listener with this configuration key, and at most `max`.
-    pub fn new(listener: &'static str, max: usize, patience: Patience) -> Self {
-        let places = Arc::new(Semaphore::new(max));
-        Self(Arc::new(Shared { listener, patience, places, refused: AtomicU64::new(0), late: AtomicU64::new(0) }))
+    /// No connection yet. `listener` is the configuration key of the listener, `max` the number of connections at a time.
+    pub fn new(listener: &'static str, max: usize, deadlines: Deadlines) -> Self {
+        let permits = Arc::new(Semaphore::new(max));
+        Self(Arc::new(Shared { listener, deadlines, permits, refused: AtomicU64::new(0), late: AtomicU64::new(0) }))
     }
 
-    /// How many were closed so far, and why.
+    /// How many were closed so far, by reason.
     pub fn closed(&self) -> Closed {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Closed { refused: read(&self.0.refused), late: read(&self.0.late) }
@@ -67,21 +67,21 @@ impl Connections {
         self.0.listener
     }
 
-    pub(crate) fn patience(&self) -> Patience {
-        self.0.patience
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        self.0.deadlines
     }
 
-    /// A place for a new connection, until it is dropped.
-    pub(crate) fn place(&self, peer: SocketAddr) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.0.places).try_acquire_owned().ok();
-        // Logged less and less often: whoever floods us shall not fill the disk as well.
-        if place.is_none() && (self.0.refused.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() {
+    /// Admits a new connection: the permit lasts until it is dropped. `None`, and counted, if there are too many.
+    pub(crate) fn admit(&self, peer: SocketAddr) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.0.permits).try_acquire_owned().ok();
+        // Logged less and less often, so that a flood of connections does not fill the disk.
+        if permit.is_none() && (self.0.refused.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() {
             tracing::warn!(%peer, listener = self.0.listener, "too many connections; closed");
         }
-        place
+        permit
     }
 
-    /// Counts a peer that took too long; the error with which its connection ends.
+    /// Counts a peer that took too long, and returns the error with which its connection ends.
     pub(crate) fn late(&self) -> io::Error {
         self.0.late.fetch_add(1, Ordering::Relaxed);
         io::ErrorKind::TimedOut.into()
@@ -89,36 +89,36 @@ impl Connections {
 }
 
 /// A connection that fails if its peer takes too long. A message begins with the first byte read and is over with the
-/// first byte of its answer.
+/// first byte of its reply.
 #[derive(Debug)]
-pub(crate) struct Patient {
+pub(crate) struct DeadlineStream {
     stream: TcpStream,
     connections: Connections,
     deadline: Pin<Box<Sleep>>,
     begun: bool,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Patient {
-    pub(crate) fn new(stream: TcpStream, connections: Connections, place: OwnedSemaphorePermit) -> Self {
-        let deadline = Box::pin(sleep(connections.patience().idle));
-        Self { stream, connections, deadline, begun: false, _place: place }
+impl DeadlineStream {
+    pub(crate) fn new(stream: TcpStream, connections: Connections, permit: OwnedSemaphorePermit) -> Self {
+        let deadline = Box::pin(sleep(connections.deadlines().idle));
+        Self { stream, connections, deadline, begun: false, _permit: permit }
     }
 
     fn wait_until(&mut self, begun: bool) {
-        let Patience { idle, message } = self.connections.patience();
+        let Deadlines { idle, message } = self.connections.deadlines();
         self.begun = begun;
         self.deadline.as_mut().reset(Instant::now() + if begun { message } else { idle });
     }
 
-    /// Goes on waiting, unless that has taken too long.
+    /// Pending until the deadline, then the error of [`Connections::late`].
     fn or_late<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         ready!(self.deadline.as_mut().poll(context));
         Poll::Ready(Err(self.connections.late()))
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for DeadlineStream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(context, buf) {
             Poll::Pending => self.or_late(context),
@@ -132,7 +132,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for DeadlineStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(context, bytes) {
             Poll::Pending => self.or_late(context),
@@ -151,6 +151,3 @@ impl AsyncWrite for Patient {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
-
-#[cfg(test)]
-mod tests;

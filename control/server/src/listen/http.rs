@@ -1,14 +1,13 @@
-//! HTTP on a thread of its own, so that no scraper can hold up a call: `GET /metrics`, `GET /ping`, and ng by `POST /ng`
+//! HTTP on a thread of its own, so that no scraper can delay a call: `GET /metrics`, `GET /ping`, and ng by `POST /ng`
 //! (body and reply as in a datagram) and `POST /ng-plain` (without the cookie).
 //!
-//! ng has no password, and every browser on this machine can reach the loopback address. So ng is refused to whatever a
-//! web page can send: a request with `Origin`, or of a content type that needs no preflight.
+//! ng has no password, and every browser on this machine can reach the loopback address. A request that a web page can send
+//! is therefore refused: one with `Origin`, or of a content type that needs no CORS preflight.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use axum::Router;
@@ -23,9 +22,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use trestle_io::mailbox::Sender;
 
-use crate::ask::{Ask, NoAnswer, ask};
-use crate::connections::{Connections, Patience, Patient};
+use super::connections::{Connections, DeadlineStream, Deadlines};
+use super::stream_request::{self, NoReply, StreamRequest};
 use crate::metrics::{self, Snapshot};
+use crate::runtime_thread::{RuntimeThread, runtime};
 use trestle_ng::frame::{COOKIE_BYTES_MAX, DATAGRAM_BYTES_MAX};
 use trestle_ng::{Encoding, frame};
 
@@ -34,22 +34,22 @@ const NG: &str = "application/x-rtpengine-ng";
 const JSON: &str = "application/json";
 
 /// Scrapers keep their connection from one scrape to the next.
-pub const PATIENCE: Patience = Patience { idle: Duration::from_secs(300), message: Duration::from_secs(10) };
+pub const DEADLINES: Deadlines = Deadlines { idle: Duration::from_secs(300), message: Duration::from_secs(10) };
 
 /// How long the control thread may take to collect the counters; it needs a millisecond.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(2);
 
-/// A scrape: whoever takes it sends a snapshot back.
+/// A scrape: takes the snapshot that the control thread collects for it.
 pub type Scrape = oneshot::Sender<Snapshot>;
 
-/// What the routes need.
+/// What the handlers of all routes share.
 #[derive(Debug, Clone)]
-struct Doors {
+struct Shared {
     scrapes: Sender<Scrape>,
-    asks: Sender<Ask>,
-    /// Of all listeners.
+    requests: Sender<StreamRequest>,
+    /// Of all listeners, for the metrics.
     connections: Vec<Connections>,
-    /// Cookies of our own, for requests without one.
+    /// Number of the next cookie for a request without one.
     cookies: Arc<AtomicU64>,
 }
 
@@ -57,8 +57,7 @@ struct Doors {
 #[derive(Debug)]
 pub struct HttpServer {
     address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: RuntimeThread,
 }
 
 impl HttpServer {
@@ -66,18 +65,17 @@ impl HttpServer {
     /// other listeners, for the metrics.
     ///
     /// # Errors
-    /// The address cannot be bound, or the system gives no thread.
+    /// The address cannot be bound, or the system starts no thread.
     pub fn start(
         address: SocketAddr,
         connections: Connections,
         others: &[Connections],
         scrapes: Sender<Scrape>,
-        asks: Sender<Ask>,
+        requests: Sender<StreamRequest>,
     ) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let listener = runtime.block_on(TcpListener::bind(address))?;
         let address = listener.local_addr()?;
-        let (stop, stopped) = oneshot::channel();
         let counted = others.iter().chain([&connections]).cloned().collect();
         let routes = Router::new()
             .route("/ping", get(|| async { "pong" }))
@@ -85,39 +83,35 @@ impl HttpServer {
             .route("/ng", post(ng))
             .route("/ng-plain", post(ng_plain))
             .layer(DefaultBodyLimit::max(COOKIE_BYTES_MAX + 1 + DATAGRAM_BYTES_MAX))
-            .with_state(Doors { scrapes, asks, connections: counted, cookies: Arc::default() })
+            .with_state(Shared { scrapes, requests, connections: counted, cookies: Arc::default() })
             .into_make_service_with_connect_info::<Peer>();
         let listener = Limited { listener, connections };
-        let thread = thread::Builder::new().name("http".to_owned()).spawn(move || {
-            runtime.spawn(async move { axum::serve(listener, routes).await });
-            // Sent or dropped, both mean the end; the runtime goes with its open connections.
-            let _: Result<(), _> = runtime.block_on(stopped);
-        })?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        runtime.spawn(async move { axum::serve(listener, routes).await });
+        Ok(Self { address, _thread: RuntimeThread::start("http", runtime)? })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Takes so many connections and no more, and only patient ones.
+/// A listener with a limit of connections, each with deadlines.
 struct Limited {
     listener: TcpListener,
     connections: Connections,
 }
 
 impl Listener for Limited {
-    type Io = Patient;
+    type Io = DeadlineStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Patient, SocketAddr) {
+    async fn accept(&mut self) -> (DeadlineStream, SocketAddr) {
         loop {
             // Waits and tries again on errors.
             let (stream, peer) = Listener::accept(&mut self.listener).await;
-            if let Some(place) = self.connections.place(peer) {
-                return (Patient::new(stream, self.connections.clone(), place), peer);
+            if let Some(permit) = self.connections.admit(peer) {
+                return (DeadlineStream::new(stream, self.connections.clone(), permit), peer);
             }
         }
     }
@@ -127,7 +121,7 @@ impl Listener for Limited {
     }
 }
 
-/// Who has connected.
+/// Address of the client.
 #[derive(Debug, Clone, Copy)]
 struct Peer(SocketAddr);
 
@@ -137,19 +131,8 @@ impl Connected<IncomingStream<'_, Limited>> for Peer {
     }
 }
 
-impl Drop for HttpServer {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the HTTP thread had died of a panic");
-        }
-    }
-}
-
 async fn ng(
-    State(doors): State<Doors>,
+    State(shared): State<Shared>,
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
     body: Bytes,
@@ -161,14 +144,11 @@ async fn ng(
         let text = "the body is COOKIE SP DICTIONARY; post a dictionary alone to /ng-plain\n";
         return (StatusCode::BAD_REQUEST, text).into_response();
     }
-    match ask(&doors.asks, peer, body.to_vec()).await {
-        Ok(answer) => ([(header::CONTENT_TYPE, NG)], answer).into_response(),
-        Err(error) => unavailable(error),
-    }
+    forward(&shared, peer, body.to_vec(), NG, 0).await
 }
 
 async fn ng_plain(
-    State(doors): State<Doors>,
+    State(shared): State<Shared>,
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
     body: Bytes,
@@ -176,40 +156,51 @@ async fn ng_plain(
     if let Some(refusal) = refusal(&headers) {
         return refusal;
     }
-    let cookie = format!("http-{} ", doors.cookies.fetch_add(1, Ordering::Relaxed));
+    let cookie = format!("http-{} ", shared.cookies.fetch_add(1, Ordering::Relaxed));
     let content_type = if Encoding::of(&body) == Some(Encoding::Json) { JSON } else { NG };
-    match ask(&doors.asks, peer, [cookie.as_bytes(), &body].concat()).await {
-        Ok(answer) => ([(header::CONTENT_TYPE, content_type)], answer[cookie.len()..].to_vec()).into_response(),
+    forward(&shared, peer, [cookie.as_bytes(), &body].concat(), content_type, cookie.len()).await
+}
+
+/// Sends a message to the control thread; the response is the reply without its first `skipped` bytes.
+async fn forward(
+    shared: &Shared,
+    peer: SocketAddr,
+    message: Vec<u8>,
+    content_type: &'static str,
+    skipped: usize,
+) -> Response {
+    match stream_request::send(&shared.requests, peer, message).await {
+        Ok(reply) => ([(header::CONTENT_TYPE, content_type)], reply[skipped..].to_vec()).into_response(),
         Err(error) => unavailable(error),
     }
 }
 
-/// What ng does not take; see the module.
+/// The response to a request that a web page could have sent, or of a content type that is not ng's.
 fn refusal(headers: &HeaderMap) -> Option<Response> {
     if headers.contains_key(header::ORIGIN) {
         return Some((StatusCode::FORBIDDEN, "ng is not for web pages\n").into_response());
     }
-    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let said = said.split(';').next().unwrap_or_default().trim();
-    let good = [NG, JSON].iter().any(|good| said.eq_ignore_ascii_case(good));
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = content_type.split(';').next().unwrap_or_default().trim();
+    let good = [NG, JSON].iter().any(|good| content_type.eq_ignore_ascii_case(good));
     (!good).then(|| {
         let text = format!("Content-Type must be {JSON} or {NG}\n");
         (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response()
     })
 }
 
-fn unavailable(error: NoAnswer) -> Response {
+fn unavailable(error: NoReply) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
 }
 
-async fn scrape(State(doors): State<Doors>) -> Response {
+async fn scrape(State(shared): State<Shared>) -> Response {
     let (reply, snapshot) = oneshot::channel();
-    if doors.scrapes.send(reply).is_err() {
+    if shared.scrapes.send(reply).is_err() {
         return (StatusCode::SERVICE_UNAVAILABLE, "busy\n").into_response();
     }
     match tokio::time::timeout(SNAPSHOT_WAIT, snapshot).await {
         Ok(Ok(snapshot)) => {
-            ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&snapshot, &doors.connections))
+            ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&snapshot, &shared.connections))
                 .into_response()
         }
         Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the control thread did not answer\n").into_response(),

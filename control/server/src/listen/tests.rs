@@ -1,39 +1,41 @@
 //! Both listeners over real sockets, without a control thread behind them: `/ping` needs none.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use trestle_io::mailbox;
 
-use super::*;
-use crate::ask::Ask;
-use crate::http::{HttpServer, Scrape};
-use crate::tcp::TcpServer;
+use super::connections::{Closed, Connections, Deadlines};
+use super::http::{HttpServer, Scrape};
+use super::ng_tcp::TcpServer;
+use super::stream_request::StreamRequest;
 
-/// A test that waits longer than this waits in vain.
-const IN_VAIN: Duration = Duration::from_secs(10);
+/// A test that waits longer than this has failed.
+const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(3_600);
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Both listeners, and what keeps them going.
+/// Both listeners, and the other ends of their mailboxes.
 struct Listeners {
     tcp: (Connections, TcpServer),
     http: (Connections, HttpServer),
-    _control: (mio::Poll, Receiver<Ask>, Receiver<Scrape>),
+    _control: (mio::Poll, Receiver<StreamRequest>, Receiver<Scrape>),
 }
 
 impl Listeners {
-    fn start(max: usize, patience: Patience) -> Self {
+    fn start(max: usize, deadlines: Deadlines) -> Self {
         let poll = mio::Poll::new().unwrap();
         let bell = Arc::new(mailbox::Bell::new(poll.registry(), mio::Token(0)).unwrap());
-        let (asks, asked) = mailbox::channel(1, Arc::clone(&bell));
+        let (requests, requested) = mailbox::channel(1, Arc::clone(&bell));
         let (scrapes, scraped) = mailbox::channel(1, bell);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let [by_tcp, by_http] = ["tcp", "http"].map(|name| Connections::new(name, max, patience));
-        let tcp = TcpServer::start(&[any], &by_tcp, &asks).unwrap();
-        let http = HttpServer::start(any, by_http.clone(), &[], scrapes, asks).unwrap();
-        Self { tcp: (by_tcp, tcp), http: (by_http, http), _control: (poll, asked, scraped) }
+        let [by_tcp, by_http] = ["tcp", "http"].map(|name| Connections::new(name, max, deadlines));
+        let tcp = TcpServer::start(&[any], &by_tcp, &requests).unwrap();
+        let http = HttpServer::start(any, by_http.clone(), &[], scrapes, requests).unwrap();
+        Self { tcp: (by_tcp, tcp), http: (by_http, http), _control: (poll, requested, scraped) }
     }
 
     /// Each listener's connections and address.
@@ -44,11 +46,11 @@ impl Listeners {
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(IN_VAIN)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     stream
 }
 
-/// What comes until the connection is closed, which it must be.
+/// The bytes until the end of the connection, which the server must close.
 fn rest(mut stream: &TcpStream) -> String {
     let mut text = Vec::new();
     match stream.read_to_end(&mut text) {
@@ -60,44 +62,44 @@ fn rest(mut stream: &TcpStream) -> String {
 
 #[test]
 fn a_peer_that_does_not_begin_or_end_its_message_is_closed_and_counted() {
-    for (idle, message, said) in
+    for (idle, message, sent) in
         [(SHORT, LONG, ["", ""]), (LONG, SHORT, ["1 d7:comm", "POST /ng HTTP/1.1\r\nContent-Le"])]
     {
-        let listeners = Listeners::start(4, Patience { idle, message });
-        for ((connections, address), said) in listeners.each().into_iter().zip(said) {
+        let listeners = Listeners::start(4, Deadlines { idle, message });
+        for ((connections, address), sent) in listeners.each().into_iter().zip(sent) {
             let mut stream = connect(address);
-            stream.write_all(said.as_bytes()).unwrap();
-            assert_eq!(rest(&stream), "", "{said:?}");
-            assert_eq!(connections.closed(), Closed { refused: 0, late: 1 }, "{said:?}");
+            stream.write_all(sent.as_bytes()).unwrap();
+            assert_eq!(rest(&stream), "", "{sent:?}");
+            assert_eq!(connections.closed(), Closed { refused: 0, late: 1 }, "{sent:?}");
         }
     }
 }
 
 #[test]
 fn the_time_for_a_message_does_not_begin_anew_with_each_of_its_bytes() {
-    let listeners = Listeners::start(4, Patience { idle: LONG, message: Duration::from_millis(5) });
+    let listeners = Listeners::start(4, Deadlines { idle: LONG, message: Duration::from_millis(5) });
     let head = "POST /ng HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n";
-    for ((connections, address), said) in listeners.each().into_iter().zip(["1 d3:sdp30000:", head]) {
+    for ((connections, address), sent) in listeners.each().into_iter().zip(["1 d3:sdp30000:", head]) {
         let mut stream = connect(address);
         stream.set_nodelay(true).unwrap();
-        stream.write_all(said.as_bytes()).unwrap();
+        stream.write_all(sent.as_bytes()).unwrap();
         // So many system calls take far more than 5 ms.
         let closed = (0..29_999).any(|_| stream.write_all(b"a").is_err());
         assert!(closed || rest(&stream).is_empty());
-        assert_eq!(connections.closed(), Closed { refused: 0, late: 1 }, "{said:?}");
+        assert_eq!(connections.closed(), Closed { refused: 0, late: 1 }, "{sent:?}");
     }
 }
 
 #[test]
-fn connections_beyond_the_limit_are_closed_and_counted_and_their_place_comes_back() {
-    let listeners = Listeners::start(1, Patience { idle: LONG, message: LONG });
+fn connections_beyond_the_limit_are_closed_and_counted_until_another_ends() {
+    let listeners = Listeners::start(1, Deadlines { idle: LONG, message: LONG });
     for (connections, address) in listeners.each() {
         let first = connect(address);
         assert_eq!(rest(&connect(address)), "");
         assert_eq!(connections.closed(), Closed { refused: 1, late: 0 });
         drop(first);
     }
-    // The place is free again as soon as the server has seen the end of the first.
+    // Another connection is admitted as soon as the server has seen the end of the first.
     let ping = "GET /ping HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let answered = (0..1_000).any(|_| {
         let mut stream = connect(listeners.http.1.address());
@@ -108,7 +110,7 @@ fn connections_beyond_the_limit_are_closed_and_counted_and_their_place_comes_bac
 
 #[test]
 fn a_scraper_keeps_its_connection_from_one_request_to_the_next() {
-    let listeners = Listeners::start(1, Patience { idle: LONG, message: LONG });
+    let listeners = Listeners::start(1, Deadlines { idle: LONG, message: LONG });
     let mut stream = connect(listeners.http.1.address());
     for _ in 0..3 {
         stream.write_all(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();

@@ -1,0 +1,284 @@
+//! The control thread: it owns the controller and the UDP sockets for ng, and carries messages between the controller, the
+//! shards, the threads of the listeners, and the outputs.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use trestle_calls::controller::{Controller, ControllerOutput, Origin};
+use trestle_core::report::Totals;
+use trestle_core::{Epoch, Reply, RequestId};
+use trestle_io::mailbox::Bell;
+use trestle_io::{FromShard, ShardMessage, Worker, clock, entropy, socket};
+
+use self::machine_load::LoadMonitor;
+use self::scrapes::{CollectedScrape, Scrapes};
+use self::stream_replies::StreamReplies;
+use crate::config::Config;
+use crate::event_outputs::EventSender;
+use crate::listen::http::Scrape;
+use crate::listen::stream_request::StreamRequest;
+use crate::metrics::Snapshot;
+use crate::server::ServeError;
+
+mod machine_load;
+mod scrapes;
+mod stream_replies;
+
+pub(crate) const BELL: Token = Token(usize::MAX);
+
+/// Requests read from one socket before shards and timers have their turn.
+const REQUEST_BATCH: usize = 64;
+
+/// Messages of shards taken before requests have their turn.
+const MESSAGE_BATCH: usize = 1_024;
+
+/// Longest request: the longest datagram of UDP.
+const REQUEST_BYTES_MAX: usize = 65_535;
+
+/// What [`ControlThread::new`] takes.
+pub(crate) struct ControlThreadParts<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) epoch: Epoch,
+    pub(crate) fingerprint: [u8; 32],
+    pub(crate) poll: Poll,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) from_shards: Receiver<FromShard>,
+    pub(crate) scrapes: Receiver<Scrape>,
+    pub(crate) stream_requests: Receiver<StreamRequest>,
+    pub(crate) event_sender: EventSender,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+pub(crate) struct ControlThread {
+    poll: Poll,
+    controller: Controller,
+    deadline: Option<Instant>,
+    workers: Vec<Worker>,
+    from_shards: Receiver<FromShard>,
+    scrapes: Scrapes,
+    stream_replies: StreamReplies,
+    ng_sockets: Vec<NgSocket>,
+    digit_feed: Option<UdpSocket>,
+    event_sender: EventSender,
+    load: LoadMonitor,
+    bell: Arc<Bell>,
+    stop: Arc<AtomicBool>,
+}
+
+/// A UDP socket for ng commands.
+struct NgSocket {
+    udp: UdpSocket,
+    address: SocketAddr,
+    /// Reported readable and not read to its end.
+    readable: bool,
+}
+
+impl ControlThread {
+    /// Binds the ng sockets and makes the controller. [`ControlThread::run`] is the thread.
+    ///
+    /// # Errors
+    /// An address of `listen-ng` cannot be bound, or there is no entropy or no socket.
+    pub(crate) fn new(parts: ControlThreadParts<'_>) -> Result<Self, ServeError> {
+        let config = parts.config;
+        let mut ng_sockets = Vec::with_capacity(config.settings.listen.listen_ng.len());
+        for (index, &address) in config.settings.listen.listen_ng.iter().enumerate() {
+            let listen = || {
+                let mut udp = socket::bind(address, socket::CONTROL_BUFFER_BYTES)?;
+                parts.poll.registry().register(&mut udp, Token(index), Interest::READABLE)?;
+                let address = udp.local_addr()?;
+                Ok(NgSocket { udp, address, readable: false })
+            };
+            ng_sockets.push(listen().map_err(|source| ServeError::Listen { key: "listen-ng", address, source })?);
+        }
+        let digit_feed = match config.settings.events.dtmf_log_dest {
+            Some(destination) => Some(socket::bind(any_address(destination), socket::MEDIA_BUFFER_BYTES)?),
+            None => None,
+        };
+        let controller_config = config.controller();
+        let load = LoadMonitor::new(controller_config.load, parts.workers.len(), clock::now());
+        let rng = ChaCha12Rng::from_seed(entropy::seed()?);
+        let environment = config.environment(parts.fingerprint);
+        Ok(Self {
+            poll: parts.poll,
+            controller: Controller::new(controller_config, environment, parts.epoch, rng),
+            deadline: None,
+            workers: parts.workers,
+            from_shards: parts.from_shards,
+            scrapes: Scrapes::new(parts.scrapes),
+            stream_replies: StreamReplies::new(parts.stream_requests),
+            ng_sockets,
+            digit_feed,
+            event_sender: parts.event_sender,
+            load,
+            bell: parts.bell,
+            stop: parts.stop,
+        })
+    }
+
+    /// Addresses of the ng sockets, in the order of the configuration.
+    pub(crate) fn ng_addresses(&self) -> Vec<SocketAddr> {
+        self.ng_sockets.iter().map(|socket| socket.address).collect()
+    }
+
+    /// Runs until [`ControlThreadParts::stop`] is set.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(64);
+        let mut buffer = vec![0; REQUEST_BYTES_MAX];
+        let mut more = false;
+        while !self.stop.load(Ordering::Relaxed) {
+            let timeout = if more { Some(Duration::ZERO) } else { self.sleep_time() };
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot wait for commands; the control thread ends");
+                    return;
+                }
+                Ok(()) => {}
+            }
+            self.bell.heard();
+            for event in events.iter().filter(|event| event.token() != BELL) {
+                self.ng_sockets[event.token().0].readable = true;
+            }
+            more = self.take_messages();
+            more |= self.take_requests(&mut buffer);
+            more |= self.take_stream_requests();
+            self.scrapes.start(&self.workers);
+            self.handle_timeouts();
+        }
+    }
+
+    fn sleep_time(&self) -> Option<Duration> {
+        let wake_at = trestle_core::time::soonest(self.deadline, Some(self.load.next_reading()));
+        wake_at.map(|at| at.saturating_duration_since(clock::now()))
+    }
+
+    /// Reads at most [`REQUEST_BATCH`] requests from every socket. True if there are more.
+    fn take_requests(&mut self, buffer: &mut [u8]) -> bool {
+        for index in 0..self.ng_sockets.len() {
+            for _ in 0..REQUEST_BATCH {
+                if !self.ng_sockets[index].readable {
+                    break;
+                }
+                match self.ng_sockets[index].udp.recv_from(buffer) {
+                    Ok((len, caller)) => {
+                        let now = clock::now();
+                        self.controller.handle_datagram(
+                            now,
+                            Origin::Udp { listener: index, peer: caller },
+                            &buffer[..len],
+                        );
+                        self.drain(now);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ng_sockets[index].readable = false,
+                    Err(error) => tracing::debug!(%error, "cannot read a control socket"),
+                }
+            }
+        }
+        self.ng_sockets.iter().any(|socket| socket.readable)
+    }
+
+    /// Takes requests that came over HTTP and TCP. True if there can be more.
+    fn take_stream_requests(&mut self) -> bool {
+        for _ in 0..REQUEST_BATCH {
+            let Some((peer, message)) = self.stream_replies.next() else { return false };
+            let now = clock::now();
+            self.controller.handle_datagram(now, Origin::Stream { peer }, &message);
+            self.drain(now);
+        }
+        true
+    }
+
+    /// Takes replies and events of the shards. True if there can be more.
+    fn take_messages(&mut self) -> bool {
+        for _ in 0..MESSAGE_BATCH {
+            let Ok(FromShard { worker, message }) = self.from_shards.try_recv() else { return false };
+            let now = clock::now();
+            match message {
+                ShardMessage::Reply(reply) => match *reply {
+                    (id, result) if Scrapes::owns(id) => {
+                        let totals = if let Ok(Reply::Totals(totals)) = result { Some(*totals) } else { None };
+                        self.take_totals(id, worker, totals);
+                        continue;
+                    }
+                    (id, result) => self.controller.handle_reply(now, id, result),
+                },
+                ShardMessage::Event(event) => self.controller.handle_event(now, event),
+            }
+            self.drain(now);
+        }
+        true
+    }
+
+    fn handle_timeouts(&mut self) {
+        let now = clock::now();
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.controller.handle_timeout(now);
+            self.drain(now);
+        }
+        if let Some(load) = self.load.read(now, &self.workers) {
+            self.controller.handle_load(now, load);
+        }
+    }
+
+    /// Executes all outputs of the controller.
+    fn drain(&mut self, now: Instant) {
+        let mut refused: Vec<RequestId> = Vec::new();
+        loop {
+            match self.controller.poll_output() {
+                ControllerOutput::Transmit { to: Origin::Stream { peer }, bytes } => {
+                    self.stream_replies.send(peer, &bytes)
+                }
+                ControllerOutput::Transmit { to: Origin::Udp { listener, peer }, bytes } => {
+                    if let Err(error) = self.ng_sockets[listener].udp.send_to(&bytes, peer) {
+                        // The client repeats the request and gets the reply from the cache.
+                        tracing::debug!(%error, %peer, "cannot send a reply to an ng request");
+                    }
+                }
+                ControllerOutput::Engine { shard, id, command } => {
+                    if self.workers[shard].send(id, command).is_err() {
+                        tracing::warn!(shard, "the queue of a media thread is full; a command is refused");
+                        refused.push(id);
+                    }
+                }
+                ControllerOutput::DigitFeed { addr, bytes } => {
+                    if let Some(udp) = &self.digit_feed
+                        && let Err(error) = udp.send_to(&bytes, addr)
+                    {
+                        tracing::debug!(%error, %addr, "dtmf-log-dest: cannot send a digit");
+                    }
+                }
+                ControllerOutput::Publish(line) => self.event_sender.send(line),
+                ControllerOutput::Timeout(deadline) => {
+                    self.deadline = deadline;
+                    // Only now: the outputs of one `handle_*` must be drained before the next.
+                    let Some(id) = refused.pop() else { return };
+                    self.controller.handle_refused(now, id);
+                }
+            }
+        }
+    }
+
+    /// Completes a scrape with the counters of this thread, if `totals` were the last that it waited for.
+    fn take_totals(&mut self, id: RequestId, worker: usize, totals: Option<Totals>) {
+        let Some(CollectedScrape { scrape, totals }) = self.scrapes.collect(id, worker, totals) else { return };
+        let shards = totals.into_iter().zip(self.workers.iter().map(Worker::counts)).collect();
+        let snapshot =
+            Snapshot { shards, control: self.controller.counters(), event_outputs: self.event_sender.counts() };
+        // Fails if the client has disconnected.
+        let _: Result<(), Snapshot> = scrape.send(snapshot);
+    }
+}
+
+/// Any port of any address of the family of `destination`.
+fn any_address(destination: SocketAddr) -> SocketAddr {
+    if destination.is_ipv6() { (Ipv6Addr::UNSPECIFIED, 0).into() } else { (Ipv4Addr::UNSPECIFIED, 0).into() }
+}

@@ -1,0 +1,116 @@
+//! Outputs of events, on a thread of their own: JSON lines over TCP to each client that connects (`listen-events`), and POSTs to
+//! one web hook (`event-webhook`). The control thread writes an event to a queue and never waits; a client that reads too slowly is
+//! disconnected, and events for which a queue has no place are dropped and counted.
+
+mod tcp_lines;
+mod web_hook;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{broadcast, mpsc};
+
+use crate::config::Webhook;
+use crate::runtime_thread::{RuntimeThread, runtime};
+
+/// Lines by which a reader can be late before it is disconnected: some seconds in which a thousand calls are set up.
+const LINES_MAX: usize = 4_096;
+
+/// Events that can wait for the web hook: those of a busy machine while an application restarts.
+const QUEUE_MAX: usize = 10_000;
+
+/// Outcomes of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EventOutputCounts {
+    /// Connections to `listen-events` that were closed because their reader was too slow.
+    pub slow_readers: u64,
+    /// Events that the web hook has accepted.
+    pub delivered: u64,
+    /// Events that it did not accept, or for which the queue was full.
+    pub dropped: u64,
+    /// POSTs that were repeated.
+    pub retries: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    slow_readers: AtomicU64,
+    delivered: AtomicU64,
+    dropped: AtomicU64,
+    retries: AtomicU64,
+}
+
+/// The control thread's end of the queues.
+#[derive(Debug, Clone, Default)]
+pub struct EventSender {
+    lines: Option<broadcast::Sender<Arc<str>>>,
+    hook: Option<mpsc::Sender<Arc<str>>>,
+    counters: Arc<Counters>,
+}
+
+impl EventSender {
+    /// Writes an event to each queue. Never waits.
+    pub fn send(&self, line: Arc<str>) {
+        if let Some(hook) = &self.hook
+            && hook.try_send(Arc::clone(&line)).is_err()
+        {
+            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(lines) = &self.lines {
+            // Fails only if no reader is connected.
+            let _: Result<usize, _> = lines.send(line);
+        }
+    }
+
+    /// Outcomes of the events so far.
+    pub fn counts(&self) -> EventOutputCounts {
+        let Counters { slow_readers, delivered, dropped, retries } = &*self.counters;
+        let [slow_readers, delivered, dropped, retries] =
+            [slow_readers, delivered, dropped, retries].map(|counter| counter.load(Ordering::Relaxed));
+        EventOutputCounts { slow_readers, delivered, dropped, retries }
+    }
+}
+
+/// The running thread. Dropping it stops it; events that wait for the web hook are then lost.
+#[derive(Debug)]
+pub struct EventOutputs {
+    address: Option<SocketAddr>,
+    _thread: RuntimeThread,
+}
+
+impl EventOutputs {
+    /// Binds, and starts the thread.
+    ///
+    /// # Errors
+    /// The address cannot be bound, the system has no root certificates for an `https` hook, or it starts no thread.
+    pub fn start(listen: Option<SocketAddr>, webhook: Option<&Webhook>) -> io::Result<(Self, EventSender)> {
+        let runtime = runtime()?;
+        let mut sender = EventSender::default();
+        let counters = &sender.counters;
+        let mut address = None;
+        if let Some(listen) = listen {
+            let listener = runtime.block_on(tokio::net::TcpListener::bind(listen))?;
+            address = Some(listener.local_addr()?);
+            let (lines, _) = broadcast::channel(LINES_MAX);
+            runtime.spawn(tcp_lines::accept(listener, lines.clone(), Arc::clone(counters)));
+            sender.lines = Some(lines);
+        }
+        if let Some(webhook) = webhook {
+            let (hook, events) = mpsc::channel(QUEUE_MAX);
+            web_hook::start(&runtime, webhook.clone(), events, Arc::clone(counters))?;
+            sender.hook = Some(hook);
+        }
+        let thread = RuntimeThread::start("events", runtime)?;
+        Ok((Self { address, _thread: thread }, sender))
+    }
+
+    /// The address for readers of lines.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+}

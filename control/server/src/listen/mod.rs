@@ -1,0 +1,9 @@
+//! Listeners for ng over TCP and HTTP, and the limits of their connections. The UDP sockets for ng belong to the control thread.
+
+pub mod connections;
+pub mod http;
+pub mod ng_tcp;
+pub mod stream_request;
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use trestle_io::{Worker, WorkerConfig, clock, mailbox};
 
 use crate::config::Config;
 use crate::control_thread::{self, ControlThread, ControlThreadParts};
-use crate::event_outputs::{EventOutputs, EventSender};
+use crate::event_outputs::{EventOutputSender, EventOutputs};
 use crate::listen::connections::{CONNECTIONS_MAX, Connections};
 use crate::listen::http::{self, HttpServer};
 use crate::listen::ng_tcp::{self, TcpServer};
@@ -198,10 +198,10 @@ fn listen_tcp(
     TcpServer::start(&config.settings.listen.listen_tcp_ng, connections, requests).map_err(failed)
 }
 
-fn event_outputs(config: &Config) -> Result<(Option<EventOutputs>, EventSender), ServeError> {
+fn event_outputs(config: &Config) -> Result<(Option<EventOutputs>, EventOutputSender), ServeError> {
     let (listen, webhook) = (config.settings.events.listen_events, config.event_webhook.as_ref());
     if listen.is_none() && webhook.is_none() {
-        return Ok((None, EventSender::default()));
+        return Ok((None, EventOutputSender::default()));
     }
     if let Some(address) = listen.filter(|address| !address.ip().is_loopback()) {
         tracing::warn!(

@@ -1,6 +1,6 @@
 //! Errors in the configuration: each names its source, the key, and what to write instead.
 
-use super::Source;
+use super::SettingSource;
 
 /// What is wrong with the settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum ConfigError {
         /// Why, and what to write.
         reason: String,
         /// Where the value is written; `None` if it is a default or was set by a program.
-        from: Option<Source>,
+        from: Option<SettingSource>,
     },
 }
 
@@ -64,6 +64,6 @@ fn hint(nearest: Option<&str>) -> String {
     }
 }
 
-fn place(from: Option<&Source>) -> String {
+fn place(from: Option<&SettingSource>) -> String {
     from.map(|from| format!(" ({from})")).unwrap_or_default()
 }

@@ -21,7 +21,7 @@ pub use error::ConfigError;
 pub use settings::{
     CallSettings, EventSettings, GateSettings, LimitSettings, ListenSettings, LogSettings, MediaSettings, Settings,
 };
-pub use sources::{ServeArgs, Source};
+pub use sources::{ServeArgs, SettingSource};
 pub use webhook::{Secret, Webhook};
 
 /// The configuration of a running Trestle.

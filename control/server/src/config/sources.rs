@@ -21,7 +21,7 @@ const CONFIG: &str = "config";
 
 /// Where a value is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum SettingSource {
     /// The key, in this file.
     File(PathBuf),
     /// The environment variable of this name.
@@ -30,7 +30,7 @@ pub enum Source {
     Flag,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "in {}", path.display()),
@@ -42,8 +42,8 @@ impl fmt::Display for Source {
 
 /// A key, where it is written, and its values: exactly one, unless the key is repeatable.
 #[derive(Clone, PartialEq, Eq)]
-struct Entry {
-    source: Source,
+struct SettingEntry {
+    source: SettingSource,
     values: Vec<String>,
 }
 
@@ -132,7 +132,8 @@ impl ServeArgs {
             if key == CONFIG {
                 file = file.or(Some(PathBuf::from(value)));
             } else if parser.knows(&key) {
-                from_environment.push((key, Entry { source: Source::Variable(name), values: vec![value] }));
+                from_environment
+                    .push((key, SettingEntry { source: SettingSource::Variable(name), values: vec![value] }));
             } else {
                 let nearest = parser.nearest(&key).map(|key| variable(&key));
                 return Err(ConfigError::UnknownVariable { name, nearest });
@@ -143,7 +144,9 @@ impl ServeArgs {
             None => BTreeMap::new(),
         };
         entries.extend(from_environment);
-        entries.extend(self.flags.into_iter().map(|(key, values)| (key, Entry { source: Source::Flag, values })));
+        entries.extend(
+            self.flags.into_iter().map(|(key, values)| (key, SettingEntry { source: SettingSource::Flag, values })),
+        );
         let settings = parser.settings(&mut entries)?;
         Config::new(settings).map_err(|error| match error {
             ConfigError::Value { key, reason, .. } => {
@@ -194,14 +197,14 @@ impl Parser {
     }
 
     /// The entries of a TOML file.
-    fn read(&self, path: &Path) -> Result<BTreeMap<String, Entry>, ConfigError> {
+    fn read(&self, path: &Path) -> Result<BTreeMap<String, SettingEntry>, ConfigError> {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::Unreadable { path: shown.clone(), reason: error.to_string() })?;
         self.read_text(path, &text)
     }
 
-    fn read_text(&self, path: &Path, text: &str) -> Result<BTreeMap<String, Entry>, ConfigError> {
+    fn read_text(&self, path: &Path, text: &str) -> Result<BTreeMap<String, SettingEntry>, ConfigError> {
         let shown = || path.display().to_string();
         let table: toml::Table = toml::from_str(text).map_err(|error| {
             let reason = error.to_string().trim_end().to_owned();
@@ -213,7 +216,7 @@ impl Parser {
                 let nearest = self.nearest(&key);
                 return Err(ConfigError::UnknownKey { path: shown(), key, nearest });
             }
-            let source = Source::File(path.to_owned());
+            let source = SettingSource::File(path.to_owned());
             let values = match value {
                 toml::Value::Array(values) => values.iter().map(scalar).collect(),
                 value => scalar(&value).map(|text| vec![text]),
@@ -222,13 +225,13 @@ impl Parser {
                 let reason = "is neither a text, a number nor a list of these".to_owned();
                 return Err(ConfigError::Value { key, reason, from: Some(source) });
             };
-            entries.insert(key, Entry { source, values });
+            entries.insert(key, SettingEntry { source, values });
         }
         Ok(entries)
     }
 
     /// Checks each entry alone, so that an error is known to be of its source, and then reads all of them.
-    fn settings(&self, entries: &mut BTreeMap<String, Entry>) -> Result<Settings, ConfigError> {
+    fn settings(&self, entries: &mut BTreeMap<String, SettingEntry>) -> Result<Settings, ConfigError> {
         let mut all = Vec::new();
         for (key, entry) in entries {
             let wrong = |reason| ConfigError::Value { key: key.clone(), reason, from: Some(entry.source.clone()) };

@@ -22,7 +22,7 @@ use self::machine_load::LoadMonitor;
 use self::scrapes::{CollectedScrape, Scrapes};
 use self::stream_replies::StreamReplies;
 use crate::config::Config;
-use crate::event_outputs::EventSender;
+use crate::event_outputs::EventOutputSender;
 use crate::listen::http::Scrape;
 use crate::listen::stream_request::StreamRequest;
 use crate::metrics::Snapshot;
@@ -53,7 +53,7 @@ pub(crate) struct ControlThreadParts<'a> {
     pub(crate) from_shards: Receiver<FromShard>,
     pub(crate) scrapes: Receiver<Scrape>,
     pub(crate) stream_requests: Receiver<StreamRequest>,
-    pub(crate) event_sender: EventSender,
+    pub(crate) event_sender: EventOutputSender,
     pub(crate) bell: Arc<Bell>,
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -68,7 +68,7 @@ pub(crate) struct ControlThread {
     stream_replies: StreamReplies,
     ng_sockets: Vec<NgSocket>,
     digit_feed: Option<UdpSocket>,
-    event_sender: EventSender,
+    event_sender: EventOutputSender,
     load: LoadMonitor,
     bell: Arc<Bell>,
     stop: Arc<AtomicBool>,

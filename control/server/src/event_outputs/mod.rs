@@ -38,7 +38,7 @@ pub struct EventOutputCounts {
 }
 
 #[derive(Debug, Default)]
-struct Counters {
+struct EventOutputCounters {
     slow_readers: AtomicU64,
     delivered: AtomicU64,
     dropped: AtomicU64,
@@ -47,13 +47,13 @@ struct Counters {
 
 /// The control thread's end of the queues.
 #[derive(Debug, Clone, Default)]
-pub struct EventSender {
+pub struct EventOutputSender {
     lines: Option<broadcast::Sender<Arc<str>>>,
     hook: Option<mpsc::Sender<Arc<str>>>,
-    counters: Arc<Counters>,
+    counters: Arc<EventOutputCounters>,
 }
 
-impl EventSender {
+impl EventOutputSender {
     /// Writes an event to each queue. Never waits.
     pub fn send(&self, line: Arc<str>) {
         if let Some(hook) = &self.hook
@@ -69,7 +69,7 @@ impl EventSender {
 
     /// Outcomes of the events so far.
     pub fn counts(&self) -> EventOutputCounts {
-        let Counters { slow_readers, delivered, dropped, retries } = &*self.counters;
+        let EventOutputCounters { slow_readers, delivered, dropped, retries } = &*self.counters;
         let [slow_readers, delivered, dropped, retries] =
             [slow_readers, delivered, dropped, retries].map(|counter| counter.load(Ordering::Relaxed));
         EventOutputCounts { slow_readers, delivered, dropped, retries }
@@ -88,9 +88,9 @@ impl EventOutputs {
     ///
     /// # Errors
     /// The address cannot be bound, the system has no root certificates for an `https` hook, or it starts no thread.
-    pub fn start(listen: Option<SocketAddr>, webhook: Option<&Webhook>) -> io::Result<(Self, EventSender)> {
+    pub fn start(listen: Option<SocketAddr>, webhook: Option<&Webhook>) -> io::Result<(Self, EventOutputSender)> {
         let runtime = runtime()?;
-        let mut sender = EventSender::default();
+        let mut sender = EventOutputSender::default();
         let counters = &sender.counters;
         let mut address = None;
         if let Some(listen) = listen {

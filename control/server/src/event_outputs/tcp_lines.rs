@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver};
 
-use super::Counters;
+use super::EventOutputCounters;
 use crate::stream_io;
 
 /// Readers at a time; further connections are closed.
@@ -18,7 +18,11 @@ const READERS_MAX: usize = 64;
 /// Longest time of one write. A reader that takes no bytes for this long is too slow, however few events there are.
 const WRITE_WAIT: Duration = Duration::from_secs(5);
 
-pub(super) async fn accept(listener: TcpListener, lines: broadcast::Sender<Arc<str>>, counters: Arc<Counters>) {
+pub(super) async fn accept(
+    listener: TcpListener,
+    lines: broadcast::Sender<Arc<str>>,
+    counters: Arc<EventOutputCounters>,
+) {
     let permits = Arc::new(Semaphore::new(READERS_MAX));
     loop {
         match listener.accept().await {

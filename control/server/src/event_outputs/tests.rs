@@ -143,13 +143,13 @@ fn pauses_grow_and_refusals_are_final() {
     let pauses: Vec<u128> = (1..=10).map(|failures| web_hook::pause(failures).as_millis()).collect();
     assert_eq!(pauses, [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
     for (status, outcome) in [
-        (StatusCode::OK, web_hook::Outcome::Accepted),
-        (StatusCode::NO_CONTENT, web_hook::Outcome::Accepted),
-        (StatusCode::MOVED_PERMANENTLY, web_hook::Outcome::Refused),
-        (StatusCode::UNAUTHORIZED, web_hook::Outcome::Refused),
-        (StatusCode::REQUEST_TIMEOUT, web_hook::Outcome::Failed),
-        (StatusCode::TOO_MANY_REQUESTS, web_hook::Outcome::Failed),
-        (StatusCode::BAD_GATEWAY, web_hook::Outcome::Failed),
+        (StatusCode::OK, web_hook::PostOutcome::Accepted),
+        (StatusCode::NO_CONTENT, web_hook::PostOutcome::Accepted),
+        (StatusCode::MOVED_PERMANENTLY, web_hook::PostOutcome::Refused),
+        (StatusCode::UNAUTHORIZED, web_hook::PostOutcome::Refused),
+        (StatusCode::REQUEST_TIMEOUT, web_hook::PostOutcome::Failed),
+        (StatusCode::TOO_MANY_REQUESTS, web_hook::PostOutcome::Failed),
+        (StatusCode::BAD_GATEWAY, web_hook::PostOutcome::Failed),
     ] {
         assert_eq!(web_hook::outcome(status), outcome, "{status}");
     }

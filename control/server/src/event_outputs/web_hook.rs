@@ -18,7 +18,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
 
-use super::Counters;
+use super::EventOutputCounters;
 use crate::config::{Secret, Webhook};
 
 /// Events in one POST.
@@ -42,31 +42,31 @@ pub(super) fn start(
     runtime: &Runtime,
     webhook: Webhook,
     events: Receiver<Arc<str>>,
-    counters: Arc<Counters>,
+    counters: Arc<EventOutputCounters>,
 ) -> io::Result<()> {
     let Webhook { url, secret } = webhook;
     let client = Client::builder(TokioExecutor::new());
     if url.scheme_str() == Some("https") {
         let https = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
-        let hook = WebHookClient { client: client.build(https), url, secret, counters };
+        let hook = EventPoster { client: client.build(https), url, secret, counters };
         runtime.spawn(hook.deliver(events));
     } else {
-        let hook = WebHookClient { client: client.build(HttpConnector::new()), url, secret, counters };
+        let hook = EventPoster { client: client.build(HttpConnector::new()), url, secret, counters };
         runtime.spawn(hook.deliver(events));
     }
     Ok(())
 }
 
-struct WebHookClient<C> {
+struct EventPoster<C> {
     client: Client<C, Full<Bytes>>,
     url: Uri,
     secret: Option<Secret>,
-    counters: Arc<Counters>,
+    counters: Arc<EventOutputCounters>,
 }
 
-/// Outcome of one POST.
+/// PostOutcome of one POST.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum PostOutcome {
     /// The hook has accepted it.
     Accepted,
     /// A repetition can succeed.
@@ -75,7 +75,7 @@ pub(super) enum Outcome {
     Refused,
 }
 
-impl<C: Connect + Clone + Send + Sync + 'static> WebHookClient<C> {
+impl<C: Connect + Clone + Send + Sync + 'static> EventPoster<C> {
     async fn deliver(self, mut events: Receiver<Arc<str>>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while events.recv_many(&mut batch, BATCH_MAX).await > 0 {
@@ -89,10 +89,10 @@ impl<C: Connect + Clone + Send + Sync + 'static> WebHookClient<C> {
     async fn post(&self, body: Bytes) -> bool {
         for attempt in 1..=ATTEMPTS_MAX {
             match self.post_once(body.clone()).await {
-                Outcome::Accepted => return true,
-                Outcome::Refused => return false,
-                Outcome::Failed if attempt == ATTEMPTS_MAX => {}
-                Outcome::Failed => {
+                PostOutcome::Accepted => return true,
+                PostOutcome::Refused => return false,
+                PostOutcome::Failed if attempt == ATTEMPTS_MAX => {}
+                PostOutcome::Failed => {
                     self.counters.retries.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(pause(attempt)).await;
                 }
@@ -105,7 +105,7 @@ impl<C: Connect + Clone + Send + Sync + 'static> WebHookClient<C> {
         false
     }
 
-    async fn post_once(&self, body: Bytes) -> Outcome {
+    async fn post_once(&self, body: Bytes) -> PostOutcome {
         let mut request = Request::post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, concat!("trestle/", env!("CARGO_PKG_VERSION")));
@@ -116,13 +116,13 @@ impl<C: Connect + Clone + Send + Sync + 'static> WebHookClient<C> {
             Ok(request) => request,
             Err(error) => {
                 tracing::warn!(%error, "event-webhook: cannot form a request");
-                return Outcome::Refused;
+                return PostOutcome::Refused;
             }
         };
         match tokio::time::timeout(RESPONSE_WAIT, self.client.request(request)).await {
             Ok(Ok(response)) => {
                 let outcome = outcome(response.status());
-                if outcome != Outcome::Accepted {
+                if outcome != PostOutcome::Accepted {
                     tracing::warn!(
                         status = response.status().as_u16(),
                         ?outcome,
@@ -133,23 +133,23 @@ impl<C: Connect + Clone + Send + Sync + 'static> WebHookClient<C> {
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "event-webhook: cannot connect");
-                Outcome::Failed
+                PostOutcome::Failed
             }
             Err(_) => {
                 tracing::warn!("event-webhook: no response in time");
-                Outcome::Failed
+                PostOutcome::Failed
             }
         }
     }
 }
 
 /// The outcome for a status: after 5xx, 408 and 429 a repetition can succeed (RFC 9110 section 15).
-pub(super) fn outcome(status: StatusCode) -> Outcome {
+pub(super) fn outcome(status: StatusCode) -> PostOutcome {
     match status {
-        _ if status.is_success() => Outcome::Accepted,
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Outcome::Failed,
-        _ if status.is_server_error() => Outcome::Failed,
-        _ => Outcome::Refused,
+        _ if status.is_success() => PostOutcome::Accepted,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => PostOutcome::Failed,
+        _ if status.is_server_error() => PostOutcome::Failed,
+        _ => PostOutcome::Refused,
     }
 }
 

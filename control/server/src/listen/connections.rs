@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::metrics::ClosedConnections;
+
 /// Connections of one listener at a time; further ones are closed. Each worker of a proxy has one.
 pub const CONNECTIONS_MAX: usize = 256;
 
@@ -28,10 +30,10 @@ pub struct Deadlines {
 
 /// The connections of one listener: limit, deadlines and counters. A clone refers to the same connections.
 #[derive(Debug, Clone)]
-pub struct Connections(Arc<Shared>);
+pub struct Connections(Arc<ConnectionsState>);
 
 #[derive(Debug)]
-struct Shared {
+struct ConnectionsState {
     /// The listener's configuration key.
     listener: &'static str,
     deadlines: Deadlines,
@@ -40,26 +42,23 @@ struct Shared {
     late: AtomicU64,
 }
 
-/// Connections that Trestle has closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Closed {
-    /// There were too many already.
-    pub refused: u64,
-    /// The peer took too long.
-    pub late: u64,
-}
-
 impl Connections {
     /// No connection yet. `listener` is the configuration key of the listener, `max` the number of connections at a time.
     pub fn new(listener: &'static str, max: usize, deadlines: Deadlines) -> Self {
         let permits = Arc::new(Semaphore::new(max));
-        Self(Arc::new(Shared { listener, deadlines, permits, refused: AtomicU64::new(0), late: AtomicU64::new(0) }))
+        Self(Arc::new(ConnectionsState {
+            listener,
+            deadlines,
+            permits,
+            refused: AtomicU64::new(0),
+            late: AtomicU64::new(0),
+        }))
     }
 
     /// How many were closed so far, by reason.
-    pub fn closed(&self) -> Closed {
+    pub fn closed(&self) -> ClosedConnections {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Closed { refused: read(&self.0.refused), late: read(&self.0.late) }
+        ClosedConnections { refused: read(&self.0.refused), late: read(&self.0.late) }
     }
 
     /// The listener's configuration key.

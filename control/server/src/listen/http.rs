@@ -44,7 +44,7 @@ pub type Scrape = oneshot::Sender<Snapshot>;
 
 /// What the handlers of all routes share.
 #[derive(Debug, Clone)]
-struct Shared {
+struct HttpState {
     scrapes: Sender<Scrape>,
     requests: Sender<StreamRequest>,
     /// Of all listeners, for the metrics.
@@ -83,7 +83,7 @@ impl HttpServer {
             .route("/ng", post(ng))
             .route("/ng-plain", post(ng_plain))
             .layer(DefaultBodyLimit::max(COOKIE_BYTES_MAX + 1 + DATAGRAM_BYTES_MAX))
-            .with_state(Shared { scrapes, requests, connections: counted, cookies: Arc::default() })
+            .with_state(HttpState { scrapes, requests, connections: counted, cookies: Arc::default() })
             .into_make_service_with_connect_info::<Peer>();
         let listener = Limited { listener, connections };
         runtime.spawn(async move { axum::serve(listener, routes).await });
@@ -132,7 +132,7 @@ impl Connected<IncomingStream<'_, Limited>> for Peer {
 }
 
 async fn ng(
-    State(shared): State<Shared>,
+    State(state): State<HttpState>,
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
     body: Bytes,
@@ -144,11 +144,11 @@ async fn ng(
         let text = "the body is COOKIE SP DICTIONARY; post a dictionary alone to /ng-plain\n";
         return (StatusCode::BAD_REQUEST, text).into_response();
     }
-    forward(&shared, peer, body.to_vec(), NG, 0).await
+    forward(&state, peer, body.to_vec(), NG, 0).await
 }
 
 async fn ng_plain(
-    State(shared): State<Shared>,
+    State(state): State<HttpState>,
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
     body: Bytes,
@@ -156,20 +156,20 @@ async fn ng_plain(
     if let Some(refusal) = refusal(&headers) {
         return refusal;
     }
-    let cookie = format!("http-{} ", shared.cookies.fetch_add(1, Ordering::Relaxed));
+    let cookie = format!("http-{} ", state.cookies.fetch_add(1, Ordering::Relaxed));
     let content_type = if Encoding::of(&body) == Some(Encoding::Json) { JSON } else { NG };
-    forward(&shared, peer, [cookie.as_bytes(), &body].concat(), content_type, cookie.len()).await
+    forward(&state, peer, [cookie.as_bytes(), &body].concat(), content_type, cookie.len()).await
 }
 
 /// Sends a message to the control thread; the response is the reply without its first `skipped` bytes.
 async fn forward(
-    shared: &Shared,
+    state: &HttpState,
     peer: SocketAddr,
     message: Vec<u8>,
     content_type: &'static str,
     skipped: usize,
 ) -> Response {
-    match stream_request::send(&shared.requests, peer, message).await {
+    match stream_request::send(&state.requests, peer, message).await {
         Ok(reply) => ([(header::CONTENT_TYPE, content_type)], reply[skipped..].to_vec()).into_response(),
         Err(error) => unavailable(error),
     }
@@ -193,15 +193,15 @@ fn unavailable(error: NoReply) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
 }
 
-async fn scrape(State(shared): State<Shared>) -> Response {
+async fn scrape(State(state): State<HttpState>) -> Response {
     let (reply, snapshot) = oneshot::channel();
-    if shared.scrapes.send(reply).is_err() {
+    if state.scrapes.send(reply).is_err() {
         return (StatusCode::SERVICE_UNAVAILABLE, "busy\n").into_response();
     }
     match tokio::time::timeout(SNAPSHOT_WAIT, snapshot).await {
         Ok(Ok(snapshot)) => {
-            ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&snapshot, &shared.connections))
-                .into_response()
+            let closed: Vec<_> = state.connections.iter().map(|of| (of.listener(), of.closed())).collect();
+            ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&snapshot, &closed)).into_response()
         }
         Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the control thread did not answer\n").into_response(),
     }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use trestle_io::mailbox;
 
-use super::connections::{Closed, Connections, Deadlines};
+use super::connections::{Connections, Deadlines};
 use super::http::{HttpServer, Scrape};
 use super::ng_tcp::TcpServer;
 use super::stream_request::StreamRequest;
+use crate::metrics::ClosedConnections;
 
 /// A test that waits longer than this has failed.
 const TEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -70,7 +71,7 @@ fn a_peer_that_does_not_begin_or_end_its_message_is_closed_and_counted() {
             let mut stream = connect(address);
             stream.write_all(sent.as_bytes()).unwrap();
             assert_eq!(rest(&stream), "", "{sent:?}");
-            assert_eq!(connections.closed(), Closed { refused: 0, late: 1 }, "{sent:?}");
+            assert_eq!(connections.closed(), ClosedConnections { refused: 0, late: 1 }, "{sent:?}");
         }
     }
 }
@@ -86,7 +87,7 @@ fn the_time_for_a_message_does_not_begin_anew_with_each_of_its_bytes() {
         // So many system calls take far more than 5 ms.
         let closed = (0..29_999).any(|_| stream.write_all(b"a").is_err());
         assert!(closed || rest(&stream).is_empty());
-        assert_eq!(connections.closed(), Closed { refused: 0, late: 1 }, "{sent:?}");
+        assert_eq!(connections.closed(), ClosedConnections { refused: 0, late: 1 }, "{sent:?}");
     }
 }
 
@@ -96,7 +97,7 @@ fn connections_beyond_the_limit_are_closed_and_counted_until_another_ends() {
     for (connections, address) in listeners.each() {
         let first = connect(address);
         assert_eq!(rest(&connect(address)), "");
-        assert_eq!(connections.closed(), Closed { refused: 1, late: 0 });
+        assert_eq!(connections.closed(), ClosedConnections { refused: 1, late: 0 });
         drop(first);
     }
     // Another connection is admitted as soon as the server has seen the end of the first.
@@ -121,5 +122,5 @@ fn a_scraper_keeps_its_connection_from_one_request_to_the_next() {
             answer.push(byte[0]);
         }
     }
-    assert_eq!(listeners.http.0.closed(), Closed::default());
+    assert_eq!(listeners.http.0.closed(), ClosedConnections::default());
 }

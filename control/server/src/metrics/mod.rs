@@ -53,11 +53,19 @@ use trestle_core::report::Totals;
 use trestle_io::IoCounts;
 
 use crate::event_outputs::EventOutputCounts;
-use crate::listen::connections::Connections;
 use trestle_calls::controller::ControllerCounters;
 
 /// The content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Connections of one listener that Trestle has closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClosedConnections {
+    /// There were too many already.
+    pub refused: u64,
+    /// The peer took too long.
+    pub late: u64,
+}
 
 /// All counters at one moment.
 #[derive(Debug, Clone, Default)]
@@ -72,8 +80,8 @@ pub struct Snapshot {
 
 type Labelled<const N: usize> = Family<[(&'static str, &'static str); N], Counter>;
 
-/// The text of one scrape.
-pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
+/// The text of one scrape. `connections` are those of each listener, by its configuration key.
+pub fn render(snapshot: &Snapshot, connections: &[(&'static str, ClosedConnections)]) -> String {
     let mut registry = Registry::with_prefix("trestle");
     let totals = |field: fn(&Totals) -> u64| snapshot.shards.iter().map(|(totals, _)| field(totals)).sum::<u64>();
     let io = |field: fn(&IoCounts) -> u64| snapshot.shards.iter().map(|(_, io)| field(io)).sum::<u64>();
@@ -164,8 +172,8 @@ pub fn render(snapshot: &Snapshot, connections: &[Connections]) -> String {
     registry.register_collector(Box::new(setup::SetupSeconds(control.setup.clone())));
     let retransmits = ConstCounter::new(control.retransmits);
     registry.register("control_retransmits", "Repeated requests", retransmits);
-    let closed = connections.iter().flat_map(|of| {
-        let (listener, closed) = (("listener", of.listener()), of.closed());
+    let closed = connections.iter().flat_map(|(listener, closed)| {
+        let listener = ("listener", *listener);
         [([listener, ("reason", "refused")], closed.refused), ([listener, ("reason", "late")], closed.late)]
     });
     registry.register("control_connections_closed", "Connections that Trestle has closed", labelled(closed));
@@ -187,6 +195,7 @@ fn labelled<const N: usize>(series: impl IntoIterator<Item = ([(&'static str, &'
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use trestle_core::discard::Discards;
@@ -213,9 +222,8 @@ mod tests {
         let verdicts = VerdictCounts { clipped: Duration::from_millis(1_500), ..VerdictCounts::default() };
         let control = ControllerCounters { retransmits: 9, verdicts, ..ControllerCounters::default() };
         let snapshot = Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control, event_outputs };
-        let full = Connections::new("listen-http", 0, crate::listen::http::DEADLINES);
-        assert!(full.admit(([192, 0, 2, 1], 4_000).into()).is_none());
-        let text = render(&snapshot, &[full]);
+        let closed = ClosedConnections { refused: 1, late: 0 };
+        let text = render(&snapshot, &[("listen-http", closed)]);
         for line in [
             "trestle_calls 2",
             "trestle_legs 4",
@@ -250,5 +258,37 @@ mod tests {
         families.sort_unstable();
         families.iter().zip(&families[1..]).for_each(|(a, b)| assert_ne!(a.split(' ').next(), b.split(' ').next()));
         assert_eq!(families.len(), 25, "{families:#?}");
+    }
+
+    /// The rows of the table at the head of this file: family name as in `# TYPE`, and type.
+    fn documented() -> BTreeSet<(String, String)> {
+        let rows = include_str!("mod.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
+        let families = rows.flat_map(|row| {
+            let mut columns = row.split(" | ");
+            let (names, kind) = (columns.next().unwrap(), columns.next().unwrap());
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            let family = move |name: &str| {
+                let name = name.split('{').next().unwrap().trim_matches('`');
+                (name.strip_suffix(suffix).unwrap().to_owned(), kind.to_owned())
+            };
+            // `{direction}` and the like follow the name; a comma in them is not one between names.
+            names.split(", ").map(family)
+        });
+        families.collect()
+    }
+
+    #[test]
+    fn the_table_of_metrics_is_what_is_registered() {
+        let text = render(&Snapshot::default(), &[("listen-http", ClosedConnections::default())]);
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let registered: BTreeSet<_> = types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+        let documented = documented();
+        // A family without a series, such as one by command before the first request, is not rendered.
+        assert!(registered.is_subset(&documented), "{:#?}", registered.difference(&documented));
+        assert!(documented.len() >= registered.len());
     }
 }

@@ -7,7 +7,7 @@ use axum::http::Uri;
 use tracing::level_filters::LevelFilter;
 use trestle_calls::controller::Hundredths;
 use trestle_core::plan::{Filler, Gate};
-use trestle_ng::command::words::presence::{self, GATE_TIMEOUT_MAX, PRE_ROLL_MAX};
+use trestle_ng::command::words::gate::{self, GATE_TIMEOUT_MAX, PRE_ROLL_MAX};
 
 /// `IP:PORT`, or a port alone, which is then on the loopback address: an address that is open to other machines is written out.
 pub(super) fn listen_address(text: &str) -> Result<SocketAddr, String> {
@@ -89,11 +89,11 @@ pub(super) fn pre_roll(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn gate(text: &str) -> Result<Gate, String> {
-    presence::gate(text).ok_or_else(|| format!("{text:?} is neither open nor shut"))
+    gate::gate_named(text).ok_or_else(|| format!("{text:?} is neither open nor shut"))
 }
 
 pub(super) fn filler(text: &str) -> Result<Filler, String> {
-    presence::filler(text).ok_or_else(|| format!("{text:?} is none of none, silence, comfort-noise and hold-tone"))
+    gate::filler_named(text).ok_or_else(|| format!("{text:?} is none of none, silence, comfort-noise and hold-tone"))
 }
 
 pub(super) fn log_level(text: &str) -> Result<LevelFilter, String> {

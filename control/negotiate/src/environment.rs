@@ -1,12 +1,13 @@
-//! What negotiation must know of the machine it runs on.
+//! The machine, as far as SDP shows it: interfaces, certificate, defaults.
 
 use std::net::{IpAddr, SocketAddr};
 
 use trestle_core::InterfaceId;
 
-use super::PresencePolicy;
+use crate::PresencePolicy;
+use crate::error::FlagsError;
 
-/// The machine, as far as it shows in an SDP.
+/// What negotiation uses of the machine and the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     /// Logical interfaces in the order of the configuration; [`InterfaceId`] counts them.
@@ -15,7 +16,7 @@ pub struct Environment {
     pub fingerprint: [u8; 32],
     /// DSCP byte of outgoing packets if the message names none.
     pub default_tos: Option<u8>,
-    /// What holds for WhatsApp parties if the message does not say.
+    /// Defaults of the gates of WhatsApp parties.
     pub presence: PresencePolicy,
 }
 
@@ -30,7 +31,7 @@ pub struct Interface {
     pub v6: Option<Address>,
 }
 
-/// An address to bind, and the one that peers are told.
+/// An address to bind, and the one that is written into SDP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
     /// Bound.
@@ -47,8 +48,12 @@ impl Interface {
 }
 
 impl Environment {
-    /// Reads interfaces as configured, each `[NAME/]LOCAL[!ADVERTISED]` with IP literals. One name may come twice, with
-    /// an IPv4 and an IPv6 address. The error is a sentence for the operator.
+    /// Reads interfaces as configured, each `[NAME/]LOCAL[!ADVERTISED]` with IP literals. One name may occur twice, with
+    /// an IPv4 and an IPv6 address.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the operator.
     pub fn read_interfaces<S: AsRef<str>>(specs: &[S]) -> Result<Vec<Interface>, String> {
         let mut interfaces: Vec<Interface> = Vec::new();
         for spec in specs.iter().map(AsRef::as_ref) {
@@ -69,7 +74,7 @@ impl Environment {
                 return Err(format!("interface \"{spec}\": the two addresses are not of one family"));
             }
             if address.advertised.is_unspecified() {
-                return Err(format!("interface \"{spec}\": peers cannot be told {}", address.advertised));
+                return Err(format!("interface \"{spec}\": peers cannot reach {}", address.advertised));
             }
             let index = interfaces.iter().position(|interface| interface.name.as_deref() == name);
             let interface = match index {
@@ -90,36 +95,36 @@ impl Environment {
 
     /// True if this is a description that this process has marked (`loop-protect`).
     pub fn has_written(&self, sdp: &str) -> bool {
-        let mark = super::write_sip::loop_mark(&self.fingerprint);
+        let mark = crate::write::loop_mark(&self.fingerprint);
         sdp.lines().any(|line| line.strip_prefix("a=").is_some_and(|value| value.trim_end() == mark))
     }
 
     /// The interface of this name; the first one if no name is given.
-    pub(crate) fn interface(&self, name: Option<&str>) -> Result<InterfaceId, String> {
+    pub(crate) fn interface(&self, name: Option<&str>) -> Result<InterfaceId, FlagsError> {
         let index = match name {
-            None if self.interfaces.is_empty() => return Err("no interface is configured".to_owned()),
+            None if self.interfaces.is_empty() => return Err(FlagsError::NoInterface),
             None => Some(0),
             Some(name) => self.interfaces.iter().position(|interface| interface.name.as_deref() == Some(name)),
         };
-        match index.and_then(|index| u16::try_from(index).ok()) {
-            Some(index) => Ok(InterfaceId(index)),
-            None => {
-                let known: Vec<&str> =
-                    self.interfaces.iter().map(|known| known.name.as_deref().unwrap_or("(unnamed)")).collect();
-                let name = name.unwrap_or_default().escape_debug();
-                Err(format!("no interface \"{name}\" is configured; there is {}", known.join(", ")))
-            }
-        }
+        let unknown = || FlagsError::UnknownInterface {
+            name: name.unwrap_or_default().to_owned(),
+            known: self
+                .interfaces
+                .iter()
+                .map(|known| known.name.as_deref().unwrap_or("(unnamed)").to_owned())
+                .collect(),
+        };
+        index.and_then(|index| u16::try_from(index).ok()).map(InterfaceId).ok_or_else(unknown)
     }
 
-    /// True if a peer that sends to `peer` sends to what is bound at `local`: by that address, or by the one that peers are told.
+    /// True if packets to `peer` arrive at the socket bound to `local`: `peer` is that address, or its advertised one.
     pub fn is_at(&self, local: SocketAddr, peer: SocketAddr) -> bool {
         let addresses = self.interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten();
         let mut names = addresses.filter(|address| address.local == local.ip()).map(|address| address.advertised);
         peer.port() == local.port() && (peer.ip() == local.ip() || names.any(|name| name == peer.ip()))
     }
 
-    /// What peers are told for this interface and family.
+    /// The address in SDP for this interface and family.
     pub(crate) fn advertised(&self, interface: InterfaceId, ipv6: bool) -> Option<IpAddr> {
         Some(self.interfaces.get(usize::from(interface.0))?.address(ipv6)?.advertised)
     }

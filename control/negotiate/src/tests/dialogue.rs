@@ -77,29 +77,33 @@ fn the_parties_hear_each_other() {
 }
 
 #[test]
-fn a_re_offer_keeps_port_ssrc_and_keys_and_takes_new_ones_of_the_peer() {
+fn a_re_offer_keeps_port_ssrc_and_our_keys_and_its_answer_brings_the_new_ones_of_the_peer() {
     let mut desk = Desk::new();
     let first = desk.offer(&signal(SDES_OFFER, "a", None, Flags::default())).unwrap();
-    let told = desk.answer(&signal(&sip_answer("RTP/SAVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
-    let a = told.receiver.1;
+    let b = sip_answer("RTP/SAVP", "8 101");
+    let agreed = desk.answer(&signal(&b, "a", Some("b"), Flags::default())).unwrap();
+    let a = agreed.receiver.1;
     let moved =
         SDES_OFFER.replace("4000", "4100").replace("inline:AAEC", "inline:BBEC").replace("o=pbx 1 1", "o=pbx 1 2");
     let again = desk.offer(&signal(&moved, "a", Some("b"), Flags::default())).unwrap();
     assert_eq!((again.sender.0, again.receiver.0), (first.sender.0, first.receiver.0));
-    assert_eq!((again.sender.1.ssrc, again.receiver.1.ssrc), (a.ssrc, first.receiver.1.ssrc));
-    let keys = |plan: &LegPlan| match &plan.transport {
-        Transport::Sdes { send_key, receive_key, peer, .. } => (send_key.clone(), receive_key.clone(), peer.rtp),
-        other => panic!("{other:?}"),
-    };
-    let (before, after) = (keys(&a), keys(&again.sender.1));
-    assert_eq!(before.0, after.0, "our key");
-    assert_ne!(before.1, after.1, "the peer's key");
-    assert_eq!(after.2.unwrap().port(), 4_100);
-    assert!(again.sender.1.send.format.is_some(), "it is heard on while the re-offer runs");
+    assert_eq!((&again.sender.1, &again.receiver.1), (&a, &agreed.sender.1), "media is as agreed until the answer");
     // The receiver is offered the suite in use, with the key it knows.
     let cryptos: Vec<&str> = again.sdp.lines().filter(|line| line.starts_with("a=crypto")).collect();
     let known = first.sdp.lines().find(|line| line.starts_with("a=crypto:1 ")).unwrap();
     assert_eq!(cryptos, [known]);
+
+    let answered = desk.answer(&signal(&b, "a", Some("b"), Flags::default())).unwrap();
+    assert_eq!((answered.receiver.1.ssrc, answered.sender.1.ssrc), (a.ssrc, first.receiver.1.ssrc));
+    let keys = |plan: &LegPlan| match &plan.transport {
+        Transport::Sdes { send_key, receive_key, peer, .. } => (send_key.clone(), receive_key.clone(), peer.rtp),
+        other => panic!("{other:?}"),
+    };
+    let (before, after) = (keys(&a), keys(&answered.receiver.1));
+    assert_eq!(before.0, after.0, "our key");
+    assert_ne!(before.1, after.1, "the peer's key");
+    assert_eq!(after.2.unwrap().port(), 4_100);
+    assert!(answered.receiver.1.send.is_some());
 }
 
 #[test]
@@ -111,10 +115,11 @@ fn the_callee_may_re_offer() {
     let held = b.replace("sendrecv", "sendonly");
     let told = desk.offer(&signal(&held, "b", Some("a"), Flags::default())).unwrap();
     assert!(told.sdp.contains("m=audio 30000 ") && told.sdp.contains("a=sendonly\r\n"), "{}", told.sdp);
-    assert!(!told.sender.1.send.enabled && told.sender.1.receive.enabled);
+    assert!(told.sender.1.send.enabled, "held once it is answered");
     let resumed = SIP_OFFER.replace("a=sendrecv", "a=recvonly");
     let told = desk.answer(&signal(&resumed, "b", Some("a"), Flags::default())).unwrap();
     assert!(told.sdp.contains("m=audio 30002 ") && told.sdp.contains("a=recvonly\r\n"), "{}", told.sdp);
+    assert!(!told.receiver.1.sending && told.receiver.1.receiving);
     assert_eq!((told.sender.1.ssrc, told.receiver.1.ssrc), (first.receiver.1.ssrc, first.sender.1.ssrc));
     assert_eq!(desk.session.parties().len(), 2);
 }
@@ -129,7 +134,7 @@ fn hold_behind_whatsapp_never_reaches_it() {
     let told = desk.offer(&signal(&b.replace("sendrecv", "inactive"), "b", Some("a"), Flags::default())).unwrap();
     assert_eq!(told.sdp, known.sdp, "what it has already");
     assert!(told.warnings.iter().any(|warning| warning.contains("never offered again")), "{:?}", told.warnings);
-    assert!(!told.sender.1.send.enabled && told.receiver.1.send.enabled);
+    assert!(told.sender.1.send.enabled && told.receiver.1.send.enabled);
     assert_eq!(told.receiver.1, known.receiver.1, "its leg is untouched");
     let told = desk.answer(&signal(meta_offer(), "b", Some("a"), Flags::default())).unwrap();
     assert!(
@@ -137,6 +142,7 @@ fn hold_behind_whatsapp_never_reaches_it() {
         "{}",
         told.sdp
     );
+    assert!(!told.receiver.1.sending && told.sender.1.sending);
     assert_eq!(told.sender.1, known.receiver.1);
 }
 

@@ -7,6 +7,7 @@ mod meta;
 #[path = "../../../../tests/vectors/meta/samples.rs"]
 mod meta_samples;
 mod plans;
+mod re_offers;
 mod table_3_3;
 
 use rand_chacha::ChaCha12Rng;

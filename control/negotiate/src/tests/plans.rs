@@ -104,8 +104,11 @@ fn a_stream_that_ends_with_port_0_is_silent_both_ways() {
     let mut desk = Desk::new();
     desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
     desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
-    let told = desk.offer(&signal(&SIP_OFFER.replace("4000", "0"), "a", Some("b"), Flags::default())).unwrap();
+    desk.offer(&signal(&SIP_OFFER.replace("4000", "0"), "a", Some("b"), Flags::default())).unwrap();
+    let ended = sip_answer("RTP/AVP", "8 101").replace("4000", "0");
+    let told = desk.answer(&signal(&ended, "a", Some("b"), Flags::default())).unwrap();
     assert!(!told.sender.1.send.enabled && !told.sender.1.receive.enabled);
+    assert!(!told.receiver.1.send.enabled && !told.receiver.1.receive.enabled);
 }
 
 #[test]

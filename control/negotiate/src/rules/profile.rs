@@ -1,15 +1,17 @@
-//! Whose rules apply to a peer.
+//! The profile of a peer: which rules apply to it.
 
-use super::NegotiationError;
+use crate::NegotiationError;
+use crate::error::FlagsError;
+use crate::party::PartyKind;
 use trestle_ng::command::Flags;
 use trestle_ng::command::flags::{DtlsFlag, IceFlag, ProfileName};
 use trestle_sdp::Protocol;
 use trestle_sdp::{Remote, Security};
 
-/// The profile of whoever wrote this SDP.
+/// The profile of the writer of this SDP.
 ///
-/// Meta's descriptions are known by the names it gives its stream (`WhatsAppTrack1`, `WhatsAppAudioStream1`), or by an
-/// ICE-lite agent with `UDP/TLS/RTP/SAVPF`: nobody else who calls a bridge is lite.
+/// Meta's descriptions are recognised by the names of the stream (`WhatsAppTrack1`, `WhatsAppAudioStream1`), or by an ICE-lite
+/// agent with `UDP/TLS/RTP/SAVPF`: no other peer that calls a bridge is lite.
 pub(crate) fn of_sender(remote: &Remote) -> ProfileName {
     let named = remote.media().attributes().any(|attribute| {
         matches!(attribute.name, "msid" | "ssrc") && attribute.value.is_some_and(|value| value.contains("WhatsApp"))
@@ -22,27 +24,20 @@ pub(crate) fn of_sender(remote: &Remote) -> ProfileName {
     }
 }
 
-/// What the receiver of an offer is taken for, and the transport it is offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Outgoing {
-    pub(crate) profile: ProfileName,
-    pub(crate) protocol: Protocol,
-    pub(crate) security: Security,
-}
-
 /// Derives the receiver's side of an offer.
 ///
 /// `profile` names the receiver. One exception: on Meta's own offer `profile=whatsapp` can only mean the sender, as
-/// WhatsApp does not call WhatsApp through a bridge, and says nothing new. Without `profile`, the transport tells: DTLS or
-/// `ICE=force` is WebRTC; any other protocol is SIP; nothing said keeps the sender's kind, but WhatsApp's other side is SIP.
+/// WhatsApp does not call WhatsApp through a bridge; it changes nothing. Without `profile`, the transport decides: DTLS or
+/// `ICE=force` is WebRTC; any other protocol is SIP; without flags the receiver has the sender's profile, but the other side
+/// of WhatsApp is SIP.
 ///
-/// Without `transport-protocol`, a SIP receiver is offered the sender's protocol, and SDES in place of DTLS: what was
-/// protected on one side is not sent in the clear on the other unless somebody says so.
+/// Without `transport-protocol`, a SIP receiver is offered the sender's protocol, and SDES in place of DTLS: media that is
+/// protected on one side is sent in the clear on the other side only if the flags ask for it.
 pub(crate) fn of_receiver(
     sender: &Remote,
     sender_profile: ProfileName,
     flags: &Flags,
-) -> Result<Outgoing, NegotiationError> {
+) -> Result<PartyKind, NegotiationError> {
     let named =
         flags.profile.filter(|named| (*named, sender_profile) != (ProfileName::Whatsapp, ProfileName::Whatsapp));
     let profile = named.unwrap_or(match flags.transport_protocol {
@@ -65,26 +60,23 @@ pub(crate) fn of_receiver(
         _ if protocol.is_dtls() || flags.sdes.off => Security::Dtls,
         _ => Security::Sdes,
     };
-    let refuse = |reason: String| Err(NegotiationError::Flags(reason));
-    let name = protocol.as_str();
+    let refuse = |error: FlagsError| Err(NegotiationError::Flags(error));
     if security == Security::Dtls && no_dtls {
         return refuse(if protocol.is_dtls() {
-            format!("{name} needs DTLS and ICE, but the flags say DTLS=off or ICE=remove")
+            FlagsError::DtlsForbidden(protocol)
         } else {
-            format!("SDES=off and DTLS=off (or ICE=remove) leave {name} without keys; for plain RTP say RTP/AVP")
+            FlagsError::NoKeyExchange(protocol)
         });
     }
-    let metas = matches!(
+    let is_metas = matches!(
         (protocol, security),
         (Protocol::UdpTlsRtpSavpf, Security::Dtls) | (Protocol::RtpSavp, Security::Sdes)
     );
-    if profile == ProfileName::Whatsapp && !metas {
-        return refuse(format!(
-            "WhatsApp takes UDP/TLS/RTP/SAVPF with DTLS or RTP/SAVP with SDES, not {name} as the flags have it"
-        ));
+    if profile == ProfileName::Whatsapp && !is_metas {
+        return refuse(FlagsError::NotForWhatsapp(protocol));
     }
     if profile == ProfileName::Webrtc && security != Security::Dtls {
-        return refuse(format!("profile webrtc needs DTLS-SRTP, but the flags say {name}"));
+        return refuse(FlagsError::NotForWebrtc(protocol));
     }
-    Ok(Outgoing { profile, protocol, security })
+    Ok(PartyKind { profile, protocol, security })
 }

@@ -1,4 +1,4 @@
-//! What is drawn for a leg: once, from the caller's generator, and for no other leg.
+//! Random values of a leg, drawn once from the caller's generator: SSRC, CNAME, ICE credentials, session id, SDES keys.
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
@@ -9,7 +9,7 @@ use trestle_wire::Ssrc;
 /// ice-char of RFC 8839 5.4; also harmless in a CNAME.
 const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Everything random about a leg.
+/// Random values of one leg. No other leg has any of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Secrets {
     pub(crate) ssrc: Ssrc,
@@ -18,12 +18,12 @@ pub(crate) struct Secrets {
     pub(crate) ice: IceCredentials,
     /// `sess-id` of `o=`.
     pub(crate) session_id: u64,
-    /// Our sending keys, one per suite that we ever offered or answered on this leg.
+    /// Our sending keys, one per suite that was offered or answered on this leg.
     keys: Vec<KeyingMaterial>,
 }
 
 impl Secrets {
-    /// Draws; `taken` are SSRCs in use elsewhere in the call (RFC 3550 8.2: no two sources alike).
+    /// Draws all but the keys. `taken` are the SSRCs in use in the call, which are avoided (RFC 3550 8.2).
     pub(crate) fn draw(rng: &mut ChaCha12Rng, taken: &[Ssrc]) -> Self {
         let ssrc = loop {
             let ssrc = Ssrc(rng.next_u32());
@@ -42,7 +42,7 @@ impl Secrets {
         }
     }
 
-    /// Our key for a suite; drawn when first asked for, then always the same.
+    /// Our key for a suite; drawn at the first call, then always the same.
     pub(crate) fn key(&mut self, profile: Profile, rng: &mut ChaCha12Rng) -> KeyingMaterial {
         if let Some(key) = self.known_key(profile) {
             return key;

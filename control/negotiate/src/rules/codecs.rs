@@ -1,12 +1,12 @@
-//! Which formats go into which description.
+//! Which formats go into which description, and what is sent.
 
-use trestle_core::plan::{Codec, OpusSettings, ReceiveFormat, SendFormat};
+use trestle_core::plan::{Codec, OpusSettings, SendFormat};
 use trestle_ng::command::Switch;
 use trestle_wire::{ClockRate, Pt, Ptime};
 
-use super::NegotiationError;
-use super::error::unbridgeable;
-use super::party::Party;
+use crate::NegotiationError;
+use crate::error::{FlagsError, OutOfPlace, unbridgeable};
+use crate::party::Party;
 use trestle_ng::command::CodecSpec;
 use trestle_ng::command::flags::{CodecFlags, Flags, ProfileName};
 use trestle_sdp::Format;
@@ -16,21 +16,21 @@ use trestle_sdp::Remote;
 const OPUS_FMTP: &str =
     "maxaveragebitrate=20000;maxplaybackrate=16000;minptime=20;sprop-maxcapturerate=16000;useinbandfec=1";
 
-/// RFC 4733 2.4.1: the sixteen keys. Meta writes no `a=fmtp` for its events, and gets none.
+/// The sixteen keys (RFC 4733 2.4.1). Meta writes no `a=fmtp` for its events, and gets none.
 const EVENT_FMTP: &str = "0-15";
 
 const OPUS_PT: u8 = 111;
 const EVENT_PT_META: u8 = 126;
 const EVENT_PT_SIP: u8 = 101;
 
-/// True if a list takes a format off: it names it, or says all and nothing makes an exception of it.
+/// True if a list removes a format: the list names it, or it is `all` and no other list makes an exception.
 fn takes(list: &trestle_ng::command::CodecList, flags: &CodecFlags, format: &Format) -> bool {
     let (name, clock, channels) = (format.name.as_str(), format.clock_hz, format.channels);
     let excepted = flags.except.contains(name, clock, channels) || flags.offer.contains(name, clock, channels);
     list.find(name, clock, channels).is_some() || (list.contains(name, clock, channels) && !excepted)
 }
 
-/// The formats that the receiver of an offer is told, given the sender's.
+/// The formats that the receiver is offered, given the sender's.
 pub(crate) fn for_receiver(
     sender: &Remote,
     sender_profile: ProfileName,
@@ -44,7 +44,7 @@ pub(crate) fn for_receiver(
     };
     let mut formats: Vec<Format> = sender.codecs().into_iter().filter(|format| !hidden(format)).collect();
     if receiver == ProfileName::Whatsapp {
-        // G.711 only for numbers that have it enabled, so only if asked for by name.
+        // Only numbers that have G.711 enabled take it, so it is offered only if a flag names it.
         formats.retain(|format| {
             let named = |spec: &CodecSpec| spec.matches(&format.name, format.clock_hz, format.channels);
             format.codec() == Some(Codec::Opus) || codec.offer.specs.iter().chain(&codec.except.specs).any(named)
@@ -74,11 +74,10 @@ pub(crate) fn for_receiver(
         add(&mut formats, Codec::Opus, None, sender);
     }
     if formats.is_empty() {
-        let reason = "the codec flags take every codec off and transcode to none";
-        return Err(NegotiationError::Flags(reason.to_owned()));
+        return Err(NegotiationError::Flags(FlagsError::NoCodec));
     }
     if receiver == ProfileName::Whatsapp {
-        // Our numbers, not the sender's, so that they are the same whoever calls; Opus first, as Meta transcodes the rest.
+        // Our payload types, not the sender's, so that all callers get the same; Opus first, because Meta transcodes the rest.
         formats.sort_by_key(|format| format.codec() != Some(Codec::Opus));
         for format in &mut formats {
             let canonical = format.codec().map(|codec| Format::audio(canonical_pt(codec), codec, None));
@@ -108,11 +107,11 @@ fn event_for_receiver(
     let taken = |pt: u8| formats.iter().any(|format| format.pt.get() == pt);
     match (receiver, eight) {
         (ProfileName::Whatsapp, _) => Some(Format::event(free_pt(EVENT_PT_META, taken), None)),
-        // May be WhatsApp too, if the caller gave no profile.
+        // May be WhatsApp, if the message has no `profile`.
         (ProfileName::Webrtc, _) if sender_profile == ProfileName::Sip => {
             Some(Format::event(free_pt(EVENT_PT_META, taken), None))
         }
-        // The sender's own, unless Meta's lack of a=fmtp would leave a phone guessing.
+        // The sender's own. Meta's has no a=fmtp; a phone gets one, so that it knows the digits.
         (_, Some(event)) if !taken(event.pt.get()) => {
             let fmtp = event
                 .fmtp
@@ -132,7 +131,7 @@ fn add(formats: &mut Vec<Format>, codec: Codec, fmtp: Option<&str>, sender: &Rem
     if formats.iter().any(|format| format.codec() == Some(codec)) {
         return;
     }
-    // A number that the sender uses for something else would only confuse readers of traces.
+    // A payload type with another meaning for the sender would confuse readers of traces.
     let taken = |pt: u8| {
         formats.iter().any(|format| format.pt.get() == pt)
             || sender.formats.iter().any(|format| format.pt.get() == pt && format.codec() != Some(codec))
@@ -153,7 +152,7 @@ fn canonical_pt(codec: Codec) -> Pt {
     }
 }
 
-/// `preferred`, or the first dynamic number that is free. At most 32 are taken, so one always is.
+/// `preferred`, or the first free dynamic payload type. At most 32 are taken, so there is one.
 fn free_pt(preferred: u8, taken: impl Fn(u8) -> bool) -> Pt {
     let pt = std::iter::once(preferred).chain(96..=127).find(|pt| !taken(*pt)).unwrap_or(preferred);
     Pt::new(pt).unwrap_or(Pt::PCMU)
@@ -166,8 +165,8 @@ fn codec_of(spec: &CodecSpec) -> Option<Codec> {
     })
 }
 
-/// The offerer's codecs that an answer may use. `strip` takes them off there as well, unless that leaves nothing: an
-/// answer must pick from the offer.
+/// The offerer's codecs that an answer may use. `strip` removes codecs here as well, unless none would be left: an answer
+/// must choose from the offer (RFC 3264 6.1).
 pub(crate) fn answerable(sender: &Remote, flags: &Flags, warnings: &mut Vec<String>) -> Vec<Format> {
     let all = sender.codecs();
     let gone = |format: &&Format| {
@@ -181,36 +180,36 @@ pub(crate) fn answerable(sender: &Remote, flags: &Flags, warnings: &mut Vec<Stri
     kept
 }
 
-/// What an answer settles.
+/// The codecs of an answer.
 #[derive(Debug)]
 pub(crate) struct Choice {
-    /// Formats of the answer to the offerer, its numbers, its order.
+    /// Formats of the answer to the offerer, with the offerer's payload types and in its order.
     pub(crate) answer: Vec<Format>,
-    /// What we send to the offerer: one of `answer`.
+    /// What is sent to the offerer: one of `answer`.
     pub(crate) to_offerer: Format,
-    /// What we send to the answerer.
+    /// What is sent to the answerer.
     pub(crate) to_answerer: Format,
 }
 
-/// Settles the codecs of both legs: one that both have, else one each and transcoding between.
+/// Chooses the codecs of both legs: one that both have, else one each with transcoding between. `offered` are the formats of
+/// the offer to the answerer, whose answer is `remote`.
 pub(crate) fn choose(
     offerer: &Party,
-    answerer: &Party,
+    offered: &[Format],
     remote: &Remote,
     flags: &Flags,
 ) -> Result<Choice, NegotiationError> {
-    let offered = |codec: Codec| answerer.told_formats.iter().any(|format| format.codec() == Some(codec));
-    let mut accepted: Vec<Format> = remote.codecs().into_iter().filter(|f| f.codec().is_some_and(offered)).collect();
+    let is_offered = |codec: Codec| offered.iter().any(|format| format.codec() == Some(codec));
+    let mut accepted: Vec<Format> =
+        remote.codecs().into_iter().filter(|format| format.codec().is_some_and(is_offered)).collect();
     let ignored = |format: &Format| takes(&flags.codec.ignore, &flags.codec, format);
     if !accepted.iter().all(ignored) {
         accepted.retain(|format| !ignored(format));
     }
     let Some(first) = accepted.first() else {
-        return Err(no_common_codec(&answerer.told_formats, remote));
+        return Err(no_common_codec(offered, remote));
     };
-    // WhatsApp was answered before: what it was told stands, and the other side adapts.
-    let told: Vec<Format> = offerer.told_formats.iter().filter(|format| format.codec().is_some()).cloned().collect();
-    let usable = if offerer.is_fixed() && !told.is_empty() { told } else { offerer.answerable.clone() };
+    let usable = usable(offerer);
     let both = |format: &Format| accepted.iter().find(|other| other.codec() == format.codec());
     let kept = |format: &&Format| {
         let accept = &flags.codec.accept;
@@ -218,24 +217,24 @@ pub(crate) fn choose(
             || flags.has(Switch::AlwaysTranscode)
             || accept.contains(&format.name, format.clock_hz, format.channels)
     };
-    let in_use = offerer.send.map(|send| send.codec).filter(|_| flags.has(Switch::ReuseCodecs));
+    let in_use = offerer.send_format().map(|send| send.codec).filter(|_| flags.has(Switch::ReuseCodecs));
     let reused = usable.iter().find(|format| format.codec() == in_use && both(format).is_some());
     let common = reused.or_else(|| usable.iter().find(|format| both(format).is_some()));
     let Some(to_offerer) = common.or(usable.first()).cloned() else {
-        return Err(NegotiationError::OutOfPlace("the offerer's codecs are not known".to_owned()));
+        return Err(NegotiationError::OutOfPlace(OutOfPlace::NothingOffered));
     };
     let mut answer: Vec<Format> = match common {
         Some(_) => usable.iter().filter(kept).cloned().collect(),
         None => vec![to_offerer.clone()],
     };
-    if flags.has(Switch::SingleCodec) || offerer.profile == ProfileName::Whatsapp {
+    if flags.has(Switch::SingleCodec) || offerer.profile() == ProfileName::Whatsapp {
         answer = vec![to_offerer.clone()];
     }
     let to_answerer = both(&to_offerer).unwrap_or(first).clone();
     for format in &mut answer {
-        // What the other peer said of its decoder holds for the offerer too if packets pass as they are; Meta gets its own
-        // words back.
-        if offerer.profile != ProfileName::Whatsapp && format.codec() == Some(Codec::Opus) {
+        // Packets may be forwarded as they are, so the decoder of the other peer limits the offerer too. Meta gets its own
+        // parameters back.
+        if offerer.profile() != ProfileName::Whatsapp && format.codec() == Some(Codec::Opus) {
             format.fmtp = match both(format) {
                 Some(other) => other.fmtp.clone(),
                 None => Some(OPUS_FMTP.to_owned()),
@@ -246,45 +245,57 @@ pub(crate) fn choose(
     Ok(Choice { answer, to_offerer, to_answerer })
 }
 
-/// The answerer's first codec that it was offered.
-pub(crate) fn first_accepted(told: &[Format], remote: &Remote) -> Result<Format, NegotiationError> {
-    let offered = |format: &Format| told.iter().any(|told| told.codec() == format.codec());
-    remote.codecs().into_iter().find(offered).ok_or_else(|| no_common_codec(told, remote))
+/// Codecs that an answer to the offerer may use. WhatsApp was answered before and keeps the codecs of that answer: the other
+/// side adapts.
+fn usable(offerer: &Party) -> Vec<Format> {
+    let agreed = offerer.agreed().filter(|_| offerer.is_fixed()).map_or(&[][..], |agreed| &agreed.local_formats);
+    let agreed: Vec<Format> = agreed.iter().filter(|format| format.codec().is_some()).cloned().collect();
+    if !agreed.is_empty() {
+        return agreed;
+    }
+    offerer.incoming().map(|offer| offer.answerable.clone()).unwrap_or_default()
 }
 
-fn no_common_codec(told: &[Format], remote: &Remote) -> NegotiationError {
-    let names: Vec<&str> = told.iter().filter(|f| f.codec().is_some()).map(|f| f.name.as_str()).collect();
+/// The answerer's first codec that it was offered.
+pub(crate) fn first_accepted(offered: &[Format], remote: &Remote) -> Result<Format, NegotiationError> {
+    let is_offered = |format: &Format| offered.iter().any(|offered| offered.codec() == format.codec());
+    remote.codecs().into_iter().find(is_offered).ok_or_else(|| no_common_codec(offered, remote))
+}
+
+fn no_common_codec(offered: &[Format], remote: &Remote) -> NegotiationError {
+    let names: Vec<&str> = offered.iter().filter(|f| f.codec().is_some()).map(|f| f.name.as_str()).collect();
     unbridgeable(remote.media(), format!("answers with no codec that was offered ({})", names.join(", ")))
 }
 
-/// What we send an answerer, whose answer `remote` is, and what it may send.
-pub(crate) fn settle_answerer(party: &mut Party, remote: &Remote, format: &Format, set: &CodecFlags) {
-    let whatsapp = party.profile == ProfileName::Whatsapp;
-    let event = remote.events().find(|event| event.clock_hz == 8_000).or_else(|| remote.events().next()).cloned();
-    // Meta takes digits even where its answer does not say so.
-    let event = event.or_else(|| {
-        let offered = party.told_formats.iter().find(|format| format.event_clock().is_some());
-        offered.filter(|_| whatsapp).cloned()
-    });
-    party.send = Some(send_format(party, remote, format, event.as_ref(), set));
-    (party.receive, party.receive_events) = receive(&party.told_formats, &remote.formats, whatsapp);
-    party.answerable = remote.codecs();
+/// What is sent to an answerer whose answer is `remote`. `format` is the codec chosen, `offered` are the formats of the offer.
+pub(crate) fn send_to_answerer(
+    party: &Party,
+    remote: &Remote,
+    format: &Format,
+    offered: &[Format],
+    set: &CodecFlags,
+) -> SendFormat {
+    let event = remote.events().find(|event| event.clock_hz == 8_000).or_else(|| remote.events().next());
+    // Meta takes digits even if its answer has no telephone-event.
+    let metas = || offered.iter().find(|format| format.event_clock().is_some());
+    let event = event.or_else(|| metas().filter(|_| party.profile() == ProfileName::Whatsapp));
+    send_format(party, remote, format, event, set)
 }
 
 /// telephone-event in an answer: the offerer's line at 8000 Hz, else its first. Whether the other side takes events does not
-/// matter: else it gets tones.
+/// matter: without them it gets tones.
 ///
-/// Beside Opus a browser counts the durations of its events at 48000 Hz whatever their line says, so that it is held to
-/// the line that says so (RFC 4733 2.1 wants the audio's clock anyway).
+/// Beside Opus a browser counts the durations of its events at 48000 Hz, whatever their a=rtpmap is, so the answer has the
+/// line at 48000 Hz (RFC 4733 2.1 requires the clock rate of the audio).
 fn event_for_offerer(offerer: &Party, to_offerer: &Format) -> Option<Format> {
-    let remote = offerer.remote.as_ref()?;
+    let remote = &offerer.incoming()?.terms.remote;
     let at = |clock: ClockRate| remote.events().find(|event| event.event_clock() == Some(clock));
-    let in_opus_clock = offerer.profile == ProfileName::Webrtc && to_offerer.codec() == Some(Codec::Opus);
+    let in_opus_clock = offerer.profile() == ProfileName::Webrtc && to_offerer.codec() == Some(Codec::Opus);
     let exact = at(ClockRate::HZ_48000).filter(|_| in_opus_clock);
     exact.or_else(|| at(ClockRate::HZ_8000)).or_else(|| remote.events().next()).cloned()
 }
 
-/// What we send a peer whose format `format` is, and whose events `events` are.
+/// What is sent to a peer in `format`, with digits as `event`.
 pub(crate) fn send_format(
     party: &Party,
     remote: &Remote,
@@ -292,49 +303,24 @@ pub(crate) fn send_format(
     event: Option<&Format>,
     set: &CodecFlags,
 ) -> SendFormat {
-    let whatsapp = party.profile == ProfileName::Whatsapp;
+    let whatsapp = party.profile() == ProfileName::Whatsapp;
     let opus = if format.codec() == Some(Codec::Opus) { format.opus_settings() } else { OpusSettings::default() };
     let encoder = set.set.find(&format.name, format.clock_hz, format.channels).and_then(|spec| spec.bitrate_bps);
-    // A maxaveragebitrate of the peer is a limit (RFC 7587 6.1); the operator may go below it.
+    // A maxaveragebitrate of the peer is a limit (RFC 7587 6.1); the flags may ask for less.
     let limit = if format.parameter("maxaveragebitrate").is_some() { opus.bitrate_bps } else { 510_000 };
     let bitrate_bps = encoder.map_or(opus.bitrate_bps, |bps| bps.clamp(6_000, limit));
     SendFormat {
         pt: format.pt,
         codec: format.codec().unwrap_or(Codec::Pcma),
-        ptime: if whatsapp { Ptime::MS_20 } else { ptime(party.ptime_ms.or(remote.ptime_ms)) },
-        strict_ptime: whatsapp || party.ptime_ms.is_some(),
+        ptime: if whatsapp { Ptime::MS_20 } else { ptime(party.preferences.ptime_ms.or(remote.ptime_ms)) },
+        strict_ptime: whatsapp || party.preferences.ptime_ms.is_some(),
         opus: OpusSettings { bitrate_bps, ..opus },
         event: event.and_then(|event| Some((event.pt, event.event_clock()?))),
     }
 }
 
-/// The packet time that we can make nearest to what is asked for, not above it.
+/// The longest packet time that Trestle can make and that is not above `ms`.
 fn ptime(ms: Option<u32>) -> Ptime {
     let ms = ms.unwrap_or(20).clamp(10, 60);
     Ptime::new(ms - ms % 10).unwrap_or(Ptime::MS_20)
-}
-
-/// What the peer may send. It should use the numbers that we told it (RFC 3264 6.1), but some use their own.
-pub(crate) fn receive(told: &[Format], own: &[Format], whatsapp: bool) -> (Vec<ReceiveFormat>, Vec<(Pt, ClockRate)>) {
-    let mut audio: Vec<ReceiveFormat> = Vec::new();
-    let mut events: Vec<(Pt, ClockRate)> = Vec::new();
-    let free = |audio: &[ReceiveFormat], events: &[(Pt, ClockRate)], pt: Pt| {
-        !audio.iter().any(|format| format.pt == pt) && !events.iter().any(|(event, _)| *event == pt)
-    };
-    for format in told.iter().chain(own) {
-        if !free(&audio, &events, format.pt) {
-            continue;
-        }
-        if let Some(codec) = format.codec() {
-            audio.push(ReceiveFormat { pt: format.pt, codec });
-        } else if let Some(clock) = format.event_clock() {
-            events.push((format.pt, clock));
-        }
-    }
-    // Meta sends its digits as 126 at 8000 Hz even where its answer does not say so.
-    let meta = free_pt(EVENT_PT_META, |_| false);
-    if whatsapp && free(&audio, &events, meta) {
-        events.push((meta, ClockRate::HZ_8000));
-    }
-    (audio, events)
 }

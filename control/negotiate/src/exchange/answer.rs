@@ -1,0 +1,188 @@
+//! An answer: what was proposed becomes agreed on both legs (RFC 3264 section 6).
+
+use std::sync::Arc;
+use trestle_ng::command::Switch;
+
+use trestle_core::plan::DtlsRole;
+use trestle_sdp::{Crypto, Format, Remote, Security, Setup};
+
+use super::describe::{self, Draft};
+use super::{Exchange, Step};
+use crate::NegotiationError;
+use crate::error::{DescriptionKind, OutOfPlace, unbridgeable};
+use crate::party::{AddressRule, Agreed, Description, Party, PeerTerms, ReceiveFormats};
+use crate::rules::{codecs, crypto, profile, transport};
+use trestle_ng::command::flags::ProfileName;
+
+pub(super) fn answer(mut exchange: Exchange<'_>) -> Result<Step, NegotiationError> {
+    let from_tag = &exchange.signal.from_tag;
+    let offerer = exchange.session.index_of_tag(from_tag).ok_or_else(|| exchange.unknown_tag(from_tag))?;
+    let answerer = answerer(&exchange, offerer)?;
+    let remote = read(&exchange, answerer)?;
+    exchange.take_flags(answerer);
+    if let Some(tag) = &exchange.signal.to_tag {
+        let new_branch = exchange.flags().has(Switch::NewBranch);
+        exchange.party_mut(answerer).identity.add_tag(tag, new_branch);
+    }
+    exchange.pair(offerer, answerer, true);
+    exchange.label_receiver(offerer);
+    recognise_whatsapp(&mut exchange, answerer, &remote);
+    exchange.take_gate_flags(&[offerer, answerer]);
+
+    let offered = offered_formats(exchange.party(answerer))?;
+    let choice = codecs::choose(exchange.party(offerer), &offered, &remote, exchange.flags())?;
+    let terms = agree_answerer(&mut exchange, answerer, &remote, &choice.to_answerer, offered)?;
+    let description = agree_offerer(&mut exchange, offerer, choice, remote)?;
+    Ok(exchange.finish(&[answerer, offerer], Some(&terms), description))
+}
+
+/// Reads the answer of the party at `index`, and checks it against what is agreed with it.
+pub(super) fn read(exchange: &Exchange<'_>, index: usize) -> Result<Arc<Remote>, NegotiationError> {
+    let party = exchange.party(index);
+    let prefer_sdes = party.security() == Security::Sdes;
+    let remote = Remote::read(&exchange.signal.sdp, party.description.formats(), prefer_sdes)?;
+    exchange.check(index, &remote, DescriptionKind::Answer)?;
+    Ok(Arc::new(remote))
+}
+
+/// A party that was offered to as a browser, and answers as Meta: from now on Meta's rules apply to it.
+pub(super) fn recognise_whatsapp(exchange: &mut Exchange<'_>, index: usize, remote: &Remote) {
+    if profile::of_sender(remote) == ProfileName::Whatsapp {
+        exchange.party_mut(index).endpoint.kind.profile = ProfileName::Whatsapp;
+    }
+}
+
+pub(super) fn offered_formats(party: &Party) -> Result<Vec<Format>, NegotiationError> {
+    let offered = party.offered_formats().ok_or(NegotiationError::OutOfPlace(OutOfPlace::NothingSent))?;
+    Ok(offered.to_vec())
+}
+
+/// The answer `remote` to the offer of `offered` becomes agreed with its sender. Returns the terms.
+pub(super) fn agree_answerer(
+    exchange: &mut Exchange<'_>,
+    index: usize,
+    remote: &Arc<Remote>,
+    format: &Format,
+    offered: Vec<Format>,
+) -> Result<PeerTerms, NegotiationError> {
+    let address = transport::address_rule(exchange.signal);
+    let party = &mut exchange.session.parties[index];
+    let terms = answered_terms(party, remote, address)?;
+    let send = codecs::send_to_answerer(party, remote, format, &offered, &exchange.signal.flags.codec);
+    let receive = ReceiveFormats::new(&offered, &remote.formats, party.profile() == ProfileName::Whatsapp);
+    party.agree(Agreed { terms: Some(terms.clone()), local_formats: offered, send, receive });
+    Ok(terms)
+}
+
+/// Keys, role and multiplexing by an answer. WhatsApp repeats its only answer, which changes none of these.
+fn answered_terms(party: &Party, remote: &Arc<Remote>, address: AddressRule) -> Result<PeerTerms, NegotiationError> {
+    if let Some(terms) = party.terms().filter(|_| party.is_fixed()) {
+        return Ok(PeerTerms { remote: remote.clone(), address, ..terms.clone() });
+    }
+    if remote.security != party.security() {
+        // Weaker would be a downgrade (RFC 4568 section 7, RFC 5763 section 5); stronger was not offered.
+        let offered = party.protocol().as_str();
+        let reason = format!("{offered} was offered; an answer cannot change how media is secured");
+        return Err(unbridgeable(remote.media(), reason));
+    }
+    let offer = party.outgoing().ok_or(NegotiationError::OutOfPlace(OutOfPlace::NothingSent))?;
+    let crypto = match party.security() {
+        Security::Sdes => Some(crypto::answered_crypto(remote, &offer.suites)?),
+        Security::Plain | Security::Dtls => None,
+    };
+    let dtls_role = match party.dtls_role() {
+        DtlsRole::Either if party.security() == Security::Dtls => transport::role_by_answer(remote.setup),
+        role => role,
+    };
+    let rtcp_mux = offer.rtcp_mux || remote.rtcp_mux;
+    Ok(PeerTerms { remote: remote.clone(), crypto, dtls_role, rtcp_mux, address })
+}
+
+/// The party that answers: by to-tag, else by via-branch, else one that no answer has named, else the one that was offered to
+/// last, which has forked further down the route.
+fn answerer(exchange: &Exchange<'_>, offerer: usize) -> Result<usize, NegotiationError> {
+    let (session, signal) = (&exchange.session, exchange.signal);
+    let leg = exchange.party(offerer).leg();
+    let is_callee = |party: &Party| party.routing.offered_by() == Some(leg);
+    let tag = signal.to_tag.as_deref().unwrap_or_default();
+    let by_tag = session.index_of_tag(tag);
+    if by_tag == Some(offerer) {
+        return Err(NegotiationError::OutOfPlace(OutOfPlace::SameParty));
+    }
+    let by_branch = || {
+        let branch = signal.via_branch.as_deref()?;
+        session.parties.iter().position(|party| is_callee(party) && party.identity.via_branch() == Some(branch))
+    };
+    let last = || session.parties.iter().rposition(is_callee);
+    let index = by_tag.or_else(by_branch).or_else(|| session.unanswered_callee(offerer)).or_else(last);
+    let index =
+        index.ok_or_else(|| NegotiationError::OutOfPlace(OutOfPlace::NoOffer { offerer: signal.from_tag.clone() }))?;
+    let party = exchange.party(index);
+    if !is_callee(party) || party.description.last().is_none() {
+        let (answerer, offerer) = (tag.to_owned(), signal.from_tag.clone());
+        return Err(NegotiationError::OutOfPlace(OutOfPlace::NotOfferedBy { answerer, offerer }));
+    }
+    Ok(index)
+}
+
+/// The answer to the offer of the party at `index` becomes agreed with it. `answered` is the other side's answer.
+fn agree_offerer(
+    exchange: &mut Exchange<'_>,
+    index: usize,
+    choice: codecs::Choice,
+    answered: Arc<Remote>,
+) -> Result<Description, NegotiationError> {
+    let flags = exchange.flags();
+    let party = exchange.party(index);
+    let offer = party.incoming().ok_or(NegotiationError::OutOfPlace(OutOfPlace::NothingOffered))?;
+    let mut terms = offer.terms.clone();
+    let own = terms.remote.clone();
+    let codecs::Choice { answer, to_offerer, .. } = choice;
+    let event = answer.iter().find(|format| format.event_clock().is_some());
+    // The encoder obeys the offerer's own parameters for its decoder, not those of the answer.
+    let own_format = own.formats.iter().find(|format| format.pt == to_offerer.pt).unwrap_or(&to_offerer);
+    let send = codecs::send_format(party, &own, own_format, event, &flags.codec);
+    let receive = ReceiveFormats::new(&answer, &own.formats, party.profile() == ProfileName::Whatsapp);
+    let protocol = party.protocol();
+    let fixed = party.agreed().filter(|_| party.is_fixed()).map(|agreed| agreed.local_formats.clone());
+    if let Some(wanted) = flags.transport_protocol.filter(|wanted| *wanted != protocol) {
+        exchange.warnings.push(format!(
+            "transport-protocol={} ignored: an answer keeps the offer's {}",
+            wanted.as_str(),
+            protocol.as_str()
+        ));
+    }
+    if let Some(local_formats) = fixed {
+        exchange.party_mut(index).agree(Agreed { terms: Some(terms), local_formats, send, receive });
+        return describe::last_sent(exchange, index);
+    }
+    let party = &mut exchange.session.parties[index];
+    let (setup, role) = match terms.dtls_role {
+        DtlsRole::Server => (Setup::Passive, DtlsRole::Server),
+        DtlsRole::Client => (Setup::Active, DtlsRole::Client),
+        DtlsRole::Either => transport::answer_setup(own.setup, party.profile(), flags.dtls.mode),
+    };
+    terms.dtls_role = role;
+    let mut cryptos = Vec::new();
+    if let Some(crypto) = &terms.crypto {
+        let key = party.secrets.key(crypto.key.profile(), exchange.rng);
+        cryptos.push(Crypto::text(crypto.tag, &key, flags.sdes.pad, flags.sdes.lifetime));
+    }
+    let direction =
+        if flags.has(Switch::OriginalSendrecv) { answered.direction } else { answered.direction.within(own.direction) };
+    let draft = Draft {
+        own: Some(own),
+        formats: answer.clone(),
+        cryptos,
+        direction,
+        setup: Some(setup),
+        rtcp_mux: terms.rtcp_mux,
+        rtcp_port: !terms.rtcp_mux,
+        offering: false,
+        ptime_ms: party.preferences.ptime_ms.or(answered.ptime_ms),
+        base: answered,
+    };
+    let description = describe::describe(exchange, index, draft)?;
+    exchange.party_mut(index).agree(Agreed { terms: Some(terms), local_formats: answer, send, receive });
+    Ok(description)
+}

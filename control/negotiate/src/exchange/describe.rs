@@ -1,0 +1,76 @@
+//! Writes the description that a party gets.
+
+use std::net::IpAddr;
+use trestle_ng::command::Switch;
+
+use super::Exchange;
+use crate::NegotiationError;
+use crate::error::{FlagsError, OutOfPlace};
+use crate::party::{Description, Party};
+pub(super) use crate::write::Draft;
+use crate::write::{self, Frame};
+use trestle_ng::command::flags::ProfileName;
+
+/// Writes `draft` for the party at `index`, with a higher version if the text differs from the one that the party has.
+pub(super) fn describe(
+    exchange: &mut Exchange<'_>,
+    index: usize,
+    draft: Draft,
+) -> Result<Description, NegotiationError> {
+    let party = exchange.party(index);
+    let ipv6 = party.endpoint.ipv6;
+    let address = exchange
+        .environment
+        .advertised(party.endpoint.interface, ipv6)
+        .ok_or(NegotiationError::Flags(FlagsError::NoAddress { ipv6 }))?;
+    let flags = exchange.flags();
+    let mid = mid(party, &draft, flags.has(Switch::GenerateMid));
+    let bundle = mid.is_some()
+        && !flags.bundle.reject
+        && match &draft.own {
+            Some(own) if !draft.offering => own.bundled,
+            _ => party.profile() != ProfileName::Sip || flags.bundle.offer || flags.bundle.require,
+        };
+    let fingerprint = &exchange.environment.fingerprint;
+    let write = |party: &Party| {
+        write::write(&Frame { party, address, fingerprint, mid: mid.as_deref(), bundle, flags }, &draft)
+    };
+    let mut description = write(party);
+    if party.description.needs_new_version(&description, flags.replace.force_increment_sdp_version) {
+        let party = &mut exchange.session.parties[index];
+        party.description.increment_version();
+        description = write(party);
+    }
+    let party = &mut exchange.session.parties[index];
+    party.description.set(description.clone(), draft.formats);
+    if party.profile() == ProfileName::Whatsapp && is_private(address) {
+        exchange.warnings.push(format!("WhatsApp cannot reach {address}: configure the interface as LOCAL!PUBLIC"));
+    }
+    Ok(description)
+}
+
+/// In an answer the mid is the offer's (RFC 8843 7.3.1); in an offer it is ours to choose.
+fn mid(party: &Party, draft: &Draft, generate: bool) -> Option<String> {
+    if let Some(mid) = draft.own.as_ref().and_then(|own| own.mid.clone()) {
+        return Some(mid);
+    }
+    match party.profile() {
+        ProfileName::Whatsapp => Some(draft.base.mid.clone().unwrap_or_else(|| "audio".to_owned())),
+        ProfileName::Webrtc if draft.offering => Some(draft.base.mid.clone().unwrap_or_else(|| "audio".to_owned())),
+        ProfileName::Sip if draft.offering && generate => Some("audio".to_owned()),
+        ProfileName::Webrtc | ProfileName::Sip => None,
+    }
+}
+
+/// The description that the party has already.
+pub(super) fn last_sent(exchange: &Exchange<'_>, index: usize) -> Result<Description, NegotiationError> {
+    let last = exchange.party(index).description.last().cloned();
+    last.ok_or(NegotiationError::OutOfPlace(OutOfPlace::NothingSent))
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}

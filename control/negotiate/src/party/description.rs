@@ -1,0 +1,88 @@
+//! SDP that Trestle writes, complete but for the ports.
+
+use trestle_core::{LegId, LegPorts};
+use trestle_sdp::Format;
+
+/// Placeholder of the RTP port until the engine has bound it. A control character: the parser accepts none, so no text of a
+/// peer contains it.
+pub(crate) const RTP_PORT: char = '\u{1}';
+/// Placeholder of the RTCP port.
+pub(crate) const RTCP_PORT: char = '\u{2}';
+
+/// The SDP for the peer of one leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    leg: LegId,
+    text: String,
+}
+
+impl Description {
+    pub(crate) fn new(leg: LegId) -> Self {
+        Self { leg, text: String::new() }
+    }
+
+    /// The leg whose peer gets this.
+    pub fn leg(&self) -> LegId {
+        self.leg
+    }
+
+    /// Adds one line. CR, LF and NUL in `line` are left out, so that it stays one line.
+    pub(crate) fn line(&mut self, line: &str) {
+        self.text.extend(line.chars().filter(|char| !matches!(char, '\r' | '\n' | '\0')));
+        self.text.push_str("\r\n");
+    }
+
+    /// The SDP with the ports that the engine has bound. `None` if `ports` lacks the leg.
+    pub fn write(&self, ports: &[(LegId, LegPorts)]) -> Option<String> {
+        let (_, ports) = ports.iter().find(|(leg, _)| *leg == self.leg)?;
+        let mut sdp = String::with_capacity(self.text.len() + 16);
+        for char in self.text.chars() {
+            match char {
+                RTP_PORT => sdp.push_str(&ports.rtp.port().to_string()),
+                RTCP_PORT => sdp.push_str(&ports.rtcp.port().to_string()),
+                char => sdp.push(char),
+            }
+        }
+        Some(sdp)
+    }
+}
+
+/// The description that a party got last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SentDescription {
+    last: Option<Description>,
+    formats: Vec<Format>,
+    /// Descriptions that replaced another one.
+    changes: u64,
+}
+
+impl SentDescription {
+    /// `None` before the first one.
+    pub(crate) fn last(&self) -> Option<&Description> {
+        self.last.as_ref()
+    }
+
+    /// Formats of the last one: they give payload types without `a=rtpmap` in the party's reply their meaning.
+    pub(crate) fn formats(&self) -> &[Format] {
+        &self.formats
+    }
+
+    /// `sess-version` of `o=` where that is ours.
+    pub(crate) fn version(&self) -> u64 {
+        1 + self.changes
+    }
+
+    /// True if `next` needs a higher version than the last one: it differs (RFC 3264 section 8), or `force` asks for it.
+    pub(crate) fn needs_new_version(&self, next: &Description, force: bool) -> bool {
+        self.last.as_ref().is_some_and(|last| last != next || force)
+    }
+
+    pub(crate) fn increment_version(&mut self) {
+        self.changes += 1;
+    }
+
+    /// `description` is sent.
+    pub(crate) fn set(&mut self, description: Description, formats: Vec<Format>) {
+        (self.last, self.formats) = (Some(description), formats);
+    }
+}

@@ -1,0 +1,65 @@
+//! Names of a party: SIP tags, Via branch, label.
+
+/// To-tags kept per party; forks beyond this replace the oldest alias.
+const TAGS_MAX: usize = 8;
+
+/// How signalling refers to a party.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Identity {
+    /// SIP tags: the party's tag, then the To-tags of other forks (RFC 3261 12.1). Empty for a callee that no answer has named.
+    tags: Vec<String>,
+    via_branch: Option<String>,
+    label: Option<String>,
+}
+
+impl Identity {
+    /// A callee: its To-tag if the offer has one, and the branch of the request.
+    pub(crate) fn of_callee(to_tag: Option<String>, via_branch: Option<String>) -> Self {
+        Self { tags: to_tag.into_iter().collect(), via_branch, label: None }
+    }
+
+    pub(crate) fn tags(&self) -> &[String] {
+        &self.tags
+    }
+
+    pub(crate) fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|known| known == tag)
+    }
+
+    pub(crate) fn is_unnamed(&self) -> bool {
+        self.tags.is_empty()
+    }
+
+    pub(crate) fn via_branch(&self) -> Option<&str> {
+        self.via_branch.as_deref()
+    }
+
+    pub(crate) fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
+    pub(crate) fn set_label(&mut self, label: &str) {
+        self.label = Some(label.to_owned());
+    }
+
+    /// Makes `tag` the party's first name, unless it is one of its names already.
+    pub(crate) fn set_main_tag(&mut self, tag: &str) {
+        if !self.has_tag(tag) {
+            self.tags.insert(0, tag.to_owned());
+        }
+    }
+
+    /// Adds the To-tag of an answer. With `new_branch` the names of earlier forks are dropped.
+    pub(crate) fn add_tag(&mut self, tag: &str, new_branch: bool) {
+        if self.has_tag(tag) {
+            return;
+        }
+        if new_branch {
+            self.tags.clear();
+        }
+        if self.tags.len() == TAGS_MAX {
+            self.tags.remove(1);
+        }
+        self.tags.push(tag.to_owned());
+    }
+}

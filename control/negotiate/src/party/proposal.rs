@@ -1,0 +1,70 @@
+//! Offers of a leg in either direction. An offer is a proposal: it changes the media of a leg only before the first answer.
+//!
+//! RFC 3264 section 8: a re-offer that is refused, or never answered, leaves the session as it was (RFC 3261 14.1 for SIP).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use trestle_core::plan::{DtlsRole, LatchPolicy, RtpPeer};
+use trestle_sdp::{Crypto, Format, Remote};
+use trestle_srtp::Profile as Suite;
+
+/// How the address of a peer without ICE is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AddressRule {
+    /// Which sources are accepted.
+    pub(crate) latch: LatchPolicy,
+    /// Replaces the address of the SDP (`media-address`, `SIP-source-address`).
+    pub(crate) media_address: Option<IpAddr>,
+}
+
+/// A peer's own description, and what of it holds for the leg.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerTerms {
+    pub(crate) remote: Arc<Remote>,
+    /// The `a=crypto` line in use; `None` for a leg without SDES.
+    pub(crate) crypto: Option<Crypto>,
+    pub(crate) dtls_role: DtlsRole,
+    pub(crate) rtcp_mux: bool,
+    pub(crate) address: AddressRule,
+}
+
+impl PeerTerms {
+    /// Where RTP and RTCP go. `rtp` is `None` on hold with 0.0.0.0 and for a stream that ended with port 0.
+    pub(crate) fn rtp_peer(&self) -> RtpPeer {
+        let mut peer = RtpPeer { rtp: None, rtcp: None, latch: self.address.latch };
+        let remote = &self.remote;
+        if remote.rtp.port() != 0
+            && let Some(address) = self.address.media_address.or_else(|| remote.address())
+        {
+            // An address that replaces the one of the SDP holds for RTCP too, unless a=rtcp names another one.
+            let rtcp_ip = if remote.rtcp.ip() == remote.rtp.ip() { address } else { remote.rtcp.ip() };
+            peer.rtp = Some(SocketAddr::new(address, remote.rtp.port()));
+            peer.rtcp = Some(SocketAddr::new(rtcp_ip, remote.rtcp.port()));
+        }
+        peer
+    }
+
+    /// The SDES suite of the leg's keys.
+    pub(crate) fn suite(&self) -> Option<Suite> {
+        Some(self.crypto.as_ref()?.key.profile())
+    }
+}
+
+/// The last offer that the peer made.
+#[derive(Debug, Clone)]
+pub(crate) struct IncomingOffer {
+    pub(crate) terms: PeerTerms,
+    /// Codecs of the offer that an answer to it may use, in the peer's order.
+    pub(crate) answerable: Vec<Format>,
+}
+
+/// The last offer that was sent to the peer.
+#[derive(Debug, Clone)]
+pub(crate) struct OutgoingOffer {
+    pub(crate) formats: Vec<Format>,
+    /// Suites of the `a=crypto` lines; their tags count from 1.
+    pub(crate) suites: Vec<Suite>,
+    /// RTCP is multiplexed whatever the answer is.
+    pub(crate) rtcp_mux: bool,
+}

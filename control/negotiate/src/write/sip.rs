@@ -1,0 +1,191 @@
+//! The description for SIP phones and browsers: the other side's, with its transport removed and ours inserted, in
+//! rtpengine's order of lines. Lines without a meaning for Trestle stay where they were.
+
+use super::{Draft, Frame, family, formats, loop_mark};
+use crate::party::{Description, RTCP_PORT};
+use trestle_core::plan::Codec;
+use trestle_ng::command::Switch;
+use trestle_ng::command::flags::ProfileName;
+use trestle_sdp::Line;
+use trestle_sdp::fingerprint::sha256_text;
+
+/// Attributes that belong to the transport or the stream between that peer and us, or that we write ourselves.
+const OURS: [&str; 35] = [
+    "candidate",
+    "crypto",
+    "end-of-candidates",
+    "extmap",
+    "extmap-allow-mixed",
+    "fingerprint",
+    "fmtp",
+    "group",
+    "ice-lite",
+    "ice-mismatch",
+    "ice-options",
+    "ice-pacing",
+    "ice-pwd",
+    "ice-ufrag",
+    "identity",
+    "inactive",
+    "maxptime",
+    "mid",
+    "msid",
+    "msid-semantic",
+    "ptime",
+    "recvonly",
+    "remote-candidates",
+    "rid",
+    "rtcp",
+    "rtcp-fb",
+    "rtcp-mux",
+    "rtcp-mux-only",
+    "rtcp-rsize",
+    "rtpmap",
+    "sendonly",
+    "sendrecv",
+    "setup",
+    "simulcast",
+    "tls-id",
+];
+
+/// As `OURS`, matched as families.
+const OURS_TOO: [&str; 4] = ["ssrc", "ssrc-group", "rtcp-xr", "key-mgmt"];
+
+fn is_ours(line: &Line) -> bool {
+    match line.attribute() {
+        Some(attribute) => OURS.contains(&attribute.name) || OURS_TOO.contains(&attribute.name),
+        // A key in the clear (RFC 8866 5.12); obsolete.
+        None => line.letter == 'k',
+    }
+}
+
+pub(super) fn write(frame: &Frame<'_>, draft: &Draft, out: &mut Description) {
+    session(frame, draft, out);
+    frame.reject_before(draft, out);
+    audio(frame, draft, out);
+    frame.reject_after(draft, out);
+}
+
+/// The lines before the first `m=`.
+fn session(frame: &Frame<'_>, draft: &Draft, out: &mut Description) {
+    let session = &draft.base.sdp.session;
+    let mut grouped = !frame.bundle;
+    let group = |out: &mut Description| {
+        if let Some(mid) = &frame.mid {
+            out.line(&format!("a=group:BUNDLE {mid}"));
+        }
+    };
+    for line in session.iter().filter(|line| !is_ours(line)) {
+        if line.letter == 'a' && !grouped {
+            group(out);
+            grouped = true;
+        }
+        match line.letter {
+            'o' => out.line(&origin(frame, &line.value)),
+            's' if frame.flags.replace.session_name => out.line("s=-"),
+            'c' => out.line(&frame.connection()),
+            letter => out.line(&format!("{letter}={}", line.value)),
+        }
+    }
+    if !grouped {
+        group(out);
+    }
+}
+
+/// `o=` of the other side, with the fields that the flags replace.
+fn origin(frame: &Frame<'_>, value: &str) -> String {
+    let replace = frame.flags.replace;
+    let fields: Vec<&str> = value.split_ascii_whitespace().collect();
+    let [user, id, version, net, kind, address] = fields.as_slice() else { return format!("o={value}") };
+    let own = frame.party.secrets.session_id.to_string();
+    let own_version = frame.party.description.version().to_string();
+    let user = if replace.username || replace.origin_full { "-" } else { user };
+    let id = if replace.origin_full { own.as_str() } else { id };
+    let counted = replace.origin_full || replace.sdp_version || replace.force_increment_sdp_version;
+    let version = if counted { own_version.as_str() } else { version };
+    if replace.origin || replace.origin_full {
+        format!("o={user} {id} {version} IN {} {}", family(frame.address), frame.address)
+    } else {
+        format!("o={user} {id} {version} {net} {kind} {address}")
+    }
+}
+
+/// The audio stream.
+fn audio(frame: &Frame<'_>, draft: &Draft, out: &mut Description) {
+    let (party, flags) = (frame.party, frame.flags);
+    out.line(&frame.media(draft));
+    passed_on(frame, draft, out);
+    if let Some(mid) = frame.mid {
+        out.line(&format!("a=mid:{mid}"));
+    }
+    formats(&draft.formats, out);
+    out.line(&format!("a={}", draft.direction.as_str()));
+    if draft.rtcp_port && !flags.has(Switch::NoRtcpAttribute) {
+        if flags.has(Switch::FullRtcpAttribute) {
+            out.line(&format!("a=rtcp:{RTCP_PORT} IN {} {}", family(frame.address), frame.address));
+        } else {
+            out.line(&format!("a=rtcp:{RTCP_PORT}"));
+        }
+    }
+    if draft.rtcp_mux {
+        out.line("a=rtcp-mux");
+    }
+    for crypto in &draft.cryptos {
+        out.line(&format!("a=crypto:{crypto}"));
+    }
+    if frame.is_dtls() {
+        if let Some(setup) = draft.setup {
+            out.line(&format!("a=setup:{}", setup.as_str()));
+        }
+        out.line(&format!("a=fingerprint:sha-256 {}", sha256_text(frame.fingerprint)));
+    }
+    let web = party.profile() != ProfileName::Sip;
+    if web && draft.formats.iter().any(|format| format.codec() == Some(Codec::Opus)) {
+        // Without `profile` Trestle cannot distinguish a browser from WhatsApp, and Meta requires both lines, with packets no
+        // longer than this. A browser sends such packets in any case.
+        let ptime = party.preferences.ptime_ms.unwrap_or(20);
+        out.line(&format!("a=ptime:{ptime}"));
+        out.line(&format!("a=maxptime:{ptime}"));
+    } else if let Some(ptime) = draft.ptime_ms {
+        out.line(&format!("a=ptime:{ptime}"));
+    }
+    if frame.is_dtls() {
+        out.line(&format!("a=ice-ufrag:{}", party.secrets.ice.ufrag));
+        out.line(&format!("a=ice-pwd:{}", party.secrets.ice.pwd));
+        out.line(&frame.candidate());
+        out.line("a=end-of-candidates");
+    }
+    if flags.has(Switch::LoopProtect) {
+        out.line(&format!("a={}", loop_mark(frame.fingerprint)));
+    }
+    if web {
+        // Receivers that drop streams which were not announced need our one stream here.
+        let (ssrc, cname) = (party.secrets.ssrc.0, &party.secrets.cname);
+        out.line(&format!("a=msid:{cname} audio"));
+        out.line(&format!("a=ssrc:{ssrc} cname:{cname}"));
+    }
+}
+
+/// Lines of the other side's audio that are not about transport, and `c=` before their first attribute.
+fn passed_on(frame: &Frame<'_>, draft: &Draft, out: &mut Description) {
+    let media = draft.base.media();
+    let at_session = draft.base.sdp.session.iter().any(|line| line.letter == 'c');
+    let mut connected = at_session && !media.lines.iter().any(|line| line.letter == 'c');
+    for line in media.lines.iter().filter(|line| !is_ours(line)) {
+        if line.letter == 'a' && !connected {
+            out.line(&frame.connection());
+            connected = true;
+        }
+        match line.letter {
+            'c' if connected => {}
+            'c' => {
+                out.line(&frame.connection());
+                connected = true;
+            }
+            letter => out.line(&format!("{letter}={}", line.value)),
+        }
+    }
+    if !connected {
+        out.line(&frame.connection());
+    }
+}

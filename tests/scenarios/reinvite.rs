@@ -153,6 +153,69 @@ fn either_phone_may_hold_and_resume_and_everything_of_ours_stays() {
 }
 
 #[test]
+fn a_re_offer_that_is_refused_changes_no_media_and_an_accepted_one_still_works() {
+    let edits: [Edit; 6] = [
+        ("a=sendrecv", "a=sendonly"),
+        ("a=sendrecv", "a=inactive"),
+        ("RTP/AVP 8 ", "RTP/AVP 0 "),
+        ("c=IN IP4 198.51.100", "c=IN IP4 203.0.113"),
+        ("m=audio 30", "m=audio 31"),
+        ("c=IN IP4 198.51.100.20", "c=IN IP4 0.0.0.0"),
+    ];
+    for (from, to) in [("caller", "callee"), ("callee", "caller")] {
+        let mut world = World::new(806);
+        let pcma = |options: PhoneOptions| PhoneOptions { codecs: vec![Codec::Pcma], ..options };
+        let call = calls::between_phones(&mut world, pcma(calls::caller()), pcma(calls::phone()));
+        world.run_for_ms(1_000);
+        let offerer = if from == "caller" { call.meta } else { call.phone };
+        let mut refused = 0;
+        for (old, new) in edits {
+            let own = world.phone(offerer).offer();
+            let offer = own.replace(old, new);
+            refused += u32::from(offer != own);
+            let before = [call.meta, call.phone].map(|phone| world.phone(phone).report().packets);
+            // 488: the proxy sends nothing more about it.
+            calls::offer_sdp(&mut world, &call.id, from, &offer, json!({"to-tag": to}));
+            world.run_for_ms(1_000);
+            for (phone, before) in [call.meta, call.phone].into_iter().zip(before) {
+                let received = world.phone(phone).report().packets - before;
+                assert!(received >= 49, "{from} offers {new}: {received} of 50 packets");
+            }
+        }
+        assert!(refused >= 4, "{refused} edits fit the offer");
+        for hold in [true, false] {
+            world.phone(offerer).set_hold(hold);
+            let offer = world.phone(offerer).offer();
+            re_offer(&mut world, &call, (from, to), &offer);
+            let before = world.phone(offerer).report().packets;
+            world.run_for_ms(1_000);
+            let received = world.phone(offerer).report().packets - before;
+            assert!(if hold { received <= 1 } else { received >= 48 }, "{from}, hold {hold}: {received} packets");
+        }
+        world.assert_audio_between_phones(&call);
+        for phone in [call.meta, call.phone] {
+            let report = world.phone(phone).report();
+            assert_eq!((report.ssrcs.len(), report.lost, report.duplicates), (1, 0, 0), "{report:?}");
+        }
+    }
+}
+
+#[test]
+fn whatsapp_and_its_phone_talk_on_when_the_proxy_drops_a_re_offer() {
+    let mut world = World::new(807);
+    let call = calls::user_initiated(&mut world, calls::meta(), opus_phone());
+    world.run_for_ms(1_500);
+    let offer = world.phone(call.phone).offer().replace("a=sendrecv", "a=inactive");
+    calls::offer_sdp(&mut world, &call.id, "phone", &offer, json!({"to-tag": "meta"}));
+    let before = world.phone(call.phone).report().packets;
+    world.run_for_ms(2_000);
+    let received = world.phone(call.phone).report().packets - before;
+    assert!(received >= 98, "{received} of 100 packets");
+    world.assert_audio_both_ways(&call);
+    assert_one_stream(&mut world, &call);
+}
+
+#[test]
 fn a_phone_that_moves_by_re_offer_sends_and_receives_at_its_new_address() {
     for suites in [vec![], vec![CM]] {
         let mut world = World::new(803);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use rand_chacha::ChaCha12Rng;
 use trestle_core::plan::Transport;
-use trestle_core::{CallId, LegPorts};
+use trestle_core::{CallId, LegId};
 use trestle_negotiate::{Environment, NegotiationError, Session, StandingError, Step, Tie};
 use trestle_ng::command::Signal;
 
@@ -59,10 +59,14 @@ impl Negotiator {
     /// so the leg would receive its own media. An address of another leg or call is valid, since a request may pass
     /// through Trestle twice.
     pub(super) fn own_address(&self, call: &CallRecord, step: &Step) -> Option<SocketAddr> {
-        step.legs.iter().find_map(|(leg, plan)| {
-            let LegPorts { rtp: local, .. } = call.legs.get(*leg)?.ports?;
-            let (Transport::Plain(peer) | Transport::Sdes { peer, .. }) = &plan.transport else { return None };
-            peer.rtp.filter(|announced| self.environment.is_at(local, *announced))
-        })
+        let planned = step.legs.iter().filter_map(|(leg, plan)| match &plan.transport {
+            Transport::Plain(peer) | Transport::Sdes { peer, .. } => Some((*leg, peer.rtp?)),
+            Transport::WebRtc(_) => None,
+        });
+        let is_own = |(leg, address): &(LegId, SocketAddr)| {
+            let ports = call.legs.get(*leg).and_then(|leg| leg.ports);
+            ports.is_some_and(|ports| self.environment.is_at(ports.rtp, *address))
+        };
+        planned.chain(step.sender_address).find(is_own).map(|(_, address)| address)
     }
 }

@@ -1,6 +1,6 @@
 //! Anomalies in Meta's SDP. They do not stop a call, but the operator is to know of them: Meta may have changed its format.
 
-use trestle_negotiate::Step;
+use trestle_negotiate::{Party, Step};
 use trestle_ng::command::Signal;
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::lint::{Context, Role, Severity, Writer, lint};
@@ -15,12 +15,10 @@ pub(super) fn check_meta_sdp(
     signal: &Signal,
     is_answer: bool,
 ) -> Vec<(&'static str, String)> {
-    let from_meta = step.session.parties().iter().any(|party| {
-        let wrote = party.remote().is_some_and(|remote| remote.text == signal.sdp);
-        wrote && party.profile() == ProfileName::Whatsapp
-    });
+    let is_metas = |party: &Party| party.has_sent(&signal.sdp) && party.profile() == ProfileName::Whatsapp;
+    let from_meta = step.session.parties().iter().any(is_metas);
     // The application hands in Meta's earlier SDP again whenever the other side is held or transferred.
-    let known = call.parties().iter().any(|party| party.remote().is_some_and(|remote| remote.text == signal.sdp));
+    let known = call.parties().iter().any(|party| party.has_sent(&signal.sdp));
     if !from_meta || known {
         return Vec::new();
     }

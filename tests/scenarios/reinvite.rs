@@ -158,7 +158,7 @@ fn a_re_offer_that_is_refused_changes_no_media_and_an_accepted_one_still_works()
         ("a=sendrecv", "a=sendonly"),
         ("a=sendrecv", "a=inactive"),
         ("RTP/AVP 8 ", "RTP/AVP 0 "),
-        ("c=IN IP4 198.51.100", "c=IN IP4 203.0.113"),
+        ("c=IN IP4 198.51.100", "c=IN IP4 198.51.101"),
         ("m=audio 30", "m=audio 31"),
         ("c=IN IP4 198.51.100.20", "c=IN IP4 0.0.0.0"),
     ];

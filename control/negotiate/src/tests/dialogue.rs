@@ -103,7 +103,7 @@ fn a_re_offer_keeps_port_ssrc_and_our_keys_and_its_answer_brings_the_new_ones_of
     assert_eq!(before.0, after.0, "our key");
     assert_ne!(before.1, after.1, "the peer's key");
     assert_eq!(after.2.unwrap().port(), 4_100);
-    assert!(answered.receiver.1.send.is_some());
+    assert!(answered.receiver.1.send.format.is_some());
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn the_callee_may_re_offer() {
     let resumed = SIP_OFFER.replace("a=sendrecv", "a=recvonly");
     let told = desk.answer(&signal(&resumed, "b", Some("a"), Flags::default())).unwrap();
     assert!(told.sdp.contains("m=audio 30002 ") && told.sdp.contains("a=recvonly\r\n"), "{}", told.sdp);
-    assert!(!told.receiver.1.sending && told.receiver.1.receiving);
+    assert!(!told.receiver.1.send.enabled && told.receiver.1.receive.enabled);
     assert_eq!((told.sender.1.ssrc, told.receiver.1.ssrc), (first.receiver.1.ssrc, first.sender.1.ssrc));
     assert_eq!(desk.session.parties().len(), 2);
 }
@@ -142,7 +142,7 @@ fn hold_behind_whatsapp_never_reaches_it() {
         "{}",
         told.sdp
     );
-    assert!(!told.receiver.1.sending && told.sender.1.sending);
+    assert!(!told.receiver.1.send.enabled && told.sender.1.send.enabled);
     assert_eq!(told.sender.1, known.receiver.1);
 }
 

@@ -197,7 +197,7 @@ impl Codec {
         matches!(self, Self::Opus)
     }
 
-    /// True if a payload says that the background noise goes on until the next packet: an Opus packet of at most two
+    /// True if the background noise continues after a payload until the next packet: an Opus packet of at most two
     /// bytes (RFC 7587 section 3.1.3, DTX).
     pub fn is_dtx(self, payload: &[u8]) -> bool {
         matches!(self, Self::Opus) && payload.len() <= 2

@@ -1,12 +1,12 @@
-//! DTMF digits in 8 kHz sound: an ear for the tones of ITU-T Q.23 that keeps to the limits of Q.24.
+//! Detects DTMF digits in PCM of 8 kHz: the tones of ITU-T Q.23, within the limits of Q.24.
 //!
 //! ```text
-//!   every 6.4 ms   the latest 12.75 ms: is one row and one column frequency in it, and hardly anything else?
-//!   4 in a row     the same digit, on its frequencies: it has begun (32 ms of tone; less is no digit)
-//!   4 without      it has ended (a pause of 10 ms is none, one of 30 ms is)
+//!   every 6.4 ms   the latest 12.75 ms: do they have one row and one column frequency, and hardly any other power?
+//!   4 in a row     the same digit, on its frequencies: it begins (32 ms of tone; less is not a digit)
+//!   4 without      it ends (a pause of 10 ms does not end it, one of 30 ms does)
 //! ```
 //!
-//! Time is counted in samples. What was lost on the way is skipped over: it speaks neither for a digit nor against it.
+//! Time is counted in samples. Lost audio is skipped: it counts neither for a digit nor against it.
 
 #[cfg(test)]
 mod tests;
@@ -21,39 +21,39 @@ const KEYPAD: [[u8; 4]; 4] = [[1, 2, 3, 12], [4, 5, 6, 13], [7, 8, 9, 14], [10, 
 /// Rows, then columns (Q.23).
 const HZ: [f32; 8] = [697.0, 770.0, 852.0, 941.0, 1_209.0, 1_336.0, 1_477.0, 1_633.0];
 
-/// A window as long as this tells neighbours of 73 Hz apart and still fits three times into 40 ms.
+/// A window of this length separates neighbours of 73 Hz and still fits three times into 40 ms.
 const WINDOW: usize = 102;
 const HOP: usize = WINDOW / 2;
 /// Windows in a row that make a digit. With 40 ms of tone, four fit wherever they begin.
 const HITS: u32 = 4;
 /// Windows in a row without it that end one.
 const MISSES: u32 = 4;
-/// A window that touches the end of a tone counts if the tone fills most of it: so much more is measured on
-/// average than there was.
+/// A window that touches the end of a tone counts if the tone fills most of it: on average the measured duration is so much
+/// longer than the tone.
 const EXCESS_SAMPLES: u64 = 24;
-/// Lost sound of this length may hide the pause between two digits.
+/// A loss of more than this may contain the pause between two digits.
 const SKIP_MAX: usize = 320;
 
 /// Level of a sine that fills the scale, in dBm0.
 const FULL_SCALE_DBM0: f32 = crate::tone::FULL_SCALE_DBM0 as f32;
-/// Each tone is at least this loud, in dBm0. Q.24 has -25 to -27 at the weakest, after the line's loss.
+/// Least level of each tone, in dBm0. Q.24 has -25 to -27 at the weakest, after the loss of the line.
 const LEVEL_MIN_DBM0: f32 = -32.0;
-/// Share of all power that is the two tones', of a digit that begins and of one that goes on.
+/// Share of all power that the two tones have, for a digit that begins and for one that continues.
 const SHARE_BEGIN: f32 = 0.70;
 const SHARE_GO_ON: f32 = 0.5;
-/// How much stronger than the row the column may be, and the row than the column: 4 and 8 dB in Q.24, and 1.5 dB for what
-/// frequencies that are a little off cost.
+/// How much stronger the column may be than the row, and the row than the column: 4 and 8 dB in Q.24, plus 1.5 dB that a
+/// frequency error costs.
 const COLUMN_OVER_ROW_MAX: f32 = 3.55;
 const ROW_OVER_COLUMN_MAX: f32 = 8.9;
-/// How far each tone stands above the others of its group: 6 dB.
+/// How much stronger each tone is than the others of its group: 6 dB.
 const PEAK: f32 = 4.0;
-/// Tones are taken up to here from their frequency: 1.5 % and 2 Hz must be, 3.5 % must not.
+/// Largest frequency error of a tone: 1.5 % and 2 Hz must be accepted, 3.5 % must not (Q.24).
 const OFF_MAX: f32 = 0.025;
 
-/// What is heard of a digit.
+/// A detected change of a digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DigitDetection {
-    /// It has begun, some 35 ms ago.
+    /// It began, some 35 ms ago.
     Began {
         /// Event code, 0 to 15.
         event: u8,
@@ -66,12 +66,12 @@ pub enum DigitDetection {
         event: u8,
         /// Power of both tones, in -dBm0.
         volume: u8,
-        /// How long it was, to about 8 ms.
+        /// Its duration in samples, to about 8 ms.
         samples: u64,
     },
 }
 
-/// See the module. Never allocates.
+/// Detects the digits of one stream. Never allocates.
 #[derive(Debug, Clone)]
 pub struct DigitDetector {
     /// The latest samples as shares of full scale, the oldest at `at`.
@@ -79,11 +79,11 @@ pub struct DigitDetector {
     at: usize,
     /// Samples until the ring is full again, or has moved by a hop.
     until_hop: usize,
-    /// Samples heard and skipped.
+    /// Samples processed and skipped.
     position: u64,
     bins: [Bin; 8],
-    /// Hann's window, for the columns: a strong row must not be smeared over a weak column. Rows are too close to each
-    /// other for it.
+    /// Hann's window, for the columns: a strong row must not spread over a weak column. Rows are too close to each other for
+    /// it.
     taper: [f32; WINDOW],
     candidate: Option<DigitCandidate>,
     down: Option<ActiveDigit>,
@@ -94,7 +94,7 @@ pub struct DigitDetector {
 struct Bin {
     cos: f32,
     sin: f32,
-    /// By how much the phase of a tone right on the frequency advances from one window to the next.
+    /// How far the phase of a tone on the exact frequency advances from one window to the next.
     step: f32,
 }
 
@@ -114,9 +114,9 @@ struct DigitCandidate {
     column: usize,
     hits: u32,
     began_at: u64,
-    /// Of the window before; none after something was skipped.
+    /// Phases of the window before; `None` after a loss.
     phases: Option<[f32; 2]>,
-    /// How far the phases ran ahead of the frequencies, in radians, over so many steps.
+    /// How far the phases advanced beyond the frequencies, in radians, over so many steps.
     ahead: [f32; 2],
     steps: u32,
     power: f32,
@@ -127,8 +127,8 @@ struct ActiveDigit {
     row: usize,
     column: usize,
     began_at: u64,
-    /// End of the last window that had it.
-    heard_at: u64,
+    /// End of the last window that contained it.
+    seen_until: u64,
     misses: u32,
     power: f32,
 }
@@ -141,7 +141,7 @@ impl Default for DigitDetector {
             until_hop: WINDOW,
             position: 0,
             bins: HZ.map(Bin::new),
-            // Twice as high, so that a tone has the same power with it as without.
+            // Doubled, so that a tone has the same power with it as without.
             taper: std::array::from_fn(|n| 1.0 - (TAU * (n as f32 + 0.5) / WINDOW as f32).cos()),
             candidate: None,
             down: None,
@@ -150,8 +150,8 @@ impl Default for DigitDetector {
 }
 
 impl DigitDetector {
-    /// Listens on; tells `heard` what it finds.
-    pub fn process(&mut self, pcm: &[i16], mut heard: impl FnMut(DigitDetection)) {
+    /// Processes the next audio; calls `report` for each change of a digit.
+    pub fn process(&mut self, pcm: &[i16], mut report: impl FnMut(DigitDetection)) {
         for sample in pcm {
             self.ring[self.at] = f32::from(*sample) / 32_768.0;
             self.at = (self.at + 1) % WINDOW;
@@ -159,29 +159,29 @@ impl DigitDetector {
             self.until_hop -= 1;
             if self.until_hop == 0 {
                 self.until_hop = HOP;
-                self.look(&mut heard);
+                self.look(&mut report);
             }
         }
     }
 
-    /// `samples` are missing here.
-    pub fn skip(&mut self, samples: usize, mut heard: impl FnMut(DigitDetection)) {
+    /// Skips `samples` that were lost.
+    pub fn skip(&mut self, samples: usize, mut report: impl FnMut(DigitDetection)) {
         self.position += samples as u64;
         self.until_hop = WINDOW;
         if let Some(candidate) = &mut self.candidate {
             candidate.phases = None;
         }
         if samples > SKIP_MAX {
-            self.finish(&mut heard);
+            self.finish(&mut report);
         }
     }
 
-    /// The sound is over: a digit that is down is up.
-    pub fn finish(&mut self, mut heard: impl FnMut(DigitDetection)) {
+    /// Ends the audio: a digit that is down ends.
+    pub fn finish(&mut self, mut report: impl FnMut(DigitDetection)) {
         self.candidate = None;
         self.until_hop = WINDOW;
         if let Some(down) = self.down.take() {
-            heard(down.ended());
+            report(down.ended());
         }
     }
 
@@ -190,14 +190,14 @@ impl DigitDetector {
         self.down.is_some()
     }
 
-    fn look(&mut self, heard: &mut impl FnMut(DigitDetection)) {
+    fn look(&mut self, report: &mut impl FnMut(DigitDetection)) {
         let mut window = [0.0; WINDOW];
         let (newer, older) = self.ring.split_at(self.at);
         window[..older.len()].copy_from_slice(older);
         window[older.len()..].copy_from_slice(newer);
         let total = window.iter().map(|sample| sample * sample).sum::<f32>() / WINDOW as f32;
         let least = power_of(LEVEL_MIN_DBM0);
-        // Most of a call is too quiet, or nothing: no tone can be in that.
+        // Most audio of a call is too quiet for a tone.
         let sights = (total >= 2.0 * least).then(|| self.listen(&mut window));
         let goes_on = match (&mut self.down, &sights) {
             (Some(down), Some(sights)) => down.goes_on(sights, total, self.position),
@@ -206,7 +206,7 @@ impl DigitDetector {
         if !goes_on && let Some(down) = &mut self.down {
             down.misses += 1;
             if down.misses == MISSES {
-                heard(down.ended());
+                report(down.ended());
                 self.down = None;
             }
         }
@@ -215,16 +215,16 @@ impl DigitDetector {
         if let Some(candidate) = self.candidate.filter(DigitCandidate::is_digit) {
             // Another digit without a pause.
             if let Some(down) = self.down.take() {
-                heard(down.ended());
+                report(down.ended());
             }
             let down = ActiveDigit::from(candidate, self.position);
-            heard(DigitDetection::Began { event: down.event(), volume: down.volume() });
+            report(DigitDetection::Began { event: down.event(), volume: down.volume() });
             self.down = Some(down);
             self.candidate = None;
         }
     }
 
-    /// Real and imaginary part of each frequency in a window, turned by an angle that is the same for every window.
+    /// Real and imaginary part of each frequency in a window, rotated by an angle that is the same for every window.
     fn listen(&self, window: &mut [f32; WINDOW]) -> [(f32, f32); 8] {
         let mut sights = [(0.0, 0.0); 8];
         let ((rows, columns), (row_bins, column_bins)) = (sights.split_at_mut(4), self.bins.split_at(4));
@@ -278,7 +278,7 @@ impl Bin {
 }
 
 impl WindowPeaks {
-    /// A digit, if there is nothing but one in the window.
+    /// The digit of a window, if the window contains nothing else.
     fn of(sights: &[(f32, f32); 8], total: f32, least: f32) -> Option<Self> {
         let powers = sights.map(power);
         let (row, row_power) = strongest(&powers[..4])?;
@@ -309,18 +309,18 @@ impl DigitCandidate {
 impl ActiveDigit {
     fn from(candidate: DigitCandidate, now: u64) -> Self {
         let DigitCandidate { row, column, began_at, power, .. } = candidate;
-        Self { row, column, began_at, heard_at: now, misses: 0, power }
+        Self { row, column, began_at, seen_until: now, misses: 0, power }
     }
 
-    /// A digit that has begun may be noisier than one that begins.
+    /// True if the window continues this digit; it may be noisier than one that begins.
     fn goes_on(&mut self, sights: &[(f32, f32); 8], total: f32, now: u64) -> bool {
         let both = power(sights[self.row]) + power(sights[4 + self.column]);
         let weaker = power(sights[self.row]).min(power(sights[4 + self.column]));
-        // One that has paused must come back as clean as it began.
+        // A digit that was interrupted must continue as clean as it began.
         let share = if self.misses == 0 { SHARE_GO_ON } else { SHARE_BEGIN };
         let goes_on = both >= share * total && weaker >= both / (2.0 * ROW_OVER_COLUMN_MAX);
         if goes_on {
-            (self.heard_at, self.misses) = (now, 0);
+            (self.seen_until, self.misses) = (now, 0);
             self.power = self.power.max(both);
         }
         goes_on
@@ -337,12 +337,12 @@ impl ActiveDigit {
     }
 
     fn ended(&self) -> DigitDetection {
-        let samples = (self.heard_at - self.began_at).saturating_sub(EXCESS_SAMPLES);
+        let samples = (self.seen_until - self.began_at).saturating_sub(EXCESS_SAMPLES);
         DigitDetection::Ended { event: self.event(), volume: self.volume(), samples }
     }
 }
 
-/// The strongest of a group and its power, if it stands out.
+/// The strongest of a group and its power, if it exceeds the others enough.
 fn strongest(group: &[f32]) -> Option<(usize, f32)> {
     let (index, most) = group.iter().copied().enumerate().max_by(|one, other| one.1.total_cmp(&other.1))?;
     let stands_out = group.iter().enumerate().all(|(other, power)| other == index || power * PEAK <= most);

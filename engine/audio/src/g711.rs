@@ -19,7 +19,7 @@ pub enum Law {
 }
 
 impl Law {
-    /// Codes to samples; the shorter slice decides how many.
+    /// Decodes codes to samples, as many as the shorter slice has.
     pub fn decode(self, codes: &[u8], pcm: &mut [i16]) {
         let table = match self {
             Self::Mu => &MU_TO_LINEAR,
@@ -30,7 +30,7 @@ impl Law {
         }
     }
 
-    /// Samples to codes; the shorter slice decides how many.
+    /// Encodes samples to codes, as many as the shorter slice has.
     pub fn encode(self, pcm: &[i16], codes: &mut [u8]) {
         // An arithmetic shift is the law's own rounding: it takes the ones' complement of a negative sample as its
         // magnitude, so that the two halves of the scale mirror each other (ITU-T G.191, as G.711 is specified there).
@@ -127,7 +127,7 @@ const fn a_to_linear(code: u8) -> i16 {
     let bits = code ^ 0x55;
     let segment = (bits >> 4) & 7;
     let step = (bits & 0x0F) as i32;
-    // Segment 0 is linear like segment 1 but begins at nought, without the leading one.
+    // Segment 0 is linear like segment 1 but begins at zero, without the leading one.
     let magnitude = match segment {
         0 => (step << 4) + 8,
         _ => ((step << 4) + 0x108) << (segment - 1),

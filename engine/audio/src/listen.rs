@@ -1,4 +1,4 @@
-//! An ear: which tone, how loud, how many holes. For tests and the demo, not for the packet path.
+//! Measurements of PCM for tests and the demo: which tone, which level, how many gaps. Not for the packet path.
 
 #[cfg(test)]
 mod tests;
@@ -40,18 +40,18 @@ pub fn to_dbov(power: f64) -> f64 {
     (10.0 * power.log10()).max(SILENCE_DBOV)
 }
 
-/// A tone that stands out.
+/// The dominant tone of some audio.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MeasuredTone {
-    /// Its frequency, to about 2 Hz.
+    /// Its frequency in Hz, to about 2 Hz.
     pub hz: f64,
-    /// Its level.
+    /// Its level in dBov.
     pub dbov: f64,
-    /// Its share of all the power in what was listened to, 0 to 1.
+    /// Its share of all power, 0 to 1.
     pub share: f64,
 }
 
-/// The strongest tone of 100 to 3600 Hz, if it has at least half of all power. 100 ms or more of `pcm` give a sure answer.
+/// The strongest tone of 100 to 3600 Hz, if it has at least half of all power. Reliable for 100 ms or more.
 pub fn dominant_tone(pcm: &[i16], rate_hz: u32) -> Option<MeasuredTone> {
     let total = power(pcm);
     if total == 0.0 {
@@ -60,7 +60,7 @@ pub fn dominant_tone(pcm: &[i16], rate_hz: u32) -> Option<MeasuredTone> {
     let strongest = |candidates: &mut dyn Iterator<Item = f64>| {
         candidates.map(|hz| (hz, power_at(pcm, rate_hz, hz))).max_by(|a, b| a.1.total_cmp(&b.1))
     };
-    // A window of n samples is blind beyond rate / n Hz, so that the first pass steps by half of that.
+    // A window of n samples has a resolution of rate / n Hz, so the first pass steps by half of that.
     let step = (f64::from(rate_hz) / pcm.len() as f64 / 2.0).min(50.0);
     let steps = (3_500.0 / step) as u32;
     let (near, _) = strongest(&mut (0..=steps).map(|n| 100.0 + step * f64::from(n)))?;
@@ -70,7 +70,7 @@ pub fn dominant_tone(pcm: &[i16], rate_hz: u32) -> Option<MeasuredTone> {
     (share >= 0.5).then(|| MeasuredTone { hz, dbov: to_dbov(power), share })
 }
 
-/// The digit whose two tones make up most of `pcm`: its event code.
+/// Event code of the digit whose two tones make up most of `pcm` (RFC 4733 section 3.2).
 pub fn dtmf_event(pcm: &[i16], rate_hz: u32) -> Option<u8> {
     let total = power(pcm);
     (0..16).find(|event| {
@@ -80,12 +80,12 @@ pub fn dtmf_event(pcm: &[i16], rate_hz: u32) -> Option<u8> {
     })
 }
 
-/// Samples at the end of the scale: more than a few mean clipping.
+/// Samples at either end of the scale: more than a few mean clipping.
 pub fn clipped(pcm: &[i16]) -> usize {
     pcm.iter().filter(|sample| sample.unsigned_abs() >= 32_767).count()
 }
 
-/// Listens to a stream and counts the holes in it: stretches below a level between two that are above it.
+/// Counts the gaps of a stream: intervals below a level between two above it.
 #[derive(Debug, Clone)]
 pub struct GapCounter {
     window_samples: usize,
@@ -100,8 +100,8 @@ pub struct GapCounter {
 }
 
 impl GapCounter {
-    /// Each window of `window_samples` (5 ms is good) is sound if it reaches `threshold_dbov`, else quiet; a quiet
-    /// stretch of `gap_samples_min` or more is a hole.
+    /// Each window of `window_samples` (5 ms is a good value) is sound if it reaches `threshold_dbov`, else quiet; a quiet
+    /// interval of `gap_samples_min` or more is a gap.
     pub fn new(window_samples: usize, gap_samples_min: usize, threshold_dbov: f64) -> Self {
         Self {
             window_samples: window_samples.max(1),
@@ -116,7 +116,7 @@ impl GapCounter {
         }
     }
 
-    /// Listens on.
+    /// Processes the next audio.
     pub fn process(&mut self, pcm: &[i16]) {
         for sample in pcm {
             self.square_sum += (f64::from(*sample) / 32_768.0).powi(2);
@@ -127,18 +127,18 @@ impl GapCounter {
         }
     }
 
-    /// Holes so far. Silence before the first sound and after the last is none.
+    /// Gaps so far. Silence before the first sound and after the last is not a gap.
     pub fn gaps(&self) -> usize {
         self.gaps
     }
 
-    /// Samples in these holes.
+    /// Samples in these gaps.
     pub fn gap_samples(&self) -> usize {
         self.gap_samples
     }
 
     /// True once any window was sound.
-    pub fn heard_anything(&self) -> bool {
+    pub fn has_sound(&self) -> bool {
         self.voiced
     }
 

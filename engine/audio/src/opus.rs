@@ -1,7 +1,7 @@
-//! Opus (RFC 6716), mono, through libopus. The only file that names libopus.
+//! Opus (RFC 6716), mono, through libopus. The only file that uses libopus.
 //!
-//! libopus decodes straight to 8 kHz and encodes straight from it. What a peer sends is checked by [`packet`] before
-//! libopus sees a byte of it.
+//! libopus decodes directly to the rate of the PCM and encodes directly from it. [`packet`] checks each received packet
+//! before libopus gets it.
 
 pub mod packet;
 mod silence_cache;
@@ -13,31 +13,31 @@ use ::opus as libopus;
 pub use packet::{packet_duration_samples, packet_has_fec};
 use silence_cache::SilenceCache;
 
-/// Encoder complexity, 0 to 10, unless somebody says otherwise. At 8 kHz nobody tells it from 5, at four tenths of the cost:
+/// Default encoder complexity, 0 to 10. At 8 kHz it is not audibly different from 5, at four tenths of the cost:
 /// docs/decisions/0010.
 pub const DEFAULT_COMPLEXITY: u8 = 1;
 
-/// Below this complexity libopus makes no copies (LBRR) at the bit rates of telephony, however lossy the path.
+/// Below this complexity libopus makes no copies (LBRR) at the bit rates of telephony, whatever the loss.
 pub const FEC_COMPLEXITY_MIN: u8 = 2;
 /// Below this bit rate it makes none at that complexity either.
 const FEC_BITRATE_MIN_BPS: u32 = 19_400;
 
-/// Bytes that any packet of ours fits in: one frame's limit (RFC 6716 section 3.2.1) and a TOC byte.
+/// Bytes that are enough for any packet: one frame's limit (RFC 6716 section 3.2.1) and a TOC byte.
 pub const PACKET_BYTES_MAX: usize = 1_276;
 
-/// Bit rates that libopus takes as they are, in bits per second (RFC 6716 section 2.1.1).
+/// Bit rates that libopus accepts, in bits per second (RFC 6716 section 2.1.1).
 const BITRATE_BPS: std::ops::RangeInclusive<u32> = 6_000..=510_000;
 
-/// Why Opus did not do what it was asked for.
+/// Why Opus refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpusError {
-    /// A sampling rate that we do not use.
+    /// A sampling rate that Trestle does not use.
     #[error("Opus at {0} Hz; known are 8000, 16000 and 48000")]
     Rate(u32),
     /// Not a well-formed packet (RFC 6716 section 3.4).
     #[error("not an Opus packet")]
     Malformed,
-    /// PCM of a length that Opus has no frame for, or that is too short for the packet.
+    /// PCM of a length that Opus has no frame of, or that is too short for the packet.
     #[error("{0} samples are not an Opus frame")]
     Samples(usize),
     /// libopus refused; its error code.
@@ -51,18 +51,18 @@ impl From<libopus::Error> for OpusError {
     }
 }
 
-/// What an encoder is told. Values beyond libopus' range are brought into it.
+/// Settings of an encoder. Values outside libopus' range are limited to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncoderSettings {
-    /// Target, bits per second.
+    /// Target bit rate, bits per second.
     pub bitrate_bps: u32,
     /// Put a coarse copy of each frame into the next one (LBRR), if loss is expected and the bit rate allows it.
     pub inband_fec: bool,
     /// Packet loss to prepare for, percent. At 0 no FEC is sent, even with `inband_fec`.
     pub expected_loss_percent: u8,
-    /// Make tiny packets in silence.
+    /// Make packets of one or two bytes in silence (DTX).
     pub dtx: bool,
-    /// 0 to 10.
+    /// Complexity, 0 to 10.
     pub complexity: u8,
 }
 
@@ -88,13 +88,16 @@ pub struct OpusEncoder {
 }
 
 impl OpusEncoder {
-    /// From PCM at `rate_hz`: 8000, 16000 or 48000. At 8 kHz its look-ahead is 52 samples (6.5 ms).
+    /// An encoder of PCM of `rate_hz`: 8000, 16000 or 48000. At 8 kHz its look-ahead is 52 samples (6.5 ms).
+    ///
+    /// # Errors
+    /// [`OpusError::Rate`] for another rate, [`OpusError::Library`] if libopus fails.
     pub fn new(rate_hz: u32, settings: EncoderSettings) -> Result<Self, OpusError> {
         let rate_hz = known_rate(rate_hz)?;
         let state = libopus::Encoder::new(rate_hz, libopus::Channels::Mono, libopus::Application::Voip)?;
         let settings = EncoderSettings { complexity: settings.complexity.min(10), ..settings };
         let mut encoder = Self { state, rate_hz, settings, silence: SilenceCache::new(settings.dtx) };
-        // Telephone speech: stay in SILK, which alone has FEC.
+        // Telephone speech: stay in SILK, the only mode with FEC.
         encoder.state.set_signal(libopus::Signal::Voice)?;
         encoder.state.set_inband_fec(settings.inband_fec)?;
         encoder.state.set_dtx(settings.dtx)?;
@@ -104,9 +107,11 @@ impl OpusEncoder {
         Ok(encoder)
     }
 
-    /// One frame of 2.5, 5, 10, 20, 40, 60, 80, 100 or 120 ms to one packet; returns its length in bytes.
-    /// The packet is never longer than `out` ([`PACKET_BYTES_MAX`] is enough for any). Silence that lasts is not encoded
-    /// again and again.
+    /// Encodes one frame of 2.5, 5, 10, 20, 40, 60, 80, 100 or 120 ms to one packet; returns its length in bytes. The packet is
+    /// never longer than `out` ([`PACKET_BYTES_MAX`] is enough for any). Continued silence is sent from stored packets.
+    ///
+    /// # Errors
+    /// [`OpusError::Samples`] for another length, [`OpusError::Library`] if libopus fails.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, OpusError> {
         if !is_frame(pcm.len(), self.rate_hz) {
             return Err(OpusError::Samples(pcm.len()));
@@ -122,20 +127,29 @@ impl OpusEncoder {
         Ok(len)
     }
 
-    /// Packet loss that the peer is seen to suffer; steers FEC, and with it the complexity.
+    /// Sets the packet loss that the peer reports, percent. It steers FEC, and with it the complexity.
+    ///
+    /// # Errors
+    /// [`OpusError::Library`] if libopus refuses.
     pub fn set_expected_loss_percent(&mut self, percent: u8) -> Result<(), OpusError> {
         self.settings.expected_loss_percent = percent.min(100);
         self.state.set_packet_loss_perc(self.settings.expected_loss_percent.into())?;
         self.apply_complexity()
     }
 
-    /// 0 to 10. With 1 a lossy path gets as much more as copies take; with 0 there is no CPU for them.
+    /// Sets the complexity, 0 to 10. With 1 a lossy path gets as much more as the copies take; with 0 there is no CPU for them.
+    ///
+    /// # Errors
+    /// [`OpusError::Library`] if libopus refuses.
     pub fn set_complexity(&mut self, complexity: u8) -> Result<(), OpusError> {
         self.settings.complexity = complexity.min(10);
         self.apply_complexity()
     }
 
-    /// Target bit rate.
+    /// Sets the target bit rate, bits per second.
+    ///
+    /// # Errors
+    /// [`OpusError::Library`] if libopus refuses.
     pub fn set_bitrate_bps(&mut self, bitrate_bps: u32) -> Result<(), OpusError> {
         self.settings.bitrate_bps = bitrate_bps.clamp(*BITRATE_BPS.start(), *BITRATE_BPS.end());
         self.state.set_bitrate(libopus::Bitrate::Bits(self.settings.bitrate_bps as i32))?;
@@ -150,7 +164,7 @@ impl OpusEncoder {
     }
 }
 
-/// Decoder of one stream; its output is mono whatever comes.
+/// Decoder of one stream; its output is mono, also for stereo packets.
 #[derive(Debug)]
 pub struct OpusDecoder {
     state: libopus::Decoder,
@@ -172,8 +186,11 @@ impl OpusDecoder {
         self.rate_hz
     }
 
-    /// Decodes a packet; returns its samples. A stereo packet is mixed down. A malformed packet, or one longer than
-    /// `pcm`, is refused before libopus sees it and changes nothing.
+    /// Decodes a packet; returns its samples. A stereo packet is mixed down.
+    ///
+    /// # Errors
+    /// [`OpusError::Malformed`] for a malformed packet and [`OpusError::Samples`] for one longer than `pcm`: both before libopus
+    /// gets it, and nothing changes. [`OpusError::Library`] if libopus fails.
     pub fn decode(&mut self, packet: &[u8], pcm: &mut [i16]) -> Result<usize, OpusError> {
         let samples = packet_duration_samples(packet, self.rate_hz).ok_or(OpusError::Malformed)?;
         let room = pcm.len();
@@ -181,9 +198,12 @@ impl OpusDecoder {
         Ok(self.state.decode(packet, pcm, false)?)
     }
 
-    /// Restores the packet lost before `next_packet` from the copy in it. `pcm` is exactly what was lost, a multiple
-    /// of 2.5 ms. Where the copy does not reach (it covers the lost time's last frame only, or is missing: see
-    /// [`packet_has_fec`]), concealment fills in. `next_packet` is to be decoded afterwards as usual.
+    /// Restores the packet lost before `next_packet` from the copy in it. `pcm` has exactly the lost duration, a multiple
+    /// of 2.5 ms. Where there is no copy (it covers the last frame of the lost time only, or is missing: see
+    /// [`packet_has_fec`]), concealment replaces it. Decode `next_packet` afterwards as usual.
+    ///
+    /// # Errors
+    /// As [`OpusDecoder::decode`].
     pub fn decode_fec(&mut self, next_packet: &[u8], pcm: &mut [i16]) -> Result<(), OpusError> {
         packet_duration_samples(next_packet, self.rate_hz).ok_or(OpusError::Malformed)?;
         if !self.is_concealable(pcm.len()) {
@@ -193,7 +213,7 @@ impl OpusDecoder {
         Ok(())
     }
 
-    /// Invents what was lost: it fades out over some frames. `pcm` is exactly what was lost; a length that is no
+    /// Conceals lost audio: it fades out over some frames. `pcm` has exactly the lost duration; a length that is not a
     /// multiple of 2.5 ms gives silence.
     pub fn conceal(&mut self, pcm: &mut [i16]) {
         let concealed = self.is_concealable(pcm.len()) && self.state.decode(&[], pcm, false).is_ok();
@@ -208,7 +228,7 @@ impl OpusDecoder {
     }
 }
 
-/// True if Opus has a frame, or a packet of equal frames that libopus makes by itself, of so many samples.
+/// True if Opus has a frame, or libopus makes a packet of equal frames, of so many samples.
 pub fn is_frame(samples: usize, rate_hz: u32) -> bool {
     let unit = rate_hz as usize / 400;
     samples.is_multiple_of(unit) && matches!(samples / unit, 1 | 2 | 4 | 8 | 16 | 24 | 32 | 40 | 48)

@@ -1,53 +1,52 @@
-//! Packet loss concealment for G.711 at 8 kHz, in the spirit of ITU-T G.711 Appendix I.
+//! Packet loss concealment for G.711 at 8 kHz, modelled on ITU-T G.711 Appendix I.
 //!
-//! A hole is filled by repeating the last pitch period, then the last two, then the last three, ever more quietly
-//! until it is silent; the first samples after it are blended with what the repetition would have been.
+//! A gap is filled with the last pitch period, then with the last two, then with the last three, at a falling level until
+//! silence; the first samples after the gap are blended with what the repetition would have been.
 //!
-//! The appendix holds every frame back by 3.75 ms to smooth the beginning of a hole too. We do not: the good path has
-//! no delay, and the seam is closed by carrying the step at it into the repetition, where it dies away.
+//! The appendix delays every frame by 3.75 ms to smooth the beginning of a gap too. This does not: audio without loss has no
+//! delay, and the step at the beginning of a gap is added to the repetition and decays there.
 
 #[cfg(test)]
 mod tests;
 
-/// Pitch periods that are looked for, in samples: 200 to 66 Hz, as in the appendix. A higher voice is caught by two or
-/// three of its periods.
+/// Range of pitch periods, in samples: 200 to 66 Hz, as in the appendix. For a higher voice two or three periods are found.
 const PITCH_MIN: usize = 40;
 const PITCH_MAX: usize = 120;
 
-/// How much of the latest sound is compared with earlier sound to find its period: 20 ms.
+/// Length of the latest audio that is compared with earlier audio to find its period: 20 ms.
 const COMPARED: usize = 160;
 
-/// Periods that are repeated in the end. More would repeat sound that is too old, fewer would buzz.
+/// Periods that are repeated at most. More would repeat audio that is too old, fewer would buzz.
 const PERIODS_MAX: usize = 3;
 
-/// Sound remembered: the longest loop, and what is blended into its end.
+/// Audio stored: the longest loop, and what is blended into its end.
 const HISTORY: usize = PITCH_MAX * PERIODS_MAX + PITCH_MAX / 4;
 
-/// Concealment is as loud as what was before for 10 ms, ...
+/// Concealment has the level of the audio before it for 10 ms, ...
 const FULL: usize = 80;
 /// ... and falls evenly to silence at 60 ms.
 const SILENT: usize = 480;
 
-/// Length of the blend after a hole: a quarter of a pitch period, 4 ms more for each 10 ms of hole after the first,
+/// Length of the blend after a gap: a quarter of a pitch period, 4 ms more for each 10 ms of gap after the first,
 /// 10 ms at most.
 const BLEND_STEP: usize = 32;
 const BLEND_MAX: usize = 80;
 
-/// Fills holes in one stream of 8 kHz PCM. Never allocates, adds no delay.
+/// Conceals the gaps in one stream of 8 kHz PCM. Never allocates, adds no delay.
 #[derive(Debug, Clone)]
 pub struct Concealer {
-    /// The latest sound before the hole, newest last.
+    /// The latest audio before the gap, newest last.
     history: [i16; HISTORY],
     /// `None` while frames arrive.
     hole: Option<Hole>,
-    /// What was played in the hole, until it becomes silent.
+    /// Output in the gap, until it becomes silent.
     played: [i16; SILENT],
 }
 
-/// A hole that is being filled from a history that stands still.
+/// A gap that is being filled; the history does not change meanwhile.
 #[derive(Debug, Clone, Copy)]
 struct Hole {
-    /// Period of the sound before it.
+    /// Period of the audio before it.
     pitch: usize,
     /// Samples filled.
     filled: usize,
@@ -57,17 +56,17 @@ struct Hole {
     next_start: usize,
     /// Periods in the loop that begins there.
     next_periods: usize,
-    /// The step between the last sample played and the one that the repetition leads on from.
+    /// The step between the last sample of the output and the first of the repetition.
     step: f32,
 }
 
 impl Concealer {
-    /// One that has heard nothing yet: it conceals with silence.
+    /// A concealer before its first frame: it conceals with silence.
     pub fn new() -> Self {
         Self { history: [0; HISTORY], hole: None, played: [0; SILENT] }
     }
 
-    /// Hears a frame that arrived. After a hole its first samples are blended with the concealment.
+    /// Takes a frame that arrived. After a gap its first samples are blended with the concealment.
     pub fn good(&mut self, pcm: &mut [i16]) {
         if let Some(mut hole) = self.hole.take() {
             let filled = hole.filled;
@@ -85,7 +84,7 @@ impl Concealer {
         self.remember(pcm);
     }
 
-    /// Fills `pcm` in place of a frame that did not arrive. Silent from 60 ms of hole on.
+    /// Fills `pcm` in place of a frame that did not arrive. Silent after 60 ms of gap.
     pub fn conceal(&mut self, pcm: &mut [i16]) {
         let hole = self.hole.get_or_insert_with(|| Hole::new(&self.history));
         for sample in pcm {
@@ -138,7 +137,7 @@ impl Hole {
         let mut sample = f32::from(history[self.position]);
         let left = HISTORY - self.position;
         if left <= quarter {
-            // The loop's end leads over to what comes before its next beginning.
+            // The end of the loop is blended with what comes before its next beginning.
             let lead = f32::from(history[self.next_start - left]);
             sample += (lead - sample) * (quarter + 1 - left) as f32 / (quarter + 1) as f32;
         }
@@ -156,8 +155,8 @@ impl Hole {
     }
 }
 
-/// The lag at which the latest sound is most like what was before it: the peak of the normalised cross-correlation.
-/// Every lag is tried, since one sample of error becomes three in a loop of three periods; it is done once per hole.
+/// The lag at which the latest audio is most similar to the audio before it: the peak of the normalised cross-correlation.
+/// Every lag is tried, since one sample of error becomes three in a loop of three periods; it is done once per gap.
 fn pitch(history: &[i16; HISTORY]) -> usize {
     let square = |index: usize| i64::from(history[index]) * i64::from(history[index]);
     let now = &history[HISTORY - COMPARED..];
@@ -168,7 +167,7 @@ fn pitch(history: &[i16; HISTORY]) -> usize {
         let start = HISTORY - COMPARED - lag;
         let then = &history[start..start + COMPARED];
         let product: i64 = now.iter().zip(then).map(|(a, b)| i64::from(i32::from(*a) * i32::from(*b))).sum();
-        // Opposite sound is no likeness.
+        // A negative correlation is no similarity.
         let likeness = product.max(0) as f64 / (energy.max(1) as f64).sqrt();
         if likeness > best.1 {
             best = (lag, likeness);

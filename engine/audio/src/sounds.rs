@@ -1,4 +1,4 @@
-//! Sounds that tests listen to, and measures of what came of them.
+//! Signals for tests, and measures of the result.
 
 use std::f64::consts::TAU;
 
@@ -11,7 +11,7 @@ pub(crate) fn sine(hz: f64, samples: usize) -> Vec<i16> {
     pcm
 }
 
-/// A voice that holds its pitch: harmonics up to 3.4 kHz, the n-th 1 / n as strong as the first.
+/// A voice of constant pitch: harmonics up to 3.4 kHz, the n-th 1 / n as strong as the first.
 pub(crate) fn voiced(pitch_hz: f64, samples: usize) -> Vec<i16> {
     harmonics(samples, 8_000, |_| (pitch_hz, 1.0))
 }
@@ -25,7 +25,7 @@ pub(crate) fn speech(samples: usize, rate_hz: u32) -> Vec<i16> {
     })
 }
 
-/// White noise with a peak of 2048; `seed` says which.
+/// White noise with a peak of 2048 from the generator state `seed`.
 pub(crate) fn noise(seed: u32, samples: usize) -> Vec<i16> {
     let mut chance = Chance(seed);
     (0..samples).map(|_| (chance.next() >> 16) as i16 / 16).collect()
@@ -46,10 +46,10 @@ impl Chance {
     }
 }
 
-/// How far `heard` stands above its difference from `wanted`.
-pub(crate) fn snr_db(wanted: &[i16], heard: &[i16]) -> f64 {
+/// Power of `wanted` over the power of its difference from `received`, in dB.
+pub(crate) fn snr_db(wanted: &[i16], received: &[i16]) -> f64 {
     let signal: f64 = wanted.iter().map(|w| f64::from(*w).powi(2)).sum();
-    let noise: f64 = wanted.iter().zip(heard).map(|(w, h)| (f64::from(*w) - f64::from(*h)).powi(2)).sum();
+    let noise: f64 = wanted.iter().zip(received).map(|(w, h)| (f64::from(*w) - f64::from(*h)).powi(2)).sum();
     10.0 * (signal / noise.max(1.0)).log10()
 }
 

@@ -1,8 +1,8 @@
-//! Tones: a sine, or the two of a DTMF digit.
+//! Generates tones: a sine, or the two sines of a DTMF digit.
 
 use std::f64::consts::TAU;
 
-/// Peak of each of a digit's two sines: -14.3 dBov each, as a phone sends them.
+/// Peak of each of a digit's two sines: -14.3 dBov each, the level that phones send.
 pub const DTMF_AMPLITUDE: i16 = 9_000;
 
 /// Level of a sine that fills the scale, in dBm0 (G.711, A-law).
@@ -12,9 +12,10 @@ pub const FULL_SCALE_DBM0: f64 = 3.14;
 const DTMF_LOW_HZ: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
 const DTMF_HIGH_HZ: [f64; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
 
-/// The two frequencies of a digit's event code, 0 to 15 (RFC 4733 section 3.2; ITU-T Q.23), low one first.
+/// The two frequencies of a digit's event code, 0 to 15 (RFC 4733 section 3.2; ITU-T Q.23), the low one first. `None` for
+/// another code.
 pub fn dtmf_frequencies_hz(event: u8) -> Option<(f64, f64)> {
-    // Where each of 0-9 * # A B C D stands on the keypad: row, column.
+    // Row and column of each of 0-9 * # A B C D on the keypad.
     const KEYS: [(usize, usize); 16] = [
         (3, 1),
         (0, 0),
@@ -37,7 +38,7 @@ pub fn dtmf_frequencies_hz(event: u8) -> Option<(f64, f64)> {
     Some((DTMF_LOW_HZ[row], DTMF_HIGH_HZ[column]))
 }
 
-/// Generates a tone without a break from one `fill` to the next.
+/// Generates a tone that continues from one `fill` to the next.
 #[derive(Debug, Clone)]
 pub struct Tone {
     sines: [Sine; 2],
@@ -47,7 +48,7 @@ pub struct Tone {
 struct Sine {
     hz: f64,
     amplitude: f64,
-    /// 0 to 1: where in its period the next sample is.
+    /// Position of the next sample in its period, 0 to 1.
     phase: f64,
 }
 
@@ -57,12 +58,12 @@ impl Tone {
         Self { sines: [Sine { hz, amplitude: amplitude.into(), phase: 0.0 }, Sine::default()] }
     }
 
-    /// A digit by its event code, 0 to 15.
+    /// A digit by its event code, 0 to 15; `None` for another code.
     pub fn dtmf(event: u8) -> Option<Self> {
         Self::digit(event, DTMF_AMPLITUDE.into())
     }
 
-    /// A digit by its event code, 0 to 15, with each of its two sines at `dbm0`.
+    /// A digit by its event code, 0 to 15, with each of its two sines at `dbm0`; `None` for another code.
     pub fn dtmf_at(event: u8, dbm0: f64) -> Option<Self> {
         Self::digit(event, 32_768.0 * 10f64.powf((dbm0 - FULL_SCALE_DBM0) / 20.0))
     }
@@ -72,7 +73,7 @@ impl Tone {
         Some(Self { sines: [low, high].map(|hz| Sine { hz, amplitude, phase: 0.0 }) })
     }
 
-    /// Overwrites `pcm` with the next stretch of the tone.
+    /// Overwrites `pcm` with the next samples of the tone, at `rate_hz`.
     pub fn fill(&mut self, pcm: &mut [i16], rate_hz: u32) {
         for sample in pcm {
             let mut sum = 0.0;

@@ -1,38 +1,38 @@
-//! How much CPU Opus may take: less while the shard is late, more again when it has been in time for a while.
+//! Limits the CPU of Opus encoders: less while the shard is late, more again when it has been in time for a while.
 //!
 //! ```text
 //!   late for half a second              one step down
 //!   in time for ten seconds             one step up
-//!   never two steps within a second; a step up that did not last makes the next one wait twice as long
+//!   never two steps within a second; after a step up that is undone, the next one waits twice as long
 //! ```
 //!
-//! Lateness is how long after a deadline the shard was called. A thread that has CPU is called within a millisecond or two; one
-//! that has not lets deadlines pass while it still works on the packets before.
+//! Lateness is the time from a deadline to the call that processes it. A thread with enough CPU is called within a millisecond
+//! or two; one without it passes deadlines while it still processes earlier packets.
 
 use std::time::{Duration, Instant};
 
 use trestle_audio::opus::DEFAULT_COMPLEXITY;
 
-/// Complexities worth a step, most first; each costs at least a tenth less than the one before (docs/decisions/0010).
+/// The complexities used, highest first; each costs at least a tenth less than the one before (docs/decisions/0010).
 const STEPS: [u8; 6] = [10, 8, 5, 3, 1, 0];
 
-/// The shard is late when its deadlines pass by so much, on the whole: half of what a listener's jitter buffer of one frame bears.
+/// The shard is late when its average lateness exceeds this: half of what a listener's jitter buffer of one frame absorbs.
 const LATE: Duration = Duration::from_millis(8);
-/// It is in time when they pass by less than this.
+/// It is in time when its average lateness is below this.
 const IN_TIME: Duration = Duration::from_millis(3);
 /// How long it must be late for a step down.
 const LATE_FOR: Duration = Duration::from_millis(500);
 /// How long it must be in time for a step up, at first and at most.
 const IN_TIME_FOR: Duration = Duration::from_secs(10);
 const IN_TIME_FOR_MAX: Duration = Duration::from_secs(160);
-/// Between two steps.
+/// Least time between two steps.
 const STEP_MIN: Duration = Duration::from_secs(1);
-/// Lateness is averaged over about so long.
+/// Time constant of the average.
 const MEMORY: Duration = Duration::from_millis(250);
-/// A thread that did not run at all for a while was stopped, not overloaded: no more than this is believed.
+/// Longest lateness that counts: a thread that did not run at all for a while was stopped, not overloaded.
 const LATE_MAX: Duration = Duration::from_millis(50);
 
-/// See the module.
+/// Chooses the complexity of a shard's Opus encoders from its lateness.
 #[derive(Debug, Clone)]
 pub struct OpusComplexityControl {
     top: u8,
@@ -43,7 +43,7 @@ pub struct OpusComplexityControl {
     in_time_since: Option<Instant>,
     in_time_for: Duration,
     stepped_at: Option<Instant>,
-    /// When complexity last went up, unless it has gone down since.
+    /// When complexity last rose, unless it has fallen since.
     stepped_up_at: Option<Instant>,
     steps_down: u64,
     steps_up: u64,
@@ -56,7 +56,7 @@ impl Default for OpusComplexityControl {
 }
 
 impl OpusComplexityControl {
-    /// Begins at its top, the complexity (0 to 10) that is used while there is CPU.
+    /// Starts at `top`, the complexity (0 to 10) that is used while there is enough CPU.
     pub fn new(complexity: u8) -> Self {
         let complexity = complexity.min(STEPS[0]);
         Self {
@@ -74,7 +74,7 @@ impl OpusComplexityControl {
         }
     }
 
-    /// The shard was called `late` after it wanted to be. The complexity from now on, if that makes it another.
+    /// Notes that the shard was called `late` after a deadline. Gives the new complexity if it changes.
     pub fn observe(&mut self, now: Instant, late: Duration) -> Option<u8> {
         let since = self.observed_at.map_or(MEMORY, |at| now.saturating_duration_since(at)).min(MEMORY);
         self.observed_at = Some(now);
@@ -98,7 +98,7 @@ impl OpusComplexityControl {
         None
     }
 
-    /// The present complexity.
+    /// The present complexity, 0 to 10.
     pub fn complexity(&self) -> u8 {
         self.complexity
     }
@@ -110,7 +110,7 @@ impl OpusComplexityControl {
 
     fn step_down(&mut self, now: Instant) -> Option<u8> {
         let next = STEPS.into_iter().find(|step| *step < self.complexity)?;
-        // The last step up was one too many.
+        // The last step up was too much.
         let stepped_up = self.stepped_up_at.take();
         let regrets = stepped_up.is_some_and(|at| now.saturating_duration_since(at) < self.in_time_for);
         if regrets {
@@ -135,7 +135,7 @@ impl OpusComplexityControl {
     fn step_to(&mut self, now: Instant, complexity: u8) -> Option<u8> {
         self.complexity = complexity;
         self.stepped_at = Some(now);
-        // What was seen so far was seen with another complexity.
+        // The average was measured with another complexity.
         self.late_since = self.late_since.map(|_| now);
         self.in_time_since = self.in_time_since.map(|_| now);
         Some(complexity)
@@ -156,7 +156,7 @@ mod tests {
         seconds: std::ops::Range<u64>,
         late_ms: impl Fn(f64, u8) -> f64,
     ) -> Vec<(f64, u8)> {
-        // Virtual time begins at one real instant and never looks at the clock again.
+        // Virtual time begins at one real instant and does not read the clock again.
         static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
         let mut steps = Vec::new();
         for n in seconds.start * 200..seconds.end * 200 {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_is_late_goes_down_a_step_a_second_and_up_again_when_it_has_been_in_time() {
+    fn a_late_shard_steps_down_once_a_second_and_steps_up_after_it_was_in_time() {
         let mut ladder = OpusComplexityControl::new(5);
         assert_eq!(run(&mut ladder, 0..60, |_, _| 1.0), [], "no steps above the top");
         let down = run(&mut ladder, 60..70, |_, _| 20.0);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hiccup_changes_nothing() {
+    fn a_single_delay_changes_nothing() {
         for (name, hiccup) in [("once for a second", 1_000.0), ("once for 30 ms", 30.0)] {
             let mut ladder = OpusComplexityControl::new(5);
             let steps = run(&mut ladder, 0..60, |second, _| if second == 30.0 { hiccup } else { 1.0 });
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_can_bear_only_the_lower_step_tries_the_higher_one_ever_less_often() {
+    fn a_shard_that_is_in_time_only_at_the_lower_step_tries_the_higher_one_less_and_less_often() {
         let mut ladder = OpusComplexityControl::new(5);
         let steps = run(&mut ladder, 0..1_000, |_, complexity| if complexity > 1 { 15.0 } else { 1.0 });
         assert!(steps.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1.0), "{steps:?}");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_whose_deadlines_pass_tells_so_in_its_totals() {
+    fn the_totals_of_a_late_shard_show_its_steps() {
         let start = Instant::now();
         let mut shard = crate::Shard::new(crate::ShardConfig {
             seed: [1; 32],
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_top_between_two_steps_is_come_back_to() {
+    fn a_top_between_two_steps_is_reached_again() {
         let mut ladder = OpusComplexityControl::new(4);
         run(&mut ladder, 0..10, |_, _| 20.0);
         assert_eq!(ladder.complexity(), 0);

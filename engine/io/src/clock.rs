@@ -1,16 +1,16 @@
-//! The only place that reads a clock. Once for a few datagrams, once per wake-up, once at the start.
+//! The only place that reads a clock: once for up to eight datagrams, once per wake-up, once at the start.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use trestle_core::Epoch;
 
-/// The monotonic clock.
+/// The present time of the monotonic clock.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Both clocks at one moment. A wall clock before 1970 counts as 1970.
+/// The monotonic clock and the wall clock at one moment. A wall clock before 1970 counts as 1970.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub fn sample_epoch() -> Epoch {
     Epoch {

@@ -1,4 +1,4 @@
-//! Open files. Every port is one, two ports make a leg, and two legs a call; the usual soft limit of 1,024 is reached at
+//! The limit of open files. A call of two legs has four ports, each an open file; the usual soft limit of 1,024 is reached at
 //! some 200 calls.
 
 use std::io;
@@ -8,16 +8,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Sockets of a call of two legs, RTP and RTCP each.
 pub const FILES_PER_CALL: u64 = 4;
 
-/// How many files this process may have open, and might before.
+/// The limit of open files of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileLimit {
-    /// The soft limit as it was.
+    /// The soft limit before [`raise_limit`].
     pub before: u64,
-    /// As it is now: the hard limit, if the system allows.
+    /// The soft limit now: the hard limit, if the system allows.
     pub now: u64,
 }
 
-/// Raises the soft limit to the hard one. If the system refuses, the limit stays as it was.
+/// Raises the soft limit to the hard one. If the system refuses, the limit does not change.
 pub fn raise_limit() -> FileLimit {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
@@ -25,16 +25,16 @@ pub fn raise_limit() -> FileLimit {
     FileLimit { before: limit(current), now: limit(if raised.is_ok() { maximum } else { current }) }
 }
 
-/// Makes the process's table of open files as long as `files`, once and for all.
+/// Grows the process's table of open files to `files` entries; it never shrinks.
 ///
-/// The kernel doubles that table when it is full, and a process with several threads then waits, all of them, some 10 ms
-/// for the old one to be out of use. So this is called before there are threads.
+/// The kernel doubles that table when it is full, and all threads of a process then wait some 10 ms until the old one is no
+/// longer used. So this is called before threads are started.
 ///
 /// # Errors
-/// What the system says; above all if `files` is beyond the limit.
+/// The error of the system; above all if `files` is beyond the limit.
 pub fn grow_table(files: u64) -> io::Result<()> {
     let highest = files.saturating_sub(1).try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
-    // Any open file will do to be known by a high number for a moment.
+    // Any open file can be duplicated to a high descriptor for a moment.
     let any = std::fs::File::open("/dev/null")?;
     rustix::io::fcntl_dupfd_cloexec(&any, highest)?;
     Ok(())

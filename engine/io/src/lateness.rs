@@ -1,26 +1,26 @@
-//! How late a media thread is: the one number that says whether it can carry more.
+//! Lateness of a media thread: the measure of whether it can carry more calls.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What a thread has told of its lateness since its start; who reads it takes differences.
+/// Lateness of a thread since its start. Compare two readings, see [`Lateness::mean_since`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lateness {
     /// Turns in which something was due.
     pub turns: u64,
-    /// How late they were, all together.
+    /// Sum of their lateness.
     pub late: Duration,
 }
 
 impl Lateness {
-    /// How late the turns since `before` were on average.
+    /// Mean lateness of the turns since `before`.
     pub fn mean_since(&self, before: &Self) -> Duration {
         let turns = u32::try_from(self.turns.saturating_sub(before.turns)).unwrap_or(u32::MAX);
         self.late.saturating_sub(before.late).checked_div(turns).unwrap_or_default()
     }
 }
 
-/// [`Lateness`] as the thread writes it and others read it. One thread writes, so that it costs two plain stores.
+/// [`Lateness`], written by one thread and read by others. With one writer an update costs two plain stores.
 #[derive(Debug, Default)]
 pub(crate) struct SharedLateness {
     turns: AtomicU64,
@@ -40,16 +40,16 @@ impl SharedLateness {
     }
 }
 
-/// What the thread itself keeps.
+/// Measures the lateness of one thread.
 #[derive(Debug, Default)]
 pub(crate) struct LatenessMeter {
-    /// Since when datagrams have been waiting that could not all be taken in one turn.
+    /// Since when datagrams have been waiting that did not fit into one turn.
     behind: Option<Instant>,
 }
 
 impl LatenessMeter {
-    /// One turn has taken datagrams, and at `now` looks at what was due at `deadline`. `caught_up` says that no datagram is
-    /// left.
+    /// Notes one turn, which has taken datagrams and at `now` processes what was due at `deadline`. `caught_up` is true if no
+    /// datagram is left.
     pub(crate) fn turn(&mut self, now: Instant, deadline: Option<Instant>, caught_up: bool, shared: &SharedLateness) {
         let since_due = deadline.filter(|deadline| *deadline <= now);
         let began = if caught_up { self.behind.take() } else { Some(*self.behind.get_or_insert(now)) };

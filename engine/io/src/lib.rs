@@ -1,7 +1,7 @@
 //! The edge of the engine: sockets, poller, clock, entropy, worker threads and the mailboxes between them.
 //!
-//! Nothing here knows what a packet means. One [`Worker`] is one thread that owns one [`trestle_core::Shard`] with all
-//! its sockets; it and the control thread talk through bounded [`mailbox`]es and share nothing else.
+//! Packets are not interpreted here. One [`Worker`] is one thread that owns one [`trestle_core::Shard`] with all
+//! its sockets; it and the control thread exchange messages through bounded [`mailbox`]es and share nothing else.
 
 pub mod clock;
 pub mod entropy;

@@ -1,5 +1,5 @@
-//! Bounded mailboxes between threads. A full mailbox is an error for the sender, never a wait: neither the media
-//! threads nor the control thread may stand still because the other one does.
+//! Bounded mailboxes between threads. A full mailbox is an error for the sender, never a wait: neither a media
+//! thread nor the control thread may block because the other one does.
 
 use std::io;
 use std::sync::Arc;
@@ -8,35 +8,34 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 
 use mio::{Registry, Token, Waker};
 
-/// Wakes a thread that sleeps in its poller, for all its mailboxes. Of many messages only the first after
-/// [`Bell::heard`] costs a system call: a call being set up is some ten messages.
+/// Wakes a thread that waits in its poller, for all its mailboxes. Of many messages only the first after
+/// [`Bell::acknowledge`] costs a system call: the setup of a call is some ten messages.
 #[derive(Debug)]
 pub struct Bell {
     waker: Waker,
-    /// Rung, and not heard yet.
+    /// Rung, and not acknowledged yet.
     rung: AtomicBool,
 }
 
 impl Bell {
-    /// A bell for the thread that polls with `registry`; ringing shows there as `token`.
+    /// A bell for the thread that polls with `registry`; ringing is an event with `token` there.
     ///
     /// # Errors
-    /// If the system gives no eventfd.
+    /// If the system provides no eventfd.
     pub fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         Ok(Self { waker: Waker::new(registry, token)?, rung: AtomicBool::new(false) })
     }
 
-    /// Wakes the thread, or keeps it from falling asleep.
+    /// Wakes the thread, or prevents its next wait.
     pub fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel) {
-            // Writing to an eventfd fails only if its poller is gone; then nobody needs to be woken.
+            // Writing to an eventfd fails only if its poller is gone; then no thread needs to be woken.
             let _: io::Result<()> = self.waker.wake();
         }
     }
 
-    /// To be called by the thread each time it has polled, before it looks into its mailboxes: what is put there from
-    /// now on rings anew.
-    pub fn heard(&self) {
+    /// To be called by the thread each time after it has polled, before it reads its mailboxes: later messages ring again.
+    pub fn acknowledge(&self) {
         self.rung.swap(false, Ordering::AcqRel);
     }
 }
@@ -46,7 +45,7 @@ impl Bell {
 #[error("busy")]
 pub struct MailboxFull;
 
-/// The writing end. Clones write into the same mailbox.
+/// The sending end of a mailbox. Clones send into the same mailbox.
 #[derive(Debug)]
 pub struct Sender<T> {
     messages: SyncSender<T>,
@@ -60,18 +59,18 @@ impl<T> Clone for Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Puts a message in and wakes the reader's poller.
+    /// Sends a message and wakes the reader.
     ///
     /// # Errors
-    /// [`MailboxFull`] if there is no room or nobody reads any more; the message is dropped.
+    /// [`MailboxFull`] if there is no room or the reader is gone; the message is dropped.
     pub fn send(&self, message: T) -> Result<(), MailboxFull> {
         self.try_send(message).map_err(|_message| MailboxFull)
     }
 
-    /// As [`Sender::send`], but gives the message back if there is no room.
+    /// As [`Sender::send`], but returns the message if there is no room.
     ///
     /// # Errors
-    /// The message, if there is no room or nobody reads any more.
+    /// The message, if there is no room or the reader is gone.
     pub fn try_send(&self, message: T) -> Result<(), T> {
         match self.messages.try_send(message) {
             Ok(()) => {
@@ -120,7 +119,7 @@ mod tests {
         assert_eq!(sender.send(4), Err(MailboxFull));
     }
     #[test]
-    fn a_bell_that_was_rung_twice_wakes_once_and_rings_again_after_it_was_heard() {
+    fn a_bell_that_was_rung_twice_wakes_once_and_again_after_it_was_acknowledged() {
         let mut poll = Poll::new().unwrap();
         let bell = Bell::new(poll.registry(), Token(7)).unwrap();
         let mut events = Events::with_capacity(4);
@@ -131,8 +130,8 @@ mod tests {
             assert_eq!(events.iter().count(), 1);
             bell.ring();
             poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
-            assert!(events.is_empty(), "it was not heard yet");
-            bell.heard();
+            assert!(events.is_empty(), "it was not acknowledged yet");
+            bell.acknowledge();
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The sockets of one worker and the poller it sleeps in.
+//! The sockets of one worker, and the poller in which its thread waits.
 //!
-//! `mio` is here for its waker only. Its sockets are edge-triggered, which costs a second read of every socket to hear that it
-//! is empty; and the timeout of a wait is a kernel timer that is set and cancelled each time, which costs more than a
-//! packet where it is due within a millisecond or so. So sockets are level-triggered, and there is one timer, set when
-//! a deadline comes nearer and otherwise left alone (decision 0009).
+//! `mio` is used for its waker only. Its sockets are edge-triggered, which costs a second read of every socket to find it
+//! empty; and the timeout of a wait is a kernel timer that is set and cancelled each time, which costs more than a
+//! packet if it is due within a millisecond or so. So sockets are level-triggered, and there is one timer, set when
+//! a deadline becomes earlier and otherwise not changed (decision 0009).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -23,24 +23,24 @@ use trestle_core::SocketId;
 use crate::mailbox::Bell;
 use crate::{clock, socket};
 
-/// Sockets that one wait reports at most: a few milliseconds of decoding at the very worst before timers and commands
-/// have their turn. The kernel reports those first that it has not reported for longest.
+/// Sockets that one wait reports at most: a few milliseconds of decoding at worst before timers and commands are processed.
+/// The kernel reports the sockets first that it has not reported for longest.
 const READY_MAX: usize = 128;
 
-/// Deadlines are kept on a grid, so that the playout of a hundred calls is some wakes per frame, not hundreds.
+/// Deadlines are rounded up to this grid, so that the playout of a hundred calls needs some wake-ups per frame, not hundreds.
 const TIMER_GRID: Duration = Duration::from_millis(1);
 
-/// Datagrams that are thrown away when a socket is used again: more than its buffer holds. One that goes on being flooded is left
-/// to who reads it.
+/// Datagrams that are dropped when a socket is used again: more than its buffer holds. Later ones of a flood reach the next
+/// call, which discards them.
 const REUSE_READS_MAX: usize = 512;
 
 const BELL: u64 = usize::MAX as u64;
 const TIMER: u64 = BELL - 1;
 
-/// Open sockets by id, and which of them have something to read.
+/// Open sockets by id, and which of them are readable.
 pub(crate) struct Poller {
     poll: Poll,
-    /// What the last wait has found and nobody has taken yet, the next one last.
+    /// Sockets that the last wait reported and that are not taken yet, the next one last.
     ready: Vec<SocketId>,
     is_all_reported: bool,
     bell: Arc<Bell>,
@@ -51,29 +51,29 @@ pub(crate) struct Poller {
 struct Open {
     udp: UdpSocket,
     ipv6: bool,
-    /// What the socket is set to; 0 is the system's default.
+    /// DSCP byte of the socket; 0 is the system's default.
     tos: u8,
-    /// Given back by its call; whatever arrives is for nobody.
+    /// Released by its call: received datagrams are dropped.
     quarantined: bool,
 }
 
 /// A timer of the kernel that wakes the poller.
 struct Timer {
     descriptor: OwnedFd,
-    /// Where its grid begins.
+    /// Origin of its grid.
     start: Instant,
-    /// When it will fire, if it has not yet.
+    /// When it fires next; `None` if it has fired.
     armed: Option<Instant>,
 }
 
-/// What reading a socket gave.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReceiveResult {
     /// A datagram of this length from this address.
     Datagram(usize, SocketAddr),
     /// A datagram on a socket in quarantine.
     Quarantined,
-    /// Nothing is waiting, or the socket is closed.
+    /// No datagram is waiting, or the socket is closed.
     Empty,
     /// The system reports an error; the next read may succeed.
     Failed,
@@ -86,14 +86,14 @@ impl Timer {
         Ok(Self { descriptor, start: clock::now(), armed: None })
     }
 
-    /// Makes sure that it fires at `deadline` or soon after. A deadline that has moved on is not worth a system call: the poller
-    /// wakes once for nothing.
+    /// Makes the timer fire at `deadline` or soon after. A deadline that becomes later costs no system call: the poller wakes once
+    /// without work.
     fn arm(&mut self, now: Instant, deadline: Instant) -> io::Result<()> {
         let at = self.start + on_grid(deadline.saturating_duration_since(self.start));
         if self.armed.is_some_and(|armed| armed <= at) {
             return Ok(());
         }
-        // Nothing at all would disarm it.
+        // Zero would disarm it.
         let after = at.saturating_duration_since(now).max(Duration::from_nanos(1));
         let it_value = Timespec { tv_sec: after.as_secs() as i64, tv_nsec: after.subsec_nanos().into() };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
@@ -106,7 +106,7 @@ impl Timer {
 /// The next point of the grid.
 fn on_grid(since_start: Duration) -> Duration {
     let grid = TIMER_GRID.as_nanos() as u64;
-    // 584 years of nanoseconds.
+    // u64 has 584 years of nanoseconds.
     let nanos = u64::try_from(since_start.as_nanos()).unwrap_or(u64::MAX - grid);
     Duration::from_nanos(nanos.div_ceil(grid) * grid)
 }
@@ -116,7 +116,7 @@ impl Poller {
         let poll = Poll::new()?;
         let bell = Arc::new(Bell::new(poll.registry(), Token(BELL as usize))?);
         let timer = Timer::new()?;
-        // An edge, so that a timer that has fired need not be read.
+        // Edge-triggered, so that a timer that has fired need not be read.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(poll.registry(), &timer.descriptor, epoll::EventData::new_u64(TIMER), flags)?;
         Ok(Self {
@@ -146,20 +146,19 @@ impl Poller {
         Ok((id, bound))
     }
 
-    /// Closes a socket; an unknown id is ignored. The kernel stops to watch a descriptor that is closed.
+    /// Closes a socket; an unknown id is ignored. The kernel removes a closed descriptor from the poller.
     pub(crate) fn close(&mut self, id: SocketId) {
         self.sockets.try_remove(id.0 as usize);
     }
 
-    /// From now on whatever arrives on the socket is dropped.
+    /// From now on datagrams received on the socket are dropped.
     pub(crate) fn quarantine(&mut self, id: SocketId) {
         if let Some(open) = self.sockets.get_mut(id.0 as usize) {
             open.quarantined = true;
         }
     }
 
-    /// Makes a quarantined socket as good as new: what has come for its last call is thrown away, and what it sends is marked
-    /// by default again.
+    /// Makes a quarantined socket usable again: datagrams of its last call are dropped, and its DSCP byte is the default.
     pub(crate) fn reuse(&mut self, id: SocketId) {
         for _ in 0..REUSE_READS_MAX {
             if self.receive(id, &mut []) != ReceiveResult::Quarantined {
@@ -175,8 +174,8 @@ impl Poller {
         }
     }
 
-    /// Sleeps until a socket is readable, the bell is rung or `deadline` has come; `None` sleeps without end. It may wake for
-    /// nothing. A deadline is met up to [`TIMER_GRID`] late.
+    /// Waits until a socket is readable, the bell rings or `deadline` is reached; `None` waits without limit. It may return
+    /// without a reason. A deadline is met up to [`TIMER_GRID`] late.
     pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.ready.clear();
         let mut at_once = None;
@@ -193,7 +192,7 @@ impl Poller {
             Err(Errno::INTR) => &[],
             other => &*other?.0,
         };
-        self.bell.heard();
+        self.bell.acknowledge();
         self.is_all_reported = found.len() < READY_MAX;
         for event in found.iter().rev() {
             match event.data.u64() {
@@ -205,12 +204,12 @@ impl Poller {
         Ok(())
     }
 
-    /// The next of the sockets that the last wait has found to be readable.
+    /// The next socket that the last wait found readable.
     pub(crate) fn next_ready(&mut self) -> Option<SocketId> {
         self.ready.pop()
     }
 
-    /// The last wait has reported every socket that could be read.
+    /// True if the last wait reported every readable socket.
     pub(crate) fn is_all_reported(&self) -> bool {
         self.is_all_reported
     }
@@ -230,7 +229,7 @@ impl Poller {
     pub(crate) fn send(&mut self, id: SocketId, remote: SocketAddr, tos: Option<u8>, bytes: &[u8]) -> io::Result<()> {
         let open = self.sockets.get_mut(id.0 as usize).ok_or(io::ErrorKind::NotConnected)?;
         if let Some(tos) = tos.filter(|tos| *tos != open.tos) {
-            // Once per socket and marking. Unmarked media is better than none, so a refusal is not asked for again.
+            // Once per socket and value. Unmarked media is better than none, so a refused value is not set again.
             open.tos = tos;
             if let Err(error) = socket::set_tos(&open.udp, open.ipv6, tos) {
                 tracing::warn!(%error, tos, "cannot mark outgoing packets");

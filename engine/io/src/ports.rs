@@ -1,4 +1,4 @@
-//! Which ports a worker may bind, and when a port that was used may be used again.
+//! Which ports a worker may bind, and when a used port may be used again.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,25 +9,25 @@ use trestle_core::{InterfaceId, PortPair, SocketId};
 
 use crate::poller::Poller;
 
-/// How long the ports of an ended leg stay bound with nobody behind them, so that a peer which has not heard of the
-/// end yet does not talk into the next call. A lost BYE is sent again after 0.5, 1 and 2 s (RFC 3261 timer E); with
-/// the third attempt and its round trip a living peer has heard.
+/// How long the ports of an ended leg stay bound without a leg (quarantine), so that a peer that does not know of the end yet
+/// does not send into the next call. A lost BYE is sent again after 0.5, 1 and 2 s (RFC 3261 timer E); after the third
+/// attempt and its round trip a connected peer has stopped.
 pub const QUARANTINE: Duration = Duration::from_secs(5);
 
-/// The quarantine when the range has nothing else left: packets that were on their way when the call ended are gone. The
-/// default range of 5000 pairs is then enough for 25,000 calls of two legs a second that end at once.
+/// The quarantine when the range has no other ports: packets in flight at the end of the call have arrived. The default
+/// range of 5000 pairs is then enough for 25,000 calls of two legs a second that end at once.
 pub const QUARANTINE_MIN: Duration = Duration::from_millis(100);
 
-/// Pairs of one address that stay bound for calls to come when their quarantine is over. To bind a pair and to close it costs
-/// as much as ten packets; more than these come and go only in a burst.
+/// Pairs of one address that stay bound for later calls after their quarantine. To bind and close a pair costs as much as ten
+/// packets; pairs beyond these are opened and closed only in a burst.
 const RESTED_MAX: usize = 256;
 
-/// Below so many of them a pair is bound on another port of the range: a call shall not find itself on the port of the one
-/// before, to which a peer that missed the end may still be sending.
+/// With fewer than this many, a pair is bound on another port of the range: a call should not get the port of the call before
+/// it, to which a peer that missed the end may still be sending.
 const RESTED_MIN: usize = 64;
 
-/// Ports of the range tried for one pair before giving up until the next command: another program may hold many of
-/// them, and each attempt takes time from media.
+/// Ports of the range tried for one pair, until the next command: another program may use many of them, and each attempt
+/// takes time from media.
 const BIND_TRIES_MAX: usize = 16;
 
 /// Even ports and their odd neighbours (RFC 3550 section 11), `port-min` to `port-max`.
@@ -49,7 +49,7 @@ impl PortRange {
         (self.min..self.max).filter(|port| port % 2 == 0)
     }
 
-    /// How many pairs there are.
+    /// Number of pairs.
     pub fn pairs(self) -> usize {
         self.rtp_ports().count()
     }
@@ -64,7 +64,7 @@ impl std::fmt::Display for PortRange {
 /// Local addresses of a logical interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InterfacePorts {
-    /// The interface.
+    /// The interface that these addresses belong to.
     pub interface: InterfaceId,
     /// Its IPv4 address.
     pub v4: Option<IpAddr>,
@@ -79,8 +79,8 @@ impl InterfacePorts {
     }
 }
 
-/// Ports of one local address that this worker may bind and does not hold. Two interfaces may share an address, so
-/// the range belongs to the address.
+/// Ports of one local address that this worker may bind and has not bound. Two interfaces may share an address, so the range
+/// belongs to the address.
 #[derive(Debug)]
 struct Free {
     address: IpAddr,
@@ -95,7 +95,7 @@ pub(crate) struct Ports {
     free: Vec<Free>,
     /// Released pairs, the oldest first.
     quarantine: VecDeque<(Instant, PortPair)>,
-    /// A pair was wanted in need and there was none.
+    /// A pair was needed and there was none.
     starved: bool,
 }
 
@@ -115,11 +115,11 @@ impl Ports {
         Self { free, quarantine: VecDeque::new(), starved: false }
     }
 
-    /// A bound pair of `address`: one of those that have rested if there are many, else one on a random free port (who guesses
-    /// ports shall have to guess among many), else any that has rested, else the one that has been longest in quarantine.
+    /// A bound pair of `address`: one after its quarantine if there are many, else one on a random free port (so that a port is hard
+    /// to guess), else any after its quarantine, else the one that has been in quarantine longest.
     ///
     /// # Errors
-    /// `AddrInUse` if no free port could be found, or what the system says (too many open files, unknown address).
+    /// `AddrInUse` if no free port was found, or the error of the system (too many open files, unknown address).
     pub(crate) fn bind(
         &mut self,
         now: Instant,
@@ -151,7 +151,7 @@ impl Ports {
         self.quarantine.push_back((now, pair));
     }
 
-    /// Says whether somebody is in need of a pair that could not be had; this shortens the quarantine.
+    /// Sets whether a pair is needed and there is none; this shortens the quarantine.
     pub(crate) fn set_starved(&mut self, starved: bool) {
         self.starved = starved;
     }
@@ -160,7 +160,7 @@ impl Ports {
         self.starved
     }
 
-    /// Ends the quarantine of what was in it for long enough. Says whether there was any.
+    /// Ends the quarantine of pairs that were in it for long enough. True if there was any.
     pub(crate) fn handle_timeout(&mut self, now: Instant, poller: &mut Poller) -> bool {
         let before = self.quarantine.len();
         while self.poll_timeout().is_some_and(|end| end <= now) {
@@ -187,7 +187,7 @@ impl Ports {
 impl Free {
     /// Opens a pair on a random free port.
     fn open(&mut self, poller: &mut Poller, mut random: impl FnMut() -> io::Result<u32>) -> io::Result<PortPair> {
-        // Ports that another program holds are moved behind the candidates and stay in the list for the next time.
+        // Ports that another program uses are moved behind the candidates and stay in the list for the next time.
         let mut candidates = self.rtp_ports.len();
         for _ in 0..BIND_TRIES_MAX.min(candidates) {
             let chosen = random()? as usize % candidates;

@@ -1,4 +1,4 @@
-//! UDP sockets as Trestle wants them: non-blocking, one address family, buffers of a stated size.
+//! Opens UDP sockets: non-blocking, one address family, buffers of a given size.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,17 +7,17 @@ use mio::net::UdpSocket;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Kernel buffer of a media socket in each direction. The kernel charges about 1 KiB for a voice packet and doubles what it
-/// is asked for, so this is room for two seconds at 100 packets per second. More would only keep stale audio.
+/// value, so this is room for two seconds at 100 packets per second. More would only store stale audio.
 pub const MEDIA_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Kernel buffer of a control socket: a burst of 1000 offers of 4 KiB. The kernel may grant less (`net.core.rmem_max`).
 pub const CONTROL_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Binds a non-blocking UDP socket. An IPv6 socket takes no IPv4 traffic (`IPV6_V6ONLY`), so that addresses always
-/// look the way they were configured.
+/// have the configured form.
 ///
 /// # Errors
-/// What the system says: the port is taken, the address is not on this machine, too many open files.
+/// The error of the system: the port is taken, the address is not on this machine, too many open files.
 pub fn bind(address: SocketAddr, buffer_bytes: usize) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
@@ -30,10 +30,10 @@ pub fn bind(address: SocketAddr, buffer_bytes: usize) -> io::Result<UdpSocket> {
     Ok(UdpSocket::from_std(socket.into()))
 }
 
-/// Marks what the socket sends from now on: `IP_TOS`, or `IPV6_TCLASS` (RFC 2474: DSCP in the upper six bits).
+/// Sets the DSCP byte of packets sent from now on: `IP_TOS`, or `IPV6_TCLASS` (RFC 2474: DSCP in the upper six bits).
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system.
 pub fn set_tos(socket: &UdpSocket, ipv6: bool, tos: u8) -> io::Result<()> {
     let socket = SockRef::from(socket);
     if ipv6 { socket.set_tclass_v6(tos.into()) } else { socket.set_tos_v4(tos.into()) }

@@ -1,4 +1,4 @@
-//! One thread, one shard: everything that the shard wants from the world, and nothing that waits for anybody else.
+//! One thread that owns one shard: it performs the shard's output, and never waits for another thread.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,14 +20,14 @@ use crate::poller::{Poller, ReceiveResult};
 use crate::ports::{InterfacePorts, PortRange, Ports};
 use crate::{clock, entropy};
 
-/// Commands that may wait for one shard. Each offer is one; at 1000 offers a second this is a second of standstill.
+/// Commands that may be queued for one shard. Each offer is one; at 1000 offers a second this is a second without service.
 pub const COMMANDS_WAITING_MAX: usize = 1024;
 
-/// Datagrams that are taken to have come at the same time: one reading of the clock for them all. They are some tens of
-/// microseconds of forwarding, or half a millisecond of transcoding.
+/// Datagrams that get the same arrival time from one clock read: some tens of microseconds of forwarding, or half a millisecond
+/// of transcoding.
 const SAME_TIME: usize = 8;
 
-/// Commands taken before datagrams have their turn again.
+/// Commands processed before datagrams are processed again.
 const TURN_COMMANDS: usize = 16;
 
 /// Pairs bound at a time, after a command or in a turn: binding a pair costs as much as ten packets.
@@ -36,22 +36,22 @@ const TURN_PAIRS: usize = 4;
 /// Below this many pairs in stock the quarantine is cut short: two calls of two legs.
 const STOCK_LOW: usize = 4;
 
-/// Events that may wait for a control thread which does not read. Older ones are worth more: they say what went wrong.
+/// Events that may be queued for a control thread that does not read. Older ones are kept: they show the cause.
 const EVENTS_WAITING_MAX: usize = 4096;
 
-/// While the control thread's mailbox is full, it is tried again after this time.
+/// A full mailbox of the control thread is tried again after this time.
 const MAILBOX_RETRY: Duration = Duration::from_millis(5);
 
-/// What a worker is started with.
+/// The configuration of a worker.
 #[derive(Debug)]
 pub struct WorkerConfig {
     /// Position of this worker among `workers`; it comes with every [`FromShard`].
     pub worker: usize,
     /// How many workers share the port range.
     pub workers: usize,
-    /// Where the monotonic clock stands in wall time.
+    /// Wall time of one instant of the monotonic clock.
     pub epoch: Epoch,
-    /// Our DTLS certificate.
+    /// The DTLS certificate of this process.
     pub identity: DtlsIdentity,
     /// After this long without media on any leg of a call, [`trestle_core::EventKind::MediaTimeout`] is emitted.
     pub media_timeout: Duration,
@@ -66,7 +66,7 @@ pub struct WorkerConfig {
 pub struct FromShard {
     /// Which worker it comes from.
     pub worker: usize,
-    /// What it says.
+    /// The message.
     pub message: ShardMessage,
 }
 
@@ -79,7 +79,7 @@ pub enum ShardMessage {
     Event(Event),
 }
 
-/// Why a worker cannot start. What the system says is the source, not repeated in the text.
+/// Why a worker cannot start. The error of the system is the source, not repeated in the text.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// No port of the range can be bound on a configured address.
@@ -87,15 +87,15 @@ pub enum StartError {
     Bind {
         /// The address.
         address: IpAddr,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// No poller or no thread can be had.
+    /// There is no poller or no thread.
     #[error("cannot start a media thread")]
     Thread(#[from] io::Error),
 }
 
-/// What went wrong at the edge of one worker since its start.
+/// Errors at the sockets and mailboxes of one worker since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IoCounts {
     /// Datagrams not sent because the socket's buffer was full.
@@ -108,13 +108,13 @@ pub struct IoCounts {
     pub oversize: u64,
     /// Datagrams to the port of a call that has ended.
     pub quarantined: u64,
-    /// Events that the control thread was too busy to take.
+    /// Events dropped because the control thread did not read.
     pub events_dropped: u64,
-    /// Ports that could not be bound when they were wanted.
+    /// Ports that could not be bound when they were needed.
     pub bind_failed: u64,
 }
 
-/// [`IoCounts`] as the worker counts and others read. Touched only when something goes wrong, never per packet.
+/// [`IoCounts`] as the worker counts and others read. Written only on an error, never per packet.
 #[derive(Debug, Default)]
 struct AtomicIoCounts {
     send_blocked: AtomicU64,
@@ -130,7 +130,7 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A running worker, as its owner sees it. Dropping it stops the thread.
+/// A running worker, as its owner uses it. Dropping it stops the thread.
 #[derive(Debug)]
 pub struct Worker {
     commands: Sender<(RequestId, Command)>,
@@ -144,7 +144,7 @@ impl Worker {
     /// Binds the first stock of ports and starts the thread. Replies and events go to `control`.
     ///
     /// # Errors
-    /// If no port can be bound on one of the addresses, or the system gives no poller or thread.
+    /// If no port can be bound on one of the addresses, or the system provides no poller or thread.
     pub fn start(config: WorkerConfig, control: Sender<FromShard>) -> Result<Self, StartError> {
         let WorkerConfig { worker, workers, epoch, identity, media_timeout, interfaces, range } = config;
         let families = interfaces.iter().flat_map(|of| [false, true].map(|ipv6| (of, ipv6)));
@@ -184,7 +184,7 @@ impl Worker {
         Ok(Self { commands, stop, counters, lateness, thread: Some(thread) })
     }
 
-    /// Hands a command to the shard. Its reply is a [`ShardMessage::Reply`].
+    /// Sends a command to the shard. Its reply is a [`ShardMessage::Reply`].
     ///
     /// # Errors
     /// [`MailboxFull`] if [`COMMANDS_WAITING_MAX`] commands wait already, or the thread has died; there will be no reply.
@@ -192,7 +192,7 @@ impl Worker {
         self.commands.send((request, command))
     }
 
-    /// What went wrong at the worker's sockets so far.
+    /// Errors of the worker so far.
     pub fn counts(&self) -> IoCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         IoCounts {
@@ -206,12 +206,12 @@ impl Worker {
         }
     }
 
-    /// How late the worker has been so far.
+    /// Lateness of the worker so far.
     pub fn lateness(&self) -> Lateness {
         self.lateness.read()
     }
 
-    /// Ends the thread after what it is doing now, and waits for it. Commands that wait are dropped; sockets are closed.
+    /// Ends the thread after its present work, and waits for it. Queued commands are dropped; sockets are closed.
     pub fn stop(mut self) {
         self.join();
     }
@@ -233,15 +233,15 @@ impl Drop for Worker {
     }
 }
 
-/// What could not be handed to the control thread yet.
+/// Messages that the control thread's mailbox has not taken yet.
 #[derive(Debug, Default)]
 struct Undelivered {
     messages: VecDeque<ShardMessage>,
-    /// Replies among them. While there is one, no further command is taken, so that there are never more than one turn makes.
+    /// Replies among them. While there is one, no further command is taken, so there are never more than one turn makes.
     replies: usize,
 }
 
-/// The thread's side.
+/// The worker as its thread uses it.
 struct Running {
     worker: usize,
     shard: Shard,
@@ -251,7 +251,7 @@ struct Running {
     inbox: Receiver<(RequestId, Command)>,
     control: Sender<FromShard>,
     undelivered: Undelivered,
-    /// When the shard wants to be called.
+    /// When the shard is to be called.
     deadline: Option<Instant>,
     /// The shard's stock of ports may be short.
     refill: bool,
@@ -263,7 +263,7 @@ struct Running {
 
 impl Running {
     fn run(mut self) {
-        // One byte more than a datagram may have, to tell one that is longer from one that just fits.
+        // One byte more than a datagram may have, to detect one that is longer.
         let mut buffer = [0; limits::DATAGRAM_BYTES_MAX + 1];
         let mut more = false;
         let mut turn = clock::now();
@@ -273,7 +273,7 @@ impl Running {
                 tracing::error!(%error, worker = self.worker, "cannot wait for packets; this media thread ends");
                 return;
             }
-            // Packets first: a frame that has arrived is not late because the timer was looked at before it.
+            // Packets first: a frame that has arrived must not be late because a timer was processed before it.
             turn = self.take_datagrams(&mut buffer);
             self.do_what_is_due(turn);
             self.hand_over_waiting();
@@ -282,13 +282,13 @@ impl Running {
         }
     }
 
-    /// When the next thing is to be done that nobody wakes us for.
+    /// The next deadline for which no other thread wakes this one.
     fn wake_at(&self, now: Instant) -> Option<Instant> {
         let retry = (!self.undelivered.messages.is_empty()).then(|| now + MAILBOX_RETRY);
         soonest(retry, soonest(self.deadline, self.ports.poll_timeout()))
     }
 
-    /// Takes one datagram from each socket that has any, so that who sends more than others waits for them. Gives the time.
+    /// Takes one datagram from each readable socket, so that a socket with many does not delay the others. Returns the time.
     fn take_datagrams(&mut self, buffer: &mut [u8]) -> Instant {
         let mut now = clock::now();
         let mut of_this_time = 0;
@@ -301,7 +301,7 @@ impl Running {
                 ReceiveResult::Datagram(len, _) if len > limits::DATAGRAM_BYTES_MAX => count(&self.counters.oversize),
                 ReceiveResult::Datagram(len, remote) => {
                     self.shard.handle_datagram(now, socket, remote, &mut buffer[..len]);
-                    // Sent at once: to read some more before delays the first of them and saves next to nothing.
+                    // Sent at once: to read more before that delays the first datagram and saves next to nothing.
                     self.drain(now);
                 }
                 ReceiveResult::Quarantined => count(&self.counters.quarantined),
@@ -321,7 +321,7 @@ impl Running {
         self.refill |= self.ports.handle_timeout(now, &mut self.poller);
     }
 
-    /// Takes a turn's worth of commands; says whether there may be more.
+    /// Takes commands, up to a limit per turn; true if there may be more.
     fn take_commands(&mut self) -> bool {
         for _ in 0..TURN_COMMANDS {
             if self.undelivered.replies > 0 {
@@ -337,7 +337,7 @@ impl Running {
                     self.refill_stock();
                 }
                 Err(TryRecvError::Empty) => return false,
-                // The owner is gone without a word.
+                // The owner is gone without a call of `stop`.
                 Err(TryRecvError::Disconnected) => {
                     self.stop.store(true, Ordering::Relaxed);
                     return false;
@@ -347,7 +347,7 @@ impl Running {
         true
     }
 
-    /// Does everything that the shard asks for.
+    /// Performs all output of the shard.
     fn drain(&mut self, now: Instant) {
         loop {
             match self.shard.poll_output() {
@@ -411,7 +411,7 @@ impl Running {
         self.interfaces.iter().find(|known| known.interface == interface)?.address(ipv6)
     }
 
-    /// Brings the shard's stock of ports up again, a few pairs per turn; says whether to go on in the next turn.
+    /// Refills the shard's stock of ports, a few pairs per turn; true if more are needed in the next turn.
     fn refill_stock(&mut self) -> bool {
         if !std::mem::take(&mut self.refill) {
             return false;
@@ -434,7 +434,7 @@ impl Running {
         if let Some((address, error)) = &starved
             && !self.ports.is_starved()
         {
-            // Once until it is over: from here on calls are refused, and this is why.
+            // Once until it is over: from now on calls are refused, and this is the cause.
             tracing::warn!(%address, %error, worker = self.worker, "running out of media ports");
         }
         self.ports.set_starved(starved.is_some());

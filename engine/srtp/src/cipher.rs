@@ -1,4 +1,4 @@
-//! The session keys of SRTP or of SRTCP, ready for use.
+//! The session keys of SRTP or of SRTCP, expanded for use.
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -14,9 +14,9 @@ pub(crate) const GCM_TAG_LEN: usize = 16;
 
 /// Session keys for one of the two protocols.
 pub(crate) enum Cipher {
-    /// Encrypt, then authenticate (RFC 3711).
+    /// AES-CM, then HMAC-SHA1 (RFC 3711).
     Cm(Box<Cm>),
-    /// Both at once (RFC 7714).
+    /// AES-GCM: encryption and authentication in one (RFC 7714).
     Gcm(Gcm),
 }
 
@@ -54,7 +54,7 @@ impl Cm {
         Self { key: aes_cm(key), salt, mac: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, auth_key) }
     }
 
-    /// Encrypts or decrypts, which is the same, the part of a packet that is secret.
+    /// Encrypts or decrypts (the same operation) the encrypted part of a packet.
     pub(crate) fn apply(&self, ssrc: Ssrc, index: u64, data: &mut [u8]) {
         // IV = (salt * 2^16) XOR (SSRC * 2^64) XOR (index * 2^16), RFC 3711 4.1.1.
         let mut iv = [0; 16];
@@ -64,14 +64,14 @@ impl Cm {
         self.key.apply(iv, data);
     }
 
-    /// The whole HMAC over `parts` in a row; a tag is its first bytes (RFC 3711 4.2.1).
+    /// The whole HMAC over the concatenated `parts`; a tag is its first bytes (RFC 3711 4.2.1).
     pub(crate) fn sign(&self, parts: [&[u8]; 2]) -> hmac::Tag {
         let mut mac = hmac::Context::with_key(&self.mac);
         parts.into_iter().for_each(|part| mac.update(part));
         mac.sign()
     }
 
-    /// True if `tag` is the HMAC over `parts`, cut to the tag's length. In constant time.
+    /// True if `tag` is the HMAC over `parts`, truncated to the tag's length. In constant time.
     pub(crate) fn verify(&self, parts: [&[u8]; 2], tag: &[u8]) -> bool {
         let signed = self.sign(parts);
         signed.as_ref().get(..tag.len()).is_some_and(|own| verify_slices_are_equal(own, tag).is_ok())
@@ -87,11 +87,11 @@ pub(crate) struct Gcm {
 impl Gcm {
     pub(crate) fn new(key: &[u8], salt: Zeroizing<[u8; 12]>) -> Self {
         let algorithm = if key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
-        let key = UnboundKey::new(algorithm, key).expect("keys are 16 or 32 bytes, Profile::key_len() says so");
+        let key = UnboundKey::new(algorithm, key).expect("Profile::key_len() is 16 or 32");
         Self { key: LessSafeKey::new(key), salt }
     }
 
-    /// Encrypts `data` in place and gives the tag over `aad` and `data`.
+    /// Encrypts `data` in place; returns the tag over `aad` and `data`.
     pub(crate) fn seal(&self, ssrc: Ssrc, index: u64, aad: &[u8], data: &mut [u8]) -> [u8; GCM_TAG_LEN] {
         let tag = self.key.seal_in_place_separate_tag(self.nonce(ssrc, index), Aad::from(aad), data);
         let tag = tag.expect("a datagram is far shorter than what GCM can seal");
@@ -100,12 +100,12 @@ impl Gcm {
         bytes
     }
 
-    /// Decrypts `data` in place if `tag` proves it; otherwise `data` is lost and the answer is false.
+    /// Decrypts `data` in place if `tag` authenticates it; otherwise returns false, and the content of `data` is lost.
     pub(crate) fn open(&self, ssrc: Ssrc, index: u64, aad: &[u8], tag: &[u8], data: &mut [u8]) -> bool {
         self.key.open_in_place_separate_tag(self.nonce(ssrc, index), Aad::from(aad), tag, data).is_ok()
     }
 
-    /// True if `tag` proves `data`, which stays encrypted. False, too, if `data` is longer than `scratch`.
+    /// True if `tag` authenticates `data`, which stays encrypted. False also if `data` is longer than `scratch`.
     pub(crate) fn verify(
         &self,
         ssrc: Ssrc,

@@ -1,4 +1,4 @@
-//! One direction of a secured leg: its session keys, and what is remembered of each stream.
+//! One direction of a secured leg: its session keys, and the state of each SSRC.
 
 use arrayvec::ArrayVec;
 use trestle_wire::{Seq, Ssrc};
@@ -8,11 +8,11 @@ use crate::index::{RTCP_INDEX_END, RTP_INDEX_END, guess, index};
 use crate::replay::ReplayWindow;
 use crate::{KeyingMaterial, Profile};
 
-/// Streams (SSRCs) that one direction carries under one key, see [`Context`]. A phone that takes a new SSRC at every hold
-/// and resume of an hour-long call stays far below.
+/// SSRCs that one direction carries under one key, see [`Context`]. A phone that takes a new SSRC at every hold and resume
+/// of an hour-long call needs far fewer.
 pub const SSRCS_MAX: usize = 256;
 
-/// A packet cannot be longer: what UDP carries, well under the 2^16 blocks of one keystream (RFC 3711 4.1.1).
+/// Longest packet, in bytes: the limit of UDP, well under the 2^16 blocks of one keystream (RFC 3711 4.1.1).
 pub(crate) const PACKET_BYTES_MAX: usize = 65_535;
 
 /// The longest master key identifier that SDES can announce (RFC 4568 6.1).
@@ -22,19 +22,19 @@ const MKI_BYTES_MAX: usize = 128;
 ///
 /// # State
 ///
-/// For each SSRC, the highest SRTP index with the replay window behind it, and the same for SRTCP. Nothing of this
-/// changes unless a packet has proved itself: whoever has not the key can move neither a roll-over counter nor a
-/// window, nor take a place among the SSRCs.
+/// For each SSRC, the highest SRTP index with the replay window behind it, and the same for SRTCP. None of this
+/// changes before a packet is authenticated: without the key it is impossible to move a roll-over counter or a
+/// window, or to use a place among the SSRCs.
 ///
-/// A direction carries up to [`SSRCS_MAX`] SSRCs for as long as its key lives. None is ever forgotten, for its packets
-/// could then be replayed; the next one is refused. Peers change SSRC on a transfer or after hold, not on every packet,
-/// and a re-key starts a new context.
+/// A direction carries up to [`SSRCS_MAX`] SSRCs as long as its key is used. None is ever removed, for its packets
+/// could then be replayed; one more is refused. Peers change SSRC on a transfer or after hold, not on every packet,
+/// and a new key means a new context.
 ///
-/// # Where a stream starts
+/// # Initial roll-over counter
 ///
-/// Of a stream that is new to the context the roll-over counter is not known. It is 0 unless the peer started close to
-/// a wrap and its first packets were lost, when it is 1; both are tried, and what [`Context::with_roc_hint`] gave.
-/// This costs at most four authentications, and only until the first packet that proves itself.
+/// The roll-over counter of a new SSRC is not known. It is 0 unless the peer started close to a wrap and its first packets
+/// were lost; then it is 1. Both are tried, and the value of [`Context::with_roc_hint`]. This costs at most four
+/// authentications per packet, and only until the first packet is authenticated.
 pub struct Context {
     pub(crate) profile: Profile,
     pub(crate) rtp: Cipher,
@@ -46,7 +46,7 @@ pub struct Context {
     streams: Vec<SsrcState>,
 }
 
-/// What is remembered of one SSRC.
+/// The state of one SSRC.
 #[derive(Debug, Clone, Copy)]
 struct SsrcState {
     ssrc: Ssrc,
@@ -54,14 +54,14 @@ struct SsrcState {
     rtcp: ReplayWindow,
 }
 
-/// Why a packet was not protected. Nothing may be sent.
+/// Why a packet was not protected. It must not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProtectError {
-    /// Not an RTP or RTCP packet, or no room for the tag behind it.
+    /// Not an RTP or RTCP packet, or no room for the tag after it.
     #[error("not a packet, or no room for its tag")]
     Malformed,
-    /// The index was used under this key before, or is so old that nobody can tell (RFC 3711 9.1): to encrypt twice
-    /// under one index reveals both payloads.
+    /// The index was used under this key before, or is too old to know (RFC 3711 9.1): two encryptions under one index reveal
+    /// both payloads.
     #[error("packet index was used before")]
     IndexReused,
     /// 2^48 SRTP or 2^31 SRTCP packets were protected (RFC 3711 9.2). A new key is needed.
@@ -72,7 +72,7 @@ pub enum ProtectError {
     TooManySsrcs,
 }
 
-/// Why a packet was not believed. It goes no further, and nothing has changed.
+/// Why a packet was not accepted. Nothing in the context has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnprotectError {
     /// Not an SRTP or SRTCP packet; also an SRTCP packet that is not encrypted.
@@ -90,7 +90,7 @@ pub enum UnprotectError {
 }
 
 impl Context {
-    /// A context for one direction, with nothing sent or received yet.
+    /// A context for one direction, before its first packet.
     pub fn new(material: &KeyingMaterial) -> Self {
         Self {
             profile: material.profile(),
@@ -103,26 +103,26 @@ impl Context {
         }
     }
 
-    /// Received packets carry a master key identifier of `mki_len` bytes (RFC 3711 3.1), 0 for none, at
-    /// most 128 (RFC 4568 6.1). It is taken off and not looked at: only one key is current, and a packet under another fails authentication. None is ever sent.
+    /// Received packets carry a master key identifier of `mki_len` bytes (RFC 3711 3.1), 0 for none, at most 128 (RFC 4568 6.1).
+    /// It is removed and not read: only one key is current, and a packet under another fails authentication. None is ever sent.
     pub fn with_mki_len(mut self, mki_len: usize) -> Self {
         self.mki_len = mki_len.min(MKI_BYTES_MAX);
         self
     }
 
-    /// A received stream may also start in the roll-over `roc` or the one after it. For a new key in the middle of a
-    /// stream, where the peer may keep its counter (RFC 3711 3.3.1) or start again from 0 (RFC 4568 7.1.4).
+    /// A received stream may also start at the roll-over counter `roc` or the one after it. For a new key in the middle of a
+    /// stream, where the peer may keep its counter (RFC 3711 3.3.1) or restart from 0 (RFC 4568 7.1.4).
     pub fn with_roc_hint(mut self, roc: u32) -> Self {
         self.roc_hint = Some(roc);
         self
     }
 
-    /// The profile.
+    /// The protection profile.
     pub fn profile(&self) -> Profile {
         self.profile
     }
 
-    /// SSRCs that have sent or received under this key.
+    /// SSRCs that sent or were received under this key.
     pub fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + '_ {
         self.streams.iter().map(|stream| stream.ssrc)
     }
@@ -132,7 +132,7 @@ impl Context {
         self.stream(ssrc).and_then(|stream| stream.rtp.highest())
     }
 
-    /// Continues `ssrc` after `index`: everything up to it counts as sent or received. Ignored if `index` is not of 48
+    /// Continues `ssrc` after `index`: everything up to it counts as sent or received. Ignored if `index` has more than 48
     /// bits or there is no place for another SSRC.
     pub fn set_rtp_index(&mut self, ssrc: Ssrc, index: u64) {
         if index < RTP_INDEX_END
@@ -166,7 +166,7 @@ impl Context {
         }
     }
 
-    /// Takes the index under which the packet `seq` of `ssrc` is to be sent. It is used from now on, whatever happens.
+    /// Takes the index under which the packet `seq` of `ssrc` is sent. It counts as used from now on.
     pub(crate) fn take_rtp_index(&mut self, ssrc: Ssrc, seq: Seq) -> Result<u64, ProtectError> {
         let stream = self.stream_or_new(ssrc).ok_or(ProtectError::TooManySsrcs)?;
         let index = match stream.rtp.highest() {
@@ -180,7 +180,7 @@ impl Context {
         Ok(index)
     }
 
-    /// Takes the index of the next SRTCP packet to send: from 0 up by one (RFC 3711 3.4), and never round.
+    /// Takes the index of the next SRTCP packet to send: from 0 upwards (RFC 3711 3.4), without wrap.
     pub(crate) fn take_rtcp_index(&mut self) -> Result<u32, ProtectError> {
         if self.srtcp_index >= RTCP_INDEX_END {
             return Err(ProtectError::KeyExhausted);
@@ -190,13 +190,13 @@ impl Context {
         Ok(index)
     }
 
-    /// The indices that a received packet may have: one if the stream is known, else one per possible start.
+    /// The indices that a received packet may have: one if the SSRC is known, else one per possible initial counter.
     pub(crate) fn rtp_candidates(&self, ssrc: Ssrc, seq: Seq) -> Result<ArrayVec<u64, 4>, UnprotectError> {
         let stream = self.stream(ssrc);
         if let Some(SsrcState { rtp, .. }) = stream
             && let Some(highest) = rtp.highest()
         {
-            // Past the last roll-over there is no index, and nothing authentic.
+            // After the last roll-over there is no index, so the packet cannot be authentic.
             let index = guess(highest, seq).ok_or(UnprotectError::AuthFailed)?;
             return if rtp.is_new(index) { Ok(ArrayVec::from_iter([index])) } else { Err(UnprotectError::Replay) };
         }
@@ -214,7 +214,7 @@ impl Context {
         Ok(candidates)
     }
 
-    /// Whether an SRTCP packet may be new.
+    /// Checks that an SRTCP packet is not a replay.
     pub(crate) fn check_rtcp(&self, ssrc: Ssrc, index: u32) -> Result<(), UnprotectError> {
         match self.stream(ssrc) {
             Some(stream) if stream.rtcp.is_new(u64::from(index)) => Ok(()),
@@ -224,14 +224,14 @@ impl Context {
         }
     }
 
-    /// Remembers an SRTP packet that has proved itself.
+    /// Notes an authenticated SRTP packet.
     pub(crate) fn commit_rtp(&mut self, ssrc: Ssrc, index: u64) {
         if let Some(stream) = self.stream_or_new(ssrc) {
             stream.rtp.commit(index);
         }
     }
 
-    /// Remembers an SRTCP packet that has proved itself.
+    /// Notes an authenticated SRTCP packet.
     pub(crate) fn commit_rtcp(&mut self, ssrc: Ssrc, index: u32) {
         if let Some(stream) = self.stream_or_new(ssrc) {
             stream.rtcp.commit(u64::from(index));
@@ -243,7 +243,7 @@ impl Context {
     }
 
     fn stream(&self, ssrc: Ssrc) -> Option<&SsrcState> {
-        // The newest stream is the one that talks.
+        // The newest SSRC is the one in use.
         self.streams.iter().rev().find(|stream| stream.ssrc == ssrc)
     }
 

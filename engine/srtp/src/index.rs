@@ -1,5 +1,4 @@
-//! The packet index: 48 bits, `ROC << 16 | seq` (RFC 3711 3.2.1). Nothing else is called an index here, but for SRTCP's
-//! own counter of 31 bits.
+//! The packet index: 48 bits, `ROC << 16 | seq` (RFC 3711 3.2.1). The only other index is SRTCP's counter of 31 bits.
 
 use trestle_wire::Seq;
 
@@ -21,8 +20,8 @@ pub(crate) fn roc(index: u64) -> u32 {
 
 /// The most likely index of a packet with `seq`, given the highest index known (RFC 3711 3.3.1 and Appendix A).
 ///
-/// `None` if that is beyond the last roll-over. Where the rule yields a roll-over before the first one, which no
-/// packet can have, the packet is taken to be of the first: a large gap near the start of a stream then heals.
+/// `None` if that is beyond the last roll-over. If the rule yields a roll-over before the first one, which no packet can
+/// have, the first one is assumed: a large gap near the start of a stream then causes no failure.
 pub(crate) fn guess(highest: u64, seq: Seq) -> Option<u64> {
     const HALF: u32 = 1 << 15;
     let (highest_roc, highest_seq) = (roc(highest), highest as u32 & 0xffff);

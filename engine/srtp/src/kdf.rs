@@ -1,4 +1,4 @@
-//! Session keys from a master key (RFC 3711 4.3). The key derivation rate is always zero: keys are derived once.
+//! Derives session keys from a master key (RFC 3711 4.3). The key derivation rate is always zero: keys are derived once.
 
 use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::KeyingMaterial;
 
-/// What a session key is for, as the label that separates it from the others (RFC 3711 4.3.1 and 4.3.2).
+/// The use of a session key, as the label of its derivation (RFC 3711 4.3.1 and 4.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Label {
     RtpEncryption = 0,
@@ -36,7 +36,7 @@ pub(crate) struct AesCm(EncryptingKey);
 pub(crate) fn aes_cm(key: &[u8]) -> AesCm {
     let algorithm = if key.len() == 16 { &AES_128 } else { &AES_256 };
     let key = UnboundCipherKey::new(algorithm, key).and_then(EncryptingKey::ctr);
-    AesCm(key.expect("keys are 16 or 32 bytes, Profile::key_len() says so"))
+    AesCm(key.expect("Profile::key_len() is 16 or 32"))
 }
 
 impl AesCm {

@@ -7,30 +7,33 @@ use crate::Profile;
 const KEY_BYTES_MAX: usize = 32;
 const SALT_BYTES_MAX: usize = 14;
 
-/// The master key and master salt of one direction, with the profile they are for.
+/// The master key and master salt of one direction, with their profile.
 ///
-/// Wiped from memory when dropped. `Debug` shows the profile and nothing else.
+/// Wiped from memory when dropped. `Debug` shows only the profile.
 #[derive(Clone)]
 pub struct KeyingMaterial {
     profile: Profile,
-    /// The first `profile.key_len()` bytes count; the rest is zero.
+    /// The first `profile.key_len()` bytes are used; the rest is zero.
     key: Zeroizing<[u8; KEY_BYTES_MAX]>,
-    /// The first `profile.salt_len()` bytes count; the rest is zero.
+    /// The first `profile.salt_len()` bytes are used; the rest is zero.
     salt: Zeroizing<[u8; SALT_BYTES_MAX]>,
 }
 
-/// Key or salt has not the length that the profile demands.
+/// Key or salt does not have the length of the profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{} takes a key of {} and a salt of {} bytes, got {got_bytes} bytes", profile.name(), profile.key_len(), profile.salt_len())]
 pub struct KeyLengthError {
-    /// The profile that was asked for.
+    /// The profile.
     pub profile: Profile,
     /// Bytes of key and salt together.
     pub got_bytes: usize,
 }
 
 impl KeyingMaterial {
-    /// From a master key and a master salt.
+    /// Makes it of a master key and a master salt.
+    ///
+    /// # Errors
+    /// If one of them does not have the length of `profile`.
     pub fn new(profile: Profile, key: &[u8], salt: &[u8]) -> Result<Self, KeyLengthError> {
         if key.len() != profile.key_len() || salt.len() != profile.salt_len() {
             return Err(KeyLengthError { profile, got_bytes: key.len() + salt.len() });
@@ -42,7 +45,10 @@ impl KeyingMaterial {
         Ok(material)
     }
 
-    /// From key and salt in one piece, as an `inline:` parameter carries them once base64 is taken off (RFC 4568 6.1).
+    /// Makes it of key and salt in one piece, as in an `inline:` parameter after base64 decoding (RFC 4568 6.1).
+    ///
+    /// # Errors
+    /// If `key_salt` does not have the length of `profile`.
     pub fn from_key_and_salt(profile: Profile, key_and_salt: &[u8]) -> Result<Self, KeyLengthError> {
         match key_and_salt.split_at_checked(profile.key_len()) {
             Some((key, salt)) => Self::new(profile, key, salt),
@@ -50,11 +56,11 @@ impl KeyingMaterial {
         }
     }
 
-    /// Splits what a DTLS handshake exports under `EXTRACTOR-dtls_srtp` into our two directions, `(send, receive)`.
+    /// Splits the key material of a DTLS handshake, exported under `EXTRACTOR-dtls_srtp`, into two directions: `(send, receive)`.
     ///
     /// The exporter yields client key, server key, client salt, server salt, in this order (RFC 5764 4.2).
-    /// `we_are_client` is the DTLS role, not the ICE role. `None` if `exported` has not exactly the length that
-    /// [`Self::dtls_export_len`] asks for.
+    /// `we_are_client` is the DTLS role, not the ICE role. `None` if `exported` does not have the length of
+    /// [`Self::dtls_export_len`].
     pub fn from_dtls(profile: Profile, exported: &[u8], we_are_client: bool) -> Option<(Self, Self)> {
         if exported.len() != Self::dtls_export_len(profile) {
             return None;
@@ -72,12 +78,12 @@ impl KeyingMaterial {
         2 * (profile.key_len() + profile.salt_len())
     }
 
-    /// The profile.
+    /// The protection profile.
     pub fn profile(&self) -> Profile {
         self.profile
     }
 
-    /// Key, then salt: what goes into an `inline:` parameter as base64 (RFC 4568 6.1).
+    /// Key, then salt: the content of an `inline:` parameter before base64 (RFC 4568 6.1).
     pub fn key_and_salt(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new([self.key(), self.salt()].concat())
     }
@@ -93,7 +99,7 @@ impl KeyingMaterial {
 
 impl PartialEq for KeyingMaterial {
     fn eq(&self, other: &Self) -> bool {
-        // In constant time, so that comparing a peer's key with ours tells nothing.
+        // In constant time, so that a comparison of a peer's key with ours reveals nothing.
         use aws_lc_rs::constant_time::verify_slices_are_equal;
         self.profile == other.profile
             && verify_slices_are_equal(self.key(), other.key()).is_ok()

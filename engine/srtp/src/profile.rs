@@ -1,10 +1,10 @@
-//! What a protection profile fixes: cipher, key, salt and tag lengths.
+//! Protection profiles: cipher, key, salt and tag lengths.
 
 /// A crypto suite of SDES (RFC 4568 6.2, RFC 6188 4, RFC 7714 14.2), which is also a protection profile of DTLS-SRTP
 /// (RFC 5764 4.1.2, RFC 7714 14.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Profile {
-    /// AES-128 counter mode, 80-bit tags. What everybody can do.
+    /// AES-128 counter mode, 80-bit tags. Every peer supports it (RFC 4568 6.2, RFC 5764 4.1.2).
     AesCm128HmacSha1_80,
     /// AES-128 counter mode, 32-bit tags on SRTP, 80-bit tags on SRTCP.
     AesCm128HmacSha1_32,
@@ -29,7 +29,7 @@ impl Profile {
         Self::AeadAes256Gcm,
     ];
 
-    /// The suite's name in an `a=crypto` line.
+    /// Name of the suite in an `a=crypto` line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
@@ -41,10 +41,10 @@ impl Profile {
         }
     }
 
-    /// Reads a suite's name, without regard to case as ABNF literals are (RFC 5234 2.3).
+    /// The suite of a name, compared without case as ABNF literals are (RFC 5234 2.3).
     ///
-    /// RFC 6188 writes `AES_256_CM` where RFC 4568 writes `AES_CM_128`; peers mix the two orders up, so both are read
-    /// for both key lengths. `None` for a suite that is not spoken here.
+    /// RFC 6188 writes `AES_256_CM` where RFC 4568 writes `AES_CM_128`; peers confuse the two orders, so both are accepted
+    /// for both key lengths. `None` for a suite that Trestle does not support.
     pub fn from_name(name: &str) -> Option<Self> {
         const OTHER_ORDER: [(&str, Profile); 4] = [
             ("AES_128_CM_HMAC_SHA1_80", Profile::AesCm128HmacSha1_80),

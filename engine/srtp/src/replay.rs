@@ -1,6 +1,6 @@
-//! The replay list of one stream (RFC 3711 3.3.2): which of the latest indices were seen.
+//! The replay list of one stream (RFC 3711 3.3.2): which of the latest indices were received.
 
-/// How far behind the highest index a packet may come: twice what RFC 3711 3.3.2 demands, 2.5 s of audio.
+/// How far behind the highest index a packet may be: twice what RFC 3711 3.3.2 demands, 2.5 s of audio.
 const WINDOW: u64 = 128;
 
 /// A sliding window of [`WINDOW`] indices. Check before authentication, commit after it.
@@ -8,12 +8,12 @@ const WINDOW: u64 = 128;
 pub(crate) struct ReplayWindow {
     /// `None` until the first commit.
     highest: Option<u64>,
-    /// Bit `n` is set if `highest - n` was seen.
+    /// Bit `n` is set if `highest - n` was committed.
     seen: u128,
 }
 
 impl ReplayWindow {
-    /// A window that has seen everything up to `highest`, for a stream whose past is not known in detail.
+    /// A window in which every index up to `highest` was committed, for a stream whose past is not known in detail.
     pub(crate) fn after(highest: u64) -> Self {
         Self { highest: Some(highest), seen: u128::MAX }
     }
@@ -23,7 +23,7 @@ impl ReplayWindow {
         self.highest
     }
 
-    /// True if `index` was not seen and is not too old to tell.
+    /// True if `index` was not committed and is within the window or above it.
     pub(crate) fn is_new(&self, index: u64) -> bool {
         match self.highest {
             None => true,
@@ -35,7 +35,7 @@ impl ReplayWindow {
         }
     }
 
-    /// Marks `index` as seen.
+    /// Marks `index` as received.
     pub(crate) fn commit(&mut self, index: u64) {
         match self.highest {
             Some(highest) if index <= highest => {

@@ -4,17 +4,17 @@
 //! AES-CM   8 bytes | encrypted rest | E + index | MKI | tag       tag over all before the MKI
 //! AES-GCM  8 bytes | encrypted rest | tag | E + index | MKI       tag over all but the MKI
 //! ```
-//! The first 8 bytes of the compound packet, up to the sender's SSRC, travel in clear.
+//! The first 8 bytes of the compound packet, up to the sender's SSRC, are not encrypted.
 //!
-//! The E flag says "encrypted". It is always set on what we send and demanded of what we receive: `UNENCRYPTED_SRTCP`
-//! is never agreed to, so a cleared flag can only be a mistake or somebody trying, and must not switch encryption off.
+//! The E flag means "encrypted". It is always set in sent packets and required in received ones: `UNENCRYPTED_SRTCP`
+//! is never agreed to, so a cleared flag is an error or an attack, and must not switch encryption off.
 
 use trestle_wire::Ssrc;
 
 use crate::cipher::{Cipher, GCM_TAG_LEN};
 use crate::context::{Context, PACKET_BYTES_MAX, ProtectError, UnprotectError};
 
-/// Bytes in clear: the first header and the sender's SSRC.
+/// Bytes without encryption: the first header and the sender's SSRC.
 const CLEAR_LEN: usize = 8;
 
 /// Bytes of the E flag and index.
@@ -23,9 +23,11 @@ const INDEX_LEN: usize = 4;
 const E_FLAG: u32 = 1 << 31;
 
 impl Context {
-    /// Protects the compound RTCP packet `buf[..len]` in place and gives the length of the SRTCP packet.
+    /// Protects the compound RTCP packet `buf[..len]` in place; returns the length of the SRTCP packet. `buf` needs
+    /// [`crate::OVERHEAD_MAX`] spare bytes after the packet.
     ///
-    /// `buf` needs [`crate::OVERHEAD_MAX`] spare bytes behind the packet. On error nothing may be sent.
+    /// # Errors
+    /// [`ProtectError`]; nothing may be sent then.
     pub fn protect_rtcp(&mut self, buf: &mut [u8], len: usize) -> Result<usize, ProtectError> {
         let ssrc = buf.get(..len).and_then(sender).ok_or(ProtectError::Malformed)?;
         let end = len + INDEX_LEN + self.profile.rtcp_tag_len();
@@ -55,9 +57,10 @@ impl Context {
         Ok(end)
     }
 
-    /// Authenticates and decrypts an SRTCP packet in place and gives the length of the RTCP packet at its start.
+    /// Authenticates and decrypts an SRTCP packet in place; returns the length of the RTCP packet at its start.
     ///
-    /// On error the packet's content is not to be used, and nothing in the context has changed.
+    /// # Errors
+    /// [`UnprotectError`]; the packet's content must not be used then, and nothing in the context has changed.
     pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, UnprotectError> {
         let trailer_len = INDEX_LEN + self.profile.rtcp_tag_len() + self.mki_len;
         let len = packet.len().checked_sub(trailer_len).ok_or(UnprotectError::Malformed)?;
@@ -104,7 +107,7 @@ impl Context {
     }
 }
 
-/// The SSRC of whoever sent a compound packet; `None` if it is not RTCP.
+/// The SSRC of the sender of a compound packet; `None` if it is not RTCP.
 fn sender(packet: &[u8]) -> Option<Ssrc> {
     let clear: &[u8; CLEAR_LEN] = packet.first_chunk()?;
     (clear[0] >> 6 == 2).then(|| Ssrc(u32::from_be_bytes([clear[4], clear[5], clear[6], clear[7]])))

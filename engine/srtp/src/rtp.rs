@@ -4,7 +4,7 @@
 //! AES-CM   header | encrypted payload | MKI | tag       tag over header, encrypted payload and ROC
 //! AES-GCM  header | encrypted payload | tag | MKI       tag over header and payload
 //! ```
-//! The header, with CSRCs and extension, travels in clear.
+//! The header, with CSRCs and extension, is not encrypted.
 
 use trestle_wire::rtp::{header_len, read_header};
 
@@ -12,15 +12,16 @@ use crate::cipher::{Cipher, Gcm};
 use crate::context::{Context, PACKET_BYTES_MAX, ProtectError, UnprotectError};
 use crate::index::roc;
 
-/// GCM cannot prove a packet without decrypting it, so a guess that may be wrong decrypts to here. Longer packets than
-/// this get one guess.
+/// GCM cannot authenticate a packet without decrypting it, so a guess of the index that may be wrong decrypts to here. For
+/// packets longer than this, one guess is made.
 const SCRATCH_BYTES: usize = 2_048;
 
 impl Context {
-    /// Protects the RTP packet `buf[..len]` in place and gives the length of the SRTP packet.
+    /// Protects the RTP packet `buf[..len]` in place; returns the length of the SRTP packet. `buf` needs
+    /// [`crate::OVERHEAD_MAX`] spare bytes after the packet. The sequence number in the header determines the index.
     ///
-    /// `buf` needs [`crate::OVERHEAD_MAX`] spare bytes behind the packet. The sequence number in the header decides the
-    /// index; on error nothing may be sent, whatever `buf` holds.
+    /// # Errors
+    /// [`ProtectError`]; nothing may be sent then, whatever `buf` contains.
     pub fn protect_rtp(&mut self, buf: &mut [u8], len: usize) -> Result<usize, ProtectError> {
         let packet = buf.get(..len).ok_or(ProtectError::Malformed)?;
         let end = len + self.profile.rtp_tag_len();
@@ -46,9 +47,10 @@ impl Context {
         Ok(end)
     }
 
-    /// Authenticates and decrypts an SRTP packet in place and gives the length of the RTP packet at its start.
+    /// Authenticates and decrypts an SRTP packet in place; returns the length of the RTP packet at its start.
     ///
-    /// On error the packet's content is not to be used, and nothing in the context has changed.
+    /// # Errors
+    /// [`UnprotectError`]; the packet's content must not be used then, and nothing in the context has changed.
     pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<usize, UnprotectError> {
         let trailer_len = self.profile.rtp_tag_len() + self.mki_len;
         let len = packet.len().checked_sub(trailer_len).ok_or(UnprotectError::Malformed)?;
@@ -75,7 +77,7 @@ impl Context {
                     [only] => *only,
                     several => {
                         let proved = several.iter().find(|index| proves(gcm, header.ssrc, **index, aad, tag, payload));
-                        // None if the packet is too long to try, or wrong, which the last attempt will say.
+                        // None if the packet is too long to try, or not authentic under this index: the last attempt returns the error.
                         *proved.or(several.first()).ok_or(UnprotectError::AuthFailed)?
                     }
                 };
@@ -90,7 +92,7 @@ impl Context {
     }
 }
 
-/// True if `payload` is authentic under `index`; it stays as it is.
+/// True if `payload` is authentic under `index`; `payload` does not change.
 fn proves(gcm: &Gcm, ssrc: trestle_wire::Ssrc, index: u64, aad: &[u8], tag: &[u8], payload: &[u8]) -> bool {
     let mut scratch = zeroize::Zeroizing::new([0; SCRATCH_BYTES]);
     gcm.verify(ssrc, index, aad, tag, payload, scratch.as_mut())

@@ -1,4 +1,4 @@
-//! What a context promises: every packet once, nothing for whoever has not the key, no index twice.
+//! The guarantees of a context: every packet once, nothing without the key, no index twice.
 
 mod vectors;
 
@@ -60,7 +60,7 @@ fn unprotect_rtcp(receiver: &mut Context, packet: &[u8]) -> Result<Vec<u8>, Unpr
     Ok(packet)
 }
 
-/// The packet that a sender with the same key sends at `index`, whatever came before.
+/// The packet that a sender with the same key sends at `index`, whatever it sent before.
 fn at_index(profile: Profile, ssrc: Ssrc, index: u64) -> Vec<u8> {
     let mut sender = Context::new(&material(profile));
     if let Some(before) = index.checked_sub(1) {
@@ -72,7 +72,7 @@ fn at_index(profile: Profile, ssrc: Ssrc, index: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_packet_comes_out_as_it_went_in_and_is_secret_between() {
+fn a_packet_is_restored_and_encrypted_in_between() {
     for profile in Profile::ALL {
         let (mut sender, mut receiver) = pair(profile);
         let plain = rtp(OURS, 7);
@@ -104,7 +104,7 @@ fn packets_without_payload_are_protected_too() {
 }
 
 #[test]
-fn a_packet_is_taken_once() {
+fn a_packet_is_accepted_once() {
     for profile in Profile::ALL {
         let (mut sender, mut receiver) = pair(profile);
         let sent: Vec<_> = (0..300).map(|seq| protect(&mut sender, rtp(OURS, seq)).unwrap()).collect();
@@ -122,7 +122,7 @@ fn a_packet_is_taken_once() {
 }
 
 #[test]
-fn one_flipped_bit_anywhere_and_the_packet_is_refused() {
+fn a_packet_with_any_bit_flipped_is_refused() {
     for profile in Profile::ALL {
         let (mut sender, mut receiver) = pair(profile);
         let sent = protect(&mut sender, rtp(OURS, 7)).unwrap();
@@ -159,7 +159,7 @@ fn cut_packets_are_refused_at_every_length() {
 }
 
 #[test]
-fn forged_packets_move_neither_roll_over_nor_window() {
+fn forged_packets_move_neither_roll_over_counter_nor_window() {
     for profile in Profile::ALL {
         let (mut sender, mut receiver) = pair(profile);
         for seq in [65_000, 65_001] {
@@ -265,7 +265,7 @@ fn three_wraps_with_loss_in_both_directions() {
         let (mut b_sends, mut a_receives) = pair(profile);
         for index in 30_000..30_000 + 3 * 65_536u64 {
             let seq = index as u16;
-            // Lost: one in eleven, and a stretch of 20 right over each wrap.
+            // Lost: one in eleven, and 20 in a row across each wrap.
             let lost = index % 11 == 0 || seq.wrapping_add(10) < 20;
             for (sender, receiver) in [(&mut a_sends, &mut b_receives), (&mut b_sends, &mut a_receives)] {
                 let sent = protect(sender, rtp(OURS, seq)).unwrap();
@@ -280,7 +280,7 @@ fn three_wraps_with_loss_in_both_directions() {
 }
 
 #[test]
-fn packets_out_of_order_around_the_wrap_are_all_taken() {
+fn packets_out_of_order_around_the_wrap_are_all_accepted() {
     for profile in Profile::ALL {
         let (mut sender, mut receiver) = pair(profile);
         let mut sent: Vec<_> =
@@ -299,8 +299,8 @@ fn a_stream_whose_first_packets_were_lost_over_a_wrap_is_found() {
     for profile in Profile::ALL {
         let (mut sender, mut receiver) = pair(profile);
         let early = protect(&mut sender, rtp(OURS, 65_530)).unwrap();
-        let first_heard = protect(&mut sender, rtp(OURS, 3)).unwrap();
-        assert!(unprotect(&mut receiver, &first_heard).is_ok(), "{profile:?}");
+        let first_received = protect(&mut sender, rtp(OURS, 3)).unwrap();
+        assert!(unprotect(&mut receiver, &first_received).is_ok(), "{profile:?}");
         assert_eq!(receiver.rtp_index(OURS), Some(0x1_0003));
         assert!(unprotect(&mut receiver, &early).is_ok(), "{profile:?}: late, of the roll-over before");
     }
@@ -321,7 +321,7 @@ fn a_new_key_in_mid_stream_works_with_the_counter_kept_or_reset() {
 
 #[test]
 fn srtcp_that_is_not_encrypted_is_refused_even_if_authentic() {
-    // Made by hand, as a peer that had agreed to UNENCRYPTED_SRTCP would send it.
+    // Made by hand, as a peer with UNENCRYPTED_SRTCP would send it.
     let mut receiver = Context::new(&material(Profile::AesCm128HmacSha1_80));
     let body = [rtcp(OURS), vec![0, 0, 0, 9]].concat();
     let crate::cipher::Cipher::Cm(cm) = &receiver.rtcp else { panic!("AES-CM profile") };
@@ -332,7 +332,7 @@ fn srtcp_that_is_not_encrypted_is_refused_even_if_authentic() {
 }
 
 #[test]
-fn a_master_key_identifier_is_taken_off() {
+fn a_master_key_identifier_is_removed() {
     for profile in Profile::ALL {
         let (mut sender, receiver) = pair(profile);
         let mut receiver = receiver.with_mki_len(4);
@@ -350,7 +350,7 @@ fn a_master_key_identifier_is_taken_off() {
 }
 
 #[test]
-fn what_is_no_packet_or_has_no_room_is_not_protected_and_costs_no_index() {
+fn an_invalid_packet_or_one_without_room_is_not_protected_and_uses_no_index() {
     let mut sender = Context::new(&material(Profile::AeadAes256Gcm));
     let plain = rtp(OURS, 1);
     let mut exact = plain.clone();
@@ -408,7 +408,7 @@ fn a_dtls_export_is_client_key_server_key_client_salt_server_salt() {
     }
 }
 
-/// What RFC 3711 says a receiver accepts, written with a set and a search instead of a window and a rule.
+/// What a receiver accepts according to RFC 3711, written with a set and a search instead of a window and a rule.
 #[derive(Default)]
 struct Model {
     accepted: std::collections::BTreeSet<u64>,
@@ -469,7 +469,7 @@ proptest! {
         let mut sender = Context::new(&material(profile));
         let len = bytes.len();
         bytes.resize(len + OVERHEAD_MAX, 0);
-        // Either is right for random bytes; that they do not panic is the point.
+        // Both results are allowed for random bytes; the test is that nothing panics.
         let _ = sender.protect_rtp(&mut bytes.clone(), len);
         let _ = sender.protect_rtcp(&mut bytes, len);
     }

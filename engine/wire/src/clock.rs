@@ -23,9 +23,9 @@ impl RtpTime {
 pub struct ClockRate(u32);
 
 impl ClockRate {
-    /// G.711, and telephone-event beside it (RFC 3551).
+    /// G.711, and its telephone-event (RFC 3551).
     pub const HZ_8000: Self = Self(8_000);
-    /// Opus, always (RFC 7587).
+    /// Opus at any bandwidth (RFC 7587).
     pub const HZ_48000: Self = Self(48_000);
 
     /// A clock of `hz` ticks per second; `None` for 0 or anything over 384 kHz.
@@ -45,18 +45,18 @@ impl ClockRate {
         u32::try_from(duration.as_secs().saturating_mul(hz).saturating_add(part)).unwrap_or(u32::MAX)
     }
 
-    /// How long `ticks` last.
+    /// Duration of `ticks`.
     pub fn duration(self, ticks: u32) -> Duration {
         Duration::from_nanos(u64::from(ticks) * 1_000_000_000 / u64::from(self.0))
     }
 }
 
-/// How much audio one RTP packet carries, in milliseconds (`a=ptime`).
+/// Duration of the audio in one RTP packet, in milliseconds (`a=ptime`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ptime(u8);
 
 impl Ptime {
-    /// What everybody uses, and what Meta demands.
+    /// The usual packet time, and the one that Meta requires.
     pub const MS_20: Self = Self(20);
 
     /// A packet time of `ms`; `None` outside 10 to 60 ms or when not a multiple of 10.
@@ -69,7 +69,7 @@ impl Ptime {
         u32::from(self.0)
     }
 
-    /// The same as a duration.
+    /// As a duration.
     pub fn duration(self) -> Duration {
         Duration::from_millis(u64::from(self.0))
     }
@@ -95,13 +95,13 @@ impl NtpTime {
         Self(seconds << 32 | fraction)
     }
 
-    /// The middle 32 bits, as LSR and DLSR carry them: units of 1/65,536 s.
+    /// The middle 32 bits, as in LSR and DLSR: units of 1/65,536 s.
     pub fn middle(self) -> u32 {
         (self.0 >> 16) as u32
     }
 }
 
-/// A duration in units of 1/65,536 s, as DLSR carries it; saturates.
+/// A duration in units of 1/65,536 s, as in DLSR; saturates.
 pub fn to_dlsr(duration: Duration) -> u32 {
     u32::try_from((duration.as_nanos() << 16) / 1_000_000_000).unwrap_or(u32::MAX)
 }

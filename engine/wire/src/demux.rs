@@ -1,4 +1,4 @@
-//! What a datagram on a media port is, told from its first bytes (RFC 7983, RFC 5761 section 4).
+//! Classifies a datagram on a media port by its first bytes (RFC 7983, RFC 5761 section 4).
 
 /// The protocols that share one media port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,12 +9,12 @@ pub enum DatagramKind {
     Dtls,
     /// First byte 128 to 191, and not RTCP.
     Rtp,
-    /// First byte 128 to 191 and a packet type of 192 to 223, where no RTP payload type may fall.
+    /// First byte 128 to 191 and a packet type of 192 to 223, which RTP payload types must not use.
     Rtcp,
 }
 
 impl DatagramKind {
-    /// Classifies `datagram`; `None` for what none of the four could have sent.
+    /// Classifies `datagram`; `None` if it belongs to none of the four protocols.
     pub fn of(datagram: &[u8]) -> Option<Self> {
         match (datagram.first()?, datagram.get(1)) {
             (0..=3, _) => Some(Self::Stun),

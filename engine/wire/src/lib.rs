@@ -1,7 +1,7 @@
 //! Bytes to values and back: RTP, RTCP, telephone-event, and the first-byte demultiplexer.
 //!
-//! No state, no allocation in readers, no dependency. A reader either gives a value that can be trusted
-//! from then on or says [`Malformed`]; nothing here panics on any input.
+//! No state, no allocation in readers, no dependency. A reader returns either a checked value or [`Malformed`]; no input
+//! causes a panic.
 
 pub mod clock;
 pub mod demux;
@@ -15,7 +15,7 @@ pub use clock::{ClockRate, NtpTime, Ptime, RtpTime};
 pub use rtp::{Pt, Ssrc};
 pub use seq::{ExtSeq, Seq, SeqExtender};
 
-/// The bytes are not what they claim to be. The datagram is discarded and counted, never answered.
+/// The bytes do not have the format of the packet. The datagram is discarded and counted, never answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 

@@ -1,4 +1,4 @@
-//! RTCP packets (RFC 3550 section 6): a reader for compound packets, and a writer for the reports we send.
+//! RTCP packets (RFC 3550 section 6): a reader for compound packets, and a writer for the reports of Trestle.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -28,7 +28,7 @@ const BYE: u8 = 203;
 /// SDES item type of the CNAME (RFC 3550 6.5.1).
 const CNAME_ITEM: u8 = 1;
 
-/// A compound packet that has been checked from end to end. Its packets are read without further errors.
+/// A compound packet that was checked completely. Its packets are read without further errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compound<'a> {
     bytes: &'a [u8],
@@ -36,7 +36,10 @@ pub struct Compound<'a> {
 
 impl<'a> Compound<'a> {
     /// Checks a datagram as RFC 3550 A.2 demands: version 2 throughout, a report first and not padded, padding in
-    /// the last packet only, lengths that add up to the datagram. Beyond that, every count must fit its packet.
+    /// the last packet only, lengths that add up to the datagram. In addition, every count must fit its packet.
+    ///
+    /// # Errors
+    /// [`Malformed`] if one of these is not met.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let first: &[u8; 2] = bytes.first_chunk().ok_or(Malformed)?;
         let padded = first[0] & 0x20 != 0;
@@ -46,8 +49,11 @@ impl<'a> Compound<'a> {
         Self::parse_reduced_size(bytes)
     }
 
-    /// The same for a peer that may leave the report out, where `a=rtcp-rsize` was agreed to (RFC 5506): anything may
-    /// come first, and it may be padded if nothing follows.
+    /// As [`Compound::parse`], for a peer that may omit the report, since `a=rtcp-rsize` was agreed (RFC 5506): any packet may
+    /// be the first, and it may be padded if it is the only one.
+    ///
+    /// # Errors
+    /// As [`Compound::parse`].
     pub fn parse_reduced_size(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut rest = bytes;
         loop {
@@ -72,39 +78,39 @@ impl<'a> Compound<'a> {
 /// One packet of a compound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RtcpPacket<'a> {
-    /// Somebody sends (RFC 3550 6.4.1).
+    /// SR, of a participant that sends (RFC 3550 6.4.1).
     SenderReport {
-        /// Who.
+        /// SSRC of the participant.
         ssrc: Ssrc,
-        /// What they have sent so far.
+        /// What it has sent so far.
         sender: SenderInfo,
-        /// What they hear of others.
+        /// Its reception of other streams.
         reports: ReportBlocks<'a>,
     },
-    /// Somebody listens only (RFC 3550 6.4.2).
+    /// RR, of a participant that only receives (RFC 3550 6.4.2).
     ReceiverReport {
-        /// Who.
+        /// SSRC of the participant.
         ssrc: Ssrc,
-        /// What they hear of others.
+        /// Its reception of other streams.
         reports: ReportBlocks<'a>,
     },
-    /// Who somebody is (RFC 3550 6.5), as far as the first chunk says so.
+    /// SDES (RFC 3550 6.5), its first chunk only.
     SourceDescription {
-        /// Whom the first chunk describes; `None` without chunks.
+        /// SSRC of the first chunk; `None` without chunks.
         ssrc: Option<Ssrc>,
-        /// Their CNAME, if it is there. UTF-8 by rule; not checked.
+        /// Its CNAME, if there is one. Should be UTF-8; not checked.
         cname: Option<&'a [u8]>,
     },
-    /// Somebody leaves (RFC 3550 6.6).
+    /// BYE (RFC 3550 6.6).
     Bye {
-        /// Who; may be nobody.
+        /// The SSRCs that leave; may be none.
         ssrcs: Ssrcs<'a>,
     },
     /// Another packet type, skipped: feedback, extended reports, application-defined.
     Other(u8),
 }
 
-/// What a sender says of its own stream (RFC 3550 6.4.1).
+/// The sender information of an SR (RFC 3550 6.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SenderInfo {
     /// Wall time of the report.
@@ -131,7 +137,7 @@ impl SenderInfo {
     }
 }
 
-/// What a receiver says of one stream (RFC 3550 6.4.1).
+/// A report block: the reception of one stream (RFC 3550 6.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportBlock {
     /// The stream.
@@ -183,7 +189,7 @@ impl ReportBlock {
     }
 
     /// Round-trip time of a block about our own stream that arrived at `now`: A - LSR - DLSR (RFC 3550 6.4.1).
-    /// `None` if the peer has had no sender report yet, or claims to have held it for longer than it is old.
+    /// `None` if the peer has received no sender report yet, or states a delay longer than the report's age.
     pub fn round_trip(&self, now: NtpTime) -> Option<Duration> {
         let units = now.middle().wrapping_sub(self.last_sr).wrapping_sub(self.delay_since_last_sr);
         let plausible = self.last_sr != 0 && units < 1 << 31;
@@ -218,7 +224,7 @@ impl<'a> Ssrcs<'a> {
     }
 }
 
-/// Reads the first packet of `bytes`, and gives what comes after it.
+/// Reads the first packet of `bytes`; also returns the rest.
 fn split_packet(bytes: &[u8]) -> Result<(RtcpPacket<'_>, &[u8]), Malformed> {
     let &[first, packet_type, len_high, len_low] = bytes.first_chunk().ok_or(Malformed)?;
     if first >> 6 != 2 {
@@ -259,20 +265,20 @@ fn split_ssrc(bytes: &[u8]) -> Result<(Ssrc, &[u8]), Malformed> {
     Ok((Ssrc(u32::from_be_bytes(*ssrc)), rest))
 }
 
-/// What follows the blocks is a profile's extension (RFC 3550 6.4.3), and skipped.
+/// A profile's extension may follow the blocks (RFC 3550 6.4.3); it is skipped.
 fn report_blocks(bytes: &[u8], count: usize) -> Result<ReportBlocks<'_>, Malformed> {
     bytes.as_chunks().0.get(..count).map(ReportBlocks).ok_or(Malformed)
 }
 
 /// Chunks of an SSRC and items; an item is type, length, text; type 0 ends the chunk, which is filled up with zeros to
-/// a whole word (RFC 3550 6.5). Every chunk is checked, the first is told of.
+/// a whole word (RFC 3550 6.5). Every chunk is checked; the first one is returned.
 fn source_description(body: &[u8], count: usize) -> Result<RtcpPacket<'_>, Malformed> {
     let mut first = None;
     let mut rest = body;
     for _ in 0..count {
         let (ssrc, mut items) = split_ssrc(rest)?;
         let mut cname = None;
-        // A last chunk that fills its packet to the brim may lack the type 0.
+        // A last chunk that fills its packet completely may lack the type 0.
         while let Some((&kind, after)) = items.split_first() {
             if kind == 0 {
                 break;
@@ -284,7 +290,7 @@ fn source_description(body: &[u8], count: usize) -> Result<RtcpPacket<'_>, Malfo
             }
             items = after;
         }
-        // The body is of whole words, so where the next chunk starts follows from what is left.
+        // The body has whole words, so the start of the next chunk follows from the remaining length.
         rest = if items.is_empty() { items } else { &items[(items.len() - 1) % 4 + 1..] };
         first.get_or_insert((ssrc, cname));
     }
@@ -304,18 +310,18 @@ fn bye(body: &[u8], count: usize) -> Result<RtcpPacket<'_>, Malformed> {
     Ok(RtcpPacket::Bye { ssrcs: Ssrcs(ssrcs) })
 }
 
-/// The compound packet that we send about a leg: SR or RR, SDES with the CNAME, perhaps a BYE (RFC 3550 6.1).
+/// The compound packet that Trestle sends on a leg: SR or RR, SDES with the CNAME, and optionally a BYE (RFC 3550 6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RtcpReport<'a> {
-    /// Our stream.
+    /// SSRC of our stream.
     pub ssrc: Ssrc,
-    /// `Some` makes it a sender report: we have sent since the report before the last (RFC 3550 6.4).
+    /// `Some` makes it a sender report: media was sent since the report before the last (RFC 3550 6.4).
     pub sender: Option<SenderInfo>,
-    /// What we hear; the first [`REPORT_BLOCKS_MAX`] count.
+    /// Reception of the peer's streams; the first [`REPORT_BLOCKS_MAX`] are used.
     pub reports: &'a [ReportBlock],
-    /// Our name, the same for all streams of one session and random (RFC 7022). Cut to [`CNAME_BYTES_MAX`].
+    /// CNAME, random and the same for all streams of one session (RFC 7022). Truncated to [`CNAME_BYTES_MAX`].
     pub cname: &'a str,
-    /// We leave.
+    /// Add a BYE.
     pub bye: bool,
 }
 
@@ -326,7 +332,7 @@ impl RtcpReport<'_> {
         self.report_len() + self.description_len() + bye_len
     }
 
-    /// Writes the packet to the start of `buf` and gives its length; `None`, and nothing written, if it does not fit.
+    /// Writes the packet to the start of `buf`; returns its length in bytes. `None`, and nothing is written, if it does not fit.
     pub fn write(&self, buf: &mut [u8]) -> Option<usize> {
         let len = self.wire_len();
         let mut out = Out(buf.get_mut(..len)?);
@@ -385,7 +391,7 @@ fn chunk_fill(cname: &str) -> usize {
     4 - (2 + cname.len()) % 4
 }
 
-/// Room that has been measured beforehand, filled from the start.
+/// A buffer of exactly the right length, filled from the start.
 struct Out<'a>(&'a mut [u8]);
 
 impl Out<'_> {

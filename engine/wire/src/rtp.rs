@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use crate::{Malformed, RtpTime, Seq};
 
-/// A synchronisation source: names one RTP stream.
+/// A synchronisation source (RFC 3550 section 3): identifies one RTP stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Ssrc(pub u32);
 
@@ -30,7 +30,7 @@ impl Pt {
     /// Comfort noise (RFC 3389).
     pub const COMFORT_NOISE: Self = Self(13);
 
-    /// `None` above 127.
+    /// The payload type `pt`; `None` above 127.
     pub const fn new(pt: u8) -> Option<Self> {
         if pt < 128 { Some(Self(pt)) } else { None }
     }
@@ -52,7 +52,7 @@ pub struct Header {
     pub seq: Seq,
     /// Timestamp in ticks of the payload type's clock.
     pub time: RtpTime,
-    /// Stream.
+    /// Synchronisation source.
     pub ssrc: Ssrc,
 }
 
@@ -72,7 +72,7 @@ impl Header {
     }
 }
 
-/// A parsed RTP packet: its header and where in the datagram the payload lies, padding taken off.
+/// A parsed RTP packet: its header, and the range of its payload in the datagram, without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RtpPacket {
     /// The header.
@@ -82,7 +82,10 @@ pub struct RtpPacket {
 }
 
 impl RtpPacket {
-    /// Parses a whole plain RTP packet (or an SRTP packet that has been decrypted).
+    /// Parses a whole RTP packet, plain or after decryption.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the version is not 2, or header, extension or padding do not fit.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let start = header_len(bytes)?;
         let header = read_header(bytes)?;
@@ -100,7 +103,10 @@ impl RtpPacket {
     }
 }
 
-/// Reads the fixed header only. For SRTP, whose header travels in clear.
+/// Reads the fixed header only. For SRTP, whose header is not encrypted.
+///
+/// # Errors
+/// [`Malformed`] if there are fewer than 12 bytes, or the version is not 2.
 pub fn read_header(bytes: &[u8]) -> Result<Header, Malformed> {
     let fixed: &[u8; Header::LEN] = bytes.first_chunk().ok_or(Malformed)?;
     if fixed[0] >> 6 != 2 {
@@ -115,7 +121,10 @@ pub fn read_header(bytes: &[u8]) -> Result<Header, Malformed> {
     })
 }
 
-/// Length of the header with CSRCs and extension: where the payload starts, which is also where SRTP starts to encrypt.
+/// Length of the header with CSRCs and extension, in bytes: where the payload starts, and the encryption of SRTP.
+///
+/// # Errors
+/// [`Malformed`] if the header does not fit.
 pub fn header_len(bytes: &[u8]) -> Result<usize, Malformed> {
     let fixed: &[u8; Header::LEN] = bytes.first_chunk().ok_or(Malformed)?;
     let mut len = Header::LEN + 4 * usize::from(fixed[0] & 0x0f);
@@ -157,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn short_and_lying_packets_are_malformed() {
+    fn short_packets_and_wrong_lengths_are_malformed() {
         let good = header().write();
         for len in 0..12 {
             assert_eq!(RtpPacket::parse(&good[..len]), Err(Malformed), "length {len}");
@@ -169,7 +178,7 @@ mod tests {
             RtpPacket::parse(&bytes)
         };
         assert_eq!(with(0x40, b""), Err(Malformed), "version 1");
-        assert_eq!(with(0x8f, b""), Err(Malformed), "15 CSRCs, none there");
+        assert_eq!(with(0x8f, b""), Err(Malformed), "15 CSRCs, none present");
         assert_eq!(with(0x90, &[0, 0, 0xff, 0xff]), Err(Malformed), "extension longer than the packet");
         assert_eq!(with(0xa0, &[0]), Err(Malformed), "padding of zero");
         assert_eq!(with(0xa0, &[9]), Err(Malformed), "padding longer than the payload");

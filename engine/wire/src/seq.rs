@@ -1,6 +1,6 @@
 //! RTP sequence numbers: wrap-aware order, and extension from 16 to 64 bits (RFC 3550 A.1).
 
-/// A 16-bit RTP sequence number. It has no `Ord`: after a wrap "greater" means nothing, see [`Seq::is_before`].
+/// A 16-bit RTP sequence number. It has no `Ord`, since it wraps: see [`Seq::is_before`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Seq(pub u16);
 
@@ -15,7 +15,7 @@ impl Seq {
         other.0.wrapping_sub(self.0) as i16
     }
 
-    /// True if `self` was sent before `other`, taking the shorter way round.
+    /// True if `self` was sent before `other`: the shorter of the two distances counts.
     pub fn is_before(self, other: Self) -> bool {
         self.distance_to(other) > 0
     }
@@ -27,7 +27,7 @@ impl Seq {
 pub struct ExtSeq(pub u64);
 
 impl ExtSeq {
-    /// The 16 bits that go on the wire.
+    /// The 16 bits of the packet's header.
     pub fn wire(self) -> Seq {
         Seq(self.0 as u16)
     }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_takes_the_shorter_way_round() {
+    fn order_follows_the_shorter_distance() {
         assert!(Seq(65_535).is_before(Seq(0)));
         assert!(!Seq(0).is_before(Seq(65_535)));
         assert!(!Seq(7).is_before(Seq(7)));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn extension_survives_wraps_and_late_packets() {
+    fn numbers_are_extended_across_wraps_and_for_late_packets() {
         let mut extender = SeqExtender::default();
         let sent = [65_534u16, 65_535, 0, 65_533, 1, 2];
         let extended: Vec<u64> = sent.iter().map(|s| extender.extend(Seq(*s)).0 - (1 << 16)).collect();

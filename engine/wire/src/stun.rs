@@ -1,5 +1,5 @@
-//! The little of STUN that is read outside the ICE agent: which transaction a message belongs to, and whether it
-//! nominates (RFC 8489 section 5, RFC 8445 section 7.1.2).
+//! The part of STUN that is read outside the ICE agent: the transaction of a message, and whether it nominates
+//! (RFC 8489 section 5, RFC 8445 section 7.1.2).
 
 use crate::Malformed;
 
@@ -7,23 +7,23 @@ use crate::Malformed;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransactionId(pub [u8; 12]);
 
-/// What kind of Binding message it is.
+/// Class of a Binding message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// A connectivity check.
     Request,
-    /// Its answer.
+    /// A success response.
     Success,
-    /// A refusal, e.g. 487 Role Conflict.
+    /// An error response, e.g. 487 Role Conflict.
     Error,
-    /// A keepalive that wants no answer.
+    /// A keepalive without a response.
     Indication,
 }
 
 /// The head of a Binding message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// Kind of message.
+    /// Class of the message.
     pub class: Class,
     /// Transaction.
     pub transaction: TransactionId,
@@ -35,7 +35,10 @@ const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const USE_CANDIDATE: u16 = 0x0025;
 
 impl Head {
-    /// Reads the head of a Binding message. Nothing is authenticated here.
+    /// Reads the head of a Binding message. It is not authenticated here.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is not a Binding message, or its length is wrong.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let header: &[u8; 20] = bytes.first_chunk().ok_or(Malformed)?;
         let class = match [header[0], header[1]] {
@@ -56,7 +59,7 @@ impl Head {
     }
 }
 
-/// Attribute types, in order; stops at the first that lies about its length.
+/// Attribute types, in order; ends at the first whose length is wrong.
 struct Attributes<'a>(&'a [u8]);
 
 impl Iterator for Attributes<'_> {
@@ -85,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn use_candidate_is_found_behind_padded_attributes() {
+    fn use_candidate_is_found_after_padded_attributes() {
         let check = message([0, 1], &[0, 6, 0, 3, b'a', b':', b'b', 0, 0, 0x25, 0, 0]);
         let head = Head::parse(&check).unwrap();
         assert_eq!(head, Head { class: Class::Request, transaction: TransactionId([7; 12]), use_candidate: true });
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_binding_message_is_malformed() {
+    fn other_messages_are_malformed() {
         let good = message([1, 1], &[]);
         assert_eq!(Head::parse(&good).map(|head| head.class), Ok(Class::Success));
         for len in 0..20 {

@@ -13,12 +13,12 @@ pub struct Digit(u8);
 impl Digit {
     const NAMES: &'static [u8; 16] = b"0123456789*#ABCD";
 
-    /// From an RFC 4733 event code; `None` for events that are not digits.
+    /// The digit of an RFC 4733 event code; `None` for events that are not digits.
     pub fn from_event(event: u8) -> Option<Self> {
         (event < 16).then_some(Self(event))
     }
 
-    /// From its name, upper or lower case.
+    /// The digit of a name, upper or lower case; `None` for another character.
     pub fn from_char(name: char) -> Option<Self> {
         let name = name.to_ascii_uppercase();
         Self::NAMES.iter().position(|n| char::from(*n) == name).map(|event| Self(event as u8))
@@ -40,11 +40,11 @@ impl Digit {
 pub struct TelephoneEvent {
     /// Event code; 0 to 15 are digits.
     pub event: u8,
-    /// The E bit: the event is over.
+    /// The E bit: the event has ended.
     pub end: bool,
     /// Power of the tone, expressed in -dBm0, 0 to 63.
     pub volume: u8,
-    /// How long the event has lasted, in ticks of the payload type's clock.
+    /// Duration of the event so far, in ticks of the payload type's clock.
     pub duration_ticks: u16,
 }
 
@@ -52,7 +52,10 @@ impl TelephoneEvent {
     /// Bytes on the wire.
     pub const LEN: usize = 4;
 
-    /// Reads the first event of a payload; redundant copies behind it are ignored.
+    /// Reads the first event of a payload; redundant copies after it are ignored.
+    ///
+    /// # Errors
+    /// [`Malformed`] if there are fewer than 4 bytes.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
         let bytes: &[u8; Self::LEN] = payload.first_chunk().ok_or(Malformed)?;
         Ok(Self {

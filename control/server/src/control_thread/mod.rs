@@ -144,7 +144,7 @@ impl ControlThread {
                 }
                 Ok(()) => {}
             }
-            self.bell.heard();
+            self.bell.acknowledge();
             for event in events.iter().filter(|event| event.token() != BELL) {
                 self.ng_sockets[event.token().0].readable = true;
             }

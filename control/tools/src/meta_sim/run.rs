@@ -177,7 +177,7 @@ impl SimRun {
             {
                 return Err(error.into());
             }
-            bell.heard();
+            bell.acknowledge();
             while let Some((len, remote)) = receive(&self.socket, &mut buffer)? {
                 self.call.handle_datagram(clock::now(), self.relay, remote, &buffer[..len]);
             }

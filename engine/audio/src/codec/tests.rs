@@ -23,38 +23,38 @@ fn payloads(codec: Codec, pcm: &[i16], frame: usize) -> Vec<Vec<u8>> {
 
 fn decode_all(codec: Codec, payloads: &[Vec<u8>]) -> (Decoder, Vec<i16>) {
     let mut decoder = Decoder::new(codec, RATE_HZ).unwrap();
-    let (mut pcm, mut heard) = (Pcm::new(), Vec::new());
+    let (mut pcm, mut decoded) = (Pcm::new(), Vec::new());
     for payload in payloads {
         decoder.decode(payload, &mut pcm).unwrap();
         assert_eq!(decoder.duration_samples(payload), Some(pcm.len()));
-        heard.extend_from_slice(pcm.as_slice());
+        decoded.extend_from_slice(pcm.as_slice());
     }
-    (decoder, heard)
+    (decoder, decoded)
 }
 
 #[test]
-fn each_codec_gives_back_what_went_in() {
-    // G.712 asks 33 dB of G.711 for a tone. Opus keeps a sound rather than its waveform, above all that of a voice,
-    // whose phase its high-pass filter turns: there it is enough that 52 samples is the best delay to compare at.
+fn each_codec_decodes_what_it_encoded() {
+    // G.712 requires 33 dB of G.711 for a tone. Opus preserves a sound rather than its waveform, above all for a voice, whose
+    // phase its high-pass filter changes: there it is enough that 52 samples is the best delay to compare at.
     let table = [(Codec::Pcmu, 0, 33.0, 33.0), (Codec::Pcma, 0, 33.0, 33.0), (Codec::Opus, OPUS_DELAY, 9.0, 1.5)];
     for (codec, delay, tone_db, speech_db) in table {
         for (sent, least_db) in [(sine(440.0, 8_000), tone_db), (speech(8_000, 8_000), speech_db)] {
-            let (_, heard) = decode_all(codec, &payloads(codec, &sent, FRAME));
-            assert_eq!(heard.len(), sent.len());
-            let (heard, sent) = (&heard[1_600 + delay..], &sent[1_600..8_000 - delay]);
-            let snr = snr_db(sent, heard);
+            let (_, decoded) = decode_all(codec, &payloads(codec, &sent, FRAME));
+            assert_eq!(decoded.len(), sent.len());
+            let (decoded, sent) = (&decoded[1_600 + delay..], &sent[1_600..8_000 - delay]);
+            let snr = snr_db(sent, decoded);
             assert!(snr > least_db, "{codec:?}: SNR {snr:.1} dB, wanted {least_db}");
-            for (heard, sent) in heard.chunks_exact(FRAME).zip(sent.chunks_exact(FRAME)) {
-                let (heard, sent) = (level_dbov(heard), level_dbov(sent));
-                let same = if sent > -40.0 { (heard - sent).abs() < 2.5 } else { heard < -40.0 };
-                assert!(same, "{codec:?}: {heard:.1} dBov heard of {sent:.1}");
+            for (decoded, sent) in decoded.chunks_exact(FRAME).zip(sent.chunks_exact(FRAME)) {
+                let (decoded, sent) = (level_dbov(decoded), level_dbov(sent));
+                let same = if sent > -40.0 { (decoded - sent).abs() < 2.5 } else { decoded < -40.0 };
+                assert!(same, "{codec:?}: {decoded:.1} dBov of {sent:.1}");
             }
         }
     }
 }
 
 #[test]
-fn any_packet_time_that_a_codec_has_goes_both_ways() {
+fn any_packet_time_of_a_codec_is_encoded_and_decoded() {
     let sent = sine(440.0, 48 * 100);
     for codec in ALL {
         for ms in [10, 20, 30, 40, 50, 60] {
@@ -68,15 +68,15 @@ fn any_packet_time_that_a_codec_has_goes_both_ways() {
                 payloads.iter().all(|payload| codec.duration_samples(payload, RATE_HZ) == Some(frame)),
                 "{codec:?}, {ms} ms"
             );
-            let (_, heard) = decode_all(codec, &payloads);
-            let tone = dominant_tone(&heard[1_600..], 8_000).unwrap();
+            let (_, decoded) = decode_all(codec, &payloads);
+            let tone = dominant_tone(&decoded[1_600..], 8_000).unwrap();
             assert!((tone.hz - 440.0).abs() < 3.0 && tone.share > 0.9, "{codec:?}, {ms} ms: {tone:?}");
         }
     }
 }
 
 #[test]
-fn a_bad_payload_leaves_no_sound_and_no_mark() {
+fn a_bad_payload_gives_no_sound_and_does_not_change_the_decoder() {
     let sent = payloads(Codec::Opus, &voiced(110.0, 20 * FRAME), FRAME);
     let table: [(Codec, &[u8]); 5] = [
         (Codec::Pcmu, &[]),
@@ -104,12 +104,12 @@ fn a_bad_payload_leaves_no_sound_and_no_mark() {
     }
 }
 
-/// Speech that breaks off in the middle of a syllable.
+/// Speech that stops in the middle of a syllable.
 #[test]
-fn every_codec_conceals_as_loud_as_it_was_and_fades() {
+fn every_codec_conceals_at_the_level_before_and_fades() {
     let sent = speech(107 * FRAME, 8_000);
     for codec in ALL {
-        let (mut decoder, heard) = decode_all(codec, &payloads(codec, &sent, FRAME));
+        let (mut decoder, decoded) = decode_all(codec, &payloads(codec, &sent, FRAME));
         let mut pcm = Pcm::new();
         let levels: Vec<f64> = (0..10)
             .map(|_| {
@@ -118,14 +118,14 @@ fn every_codec_conceals_as_loud_as_it_was_and_fades() {
                 level_dbov(pcm.as_slice())
             })
             .collect();
-        let before = level_dbov(&heard[106 * FRAME..]);
+        let before = level_dbov(&decoded[106 * FRAME..]);
         assert!((levels[0] - before).abs() < 3.0, "{codec:?}: {before:.0} dBov, then {levels:.0?}");
         assert!(levels.is_sorted_by(|a, b| a >= b) && levels[9] < -60.0, "{codec:?}: {levels:.0?}");
     }
 }
 
 #[test]
-fn a_hole_longer_than_any_packet_is_cut_to_120_ms() {
+fn a_gap_longer_than_any_packet_is_cut_to_120_ms() {
     for codec in ALL {
         let mut pcm = Pcm::new();
         Decoder::new(codec, RATE_HZ).unwrap().conceal(usize::MAX, &mut pcm);
@@ -169,7 +169,7 @@ fn a_payload_that_does_not_fit_is_not_written() {
 
 /// Random bytes as payloads of each codec, with losses in between: nothing panics, lengths are as announced.
 #[test]
-fn any_bytes_may_come_in_any_order() {
+fn no_sequence_of_random_payloads_panics() {
     let mut chance = Chance(9);
     for codec in ALL {
         let mut decoder = Decoder::new(codec, RATE_HZ).unwrap();

@@ -38,37 +38,37 @@ fn silence(samples: usize) -> Vec<i16> {
     vec![0; samples]
 }
 
-/// What is heard in packets of 20 ms through A-law: `+5` where a digit begins, `-5=40` where it ends, with its milliseconds.
-fn hear(pcm: &[i16]) -> String {
+/// The digits detected in packets of 20 ms through A-law: `+5` where a digit begins, `-5=40` where it ends, with its milliseconds.
+fn detect(pcm: &[i16]) -> String {
     let (mut detector, mut log) = (DigitDetector::default(), String::new());
     for packet in pcm.chunks(160) {
-        detector.process(&through_a_law(packet), |heard| note(&mut log, heard));
+        detector.process(&through_a_law(packet), |detected| note(&mut log, detected));
     }
-    detector.finish(|heard| note(&mut log, heard));
+    detector.finish(|detected| note(&mut log, detected));
     log
 }
 
 fn through_a_law(pcm: &[i16]) -> Vec<i16> {
     let mut bytes = vec![0; pcm.len()];
     Law::A.encode(pcm, &mut bytes);
-    let mut heard = vec![0; pcm.len()];
-    Law::A.decode(&bytes, &mut heard);
-    heard
+    let mut detected = vec![0; pcm.len()];
+    Law::A.decode(&bytes, &mut detected);
+    detected
 }
 
-fn note(log: &mut String, heard: DigitDetection) {
-    match heard {
+fn note(log: &mut String, detected: DigitDetection) {
+    match detected {
         DigitDetection::Began { event, .. } => log.push_str(&format!("+{event} ")),
         DigitDetection::Ended { event, samples, .. } => log.push_str(&format!("-{event}={} ", samples / 8)),
     }
 }
 
-/// Which digits were heard.
+/// The digits detected.
 fn events(pcm: &[i16]) -> Vec<u8> {
     let (mut detector, mut list) = (DigitDetector::default(), Vec::new());
     for packet in pcm.chunks(160) {
-        detector.process(&through_a_law(packet), |heard| {
-            if let DigitDetection::Began { event, .. } = heard {
+        detector.process(&through_a_law(packet), |detected| {
+            if let DigitDetection::Began { event, .. } = detected {
                 list.push(event);
             }
         });
@@ -76,8 +76,8 @@ fn events(pcm: &[i16]) -> Vec<u8> {
     list
 }
 
-/// A digit that begins at each of many places in a packet: how often it was heard, and as what.
-fn heard_at_any_place(key: Key, samples: usize) -> (usize, usize) {
+/// A digit that begins at each of many places in a packet: how many times it was detected correctly, and not at all.
+fn detected_at_any_place(key: Key, samples: usize) -> (usize, usize) {
     let found: Vec<Vec<u8>> = (0..102)
         .step_by(3)
         .map(|lead| events(&[silence(400 + lead), key.sound(samples), silence(400)].concat()))
@@ -88,10 +88,10 @@ fn heard_at_any_place(key: Key, samples: usize) -> (usize, usize) {
 const PLACES: usize = 34;
 
 #[test]
-fn each_of_the_sixteen_digits_is_heard_once_for_as_long_as_it_sounds() {
+fn each_of_the_sixteen_digits_is_detected_once_with_its_duration() {
     for event in 0..16 {
         for (length_ms, lead) in [(40, 800), (50, 817), (50, 860), (70, 834), (100, 851), (500, 868)] {
-            let log = hear(&[silence(lead), key(event).sound(length_ms * 8), silence(800)].concat());
+            let log = detect(&[silence(lead), key(event).sound(length_ms * 8), silence(800)].concat());
             let ended = log.strip_prefix(&format!("+{event} -{event}=")).unwrap_or_else(|| panic!("{event}: {log}"));
             let measured_ms: usize = ended.trim().parse().unwrap();
             assert!(measured_ms.abs_diff(length_ms) <= 8, "{event}: {measured_ms}, not {length_ms} ms");
@@ -100,16 +100,16 @@ fn each_of_the_sixteen_digits_is_heard_once_for_as_long_as_it_sounds() {
 }
 
 #[test]
-fn a_tone_of_40_ms_is_a_digit_wherever_it_begins_and_one_of_20_ms_is_none() {
+fn a_tone_of_40_ms_is_a_digit_wherever_it_begins_and_one_of_20_ms_is_not() {
     for event in 0..16 {
-        assert_eq!(heard_at_any_place(key(event), 320).0, PLACES, "{event} of 40 ms");
-        assert_eq!(heard_at_any_place(key(event), 160).1, PLACES, "{event} of 20 ms");
+        assert_eq!(detected_at_any_place(key(event), 320).0, PLACES, "{event} of 40 ms");
+        assert_eq!(detected_at_any_place(key(event), 160).1, PLACES, "{event} of 20 ms");
     }
 }
 
 #[test]
-fn levels_twist_and_frequencies_are_taken_within_the_limits_of_q24() {
-    // Level of row and column, share that they are off by, taken or not.
+fn levels_twist_and_frequencies_are_accepted_within_the_limits_of_q24() {
+    // Level of row and column, frequency error, accepted or not.
     let table = [
         ("as loud as a phone may", (-3.0, -3.0), (0.0, 0.0), true),
         ("after a lossy line", (-27.0, -27.0), (0.0, 0.0), true),
@@ -128,15 +128,15 @@ fn levels_twist_and_frequencies_are_taken_within_the_limits_of_q24() {
     ];
     for (name, level, off, taken) in table {
         for event in 0..16 {
-            let (heard, silent) = heard_at_any_place(Key { event, level, off }, 640);
-            let expected = if taken { heard } else { silent };
+            let (detected, silent) = detected_at_any_place(Key { event, level, off }, 640);
+            let expected = if taken { detected } else { silent };
             assert_eq!(expected, PLACES, "{name}: {event}");
         }
     }
 }
 
 #[test]
-fn a_pause_of_40_ms_parts_two_digits_and_a_hole_of_10_ms_does_not() {
+fn a_pause_of_40_ms_separates_two_digits_and_a_gap_of_10_ms_does_not() {
     for lead in 0..102 {
         let keys = |pause: usize| {
             let sound = [silence(lead), key(5).sound(400), silence(pause), key(5).sound(400), silence(400)].concat();
@@ -148,7 +148,7 @@ fn a_pause_of_40_ms_parts_two_digits_and_a_hole_of_10_ms_does_not() {
 }
 
 #[test]
-fn a_digit_stands_out_of_noise_15_db_below() {
+fn a_digit_is_detected_above_noise_15_db_below_it() {
     let noise_peak = 2_048.0;
     for seed in 0..20 {
         let event = seed as u8 % 16;
@@ -165,38 +165,38 @@ fn a_digit_stands_out_of_noise_15_db_below() {
 }
 
 #[test]
-fn no_digit_is_in_noise_voices_tones_or_dial_tone() {
+fn noise_voices_tones_and_dial_tone_are_not_digits() {
     let minute = 60 * 8_000;
-    assert_eq!(hear(&noise(7, minute)), "");
-    assert_eq!(hear(&speech(minute, 8_000)), "");
+    assert_eq!(detect(&noise(7, minute)), "");
+    assert_eq!(detect(&speech(minute, 8_000)), "");
     for pitch_hz in 80..400 {
-        assert_eq!(hear(&voiced(f64::from(pitch_hz), 2_400)), "", "{pitch_hz} Hz");
+        assert_eq!(detect(&voiced(f64::from(pitch_hz), 2_400)), "", "{pitch_hz} Hz");
     }
     for hz in (300..3_400).step_by(10) {
         let mut sine = silence(1_600);
         crate::Tone::sine(f64::from(hz), 8_000).fill(&mut sine, 8_000);
-        assert_eq!(hear(&sine), "", "{hz} Hz");
+        assert_eq!(detect(&sine), "", "{hz} Hz");
     }
-    // Two tones that are no digit: dial tone, ringing, two rows, two columns.
+    // Two tones that are not a digit: dial tone, ringing, two rows, two columns.
     for (one, other) in [(350.0, 440.0), (440.0, 480.0), (697.0, 941.0), (1_209.0, 1_477.0), (480.0, 620.0)] {
         let sound: Vec<i16> = (0..4_000)
             .map(|n| [one, other].map(|hz: f64| 8_000.0 * (TAU * hz / 8_000.0 * f64::from(n)).sin()))
             .map(|[a, b]| (a + b) as i16)
             .collect();
-        assert_eq!(hear(&sound), "", "{one} and {other} Hz");
+        assert_eq!(detect(&sound), "", "{one} and {other} Hz");
     }
 }
 
 #[test]
-fn a_lost_packet_neither_ends_a_digit_nor_makes_two_of_it() {
+fn a_lost_packet_neither_ends_a_digit_nor_splits_it() {
     let sound = [silence(320), key(8).sound(1_600), silence(640)].concat();
     for lost in 0..sound.len() / 160 {
         let (mut detector, mut log) = (DigitDetector::default(), String::new());
         for (n, packet) in sound.chunks(160).enumerate() {
             if n == lost {
-                detector.skip(packet.len(), |heard| note(&mut log, heard));
+                detector.skip(packet.len(), |detected| note(&mut log, detected));
             } else {
-                detector.process(packet, |heard| note(&mut log, heard));
+                detector.process(packet, |detected| note(&mut log, detected));
             }
         }
         let ended = log.strip_prefix("+8 -8=").unwrap_or_else(|| panic!("{lost} lost: {log}"));
@@ -206,11 +206,11 @@ fn a_lost_packet_neither_ends_a_digit_nor_makes_two_of_it() {
 }
 
 #[test]
-fn a_stream_that_breaks_off_ends_its_digit() {
+fn the_end_of_a_stream_ends_its_digit() {
     let (mut detector, mut log) = (DigitDetector::default(), String::new());
-    detector.process(&key(3).sound(800), |heard| note(&mut log, heard));
+    detector.process(&key(3).sound(800), |detected| note(&mut log, detected));
     assert!(detector.is_down());
-    detector.skip(8_000, |heard| note(&mut log, heard));
+    detector.skip(8_000, |detected| note(&mut log, detected));
     assert!(!detector.is_down());
     assert!(log.starts_with("+3 -3="), "{log}");
 }
@@ -219,17 +219,17 @@ fn a_stream_that_breaks_off_ends_its_digit() {
 fn volume_is_the_power_of_both_tones() {
     let mut volumes = Vec::new();
     let mut detector = DigitDetector::default();
-    detector.process(&Key { level: (-13.0, -13.0), ..key(1) }.sound(800), |heard| {
-        if let DigitDetection::Began { volume, .. } = heard {
+    detector.process(&Key { level: (-13.0, -13.0), ..key(1) }.sound(800), |detected| {
+        if let DigitDetection::Began { volume, .. } = detected {
             volumes.push(volume);
         }
     });
     assert_eq!(volumes, [10]);
 }
 
-/// Ten thousand digits as short and as close as they may be, at levels, twists and frequencies drawn from what Q.24 allows.
+/// Ten thousand digits of the shortest duration and pause, at levels, twists and frequencies drawn from what Q.24 allows.
 #[test]
-fn digits_drawn_from_all_that_q24_allows_are_heard() {
+fn digits_drawn_from_all_that_q24_allows_are_detected() {
     let seed = 20_240_u32;
     println!("seed {seed}");
     let mut chance = Chance(seed);
@@ -245,8 +245,8 @@ fn digits_drawn_from_all_that_q24_allows_are_heard() {
         pressed.push(event);
     }
     sound.extend(silence(400));
-    let heard = events(&sound);
-    let wrong = heard.iter().zip(&pressed).position(|(heard, pressed)| heard != pressed);
-    assert_eq!(heard.len(), pressed.len(), "first wrong: {wrong:?}");
+    let detected = events(&sound);
+    let wrong = detected.iter().zip(&pressed).position(|(detected, pressed)| detected != pressed);
+    assert_eq!(detected.len(), pressed.len(), "first wrong: {wrong:?}");
     assert_eq!(wrong, None);
 }

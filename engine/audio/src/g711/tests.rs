@@ -80,7 +80,7 @@ fn every_code_decodes_to_the_middle_of_its_interval() {
         });
         for interval in 0..128 {
             let middle = match (law, interval) {
-                // Mu-law's first interval stretches to both sides of nought.
+                // Mu-law's first interval extends to both sides of zero.
                 (Law::Mu, 0) => 0,
                 _ => (edges[interval] + edges[interval + 1]) / 2,
             };
@@ -93,8 +93,8 @@ fn every_code_decodes_to_the_middle_of_its_interval() {
     }
 }
 
-/// All 65,536 samples of each law against the decision values of G.711. A negative sample is judged by its ones'
-/// complement, as the ITU's own program does.
+/// All 65,536 samples of each law against the decision values of G.711. A negative sample is compared by its ones'
+/// complement, as in the ITU's own program.
 #[test]
 fn every_sample_encodes_to_the_interval_it_lies_in() {
     for law in LAWS {
@@ -111,7 +111,7 @@ fn every_sample_encodes_to_the_interval_it_lies_in() {
 fn a_code_decoded_and_encoded_is_the_same_code() {
     for law in LAWS {
         for code in 0..=255 {
-            // Mu-law has two noughts; linear PCM cannot tell them apart.
+            // Mu-law has two zeros; linear PCM has one.
             let wanted = if law == Law::Mu && code == 0x7F { 0xFF } else { code };
             assert_eq!(encode(law, decode(law, code)), wanted, "{law:?}");
         }
@@ -119,15 +119,15 @@ fn a_code_decoded_and_encoded_is_the_same_code() {
 }
 
 #[test]
-fn louder_in_is_never_quieter_out() {
+fn a_larger_sample_never_decodes_to_a_smaller_one() {
     for law in LAWS {
-        let heard: Vec<i16> = (i16::MIN..=i16::MAX).map(|sample| decode(law, encode(law, sample))).collect();
-        assert!(heard.is_sorted(), "{law:?}");
+        let decoded: Vec<i16> = (i16::MIN..=i16::MAX).map(|sample| decode(law, encode(law, sample))).collect();
+        assert!(decoded.is_sorted(), "{law:?}");
     }
 }
 
 #[test]
-fn the_shorter_slice_decides_how_many_are_done() {
+fn the_shorter_slice_limits_the_conversion() {
     for law in LAWS {
         let mut pcm = [1; 4];
         law.decode(&[0xD5; 2], &mut pcm);

@@ -21,16 +21,16 @@ fn the_strongest_tone_is_found_at_any_rate_and_length() {
             for ms in [100, 500] {
                 let mut pcm = vec![0; (rate_hz * ms / 1_000) as usize];
                 Tone::sine(hz, 8_000).fill(&mut pcm, rate_hz);
-                let heard = dominant_tone(&pcm, rate_hz).unwrap();
-                assert!((heard.hz - hz).abs() < 3.0, "{hz} Hz at {rate_hz}: {heard:?}");
-                assert!((heard.dbov + 15.26).abs() < 0.3 && heard.share > 0.95, "{hz} Hz at {rate_hz}: {heard:?}");
+                let tone = dominant_tone(&pcm, rate_hz).unwrap();
+                assert!((tone.hz - hz).abs() < 3.0, "{hz} Hz at {rate_hz}: {tone:?}");
+                assert!((tone.dbov + 15.26).abs() < 0.3 && tone.share > 0.95, "{hz} Hz at {rate_hz}: {tone:?}");
             }
         }
     }
 }
 
 #[test]
-fn a_tone_is_heard_through_noise_but_noise_is_no_tone() {
+fn a_tone_is_found_in_noise_but_noise_is_not_a_tone() {
     let noise = noise(3, 1_600);
     let both: Vec<i16> = sine(440.0, 1_600).iter().zip(&noise).map(|(tone, noise)| tone + noise).collect();
     assert!((dominant_tone(&both, 8_000).unwrap().hz - 440.0).abs() < 3.0);
@@ -40,7 +40,7 @@ fn a_tone_is_heard_through_noise_but_noise_is_no_tone() {
 }
 
 #[test]
-fn every_digit_is_told_from_every_other_and_from_speech() {
+fn every_digit_is_distinguished_from_every_other_and_from_speech() {
     for event in 0..16 {
         for samples in [320, 800] {
             let mut pcm = vec![0; samples];
@@ -56,7 +56,7 @@ fn every_digit_is_told_from_every_other_and_from_speech() {
 }
 
 #[test]
-fn a_tone_has_no_seam_between_two_fills() {
+fn a_tone_is_continuous_between_two_fills() {
     let mut whole = vec![0; 960];
     Tone::sine(443.0, 8_000).fill(&mut whole, 8_000);
     let mut parts = vec![0; 960];
@@ -66,8 +66,8 @@ fn a_tone_has_no_seam_between_two_fills() {
 }
 
 #[test]
-fn the_ear_counts_holes_but_not_the_silence_around() {
-    // (quiet, sound, quiet ..) in ms; holes of 20 ms or more, and how many ms they last.
+fn gaps_are_counted_but_not_the_silence_around() {
+    // (quiet, sound, quiet ..) in ms; gaps of 20 ms or more, and their duration in ms.
     let table: [(&[usize], usize, usize); 6] = [
         (&[500], 0, 0),
         (&[500, 1_000, 500], 0, 0),
@@ -77,13 +77,13 @@ fn the_ear_counts_holes_but_not_the_silence_around() {
         (&[0, 300, 20, 300, 20, 300, 20, 300], 3, 60),
     ];
     for (pattern, gaps, gap_ms) in table {
-        let mut ear = GapCounter::new(40, 160, -50.0);
+        let mut counter = GapCounter::new(40, 160, -50.0);
         for (n, ms) in pattern.iter().enumerate() {
             let samples = ms * 8;
-            ear.process(&if n % 2 == 0 { vec![0; samples] } else { sine(440.0, samples) });
+            counter.process(&if n % 2 == 0 { vec![0; samples] } else { sine(440.0, samples) });
         }
-        assert_eq!((ear.gaps(), ear.gap_samples()), (gaps, gap_ms * 8), "{pattern:?}");
-        assert_eq!(ear.heard_anything(), pattern.len() > 1, "{pattern:?}");
+        assert_eq!((counter.gaps(), counter.gap_samples()), (gaps, gap_ms * 8), "{pattern:?}");
+        assert_eq!(counter.has_sound(), pattern.len() > 1, "{pattern:?}");
     }
 }
 

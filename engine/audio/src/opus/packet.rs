@@ -1,4 +1,4 @@
-//! What an Opus packet says of itself, and whether it is one: RFC 6716 section 3, without decoding.
+//! Reads the structure of an Opus packet, without decoding, and checks it (RFC 6716 section 3).
 
 /// Bytes of one frame at most (RFC 6716 section 3.4, R2).
 const FRAME_BYTES_MAX: usize = 1_275;
@@ -6,13 +6,13 @@ const FRAME_BYTES_MAX: usize = 1_275;
 /// The longest packet, in units of 2.5 ms: 120 ms (R5).
 const PACKET_UNITS_MAX: usize = 48;
 
-/// How long the packet's sound is, in samples at `rate_hz` (a multiple of 400); `None` if it is not an Opus packet.
+/// Duration of a packet, in samples at `rate_hz` (a multiple of 400); `None` if it is not an Opus packet.
 pub fn packet_duration_samples(packet: &[u8], rate_hz: u32) -> Option<usize> {
     let Outline { toc, frames, .. } = Outline::parse(packet)?;
     Some(toc.frame_units() * frames * rate_hz as usize / 400)
 }
 
-/// True if the packet carries a copy of sound before it (LBRR, RFC 6716 section 4.2.4) to restore a lost packet from.
+/// True if the packet carries a copy of the audio before it (LBRR, RFC 6716 section 4.2.4), to restore a lost packet from.
 pub fn packet_has_fec(packet: &[u8]) -> bool {
     let Some(Outline { toc, first, .. }) = Outline::parse(packet) else { return false };
     // CELT has none. An empty frame is DTX.
@@ -44,7 +44,7 @@ impl Toc {
         self.0 & 0x04 != 0
     }
 
-    /// How long each frame is, in units of 2.5 ms.
+    /// Duration of each frame, in units of 2.5 ms.
     fn frame_units(self) -> usize {
         match self.config() {
             config @ 0..=11 => [4, 8, 16, 24][usize::from(config & 3)],
@@ -54,7 +54,7 @@ impl Toc {
     }
 }
 
-/// A packet that keeps the rules R1 to R7 of RFC 6716 section 3.4.
+/// A packet that conforms to rules R1 to R7 of RFC 6716 section 3.4.
 struct Outline<'a> {
     toc: Toc,
     frames: usize,
@@ -77,7 +77,7 @@ impl<'a> Outline<'a> {
                 (2, &rest[..rest.len() / 2])
             }
             2 => {
-                // R4: the first length is whole and stays within the packet; the second frame is what is left.
+                // R4: the first length is complete and within the packet; the second frame is the rest.
                 let (len, rest) = frame_len(rest)?;
                 let (first, second) = rest.split_at_checked(len)?;
                 is_frame_len(second.len())?;
@@ -99,7 +99,7 @@ impl<'a> Outline<'a> {
             return None;
         }
         if padded {
-            // Each 255 stands for 254 bytes of padding and one more length byte.
+            // Each 255 means 254 bytes of padding and one more length byte.
             let mut padding = 0;
             loop {
                 let (len, after) = rest.split_first()?;
@@ -116,7 +116,7 @@ impl<'a> Outline<'a> {
             // R6: equal frames fill the rest.
             return rest.len().is_multiple_of(frames).then(|| (frames, &rest[..rest.len() / frames]));
         }
-        // R7: all lengths but the last are written; the frames fit, and the last is what is left.
+        // R7: all lengths except the last are written; the frames fit, and the last is the rest.
         let mut first_len = None;
         let mut written = 0;
         for _ in 1..frames {

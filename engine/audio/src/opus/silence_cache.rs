@@ -1,25 +1,26 @@
-//! Silence that is not encoded again: after a while of it, packets that the encoder made of it are sent once more.
+//! Sends stored packets for continued silence, instead of encoding it: after some silence, packets that the encoder made of it
+//! are sent again.
 //!
-//! What the listener's decoder remembers of a SILK packet is what it has played lately, and that is silence on both sides: the
-//! encoder goes on from the silence that it encoded last, the decoder from silence of the same kind. Packets code their gains
-//! for themselves (RFC 6716 section 4.2.7.4), so that any of the kept ones may follow any other.
+//! A decoder's state after a SILK packet is the audio that it played last, and that is silence at both ends: the encoder
+//! continues from the silence that it encoded last, the decoder from silence of the same kind. Packets code their gains
+//! independently (RFC 6716 section 4.2.7.4), so that any stored packet may follow any other.
 
 use super::PACKET_BYTES_MAX;
 
-/// No sample of silence is stronger: -60 dBov. G.711's idle codes are 0 and 8, its next steps 16 and 24.
+/// Largest sample of silence: -60 dBov. G.711's idle codes are 0 and 8, its next steps 16 and 24.
 const PEAK: u16 = 32;
-/// The encoder is given so many frames to forget the speech.
+/// Frames of silence after which the encoder's state no longer contains the speech.
 const SETTLED: u32 = 5;
 /// The same with DTX, which begins 200 ms into a pause.
 const SETTLED_DTX: u32 = 20;
-/// Packets that are kept. They are sent in no order: a short loop of faint noise would be heard as a hum.
+/// Stored packets. They are sent in random order: a short loop of faint noise would be audible as a hum.
 const KEPT: usize = 8;
-/// Bytes of a packet that is kept.
+/// Largest stored packet, in bytes.
 const BYTES: usize = 64;
-/// Silence is listened to afresh after so many frames: 10 s of 20 ms.
+/// After so many frames silence is encoded again: 10 s of 20 ms.
 const GOOD_FOR: u32 = 500;
 
-/// See the module.
+/// The stored packets of one encoder.
 #[derive(Debug)]
 pub(super) struct SilenceCache {
     settled: u32,
@@ -38,14 +39,14 @@ struct KeptPacket {
 }
 
 impl SilenceCache {
-    /// For an encoder with or without DTX.
+    /// A cache for an encoder with or without DTX.
     pub(super) fn new(dtx: bool) -> Box<Self> {
         let kept = [KeptPacket { bytes: [0; BYTES], len: 0 }; KEPT];
         let settled = if dtx { SETTLED_DTX } else { SETTLED };
         Box::new(Self { settled, run: 0, samples: 0, kept, count: 0, dice: 1 })
     }
 
-    /// Listens to the next frame: a packet for it, if it need not be encoded.
+    /// Notes the next frame; gives a stored packet for it, if it need not be encoded.
     pub(super) fn packet_for(&mut self, pcm: &[i16]) -> Option<&[u8]> {
         let quiet = pcm.iter().all(|sample| sample.unsigned_abs() <= PEAK);
         if !quiet || pcm.len() != self.samples || self.run >= GOOD_FOR {
@@ -60,9 +61,9 @@ impl SilenceCache {
         Some(&bytes[..*len])
     }
 
-    /// What became of the frame that was heard last.
+    /// Takes the packet that the frame was encoded to.
     pub(super) fn encoded(&mut self, packet: &[u8]) {
-        // A copy in it would be of a word that is over.
+        // A copy (LBRR) in it would be of speech that is over.
         if self.run > self.settled && packet.len() <= BYTES && !super::packet_has_fec(packet) {
             let Some(kept) = self.kept.get_mut(self.count) else { return };
             kept.bytes[..packet.len()].copy_from_slice(packet);

@@ -15,10 +15,10 @@ fn encode_all(pcm: &[i16], frame: usize, settings: EncoderSettings) -> Vec<Vec<u
         .collect()
 }
 
-/// Our outline of a packet against libopus' own, for packets of any shape: short random ones, where every rule of
-/// section 3.4 is broken, and long ones of zeroes, where only the header counts.
+/// Our reader of a packet against libopus', for packets of any shape: short random ones, where every rule of section 3.4
+/// is broken, and long ones of zeroes, where only the header matters.
 #[test]
-fn we_refuse_what_libopus_refuses_and_read_the_same_duration() {
+fn our_reader_refuses_what_libopus_refuses_and_reads_the_same_duration() {
     let mut chance = Chance(11);
     let (mut taken, mut refused) = (0, 0);
     for round in 0..200_000 {
@@ -29,7 +29,7 @@ fn we_refuse_what_libopus_refuses_and_read_the_same_duration() {
         let mut packet = vec![0; len];
         let random = if round % 16 == 8 { 2 } else { 10 };
         packet.iter_mut().take(random).for_each(|byte| *byte = (chance.next() >> 24) as u8);
-        // Long padding is rare by chance.
+        // Long padding is rare in random packets.
         if round % 3 == 0 {
             packet.iter_mut().take(6).skip(2).for_each(|byte| *byte |= 0xF0);
         }
@@ -90,14 +90,14 @@ fn durations_of_well_formed_packets() {
         assert_eq!(packet_duration_samples(packet, 8_000), Some(samples), "{packet:02x?}");
         assert_eq!(packet_duration_samples(packet, 48_000), Some(samples * 6), "{packet:02x?}");
     }
-    // 255 bytes of padding: 255 for 254 of them, and 1.
+    // 255 bytes of padding: 255 means 254 of them, and 1.
     let padded = [&[0x0B, 0x42, 255, 1][..], &[7; 4], &[0; 255]].concat();
     assert_eq!(packet_duration_samples(&padded, 8_000), Some(320));
 }
 
-/// Sections 4.2.3 and 4.2.4: as many VAD flags as 20 ms in the frame, then the LBRR flag; in stereo, twice.
+/// Sections 4.2.3 and 4.2.4: one VAD flag per 20 ms of the frame, then the LBRR flag; in stereo, twice.
 #[test]
-fn the_flag_of_a_copy_stands_behind_the_vad_flags() {
+fn the_flag_of_a_copy_follows_the_vad_flags() {
     // (TOC, first byte of the frame, has a copy)
     let table = [
         ("SILK, 10 ms", 0x00, 0b0100_0000, true),
@@ -123,10 +123,10 @@ fn the_flag_of_a_copy_stands_behind_the_vad_flags() {
     assert!(!packet_has_fec(&[0x08]), "DTX");
 }
 
-/// Every length of 0 to 10 bytes, of random content: nothing panics, the sound is as long as the packet says, what is
-/// refused changes nothing, and the decoder still decodes.
+/// Every length of 0 to 10 bytes, of random content: nothing panics, the audio has the duration of the packet, a refused packet
+/// changes nothing, and the decoder still decodes.
 #[test]
-fn random_packets_do_no_harm() {
+fn random_packets_do_not_harm_the_decoder() {
     let good = encode_all(&sine(440.0, 30 * FRAME), FRAME, EncoderSettings::default());
     let mut chance = Chance(5);
     let mut decoder = OpusDecoder::new(8_000).unwrap();
@@ -145,7 +145,7 @@ fn random_packets_do_no_harm() {
             decoder.decode_fec(&packet, &mut pcm[..FRAME]).unwrap();
         }
     }
-    let heard: Vec<i16> = good
+    let decoded: Vec<i16> = good
         .iter()
         .flat_map(|packet| {
             let mut pcm = [0; FRAME];
@@ -153,7 +153,7 @@ fn random_packets_do_no_harm() {
             pcm
         })
         .collect();
-    let tone = dominant_tone(&heard[10 * FRAME..], 8_000).unwrap();
+    let tone = dominant_tone(&decoded[10 * FRAME..], 8_000).unwrap();
     assert!((tone.hz - 440.0).abs() < 3.0 && tone.share > 0.9, "{tone:?}");
 }
 
@@ -165,17 +165,17 @@ fn a_tone_keeps_its_pitch_and_level_from_and_to_every_rate() {
             let mut decoder = OpusDecoder::new(decode_hz).unwrap();
             let mut tone = crate::Tone::sine(440.0, 8_000);
             let (mut pcm, mut out) = (vec![0; encode_hz as usize / 50], [0; PACKET_BYTES_MAX]);
-            let mut heard = Vec::new();
+            let mut decoded = Vec::new();
             for _ in 0..50 {
                 tone.fill(&mut pcm, encode_hz);
                 let len = encoder.encode(&pcm, &mut out).unwrap();
                 let mut frame = vec![0; decode_hz as usize / 50];
                 assert_eq!(decoder.decode(&out[..len], &mut frame), Ok(frame.len()));
-                heard.extend(frame);
+                decoded.extend(frame);
             }
-            let tone = dominant_tone(&heard[decode_hz as usize / 2..], decode_hz).unwrap();
-            let told = format!("{encode_hz} to {decode_hz}: {tone:?}");
-            assert!((tone.hz - 440.0).abs() < 3.0 && (tone.dbov + 15.3).abs() < 2.0 && tone.share > 0.9, "{told}");
+            let tone = dominant_tone(&decoded[decode_hz as usize / 2..], decode_hz).unwrap();
+            let context = format!("{encode_hz} to {decode_hz}: {tone:?}");
+            assert!((tone.hz - 440.0).abs() < 3.0 && (tone.dbov + 15.3).abs() < 2.0 && tone.share > 0.9, "{context}");
         }
     }
 }
@@ -187,7 +187,7 @@ fn stereo_is_mixed_down_to_mono() {
     stereo.set_bitrate(libopus::Bitrate::Bits(64_000)).unwrap();
     let (mut left, mut right) = (crate::Tone::sine(440.0, 8_000), crate::Tone::sine(1_000.0, 8_000));
     let mut decoder = OpusDecoder::new(8_000).unwrap();
-    let mut heard = Vec::new();
+    let mut decoded = Vec::new();
     for _ in 0..50 {
         let (mut l, mut r) = ([0; 960], [0; 960]);
         left.fill(&mut l, 48_000);
@@ -197,16 +197,16 @@ fn stereo_is_mixed_down_to_mono() {
         assert_ne!(packet[0] & 0x04, 0, "not a stereo packet");
         let mut pcm = [0; FRAME];
         assert_eq!(decoder.decode(&packet, &mut pcm), Ok(FRAME));
-        heard.extend(pcm);
+        decoded.extend(pcm);
     }
     // Half of each: 6 dB less than -15.3 dBov.
     for hz in [440.0, 1_000.0] {
-        let dbov = crate::listen::to_dbov(crate::listen::power_at(&heard[4_000..], 8_000, hz));
+        let dbov = crate::listen::to_dbov(crate::listen::power_at(&decoded[4_000..], 8_000, hz));
         assert!((dbov + 21.3).abs() < 1.5, "{hz} Hz at {dbov:.1} dBov");
     }
 }
 
-/// What is heard of the frames that a lossy path lost, restored from the next packet where that arrived.
+/// The frames that a lossy path lost, restored from the next packet where that arrived.
 #[test]
 fn fec_beats_concealment_on_a_lossy_trace() {
     let pcm = speech(500 * FRAME, 8_000);
@@ -216,8 +216,8 @@ fn fec_beats_concealment_on_a_lossy_trace() {
 
     let listen = |use_fec: bool| {
         let mut decoder = OpusDecoder::new(8_000).unwrap();
-        let mut heard = vec![0; pcm.len()];
-        for (n, frame) in heard.chunks_mut(FRAME).enumerate() {
+        let mut decoded = vec![0; pcm.len()];
+        for (n, frame) in decoded.chunks_mut(FRAME).enumerate() {
             match packets.get(n + 1) {
                 _ if !lost[n] => assert_eq!(decoder.decode(&packets[n], frame), Ok(FRAME)),
                 Some(next) if use_fec && !lost[n + 1] && packet_has_fec(next) => {
@@ -226,7 +226,7 @@ fn fec_beats_concealment_on_a_lossy_trace() {
                 _ => decoder.conceal(frame),
             }
         }
-        heard
+        decoded
     };
     let reference = {
         let mut decoder = OpusDecoder::new(8_000).unwrap();
@@ -236,8 +236,8 @@ fn fec_beats_concealment_on_a_lossy_trace() {
         }
         whole
     };
-    let of_lost = |heard: &[i16]| -> Vec<i16> {
-        heard.chunks(FRAME).zip(&lost).filter(|(_, lost)| **lost).flat_map(|(frame, _)| frame.to_vec()).collect()
+    let of_lost = |decoded: &[i16]| -> Vec<i16> {
+        decoded.chunks(FRAME).zip(&lost).filter(|(_, lost)| **lost).flat_map(|(frame, _)| frame.to_vec()).collect()
     };
     let wanted = of_lost(&reference);
     let (fec, plc) = (snr_db(&wanted, &of_lost(&listen(true))), snr_db(&wanted, &of_lost(&listen(false))));
@@ -254,7 +254,7 @@ fn copies_are_sent_only_where_loss_is_expected_and_fec_was_agreed() {
     }
 }
 
-/// Loss seen after the start switches the copies on.
+/// Loss reported after the start switches the copies on.
 #[test]
 fn expected_loss_may_change_in_mid_stream() {
     let settings = EncoderSettings { expected_loss_percent: 0, ..Default::default() };
@@ -271,9 +271,9 @@ fn expected_loss_may_change_in_mid_stream() {
     assert!(copies[0] == 0 && copies[1] > 10, "{copies:?}");
 }
 
-/// libopus makes none by itself at the default complexity: see [`FEC_COMPLEXITY_MIN`].
+/// libopus makes no copies at the default complexity: see [`FEC_COMPLEXITY_MIN`].
 #[test]
-fn any_loss_brings_copies_at_what_whatsapp_takes_unless_cpu_is_short() {
+fn any_loss_brings_copies_at_the_bit_rate_of_whatsapp_unless_cpu_is_short() {
     let pcm = speech(100 * FRAME, 8_000);
     for expected_loss_percent in 1..=30 {
         for (complexity, expected) in [(DEFAULT_COMPLEXITY, true), (5, true), (0, false)] {
@@ -296,7 +296,7 @@ fn the_bit_rate_is_kept() {
 }
 
 #[test]
-fn settings_off_the_scale_are_brought_onto_it() {
+fn settings_outside_the_range_are_limited_to_it() {
     let settings = EncoderSettings {
         bitrate_bps: u32::MAX,
         inband_fec: true,

@@ -1,4 +1,4 @@
-//! From a peer's telephone-event packets to key presses: one start and one end for each, whatever the network does.
+//! Reads key presses from a peer's telephone-event packets: one start and one end for each, whatever the network does.
 //!
 //! ```text
 //!            first packet of a key          E bit | timeout | next event | audio again
@@ -14,53 +14,53 @@ use trestle_wire::{ClockRate, ExtSeq, Malformed, RtpTime};
 
 use super::{DIGIT_MAX, DIGIT_MIN};
 
-/// An event of which nothing more comes is over. Peers update every 20 to 50 ms; this survives three lost updates.
+/// An event without further packets has ended. Peers update every 20 to 50 ms; this tolerates three lost updates.
 const END_TIMEOUT: Duration = Duration::from_millis(200);
-/// So many audio packets in a row, with no event packet between, mean that the key is up.
+/// So many audio packets in a row, with no event packet between, mean that the key is released.
 const AUDIO_RUN: u8 = 3;
-/// The end of an event is sent so often (RFC 4733 2.5.1.4).
+/// The end of an event is sent this many times (RFC 4733 2.5.1.4).
 const END_PACKETS: u64 = 3;
-/// Updates whose loss is made up for by counting.
+/// Lost updates that are estimated by counting, at most.
 const MISSED_MAX: u64 = 10;
-/// Packets that one can be overtaken by.
+/// A packet may arrive behind this many later ones.
 const DISORDER_MAX: u64 = 128;
-/// Ended events whose late packets are still known.
+/// Ended events whose late packets are still recognised.
 const ENDED_MAX: usize = 8;
 /// Longest duration that fits a packet; a longer event is cut into segments (RFC 4733 2.5.1.3).
 const SEGMENT_TICKS: u32 = 0xffff;
-/// Before a segment can be full, its packets must have come near that. The slack is 200 ms of ticks at 48 kHz.
+/// A segment can be full only if its packets came near that. The slack is 200 ms of ticks at 48 kHz.
 const SEGMENT_NEARLY_TICKS: u32 = SEGMENT_TICKS - 9_600;
-/// Peers may be off by a packet in where the next segment begins.
+/// Peers may be off by a packet in the beginning of the next segment.
 const SEGMENT_SLACK_TICKS: u32 = 480;
 
-/// Some peers announce 8000 and count in the audio's clock: libwebrtc and baresip beside Opus.
+/// Some peers announce 8000 and count in the clock of the audio: libwebrtc and baresip beside Opus.
 const AUDIO_TICKS_PER_MS: u64 = 48;
-/// Growth of the duration per millisecond of arrival that is more than an 8 kHz clock can make...
+/// Growth of the duration per millisecond of arrival that is more than an 8 kHz clock makes...
 const FAST_TICKS_PER_MS: u64 = 16;
 /// ...and its growth per packet. Peers send every 20 to 60 ms: at most 480 ticks at 8 kHz, at least 960 at 48 kHz.
 const FAST_TICKS_PER_PACKET: u64 = 700;
-/// Growth per millisecond that no 48 kHz clock makes: proof of the opposite, once it was seen for long enough. Here too
-/// the growth per packet must agree: to a machine that was held up, everybody looks slow.
+/// Growth per millisecond that no 48 kHz clock makes: it proves the opposite, once it lasted long enough. Here too the growth
+/// per packet must agree: to a machine that was held up, every peer looks slow.
 const SLOW_TICKS_PER_MS: u64 = 12;
 const SLOW_PROOF: Duration = Duration::from_millis(100);
 
-/// Telephone-events of one leg's peer.
+/// Receives the telephone-events of one leg's peer.
 #[derive(Debug, Clone, Default)]
 pub struct EventReceiver {
     active: Option<ActiveEvent>,
     ended: ArrayVec<EventKey, ENDED_MAX>,
     /// Number of the newest event packet; `None` before the first.
     newest: Option<ExtSeq>,
-    /// First packet of the newest event. Unknown events from before are left alone.
+    /// First packet of the newest event. Unknown events from before it are ignored.
     newest_began: ExtSeq,
     audio_run: u8,
-    /// This peer sends audio and events side by side, so that audio says nothing of keys.
+    /// This peer sends audio and events at the same time, so that audio does not end a digit.
     audio_beside_events: bool,
     /// This peer counts durations at 48 kHz whatever it announced.
     counts_audio_ticks: bool,
 }
 
-/// What makes packets belong to one event, or to one segment of a long one.
+/// Identifies the packets of one event, or of one segment of a long one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct EventKey {
     time: RtpTime,
@@ -81,14 +81,14 @@ struct ActiveEvent {
     first: Observation,
     /// Its newest packet.
     last: ExtSeq,
-    /// The first audio packet behind that.
+    /// The first audio packet after that.
     audio_from: Option<ExtSeq>,
     /// Audio packets that were sent between its packets.
     audio_packets: u64,
     last_at: Instant,
 }
 
-/// A packet seen early in an event, to measure the growth of the duration against.
+/// An early packet of an event, from which the growth of the duration is measured.
 #[derive(Debug, Clone, Copy)]
 struct Observation {
     at: Instant,
@@ -96,7 +96,7 @@ struct Observation {
     ticks: u32,
 }
 
-/// A key of the peer has gone down or come up.
+/// A change of a key of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventUpdate {
     /// It went down.
@@ -106,7 +106,7 @@ pub enum EventUpdate {
         /// Power in -dBm0, 0 to 63.
         volume: u8,
     },
-    /// It came up. Follows its start, before any other start.
+    /// It was released. Follows its start, before any other start.
     Ended {
         /// The key.
         digit: Digit,
@@ -117,13 +117,16 @@ pub enum EventUpdate {
     },
 }
 
-/// What one packet can bring about: one key up, another one down and up; or four keys within the 120 ms of the longest
-/// audio packet, and what sounded before it.
+/// The updates of one packet. At most: one key released, another one pressed and released; or four keys within the 120 ms of
+/// the longest audio packet, and the release of the one before.
 pub type EventUpdates = ArrayVec<EventUpdate, 12>;
 
 impl EventReceiver {
-    /// Takes a telephone-event packet. `clock` is the announced one of its payload type, `seq` and `time` are its
-    /// RTP header's. Events that are no digits, and repetitions, bring nothing.
+    /// Takes a telephone-event packet. `clock` is the announced one of its payload type, `seq` and `time` are those of its RTP
+    /// header. Events that are not digits, and repetitions, give no update.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the payload is shorter than an event.
     pub fn observe(
         &mut self,
         now: Instant,
@@ -153,7 +156,7 @@ impl EventReceiver {
                     self.remember(key);
                 }
             }
-            // A stray packet of an event that is long over.
+            // A stray packet of an event that ended before.
             _ if is_stray(seq, self.newest_began) => return Ok(updates),
             _ => {
                 updates.extend(self.release_unended());
@@ -185,7 +188,7 @@ impl EventReceiver {
         Ok(updates)
     }
 
-    /// Takes note of an audio packet from the same peer: once audio is back, a key whose end was lost is up.
+    /// Notes an audio packet from the same peer: after some, a key whose end was lost is released.
     pub fn audio_resumed(&mut self, seq: ExtSeq) -> EventUpdates {
         let mut updates = EventUpdates::new();
         let Some(active) = self.active.as_mut().filter(|_| self.newest.is_none_or(|newest| !is_stray(seq, newest)))
@@ -211,7 +214,7 @@ impl EventReceiver {
         self.active.is_some()
     }
 
-    /// When a key counts as released though its end has not come.
+    /// When a key counts as released without an end packet.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.active.map(|active| active.last_at + END_TIMEOUT)
     }
@@ -222,7 +225,7 @@ impl EventReceiver {
         if is_due { self.release_unended().into_iter().collect() } else { EventUpdates::new() }
     }
 
-    /// The key is up, though no packet said so.
+    /// Releases the key without an end packet.
     fn release_unended(&mut self) -> Option<EventUpdate> {
         if let Some(active) = self.active.as_mut().filter(|_| !self.audio_beside_events) {
             active.ticks = (active.ticks + active.missed_ticks()).min(SEGMENT_TICKS);
@@ -251,8 +254,8 @@ impl EventReceiver {
         self.ended.push(key);
     }
 
-    /// Compares the growth of the duration with the time and the packets it took. Both must speak for a fast clock:
-    /// jitter alone squeezes arrival times, and a sparse sender alone makes large steps.
+    /// Compares the growth of the duration with the time and the packets it took. Both must indicate a fast clock:
+    /// jitter alone compresses arrival times, and a sparse sender alone makes large steps.
     fn judge_clock(&mut self, now: Instant, seq: ExtSeq) {
         let Some(ActiveEvent { first, audio_packets, ticks, ticks_before: 0, clock: ClockRate::HZ_8000, .. }) =
             self.active
@@ -261,7 +264,7 @@ impl EventReceiver {
         };
         let elapsed = now.saturating_duration_since(first.at);
         let millis = (elapsed.as_millis() as u64).max(1);
-        // By number, so that lost packets count; but audio sent beside the event is none of it.
+        // By number, so that lost packets count; audio sent beside the event does not count.
         let packets = seq.0.saturating_sub(first.seq.0).saturating_sub(audio_packets).max(1);
         let growth = u64::from(ticks.saturating_sub(first.ticks));
         if growth >= FAST_TICKS_PER_MS * millis && growth >= FAST_TICKS_PER_PACKET * packets {
@@ -287,7 +290,7 @@ impl ActiveEvent {
             && (begins_at(SEGMENT_TICKS) || begins_at(6 * SEGMENT_TICKS))
     }
 
-    /// What the event grew by in the packets lost between its newest and the audio behind it. The first of the ends is as
+    /// Growth of the event in the packets lost between its newest and the audio after it. The first of the end packets is as
     /// long an update as any other.
     fn missed_ticks(&self) -> u32 {
         let Some(audio_from) = self.audio_from else { return 0 };
@@ -301,7 +304,7 @@ impl ActiveEvent {
         updates * step
     }
 
-    /// Takes a packet's duration; gives the segment before if the packet begins a new one.
+    /// Takes a packet's duration; gives the previous segment if the packet begins a new one.
     fn grow(&mut self, now: Instant, seq: ExtSeq, key: EventKey, ticks: u32) -> Option<EventKey> {
         self.last_at = self.last_at.max(now);
         if seq > self.last {
@@ -317,8 +320,7 @@ impl ActiveEvent {
     }
 }
 
-/// True if `seq` comes before `reference`, by no more than disorder explains: a number from further back is that of a
-/// new stream.
+/// True if `seq` comes before `reference`, by no more than disorder explains: a number further back belongs to a new stream.
 fn is_stray(seq: ExtSeq, reference: ExtSeq) -> bool {
     seq < reference && reference.0 - seq.0 <= DISORDER_MAX
 }

@@ -1,4 +1,4 @@
-//! From key presses to telephone-event packets (RFC 4733 section 2.5.1).
+//! Makes telephone-event packets from key presses (RFC 4733 section 2.5.1).
 //!
 //! ```text
 //!   0 ms   20 ms   40 ms  ...  end    +20    +40        >= 40 ms after the end
@@ -14,12 +14,12 @@ use trestle_wire::telephone_event::{Digit, TelephoneEvent};
 use super::{DIGIT_MAX, DIGIT_MIN};
 use crate::limits;
 
-/// Time between packets of an event, and what the first of them says has passed: a duration of 0 means something
-/// else (RFC 4733 2.3.5).
+/// Time between packets of an event, and the duration that the first of them states: a duration of 0 has another meaning
+/// (RFC 4733 2.3.5).
 const INTERVAL: Duration = Duration::from_millis(20);
-/// Silence between two digits that every receiver can tell apart (ITU-T Q.24).
+/// Silence between two digits that every receiver can separate (ITU-T Q.24).
 const GAP_MIN: Duration = Duration::from_millis(40);
-/// A key whose release we are never told of is released after this.
+/// A key whose release does not arrive is released after this.
 const LIVE_MAX: Duration = Duration::from_secs(5);
 /// The end is sent three times (RFC 4733 2.5.1.4).
 const END_PACKETS: u8 = 3;
@@ -28,13 +28,13 @@ const SEGMENT_TICKS: u32 = 0xffff;
 /// Lowest power that a packet can state, in -dBm0 (RFC 4733 2.3.3: six bits).
 const VOLUME_MAX: u8 = 63;
 
-/// The digits going to one leg's peer, one after the other.
+/// The digits that are sent to one leg's peer, one after the other.
 #[derive(Debug, Clone)]
 pub struct EventSender {
     clock: ClockRate,
     waiting: VecDeque<QueuedEvent>,
     sending: Option<SendingEvent>,
-    /// Before that, no digit begins.
+    /// No digit begins before this.
     quiet_until: Option<Instant>,
     dropped: u64,
 }
@@ -54,7 +54,7 @@ struct SendingEvent {
     clock: ClockRate,
     since: Instant,
     next_at: Instant,
-    /// Duration that the newest packet stated, all segments together.
+    /// Duration in the newest packet, all segments together.
     stated_ticks: u32,
     /// Ticks of the full segments before the present one.
     segment_ticks: u32,
@@ -66,9 +66,9 @@ struct SendingEvent {
 pub struct EventPacket {
     /// RFC 4733 payload.
     pub payload: [u8; TelephoneEvent::LEN],
-    /// The first packet of its event: it has the marker, and its time is the event's.
+    /// The first packet of its event: it has the marker, and its timestamp is the event's.
     pub first: bool,
-    /// Where the packet's segment begins, after the start of the event. Nought but for very long events.
+    /// Where the packet's segment begins, after the start of the event. 0 except for very long events.
     pub offset: Duration,
 }
 
@@ -84,14 +84,14 @@ impl EventSender {
         self.clock = clock;
     }
 
-    /// A key goes down; its packets begin at once unless another digit is still being sent. A key that is already down
-    /// comes up first.
+    /// A key goes down; its packets begin at once unless another digit is still being sent. A key that is already down is
+    /// released first.
     pub fn start(&mut self, now: Instant, digit: Digit, volume: u8) {
         self.end(now, Duration::ZERO);
         self.queue(QueuedEvent { queued_at: now, digit, volume, duration: None });
     }
 
-    /// The key comes up after `duration`. Ignored if none is down, or if it has come up by itself.
+    /// The key is released after `duration`. Ignored if no key is down, or if it was released after 5 s.
     pub fn end(&mut self, now: Instant, duration: Duration) {
         let duration = duration.clamp(DIGIT_MIN, DIGIT_MAX);
         if let Some(queued) = self.waiting.iter_mut().find(|queued| queued.duration.is_none()) {
@@ -104,18 +104,18 @@ impl EventSender {
         }
     }
 
-    /// Sends a digit of known duration, after those already there. `volume` is in -dBm0.
+    /// Queues a digit of known duration. `volume` is in -dBm0.
     pub fn play(&mut self, now: Instant, digit: Digit, duration: Duration, volume: u8) {
         let duration = Some(duration.clamp(DIGIT_MIN, DIGIT_MAX));
         self.queue(QueuedEvent { queued_at: now, digit, volume: volume.min(VOLUME_MAX), duration });
     }
 
-    /// True while digits are being sent or wait: audio gives way to them.
+    /// True while digits are being sent or queued: they replace audio.
     pub fn is_active(&self) -> bool {
         self.sending.is_some() || !self.waiting.is_empty()
     }
 
-    /// Digits refused because [`limits::DIGITS_MAX`] were waiting.
+    /// Digits refused because [`limits::DIGITS_MAX`] were queued.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -146,7 +146,7 @@ impl EventSender {
         let packet = sending.packet(now);
         if sending.ends_sent == END_PACKETS {
             let ended_at = sending.since + sending.clock.duration(sending.stated_ticks);
-            // The last end packet is a packet time long, too.
+            // The last end packet has the length of a packet time, too.
             self.quiet_until = Some((ended_at + GAP_MIN).max(now + INTERVAL));
             self.sending = None;
         }
@@ -159,7 +159,7 @@ impl EventSender {
             return;
         }
         if self.waiting.capacity() == 0 {
-            // All the room there will ever be, for a leg that has any digits: the others cost no allocation.
+            // The whole capacity at once, for a leg that has digits: later digits cost no allocation.
             self.waiting.reserve_exact(limits::DIGITS_MAX);
         }
         self.waiting.push_back(queued);
@@ -174,20 +174,20 @@ impl SendingEvent {
             self.queued.duration = Some(LIVE_MAX);
         }
         let passed = match self.queued.duration {
-            // A packet speaks for the interval that it opens.
+            // A packet covers the interval that it opens.
             Some(_) => clock.ticks(now.saturating_duration_since(self.since) + INTERVAL),
-            // No more than one interval for each packet, however late they are: if this machine was held up, the key may have
-            // come up long ago, and the packet that says so waits to be read.
+            // One interval for each packet at most, however late they are: if this machine was held up, the key may have been
+            // released long ago, in a packet that is not read yet.
             None => self.stated_ticks + clock.ticks(INTERVAL),
         };
         let wanted = self.queued.duration.map(|duration| clock.ticks(duration));
-        // The duration never shrinks: packets that say more are already out.
+        // The duration never shrinks: packets with a longer one are already sent.
         let total = passed.min(wanted.unwrap_or(u32::MAX)).max(self.stated_ticks);
         let segment_start = self.segment_ticks;
         let mut end = wanted.is_some_and(|wanted| total >= wanted);
         let mut in_segment = total - segment_start;
         if in_segment > SEGMENT_TICKS {
-            // The segment is full; the rest goes at once, as the next one (RFC 4733 2.5.1.3).
+            // The segment is full; the rest is sent at once, as the next one (RFC 4733 2.5.1.3).
             (end, in_segment) = (false, SEGMENT_TICKS);
             self.segment_ticks += SEGMENT_TICKS;
         } else {

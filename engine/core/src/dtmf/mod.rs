@@ -1,7 +1,7 @@
-//! DTMF digits: out of one leg's telephone-events (RFC 4733) or its tones, into another's events or tones.
+//! DTMF digits: from one leg's telephone-events (RFC 4733) or tones to another's events or tones.
 //!
-//! Between two legs a digit is a key that goes down and comes up again, with a real duration. Payload types,
-//! timestamps, clocks, segments and retransmissions belong to each leg alone.
+//! Between two legs a digit is a key that goes down and is released, with its real duration. Payload types, timestamps,
+//! clocks, segments and retransmissions belong to each leg alone.
 
 pub mod event_receiver;
 pub mod event_sender;
@@ -15,7 +15,7 @@ pub use tone_sender::ToneSender;
 
 use std::time::Duration;
 
-/// Shortest digit that is reported or sent: what ITU-T Q.24 lets every receiver take for granted.
+/// Shortest digit that is reported or sent: every receiver must detect it (ITU-T Q.24).
 pub const DIGIT_MIN: Duration = Duration::from_millis(40);
 
 /// Longest digit that is reported or sent.

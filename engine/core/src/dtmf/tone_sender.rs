@@ -65,7 +65,7 @@ impl ToneSender {
         self.queue(QueuedTone { digit, volume, duration: None });
     }
 
-    /// The key is released after `duration`. Ignored if no key is down, or if it was released by [`LIVE_MAX`].
+    /// The key is released after `duration`. Ignored if no key is down, or if it was released after 5 s.
     pub fn end(&mut self, duration: Duration) {
         let duration = bounded(duration);
         if let Some(queued) = self.waiting.iter_mut().find(|queued| queued.duration.is_none()) {

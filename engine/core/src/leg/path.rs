@@ -280,7 +280,7 @@ impl Path {
 
     /// True if ICE or DTLS may have something to send, or a milestone has not been reported yet.
     pub(crate) fn needs_poll(&self) -> bool {
-        self.timeline.has_unreported() || matches!(&self.link, Link::WebRtc { webrtc, .. } if webrtc.is_restless())
+        self.timeline.has_unreported() || matches!(&self.link, Link::WebRtc { webrtc, .. } if webrtc.needs_poll())
     }
 
     /// Sends what ICE and DTLS have ready, and takes their keys. Gives one event at a time; call until `None`.
@@ -292,7 +292,7 @@ impl Path {
         risks: &mut RiskMonitor,
     ) -> Option<EventKind> {
         let Link::WebRtc { webrtc, srtp } = &mut self.link else { return None };
-        if !webrtc.is_restless() {
+        if !webrtc.needs_poll() {
             return None;
         }
         let mut buf = [0; limits::DATAGRAM_BYTES_MAX];

@@ -1,4 +1,4 @@
-//! RTP streams: what one SSRC of the peer has sent us, and the one line of numbers that we send.
+//! RTP streams: one SSRC that is received from the peer, and the one stream that is sent to it.
 
 pub mod rx;
 pub mod ssrc_filter;

@@ -1,4 +1,4 @@
-//! One SSRC of the peer: extends its sequence numbers and keeps the figures of a report block.
+//! One received SSRC: extends its sequence numbers and counts for a report block (RFC 3550 A.1, A.3, A.8).
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use trestle_wire::{ClockRate, ExtSeq, NtpTime, RtpTime, Seq, Ssrc};
 
 use crate::Discard;
 
-/// A jump forward by this much is not loss but a sender that began anew (RFC 3550 A.1, `MAX_DROPOUT`).
+/// A jump forward by more than this is not loss: the sender has restarted (RFC 3550 A.1, `MAX_DROPOUT`).
 const DROPOUT_MAX: i32 = 3_000;
-/// A packet this far behind the highest is not late but of a sender that began anew (RFC 3550 A.1, `MAX_MISORDER`).
-/// Less than the bits of [`StreamRx::seen`], so that every late packet can be told from a duplicate.
+/// A packet further behind the highest number than this is not late: the sender has restarted (RFC 3550 A.1,
+/// `MAX_MISORDER`). Less than the bits of [`StreamRx::seen`], so that a late packet can be distinguished from a duplicate.
 const MISORDER_MAX: i32 = 100;
 
 /// Reception of one SSRC.
@@ -25,9 +25,9 @@ pub struct StreamRx {
     newest_time: Option<RtpTime>,
     /// First number of the present run of numbers; a jump begins a new run.
     base: ExtSeq,
-    /// Bit `i` is set if `highest - i` has come.
+    /// Bit `i` is set if `highest - i` has arrived.
     seen: u128,
-    /// The number that would prove that the sender jumped (RFC 3550 A.1, `bad_seq`).
+    /// The number that confirms that the sender jumped (RFC 3550 A.1, `bad_seq`).
     after_jump: Option<Seq>,
     /// Packets expected in earlier runs.
     expected_before: u64,
@@ -36,11 +36,11 @@ pub struct StreamRx {
     jitter: JitterEstimate,
     /// Expected and received at the last report (RFC 3550 A.3).
     at_report: (u64, u64),
-    /// Middle bits of the last SR's NTP time, and when it came.
+    /// Middle bits of the last sender report's NTP time, and when it arrived.
     last_sr: Option<(u32, Instant)>,
 }
 
-/// Interarrival jitter (RFC 3550 A.8), kept in nanoseconds so that a change of clock rate does not spoil it.
+/// Interarrival jitter (RFC 3550 A.8), in nanoseconds so that a change of the clock rate does not distort it.
 #[derive(Debug, Clone, Default)]
 struct JitterEstimate {
     previous: Option<(Instant, RtpTime)>,
@@ -50,7 +50,7 @@ struct JitterEstimate {
 }
 
 impl StreamRx {
-    /// A stream of which nothing has come yet.
+    /// A stream before its first packet.
     pub fn new(ssrc: Ssrc) -> Self {
         Self {
             ssrc,
@@ -68,11 +68,13 @@ impl StreamRx {
         }
     }
 
-    /// Takes an audio packet whose timestamp counts in `clock`.
+    /// Takes an audio packet whose timestamp counts in `clock`; returns its extended number. A late packet's number is at most
+    /// the misorder limit below the highest; after a jump the count of wraps is one higher.
     ///
-    /// `Duplicate` if the number has come before; `SequenceJump` for the first packet after a jump, which is believed
-    /// when the next one follows it (RFC 3550 A.1). A number that goes back while the timestamp goes forward is a
-    /// jump, too. Numbers returned never go back by more than the misorder limit: after a jump the count of wraps goes up.
+    /// # Errors
+    /// [`Discard::Duplicate`] if the number has arrived before. [`Discard::SequenceJump`] for the first packet after a jump, which
+    /// is accepted when the next packet follows it (RFC 3550 A.1); a number that decreases while the timestamp increases is a
+    /// jump, too.
     pub fn accept(&mut self, now: Instant, header: &Header, clock: ClockRate) -> Result<ExtSeq, Discard> {
         let highest = self.highest;
         let seq =
@@ -84,7 +86,10 @@ impl StreamRx {
         Ok(seq)
     }
 
-    /// Takes a telephone-event: numbered with the audio, but its timestamp stands still and says nothing of jitter.
+    /// Takes a telephone-event packet: numbered with the audio, but its timestamp is constant and shows no jitter.
+    ///
+    /// # Errors
+    /// As [`StreamRx::accept`].
     pub fn accept_event(&mut self, header: &Header) -> Result<ExtSeq, Discard> {
         self.number(header.seq, false)
     }
@@ -134,12 +139,12 @@ impl StreamRx {
         self.jitter.previous = None;
     }
 
-    /// Notes a sender report from the peer, for LSR and DLSR.
+    /// Notes a sender report from the peer, for LSR and DLSR (RFC 3550 section 6.4.1).
     pub fn sender_report(&mut self, now: Instant, ntp: NtpTime) {
         self.last_sr = Some((ntp.middle(), now));
     }
 
-    /// The figures for a report block; "since the last report" then begins anew. `None` before the first packet.
+    /// The figures for a report block; the interval since the last report then begins anew. `None` before the first packet.
     pub fn report(&mut self, now: Instant) -> Option<ReportBlock> {
         let highest = self.highest?;
         let (expected, received) = (self.expected(), self.received);
@@ -151,7 +156,7 @@ impl StreamRx {
             ssrc: self.ssrc,
             fraction_lost: fraction as u8,
             cumulative_lost: self.lost().clamp(-0x80_0000, 0x7f_ffff) as i32,
-            // The count of wraps begins at one inside, see ExtSeq.
+            // The count of wraps begins at one internally, see ExtSeq.
             highest_seq: highest.0.saturating_sub(1 << 16) as u32,
             jitter_ticks: self.jitter.clock.map_or(0, |clock| clock.ticks(self.jitter())),
             last_sr: self.last_sr.map_or(0, |(middle, _)| middle),
@@ -159,28 +164,28 @@ impl StreamRx {
         })
     }
 
-    /// The stream.
+    /// SSRC of the stream.
     pub fn ssrc(&self) -> Ssrc {
         self.ssrc
     }
 
-    /// Packets that should have come (RFC 3550 A.3).
+    /// Packets expected (RFC 3550 A.3).
     pub fn expected(&self) -> u64 {
         let run = self.highest.map_or(0, |highest| highest.0 - self.base.0 + 1);
         self.expected_before + run
     }
 
-    /// Packets that came, duplicates among them.
+    /// Packets received, including duplicates.
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// Packets that came again.
+    /// Duplicates received.
     pub fn duplicates(&self) -> u64 {
         self.duplicates
     }
 
-    /// Expected less received (RFC 3550 A.3); negative with duplicates.
+    /// Expected minus received (RFC 3550 A.3); negative with duplicates.
     pub fn lost(&self) -> i64 {
         self.expected() as i64 - self.received as i64
     }
@@ -202,7 +207,7 @@ impl JitterEstimate {
         let elapsed = i64::try_from(now.saturating_duration_since(before).as_nanos()).unwrap_or(i64::MAX);
         let sent = i64::from(ticks) * 1_000_000_000 / i64::from(clock.hz());
         let difference = elapsed.saturating_sub(sent).unsigned_abs();
-        // A jump of the timestamp is no jitter; let it not drown the figure for minutes.
+        // A jump of the timestamp is not jitter: it would dominate the figure for minutes.
         if difference > 10_000_000_000 {
             return;
         }

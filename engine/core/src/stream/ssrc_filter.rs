@@ -1,34 +1,34 @@
-//! Which of the peer's SSRCs is believed.
+//! Decides which SSRC of the peer is accepted.
 
 use trestle_wire::{Seq, Ssrc};
 
 /// Follows the SSRC of a peer's stream.
 ///
-/// The first SSRC is taken at once, so that no first word is lost. A later one must show two packets in order
+/// The first SSRC is accepted at once, so that no first word is lost. A later one must have two packets in order
 /// (RFC 3550 A.1, `MIN_SEQUENTIAL`) with none of the current stream between them: a stray packet changes nothing, and
-/// of two streams that run side by side the first one stays.
+/// of two simultaneous streams the first one stays.
 ///
-/// Telephone-events travel on the SSRC of the audio and are admitted like any other packet of it.
+/// Telephone-events have the SSRC of the audio and are accepted like any other packet of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SsrcFilter {
     current: Option<Ssrc>,
-    /// An SSRC on probation, and the sequence number that would prove it.
+    /// An SSRC on probation, and the sequence number that confirms it.
     candidate: Option<(Ssrc, Seq)>,
 }
 
-/// Verdict on one packet.
+/// What a packet is to the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SsrcStatus {
     /// Of the current stream.
     Current,
     /// A stream begins with this packet: start a new [`super::StreamRx`].
     New,
-    /// On probation; discard the packet.
+    /// Its SSRC is on probation; discard the packet.
     Probation,
 }
 
 impl SsrcFilter {
-    /// Judges a packet, which has been authenticated if the leg can do that.
+    /// Classifies a packet, which has been authenticated if the leg can do that.
     pub fn admit(&mut self, ssrc: Ssrc, seq: Seq) -> SsrcStatus {
         if self.current == Some(ssrc) {
             self.candidate = None;
@@ -42,7 +42,7 @@ impl SsrcFilter {
         SsrcStatus::Probation
     }
 
-    /// The SSRC that is believed, once there is one.
+    /// The accepted SSRC, if there is one.
     pub fn current(&self) -> Option<Ssrc> {
         self.current
     }

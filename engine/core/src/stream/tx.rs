@@ -1,38 +1,39 @@
 //! The one writer of SSRC, sequence number, timestamp and marker of a leg, from its first packet to its last.
 //!
-//! Audio that we make ([`StreamTx::frame`]), audio of the same codec that passes ([`StreamTx::forward`]) and
-//! telephone-events ([`StreamTx::event`]) share one sequence and one timestamp line, in the audio clock of the leg.
+//! Three kinds of packets share one sequence and one timestamp line, in the audio clock of the leg: audio that Trestle
+//! encodes ([`StreamTx::frame`]), audio of the same codec that is forwarded ([`StreamTx::forward`]), and telephone-events
+//! ([`StreamTx::event`]).
 //!
-//! The line follows the clock of whoever feeds it: frames advance it by their own length, forwarded packets keep the
-//! steps of their source. Wherever one feeder ends and another begins, the sequence goes on with the next number and
-//! the timestamp goes on by the wall time that has passed.
+//! The timestamp line follows the clock of its feed: frames advance it by their own duration, forwarded packets keep the
+//! steps of their source. Where the feed changes, the sequence continues with the next number, and the timestamp
+//! continues by the wall time that has passed.
 //!
-//! A number is the lower half of an SRTP index, which must never encrypt twice under a key (RFC 3711 section 9.1).
-//! So each number is handed out once: upwards, or into a gap that a bitmap shows to be free.
+//! A sequence number is the lower half of an SRTP index, which must never encrypt twice under a key (RFC 3711 section
+//! 9.1). So each number is used once: upwards, or in a gap that a bitmap shows to be free.
 
 use std::time::{Duration, Instant};
 
 use trestle_wire::rtp::Header;
 use trestle_wire::{ClockRate, ExtSeq, Pt, RtpTime, Ssrc};
 
-/// A larger gap in a source's numbers is not shown as loss; the numbers close up (RFC 3550 A.1, `MAX_DROPOUT`).
+/// A larger gap in a source's numbers is not sent as loss; the numbers continue without a gap (RFC 3550 A.1, `MAX_DROPOUT`).
 const DROPOUT_MAX: u64 = 3_000;
-/// A source whose timestamp runs further ahead of the wall clock than this, from one packet to the next, has jumped.
+/// A source whose timestamp gains more than this on the wall clock, from one packet to the next, has jumped.
 const AHEAD_MAX: Duration = Duration::from_secs(2);
-/// A source whose timestamp falls further behind than this has stood still, as some phones do on hold. More than
-/// [`AHEAD_MAX`], because a frozen network does the same and then all comes at once.
+/// A source whose timestamp loses more than this has paused its timestamps, as some phones do on hold. More than
+/// [`AHEAD_MAX`], because a network that was blocked does the same and then delivers all packets at once.
 const BEHIND_MAX: Duration = Duration::from_secs(5);
-/// Frames come this much late at most before the line is brought back to wall time: nobody was feeding it.
+/// Frames are at most this late before the line returns to wall time: there was no feed.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// A source whose packets come this much later than what was said in their place goes on from where the line stands.
+/// A source whose packets arrive this much later than the frames in their place continues at the end of the line.
 const LATE_MAX: Duration = Duration::from_millis(200);
-/// A packet may begin this much before the end of what was said in its place.
+/// A packet may begin this much before the end of the frames in its place.
 const OVERLAP_MAX: Duration = Duration::from_millis(5);
-/// Before any packet has shown its length.
+/// Duration of a packet until one is known.
 const SLOT_DEFAULT: Duration = Duration::from_millis(20);
-/// Longest step between two packets that counts as a packet's length.
+/// Longest step between two packets that counts as a packet's duration.
 const SLOT_MAX: Duration = Duration::from_millis(60);
-/// A late packet pulls the line back by this fraction of its lateness; an early one moves it at once.
+/// A late packet moves the line back by this fraction of its lateness; an early one moves it at once.
 const LATENESS_SHARE: i32 = 64;
 
 /// The outgoing stream of a leg.
@@ -41,44 +42,44 @@ pub struct StreamTx {
     ssrc: Ssrc,
     pt: Pt,
     clock: ClockRate,
-    /// The highest number that is taken: sent, or left out to show a loss.
+    /// The highest number that is used: sent, or left out to show a loss.
     highest: ExtSeq,
     /// Bit `i` is set if `highest - i` was sent.
     sent: u128,
     /// Timestamp of the first packet.
     initial_time: RtpTime,
-    /// Where the line stood at an instant; `None` before the first packet.
+    /// The line's timestamp at an instant; `None` before the first packet.
     line: Option<(RtpTime, Instant)>,
     /// The largest timestamp sent.
     last_time: RtpTime,
-    /// End of the newest audio packet, as far as its length is known.
+    /// End of the newest audio packet, as far as its duration is known.
     audio_end: RtpTime,
-    /// Length of an audio packet.
+    /// Duration of an audio packet.
     slot_ticks: u32,
     feed: Feed,
-    /// The source that frames of ours stand in for.
+    /// The source whose packets are replaced by frames.
     paused: Option<Mapping>,
     event_start: RtpTime,
     packets: u32,
     octets: u32,
 }
 
-/// Who fed the line last.
+/// What advanced the line last.
 #[derive(Debug, Clone, Copy)]
 enum Feed {
-    Nobody,
-    /// Our own frames; the timestamp of the next one.
+    Nothing,
+    /// Frames of Trestle; the timestamp of the next one.
     Frames(RtpTime),
     Source(Mapping),
 }
 
-/// How a forwarded stream's numbers become ours. Its `seq` stands for our `highest`.
+/// How a forwarded stream's numbers are mapped to ours. Its `seq` maps to our `highest`.
 #[derive(Debug, Clone, Copy)]
 struct Mapping {
     source: u64,
     clock: ClockRate,
     seq: ExtSeq,
-    /// Earlier numbers fall before a change of the mapping; they have no number of ours any more.
+    /// Earlier numbers are from before a change of the mapping; they have no number of ours.
     valid_from: ExtSeq,
     /// Timestamps of the newest forwarded packet: the source's and ours.
     time: (RtpTime, RtpTime),
@@ -87,8 +88,9 @@ struct Mapping {
 }
 
 impl StreamTx {
-    /// A stream of `ssrc` that begins at random numbers, which its owner draws. The sequence number loses its highest
-    /// bit, so that no receiver guesses the first wrap wrongly (RFC 3711 section 3.3.1). `pt` and `clock` are the audio's.
+    /// A stream of `ssrc` that begins at random numbers, which the caller draws. The highest bit of the sequence number is
+    /// cleared, so that no receiver guesses the first wrap wrongly (RFC 3711 section 3.3.1). `pt` and `clock` are those of the
+    /// audio.
     pub fn new(ssrc: Ssrc, random_seq: u16, random_time: u32, pt: Pt, clock: ClockRate) -> Self {
         Self {
             ssrc,
@@ -101,7 +103,7 @@ impl StreamTx {
             last_time: RtpTime(random_time),
             audio_end: RtpTime(random_time),
             slot_ticks: clock.ticks(SLOT_DEFAULT),
-            feed: Feed::Nobody,
+            feed: Feed::Nothing,
             paused: None,
             event_start: RtpTime(random_time),
             packets: 0,
@@ -111,8 +113,8 @@ impl StreamTx {
 
     /// Changes the audio's payload type and clock in mid-stream.
     ///
-    /// With another clock the timestamp goes on from the value it has at `now` and counts in the new ticks from there
-    /// (RFC 7160), so that differences of timestamps stay wall time on either side of the change.
+    /// With another clock the timestamp continues from its value at `now` and counts in the new ticks from there
+    /// (RFC 7160), so that differences of timestamps are wall time before and after the change.
     pub fn set_audio(&mut self, now: Instant, pt: Pt, clock: ClockRate) {
         self.pt = pt;
         if clock == self.clock {
@@ -121,11 +123,11 @@ impl StreamTx {
         self.line = self.line.map(|_| (self.time_at(now), now));
         self.slot_ticks = clock.ticks(self.clock.duration(self.slot_ticks));
         self.clock = clock;
-        self.feed = Feed::Nobody;
+        self.feed = Feed::Nothing;
         self.paused = None;
     }
 
-    /// Numbers a frame of `ticks` that we made. Its timestamp is that of the frame before plus that one's ticks.
+    /// Numbers a frame of `ticks`. Its timestamp is the previous timestamp plus the previous frame's duration.
     pub fn frame(&mut self, now: Instant, ticks: u32) -> Header {
         let (time, marker) = match self.feed {
             Feed::Frames(next) if !self.has_paused(now, next) => (next, false),
@@ -141,22 +143,21 @@ impl StreamTx {
         self.header(self.highest, time, marker)
     }
 
-    /// From here on frames of ours carry what the source says: it does not go on where it was forwarded last.
+    /// From now on frames carry the source's audio: the source does not continue where it was forwarded last.
     pub fn forget_source(&mut self) {
         self.paused = None;
     }
 
-    /// A frame of `ticks` that we made is not sent, because a telephone-event takes its place; the line goes on.
+    /// Counts a frame of `ticks` that is not sent, because a telephone-event replaces it; the line continues.
     pub fn skip(&mut self, ticks: u32) {
         if let Feed::Frames(next) = &mut self.feed {
             *next = next.plus(ticks);
         }
     }
 
-    /// Numbers a packet that passes from `source` (any number that names one received stream), without a change but
-    /// for the header.
+    /// Numbers a packet that is forwarded from `source` (any number that names one received stream); only its header changes.
     ///
-    /// Gaps and disorder of the source stay visible. `None` if the packet comes so late that its number is gone: count
+    /// Gaps and disorder of the source stay visible. `None` if the packet arrives so late that its number is used: count
     /// it as [`crate::Discard::Late`].
     pub fn forward(
         &mut self,
@@ -194,7 +195,7 @@ impl StreamTx {
         Some(self.header(self.highest, our_time, marker))
     }
 
-    /// A packet of `source` was consumed and nothing sent in its place, so that the numbers behind it close up.
+    /// A packet of `source` was consumed and nothing is sent in its place: the numbers after it continue without a gap.
     pub fn absorbed(&mut self, source: u64, seq: ExtSeq) {
         let Feed::Source(mapping) = &mut self.feed else { return };
         if mapping.source != source || seq <= mapping.seq {
@@ -208,7 +209,7 @@ impl StreamTx {
 
     /// Numbers a telephone-event packet of payload type `pt`.
     ///
-    /// All packets of an event carry the time at which its `first` one was numbered, taken from the audio line and
+    /// All packets of an event have the timestamp at which its `first` one was numbered, taken from the audio line and
     /// counted in the audio clock; only that one has the marker (RFC 4733 section 2.2). The later segments of a long
     /// event begin `offset` after it (section 2.5.1.3).
     pub fn event(&mut self, now: Instant, pt: Pt, first: bool, offset: Duration) -> Header {
@@ -233,36 +234,36 @@ impl StreamTx {
         self.octets = self.octets.wrapping_add(payload_bytes as u32);
     }
 
-    /// The stream.
+    /// SSRC of the stream.
     pub fn ssrc(&self) -> Ssrc {
         self.ssrc
     }
 
-    /// Ticks per second of the line.
+    /// Rate of the timestamps.
     pub fn clock(&self) -> ClockRate {
         self.clock
     }
 
-    /// The highest number taken, wraps included. Before the first packet, the one before it.
+    /// The highest number used, wraps included. Before the first packet, the one before it.
     pub fn highest(&self) -> ExtSeq {
         self.highest
     }
 
-    /// Packets sent, as an SR counts them: wrapping.
+    /// Packets sent, as a sender report counts them (RFC 3550 section 6.4.1): wrapping.
     pub fn packets(&self) -> u32 {
         self.packets
     }
 
-    /// Payload octets sent, as an SR counts them: wrapping.
+    /// Payload octets sent, as a sender report counts them (RFC 3550 section 6.4.1): wrapping.
     pub fn octets(&self) -> u32 {
         self.octets
     }
 
-    /// Where the line stands at `now`: the RTP timestamp of a sender report made at that instant.
+    /// The RTP timestamp at `now`, for a sender report made at that instant.
     pub fn time_at(&self, now: Instant) -> RtpTime {
         let Some((time, at)) = self.line else { return self.initial_time };
         let ticks = |duration: Duration| {
-            // Not ClockRate::ticks, which saturates: a line that rests for days has wrapped like any other.
+            // Not ClockRate::ticks, which saturates: a line without packets for days has wrapped like any other.
             let hz = u64::from(self.clock.hz());
             let part = u64::from(duration.subsec_nanos()) * hz / 1_000_000_000;
             duration.as_secs().wrapping_mul(hz).wrapping_add(part) as u32
@@ -273,8 +274,8 @@ impl StreamTx {
         }
     }
 
-    /// A source goes on that frames of ours stood in for: where its own timestamps say, so that the line stays wall time. What
-    /// they have said in its place is too late, unless it is so late that the source must have stood still.
+    /// A source continues that frames have replaced: at its own timestamps, so that the line stays wall time. Frames in its place
+    /// make its packet too late, unless it is so late that the source must have paused its timestamps.
     fn resume(&mut self, now: Instant, source: u64, seq: ExtSeq, time: RtpTime, clock: ClockRate) -> Option<Header> {
         let paused = self.paused.filter(|known| known.source == source && known.clock == clock);
         let Some(paused) = paused.filter(|known| seq > known.seq && seq.0 - known.seq.0 <= DROPOUT_MAX) else {
@@ -308,7 +309,7 @@ impl StreamTx {
         self.header(self.highest, our_time, true)
     }
 
-    /// The timestamp of a packet that continues nobody's: wall time, and never inside the packet before.
+    /// The timestamp of a packet that continues no feed: wall time, and never inside the packet before.
     fn fresh_time(&self, now: Instant) -> RtpTime {
         if self.line.is_none() {
             return self.initial_time;
@@ -319,7 +320,7 @@ impl StreamTx {
     fn event_time(&self, now: Instant) -> RtpTime {
         match self.feed {
             _ if self.line.is_none() => self.initial_time,
-            // The slot whose frame the event replaces, unless frames have stopped coming.
+            // The slot whose frame the event replaces, unless frames have stopped.
             Feed::Frames(next) if next.distance_to(self.time_at(now)) <= self.clock.ticks(SLOT_MAX) as i32 => {
                 later(next, self.last_time.plus(1))
             }
@@ -348,7 +349,7 @@ impl StreamTx {
     }
 
     /// Moves the line to a packet's timestamp: at once if the packet is early, slowly if it is late, so that jitter
-    /// hardly moves it and another clock's drift does.
+    /// hardly moves it and the drift of a clock does.
     fn follow(&mut self, now: Instant, time: RtpTime) {
         self.audio_end = time.plus(self.slot_ticks);
         if self.last_time.distance_to(time) > 0 {
@@ -359,7 +360,7 @@ impl StreamTx {
         let moved = if self.line.is_none() || ahead >= 0 {
             time
         } else {
-            // Rounded away from nought, so that the last few ticks are worked off as well.
+            // Rounded away from zero, so that the last few ticks are corrected as well.
             RtpTime(stands_at.0.wrapping_add_signed((ahead - LATENESS_SHARE + 1) / LATENESS_SHARE))
         };
         self.line = Some((moved, now));

@@ -192,7 +192,7 @@ mod tests {
             decoder.decode(&out[..encoded.len], &mut pcm).unwrap();
             sound.extend_from_slice(pcm.as_slice());
         }
-        let heard = dominant_tone(&sound[8_000..], 16_000).unwrap();
-        assert!((heard.hz - 1_000.0).abs() < 5.0 && level_dbov(&sound[8_000..]) > -20.0, "{heard:?}");
+        let measured = dominant_tone(&sound[8_000..], 16_000).unwrap();
+        assert!((measured.hz - 1_000.0).abs() < 5.0 && level_dbov(&sound[8_000..]) > -20.0, "{measured:?}");
     }
 }

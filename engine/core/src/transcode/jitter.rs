@@ -1,4 +1,4 @@
-//! Frames that wait for their turn, in the order of their media time. A store: when a turn is over, others decide.
+//! Stores frames in the order of their media time until [`super::Playout`] takes them.
 
 use arrayvec::ArrayVec;
 use trestle_wire::ExtSeq;
@@ -7,7 +7,7 @@ use crate::Discard;
 use crate::limits::{DATAGRAM_BYTES_MAX, JITTER_FRAMES_MAX};
 use crate::plan::Codec;
 
-/// Frames of one source. Storage grows to the most that ever waited at once and is used again from then on.
+/// Frames of one source. Storage grows to the most that were stored at once, and is reused.
 #[derive(Debug, Default)]
 pub struct JitterBuffer {
     slots: Vec<FrameSlot>,
@@ -23,29 +23,32 @@ struct FrameSlot {
     payload: Vec<u8>,
 }
 
-/// What is known of a frame besides its payload.
+/// The properties of a frame except for its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameTiming {
-    /// Where the frame begins on the source's media line, in microseconds.
+    /// Where the frame begins in media time, in microseconds.
     pub media_us: i64,
-    /// How long it is.
+    /// Duration in microseconds.
     pub duration_us: i64,
-    /// Its sequence number.
+    /// Extended sequence number.
     pub seq: ExtSeq,
-    /// How it is coded.
+    /// Codec of the payload.
     pub codec: Codec,
 }
 
 impl FrameTiming {
-    /// Where the frame ends.
+    /// Where the frame ends in media time, in microseconds.
     pub fn end_us(&self) -> i64 {
         self.media_us + self.duration_us
     }
 }
 
 impl JitterBuffer {
-    /// Stores a frame. `Duplicate` if one with its number or its time waits already, `Overflow` if there are
-    /// [`JITTER_FRAMES_MAX`], `Malformed` if it is longer than any datagram.
+    /// Stores a frame.
+    ///
+    /// # Errors
+    /// [`Discard::Duplicate`] if one with its number or its time is stored already, [`Discard::Overflow`] if there are
+    /// [`JITTER_FRAMES_MAX`], [`Discard::Malformed`] if it is longer than any datagram.
     pub fn insert(&mut self, timing: FrameTiming, payload: &[u8]) -> Result<(), Discard> {
         if payload.len() > DATAGRAM_BYTES_MAX {
             return Err(Discard::Malformed);
@@ -54,7 +57,7 @@ impl JitterBuffer {
         if taken.clone().any(|other| other.media_us == timing.media_us || other.seq == timing.seq) {
             return Err(Discard::Duplicate);
         }
-        // Nearly every frame is the newest: look from the back.
+        // Nearly every frame is the newest: search from the back.
         let place = self.order.len() - taken.rev().take_while(|other| other.media_us > timing.media_us).count();
         let index = self.take_slot().ok_or(Discard::Overflow)?;
         let slot = &mut self.slots[usize::from(index)];
@@ -70,24 +73,24 @@ impl JitterBuffer {
         self.order.first().map(|index| self.slot(*index))
     }
 
-    /// Takes the earliest frame out. Its payload stays readable until the next insertion.
+    /// Removes the earliest frame. Its payload stays readable until the next insertion.
     pub fn pop(&mut self) -> Option<(FrameTiming, &[u8])> {
         let index = self.order.pop_at(0)?;
         self.free.push(index);
         Some(self.slot(index))
     }
 
-    /// Forgets all frames.
+    /// Removes all frames.
     pub fn clear(&mut self) {
         self.free.extend(self.order.drain(..));
     }
 
-    /// How many frames wait.
+    /// Frames stored.
     pub fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// True if none waits.
+    /// True if no frame is stored.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
@@ -135,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_waits_once() {
+    fn a_frame_is_stored_once() {
         let mut buffer = JitterBuffer::default();
         buffer.insert(timing(1), b"one").unwrap();
         assert_eq!(buffer.insert(timing(1), b"two"), Err(Discard::Duplicate));
@@ -145,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_no_more_than_its_limit_and_recovers_from_being_full() {
+    fn it_stores_no_more_than_its_limit_and_accepts_frames_after_being_full() {
         let mut buffer = JitterBuffer::default();
         for n in 0..JITTER_FRAMES_MAX as i64 {
             buffer.insert(timing(n), b"x").unwrap();

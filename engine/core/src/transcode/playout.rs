@@ -1,17 +1,19 @@
-//! When which frame of a source is due: the policy between the network's timing and one frame per packet time.
+//! Decides when each frame of a source is due: from the timing of the network to one frame per packet time.
 //!
-//! The expected frame is due as it arrives. A missing one is waited for until its deadline, the expected arrival plus
-//! the [`PlayoutDelay`]; then its time is filled, and so on, so that the listener's line goes on whatever the source does.
+//! The expected frame is due when it arrives. A missing one is waited for until its deadline, which is the expected arrival
+//! plus the [`PlayoutDelay`]; then its time is filled, and so on, so that the listener's stream continues whatever the source
+//! does.
 //!
 //! ```text
-//!                        +-- in its turn ------------> due at once
+//!                        +-- next in order ---------> due at once
 //!   frame -> media time -+-- ahead: one is missing --> waits in the JitterBuffer
-//!                        +-- its time was filled ----> late; several in a row: the path is slower, start over from here
-//!                        +-- off the line -----------> the source started over, start over from here
+//!                        +-- its time was filled ----> late; several in a row: the path is slower, restart from here
+//!                        +-- implausible time -------> the source has restarted, restart from here
 //! ```
 //!
-//! Media time is the listener's line, in microseconds. A source is joined to it by an anchor, one of its frames that
-//! is put at the line's present end; every later frame stands where its timestamp says. Starting over is a new anchor.
+//! Media time is the time of the listener's stream, in microseconds. An anchor joins a source to it: one of the source's
+//! frames that is put at the present end of the stream. Every later frame has the place that its timestamp gives. A restart
+//! is a new anchor.
 
 use std::time::{Duration, Instant};
 
@@ -22,31 +24,31 @@ use super::playout_delay::{DELAY_MAX_US, PlayoutDelay};
 use crate::Discard;
 use crate::plan::Codec;
 
-/// A missing stretch is filled in pieces of this length, so that a frame can still come in between.
+/// A gap is filled in pieces of this length, so that a frame can still arrive in between.
 pub const PIECE_US: i64 = 20_000;
-/// Timestamps may be this wrong without being taken for a gap or an overlap: 2.5 ms, the shortest sound Opus can make.
+/// Timestamps may be wrong by this without being taken for a gap or an overlap: 2.5 ms, the shortest frame of Opus.
 const TOLERANCE_US: i64 = 2_500;
-/// A frame that leaves a gap and yet comes more than this too early did not take a faster path: its timestamp jumped.
+/// A frame that leaves a gap and yet arrives more than this too early did not take a faster path: its timestamp jumped.
 const EARLY_MAX_US: i64 = 5_000;
-/// So many late frames in a row, over so long a time, mean that the path has become slower. A frozen network that
-/// lets all go at once delivers as many late frames, but in no time.
+/// So many late frames in a row, over so long a time, mean that the path has become slower. A network that was blocked and
+/// delivers all at once has as many late frames, but in no time.
 const LATE_RUN: u32 = 3;
 const LATE_RUN_US: i64 = 60_000;
-/// Once filling, the listener waits no longer than this for a piece, however the hold grows.
+/// While filling, the listener waits at most this long for a piece, whatever the playout delay.
 const FILL_SPACING_MAX_US: i64 = 60_000;
 /// A listener that must never be without a frame gets one this long after the last, unless the path has shown more jitter:
-/// two packet times, so that one that is lost is still waited for.
+/// two packet times, so that a lost one is still waited for.
 const UNBROKEN_US: i64 = 40_000;
-/// A source that has lost a packet is called lossy for so long: only then is a copy worth more than an even stream.
+/// A source that has lost a packet counts as lossy for this time: only then is a copy worth more than an even stream.
 const LOSSY_FOR_US: i64 = 10_000_000;
-/// A timer that comes late catches up by so little at a time that frames that are here already have their turn first.
+/// A late timer catches up in steps of this length, so that frames that have arrived come first.
 const FILL_SPACING_MIN_US: i64 = 5_000;
-/// Filled for so long, a source is silent: skipping a piece is not heard then.
+/// After this much filling a source is silent: a skipped piece is not audible then.
 const SILENT_US: i64 = 200_000;
-/// An Opus frame brings a copy of the one before: that is worth waiting for, whatever the hold.
+/// The next Opus frame has a copy of a lost one: it is waited for, whatever the playout delay.
 const COPY_MARGIN_US: i64 = 5_000;
 
-/// See the module.
+/// The playout of one source.
 #[derive(Debug, Default)]
 pub struct Playout {
     /// Instant 0 of all microseconds here.
@@ -54,23 +56,23 @@ pub struct Playout {
     now_us: i64,
     buffer: JitterBuffer,
     delay: PlayoutDelay,
-    /// End of what was played and filled; `None` while stopped.
+    /// End of the time that was played and filled; `None` while stopped.
     next_us: Option<i64>,
     newest: Option<Newest>,
     late_run: u32,
     late_since_us: i64,
-    /// What has been filled since the last frame.
+    /// Time filled since the last frame.
     filled_us: i64,
     last_due_us: i64,
-    /// How much more the listener got than time has passed, through starting over; less, if negative.
+    /// How much more audio the listener got than time has passed, through restarts; less, if negative.
     ahead_us: i64,
-    /// Transit that the listener's surplus is measured from.
+    /// Transit when that surplus arose.
     anchor_transit_us: i64,
     unbroken: bool,
     lossy_until_us: i64,
 }
 
-/// The frame with the highest number, from which the next one's media time is told.
+/// The frame with the highest number, from which the next one's media time is derived.
 #[derive(Debug, Clone, Copy)]
 struct Newest {
     source: u64,
@@ -79,18 +81,18 @@ struct Newest {
     timing: FrameTiming,
 }
 
-/// A frame as it comes from the network.
+/// A frame as received.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceFrame<'a> {
-    /// Names the received stream; another one starts over.
+    /// Names the received stream; another one restarts the playout.
     pub source: u64,
     /// Sequence number.
     pub seq: ExtSeq,
     /// RTP timestamp, in the codec's clock.
     pub time: RtpTime,
-    /// Codec.
+    /// Codec of the payload.
     pub codec: Codec,
-    /// How long the payload's sound is.
+    /// Duration of the payload.
     pub duration_us: i64,
     /// The payload.
     pub payload: &'a [u8],
@@ -99,30 +101,30 @@ pub struct SourceFrame<'a> {
 /// What the listener gets next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PlayoutOutput<'a> {
-    /// This frame.
+    /// A frame.
     Frame {
         /// Its codec.
         codec: Codec,
         /// Its payload.
         payload: &'a [u8],
-        /// So much of its beginning was filled already.
+        /// Its beginning up to here was filled already.
         skip_us: i64,
-        /// Decode it but leave it out: the path has become faster again after the listener got more than its share.
+        /// Decode it but leave it out: the path has become faster again after the listener got a surplus.
         drop: bool,
     },
-    /// Something in place of `length_us` that did not come.
+    /// A replacement for `length_us` that did not arrive.
     Missing {
         /// Length: [`PIECE_US`] at most, or what the copy in `following` may cover.
         length_us: i64,
-        /// What has been filled before, since the last frame.
+        /// Time filled before it, since the last frame.
         filled_us: i64,
-        /// The frame behind what is missing, if it is here and may carry a copy of it.
+        /// The frame after the gap, if it has arrived and may carry a copy of the missing one.
         following: Option<&'a [u8]>,
     },
 }
 
 impl Playout {
-    /// Begins the line before any frame has come: silence is due from now on.
+    /// Starts before the first frame: silence is due from now on.
     pub fn start(&mut self, now: Instant) {
         self.advance_to(now);
         if self.next_us.is_none() {
@@ -133,7 +135,7 @@ impl Playout {
         }
     }
 
-    /// Ends the line; nothing is due until the next frame or start.
+    /// Stops; nothing is due until the next frame or start.
     pub fn stop(&mut self) {
         self.next_us = None;
         self.newest = None;
@@ -141,12 +143,16 @@ impl Playout {
         self.buffer.clear();
     }
 
-    /// Whether the listener must never be without a frame, even before the path's jitter is known.
+    /// Sets whether the listener must never be without a frame, even before the jitter of the path is known.
     pub fn set_unbroken(&mut self, unbroken: bool) {
         self.unbroken = unbroken;
     }
 
-    /// Takes a frame. The first one begins the line.
+    /// Takes a frame. The first one starts the playout.
+    ///
+    /// # Errors
+    /// [`Discard::Late`] if its time was filled already; [`Discard::Duplicate`], [`Discard::Overflow`] or [`Discard::Malformed`]
+    /// from [`JitterBuffer::insert`].
     pub fn push(&mut self, now: Instant, arrival: &SourceFrame<'_>) -> Result<(), Discard> {
         self.advance_to(now);
         let clock = arrival.codec.clock();
@@ -161,7 +167,7 @@ impl Playout {
         };
         let in_order = arrival.seq > newest.timing.seq;
         if in_order && timing.media_us + TOLERANCE_US < newest.timing.end_us() {
-            // Numbers go on while time goes back or stands still.
+            // Numbers increase while the timestamp decreases or stays.
             return self.start_over(arrival);
         }
         if in_order {
@@ -183,18 +189,18 @@ impl Playout {
         self.buffer.insert(timing, arrival.payload)
     }
 
-    /// Lets time pass.
+    /// Processes deadlines up to `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance_to(now);
     }
 
-    /// When something will be due. `None` while stopped.
+    /// When the next output is due. `None` while stopped.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let us = if self.frame_in_turn() { self.now_us } else { self.deadline_us(self.next_us?) };
         Some(self.epoch? + Duration::from_micros(u64::try_from(us).unwrap_or(0)))
     }
 
-    /// What is due by now, one thing at a time; call until `None`.
+    /// One output that is due by now; call until `None`.
     pub fn poll(&mut self) -> Option<PlayoutOutput<'_>> {
         let next_us = self.next_us?;
         if self.ahead_us <= -PIECE_US {
@@ -221,8 +227,7 @@ impl Playout {
         self.now_us = self.now_us.max(i64::try_from(us).unwrap_or(i64::MAX));
     }
 
-    /// By how much the timestamp of a frame behind `end_us` went further than time did. That part of the gap is not
-    /// filled.
+    /// By how much the timestamp of a frame after `end_us` advanced more than time did. That part of the gap is not filled.
     fn jumped_us(&mut self, timing: &FrameTiming, end_us: i64) -> i64 {
         let gap_us = timing.media_us - end_us;
         let early_us = self.delay.expected_us(timing.media_us) - self.now_us;
@@ -230,14 +235,14 @@ impl Playout {
             return 0;
         }
         let jumped_us = gap_us.min(early_us);
-        // Or frames were overtaken by a path that has become faster; then they are what the listener had too much.
+        // Or frames were overtaken on a path that has become faster; then they are part of the listener's surplus.
         if self.ahead_us > 0 {
             self.ahead_us = (self.ahead_us - jumped_us).max(0);
         }
         jumped_us
     }
 
-    /// A frame whose time has been filled. Its like in a row show a slower path: then the line goes on with this one.
+    /// Handles a frame whose time has been filled. Several in a row show a slower path: the stream continues with this one.
     fn late(&mut self, arrival: &SourceFrame<'_>, timing: FrameTiming, in_order: bool) -> Result<(), Discard> {
         if !in_order {
             return Err(Discard::Late);
@@ -250,24 +255,24 @@ impl Playout {
             return Err(Discard::Late);
         }
         let next_us = self.next_us.unwrap_or(0);
-        // What was filled from there on was too much, if the path becomes as fast as it was.
+        // The time filled from there on is a surplus, if the path becomes as fast as before.
         self.ahead_us += next_us - timing.media_us;
         self.anchor(arrival, next_us)
     }
 
-    /// The source has started over, or it is another source.
+    /// The source has restarted, or it is another source.
     fn start_over(&mut self, arrival: &SourceFrame<'_>) -> Result<(), Discard> {
         let Some(next_us) = self.next_us else {
             self.ahead_us = 0;
             return self.anchor(arrival, 0);
         };
-        // The line goes on now rather than when it would have. Both errors are made good: see `poll` and `play`.
+        // The stream continues now rather than when it would have. `poll` and `play` correct both errors.
         let early_us = self.delay.expected_us(next_us) - self.now_us;
         self.ahead_us += early_us.clamp(-DELAY_MAX_US, DELAY_MAX_US);
         self.anchor(arrival, next_us)
     }
 
-    /// Puts a frame at the end of the line.
+    /// Puts a frame at the end of the stream.
     fn anchor(&mut self, arrival: &SourceFrame<'_>, next_us: i64) -> Result<(), Discard> {
         let SourceFrame { source, seq, time, codec, duration_us, payload } = *arrival;
         let timing = FrameTiming { media_us: next_us, duration_us, seq, codec };
@@ -297,7 +302,7 @@ impl Playout {
 
     fn patience_us(&self) -> i64 {
         match self.newest {
-            // Nobody to wait for.
+            // There is no source to wait for.
             None => 0,
             Some(Newest { timing: FrameTiming { codec, duration_us, .. }, .. })
                 if codec.has_copies() && (!self.unbroken || self.now_us < self.lossy_until_us) =>
@@ -309,7 +314,7 @@ impl Playout {
     }
 
     fn play(&mut self, next_us: i64) -> Option<PlayoutOutput<'_>> {
-        // How much faster the path is than when the listener got too much.
+        // How much faster the path is than when the surplus arose.
         let faster_us = self.anchor_transit_us - self.delay.transit_us();
         let (timing, payload) = self.buffer.pop()?;
         let skip_us = Some(next_us - timing.media_us).filter(|skip| *skip > TOLERANCE_US).unwrap_or(0);
@@ -328,12 +333,12 @@ impl Playout {
     fn fill(&mut self, mut next_us: i64) -> PlayoutOutput<'_> {
         let behind = self.buffer.first();
         if behind.is_none() && self.filled_us >= SILENT_US && self.ahead_us >= PIECE_US {
-            // The listener has had too much: here a piece can be left out unheard.
+            // The listener has a surplus: here a piece can be left out inaudibly.
             self.ahead_us -= PIECE_US;
             next_us += PIECE_US;
         }
         let gap_us = behind.map_or(i64::MAX, |(timing, _)| timing.media_us - next_us);
-        // A copy in the frame behind covers as much as that frame is long, right before it.
+        // A copy in the next frame covers as much as that frame's duration, right before it.
         let copy_us =
             behind.filter(|(timing, _)| timing.codec.has_copies()).map_or(0, |(timing, _)| timing.duration_us);
         let (length_us, following) = if gap_us <= copy_us {

@@ -1,32 +1,32 @@
-//! How long a missing frame is worth waiting for.
+//! The adaptive playout delay of one stream: how long a missing frame is waited for.
 //!
-//! A frame is expected when the fastest path of the last ten seconds would bring it. How much later frames really come
-//! is kept as a histogram; its 99th percentile and a margin is the hold. A frame later than that raises the hold at
-//! once, and it takes seconds to come down again.
+//! A frame is expected when the fastest path of the last ten seconds delivers it. How much later frames arrive is kept as a
+//! histogram; the delay is its 99th percentile plus a margin of 5 ms, within 10 to 200 ms. A frame later than the delay raises
+//! it at once; it takes seconds to fall again.
 //!
-//! The window lets the expectation follow a source whose clock drifts, and a path that has become longer.
-//! All times are microseconds on the clock of the owner; transit is arrival less media time, and may be negative.
+//! The window of ten seconds lets the expectation follow a source whose clock drifts, and a path that has become longer.
+//! All times are microseconds on the clock of the owner; transit is arrival minus media time, and may be negative.
 
-/// Bounds of the hold: a timer's own jitter, and more delay than a conversation bears.
+/// Least delay: the jitter of a timer.
 pub const DELAY_MIN_US: i64 = 10_000;
-/// See [`DELAY_MIN_US`].
+/// Largest delay: more is too much for a conversation.
 pub const DELAY_MAX_US: i64 = 200_000;
 
-/// Until frames have shown their jitter.
+/// Before the jitter is known.
 const DELAY_INITIAL_US: i64 = 40_000;
 const MARGIN_US: i64 = 5_000;
 const BIN_US: i64 = 5_000;
 const BINS: usize = (DELAY_MAX_US / BIN_US) as usize;
 /// Frames after which old lateness counts half: 10 s at 20 ms.
 const HALF_LIFE_FRAMES: u32 = 512;
-/// Frames before the initial hold gives way to what was measured.
+/// Frames before the measured delay replaces the initial one.
 const LEARNT_FRAMES: u32 = 50;
-/// A hold raised by a late frame loses this fraction of itself with every frame.
+/// A delay raised by a late frame loses this fraction of itself with every frame.
 const PEAK_DECAY: i64 = 512;
 const WINDOWS: usize = 4;
 const WINDOW_US: i64 = 2_500_000;
 
-/// Patience with one path.
+/// Adaptive playout delay of one stream: the 99th percentile of lateness plus 5 ms, 10 to 200 ms.
 #[derive(Debug, Clone)]
 pub struct PlayoutDelay {
     /// Least transit of each part of the window, the present one first.
@@ -35,7 +35,7 @@ pub struct PlayoutDelay {
     late: [u16; BINS],
     /// Sum of `late`.
     total: u32,
-    /// No bin above this one has anything in it.
+    /// The highest bin that is not empty.
     top: usize,
     frames: u32,
     /// Frames until the histogram is halved.
@@ -61,22 +61,22 @@ impl Default for PlayoutDelay {
 }
 
 impl PlayoutDelay {
-    /// A new relation of media time to arrival; what was learnt of jitter stays.
+    /// Restarts with a new relation of media time to arrival; the measured jitter stays.
     pub fn restart(&mut self, now_us: i64, media_us: i64) {
         self.least = [now_us - media_us; WINDOWS];
         self.window_began_us = now_us;
     }
 
-    /// True once frames have shown their jitter.
+    /// True once the jitter is known.
     pub fn is_learnt(&self) -> bool {
         self.frames >= LEARNT_FRAMES
     }
 
-    /// Learns from the arrival of a frame.
+    /// Notes the arrival of a frame.
     pub fn observe(&mut self, now_us: i64, media_us: i64) {
         let transit = now_us - media_us;
         if now_us - self.window_began_us >= WINDOW_US {
-            // One part at a time, however long nothing came: an old expectation is better than one from a single frame.
+            // One part at a time, however long no frame came: an old expectation is better than one from a single frame.
             self.least.rotate_right(1);
             self.least[0] = transit;
             self.window_began_us = now_us;
@@ -91,12 +91,12 @@ impl PlayoutDelay {
         if self.frames == LEARNT_FRAMES {
             self.peak_us = self.peak_us.min(self.quantile_us());
         }
-        // Waiting for frames later than the longest hold is no use.
+        // Frames later than the largest delay are not waited for.
         if late_us < DELAY_MAX_US {
             if late_us > self.delay_us {
                 self.peak_us = late_us + MARGIN_US;
             }
-            // A bin takes no more than two half lives of frames.
+            // A bin counts at most two half lives of frames.
             let at = (late_us / BIN_US) as usize;
             self.late[at] += 1;
             self.total += 1;
@@ -123,12 +123,12 @@ impl PlayoutDelay {
         self.least.iter().copied().fold(i64::MAX, i64::min)
     }
 
-    /// How long a missing frame is waited for beyond its expected arrival.
+    /// How long a missing frame is waited for after its expected arrival.
     pub fn delay_us(&self) -> i64 {
         self.delay_us
     }
 
-    /// Lateness of 99 percent of the frames, and a margin.
+    /// Lateness of 99 percent of the frames, plus the margin.
     fn quantile_us(&self) -> i64 {
         let mut above = self.total / 100;
         for (bin, count) in self.late[..=self.top].iter().enumerate().rev() {
@@ -161,8 +161,8 @@ mod tests {
     }
 
     #[test]
-    fn the_hold_is_what_the_jitter_asks_for() {
-        // Lateness spread evenly from nought.
+    fn the_delay_follows_the_jitter() {
+        // Lateness spread evenly from zero.
         let table = [(0, 10_000), (8_000, 15_000), (20_000, 25_000), (50_000, 55_000), (100_000, 105_000)];
         for (spread, expected) in table.into_iter().chain([(400_000, DELAY_MAX_US)]) {
             let mut delay = started();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_frame_raises_the_hold_at_once_and_it_comes_down_slowly() {
+    fn a_late_frame_raises_the_delay_at_once_and_it_falls_slowly() {
         let mut delay = started();
         feed(&mut delay, 0..1_000, |_| 0);
         assert_eq!(delay.delay_us(), DELAY_MIN_US);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_no_hold_could_have_saved_does_not_raise_it() {
+    fn a_frame_later_than_the_largest_delay_does_not_raise_it() {
         let mut delay = started();
         feed(&mut delay, 0..1_000, |_| 0);
         feed(&mut delay, 1_000..1_001, |_| 900_000);

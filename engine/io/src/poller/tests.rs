@@ -22,7 +22,7 @@ fn wait_for_one(poller: &mut Poller) -> SocketId {
 }
 
 #[test]
-fn a_socket_that_was_not_read_to_its_end_stays_ready() {
+fn a_socket_that_was_not_read_completely_stays_ready() {
     let mut poller = Poller::new().unwrap();
     let (id, _, peer) = pair(&mut poller);
     peer.send(b"one").unwrap();
@@ -75,12 +75,12 @@ fn a_flooded_socket_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn a_deadline_ends_a_wait_and_one_that_has_moved_on_is_met_as_well() {
+fn a_deadline_ends_a_wait_and_a_later_one_is_met_as_well() {
     let mut poller = Poller::new().unwrap();
     let start = clock::now();
     let near = start + Duration::from_millis(5);
     let far = start + Duration::from_millis(20);
-    // Set for the near one, and left alone when the far one takes its place.
+    // Set for the near one, and not changed when the far one replaces it.
     poller.timer.arm(start, near).unwrap();
     let armed = poller.timer.armed.unwrap();
     assert!(near <= armed && armed < near + TIMER_GRID);
@@ -88,7 +88,7 @@ fn a_deadline_ends_a_wait_and_one_that_has_moved_on_is_met_as_well() {
         poller.wait(Some(far)).unwrap();
     }
     poller.wait(Some(far)).unwrap();
-    // A nearer one than is set is not waited for longer than that.
+    // A deadline earlier than the timer's is met in time.
     poller.timer.arm(clock::now(), clock::now() + Duration::from_secs(3_600)).unwrap();
     let near = clock::now() + Duration::from_millis(5);
     while clock::now() < near {
@@ -106,7 +106,7 @@ fn deadlines_that_are_close_together_share_a_point_of_the_grid() {
 }
 
 #[test]
-fn a_quarantined_socket_is_read_but_nothing_comes_of_it() {
+fn datagrams_on_a_quarantined_socket_are_read_and_dropped() {
     let mut poller = Poller::new().unwrap();
     let (id, _, peer) = pair(&mut poller);
     poller.quarantine(id);
@@ -117,7 +117,7 @@ fn a_quarantined_socket_is_read_but_nothing_comes_of_it() {
 }
 
 #[test]
-fn a_socket_that_is_used_again_gives_nothing_of_what_came_in_quarantine_and_marks_nothing() {
+fn a_reused_socket_has_no_datagram_of_its_quarantine_and_no_dscp_byte() {
     let mut poller = Poller::new().unwrap();
     let (id, _, peer) = pair(&mut poller);
     let to = peer.local_addr().unwrap();

@@ -10,8 +10,8 @@ pub(crate) fn interface(id: u16) -> InterfacePorts {
     InterfacePorts { interface: InterfaceId(id), v4: Some(LOCAL), v6: None }
 }
 
-/// A stretch of `pairs` port pairs that nobody uses. Below the ports that the system gives out by itself, and never the
-/// same twice, so that tests that run side by side keep out of each other's way.
+/// A range of `pairs` port pairs that are not in use. Below the ports that the system assigns by itself, and never the same
+/// twice, so that parallel tests do not collide.
 pub(crate) fn unused_range(pairs: u16) -> PortRange {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     for _ in 0..500 {
@@ -82,7 +82,7 @@ fn workers_never_share_a_port() {
 }
 
 #[test]
-fn a_port_that_another_program_holds_is_passed_over_and_found_again_later() {
+fn a_port_that_another_program_holds_is_skipped_and_found_again_later() {
     let mut poller = Poller::new().unwrap();
     let range = unused_range(2);
     let other = socket::bind(SocketAddr::new(LOCAL, range.min + 1), 4096).unwrap();

@@ -44,7 +44,7 @@ impl Control {
         Worker::start(config(range), self.sender.clone()).unwrap()
     }
 
-    /// The next message; a worker that says nothing for ten seconds fails the test.
+    /// The next message; a worker without a message for ten seconds fails the test.
     fn next(&mut self) -> ShardMessage {
         let mut events = Events::with_capacity(4);
         loop {
@@ -52,8 +52,8 @@ impl Control {
                 return from.message;
             }
             self.poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
-            assert!(!events.is_empty(), "the worker says nothing");
-            self.bell.heard();
+            assert!(!events.is_empty(), "the worker sends nothing");
+            self.bell.acknowledge();
         }
     }
 }
@@ -79,7 +79,7 @@ fn a_worker_that_can_bind_nothing_does_not_start() {
     let first = control.start(range);
     let error = Worker::start(config(range), control.sender.clone()).unwrap_err();
     assert_eq!(error.to_string(), "cannot bind a media port on 127.0.0.1");
-    assert!(std::error::Error::source(&error).is_some(), "what the system said is there to be told");
+    assert!(std::error::Error::source(&error).is_some(), "the error of the system is the source");
     first.stop();
 }
 
@@ -101,7 +101,7 @@ fn every_accepted_command_gets_a_reply_even_if_the_control_thread_is_slow_to_rea
     worker.stop();
 }
 
-/// A phone without a brain: sends PCMU packets and takes what comes.
+/// A minimal phone: sends PCMU packets and receives.
 struct Phone {
     udp: std::net::UdpSocket,
     seq: u16,
@@ -130,11 +130,11 @@ impl Phone {
         self.udp.send_to(&packet, to).unwrap();
     }
 
-    /// The payload of the next RTP packet, and where it came from.
-    fn hear(&self) -> (Vec<u8>, SocketAddr) {
+    /// The payload of the next RTP packet, and its source address.
+    fn receive(&self) -> (Vec<u8>, SocketAddr) {
         let mut buffer = [0; 2048];
         loop {
-            let (len, from) = self.udp.recv_from(&mut buffer).expect("nothing is heard");
+            let (len, from) = self.udp.recv_from(&mut buffer).expect("nothing is received");
             if buffer[1] & 0x7f == 0 {
                 return (buffer[12..len].to_vec(), from);
             }
@@ -142,14 +142,14 @@ impl Phone {
     }
 }
 
-fn plan(peer: &Phone, hears: u16) -> LegPlan {
+fn plan(peer: &Phone, source: u16) -> LegPlan {
     let pt = Pt::PCMU;
     LegPlan {
         interface: InterfaceId(0),
         ipv6: false,
         transport: Transport::Plain(RtpPeer { rtp: Some(peer.address()), rtcp: None, latch: LatchPolicy::Exact }),
         rtcp_mux: true,
-        ssrc: Ssrc(0x0a0b_0c00 + u32::from(hears)),
+        ssrc: Ssrc(0x0a0b_0c00 + u32::from(source)),
         cname: "test".to_owned(),
         tos: Some(184),
         send: SendPlan {
@@ -161,7 +161,7 @@ fn plan(peer: &Phone, hears: u16) -> LegPlan {
                 opus: OpusSettings::default(),
                 event: None,
             }),
-            source: Source::Leg(LegId(hears)),
+            source: Source::Leg(LegId(source)),
             muting: Muting::default(),
             policy: SendPolicy::default(),
             enabled: true,
@@ -185,7 +185,7 @@ impl Control {
         }
     }
 
-    /// Opens a call of two plain legs; gives their RTP addresses.
+    /// Opens a call of two plain legs; returns their RTP addresses.
     fn open(&mut self, worker: &Worker, call: CallId, phones: [&Phone; 2]) -> [SocketAddr; 2] {
         let legs = vec![(LegId(0), plan(phones[0], 1)), (LegId(1), plan(phones[1], 0))];
         worker.send(RequestId(0), Command::Apply { call, legs }).unwrap();
@@ -197,22 +197,22 @@ impl Control {
 }
 
 #[test]
-fn what_one_phone_says_the_other_hears_from_the_port_it_was_told() {
+fn audio_of_one_phone_arrives_at_the_other_from_the_signalled_port() {
     let mut control = Control::new(64);
     let worker = control.start(unused_range(4));
     let (mut alice, mut bob) = (Phone::new(), Phone::new());
     let [for_alice, for_bob] = control.open(&worker, CallId(1), [&alice, &bob]);
     for sample in 1..=5 {
         alice.send(for_alice, sample);
-        assert_eq!(bob.hear(), (vec![sample; 160], for_bob));
+        assert_eq!(bob.receive(), (vec![sample; 160], for_bob));
         bob.send(for_bob, sample);
-        assert_eq!(alice.hear(), (vec![sample; 160], for_alice));
+        assert_eq!(alice.receive(), (vec![sample; 160], for_alice));
     }
     worker.stop();
 }
 
 #[test]
-fn a_call_goes_on_while_a_stranger_floods_its_port_and_that_of_another_call() {
+fn a_call_continues_while_another_host_floods_its_port_and_that_of_another_call() {
     let mut control = Control::new(64);
     let worker = control.start(unused_range(8));
     let (mut alice, bob) = (Phone::new(), Phone::new());
@@ -224,13 +224,13 @@ fn a_call_goes_on_while_a_stranger_floods_its_port_and_that_of_another_call() {
         (0..20).for_each(|_| stranger.send(for_alice, 0));
         (0..60).for_each(|_| stranger.send(for_carol, 0));
         alice.send(for_alice, sample);
-        assert_eq!(bob.hear().0, vec![sample; 160]);
+        assert_eq!(bob.receive().0, vec![sample; 160]);
     }
     worker.stop();
 }
 
 #[test]
-fn a_phone_that_talks_on_after_its_call_reaches_nobody() {
+fn a_phone_that_sends_after_the_end_of_its_call_has_no_listener() {
     let mut control = Control::new(64);
     let worker = control.start(unused_range(2 * limits::PORT_STOCK as u16));
     let (mut alice, bob) = (Phone::new(), Phone::new());
@@ -239,7 +239,7 @@ fn a_phone_that_talks_on_after_its_call_reaches_nobody() {
     assert!(matches!(control.reply(), (_, Ok(Reply::Deleted(_)))));
 
     alice.send(for_alice, 9);
-    // Every reply is a turn of the worker; in one of the first of them it reads the packet.
+    // Every reply is a turn of the worker; in one of the first turns it reads the packet.
     let mut turns = 0..100_000;
     let counted = turns.any(|_| {
         worker.send(RequestId(3), Command::Totals).unwrap();
@@ -250,7 +250,7 @@ fn a_phone_that_talks_on_after_its_call_reaches_nobody() {
 }
 
 #[test]
-fn the_ports_of_ended_calls_are_used_again_when_nothing_else_is_left() {
+fn the_ports_of_ended_calls_are_used_again_when_no_others_are_left() {
     let mut control = Control::new(64);
     let worker = control.start(unused_range(2));
     let (alice, bob) = (Phone::new(), Phone::new());

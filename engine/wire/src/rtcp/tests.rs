@@ -69,7 +69,7 @@ fn a_report_reads_back_as_written() {
 }
 
 #[test]
-fn what_does_not_fit_is_cut_or_not_written() {
+fn a_report_that_does_not_fit_is_truncated_or_not_written() {
     let blocks = [BLOCK; 40];
     let long = "é".repeat(200);
     let report = RtcpReport { ssrc: US, sender: None, reports: &blocks, cname: &long, bye: false };
@@ -87,7 +87,7 @@ fn what_does_not_fit_is_cut_or_not_written() {
 
 #[test]
 fn cumulative_loss_saturates_at_24_bits() {
-    // value, on the wire and back
+    // value, as written and read back
     let table = [
         (0, 0),
         (1, 1),
@@ -136,10 +136,10 @@ fn a_profile_extension_after_the_blocks_is_skipped() {
 }
 
 #[test]
-fn a_description_tells_the_first_chunk() {
-    // body of the SDES, chunks it claims, and what is told
-    type Told = Result<(Option<u32>, Option<&'static [u8]>), Malformed>;
-    let table: [(&str, usize, Told); 14] = [
+fn a_description_gives_the_first_chunk() {
+    // body of the SDES, its count of chunks, and the result
+    type Expected = Result<(Option<u32>, Option<&'static [u8]>), Malformed>;
+    let table: [(&str, usize, Expected); 14] = [
         ("", 0, Ok((None, None))),
         ("01020304 0102aabb 00000000", 1, Ok((Some(0x0102_0304), Some(&[0xaa, 0xbb])))),
         ("01020304 0103aabb cc000000", 1, Ok((Some(0x0102_0304), Some(&[0xaa, 0xbb, 0xcc])))),
@@ -152,7 +152,7 @@ fn a_description_tells_the_first_chunk() {
         // The end of the packet ends the last chunk.
         ("01020304 0102aabb", 1, Ok((Some(0x0102_0304), Some(&[0xaa, 0xbb])))),
         ("01020304", 1, Ok((Some(0x0102_0304), None))),
-        // An item longer than the packet, a type without length, a chunk that is not there.
+        // An item longer than the packet, a type without length, a missing chunk.
         ("01020304 0103aabb", 1, Err(Malformed)),
         ("01020304 0101aa01", 1, Err(Malformed)),
         ("", 1, Err(Malformed)),
@@ -163,16 +163,16 @@ fn a_description_tells_the_first_chunk() {
         let body = hex(body);
         let mut bytes = vec![0x80 | count as u8, 202, 0, (body.len() / 4) as u8];
         bytes.extend_from_slice(&body);
-        let told = Compound::parse_reduced_size(&bytes).map(|compound| match compound.packets().next() {
+        let read = Compound::parse_reduced_size(&bytes).map(|compound| match compound.packets().next() {
             Some(RtcpPacket::SourceDescription { ssrc, cname }) => (ssrc.map(|ssrc| ssrc.0), cname),
             other => panic!("{other:?}"),
         });
-        assert_eq!(told, expected, "{count} chunks in {body:02x?}");
+        assert_eq!(read, expected, "{count} chunks in {body:02x?}");
     }
 }
 
 #[test]
-fn a_bye_may_name_nobody_many_and_a_reason() {
+fn a_bye_has_no_ssrc_or_many_and_a_reason() {
     // packet, SSRCs
     let table: [(&str, Option<&[u32]>); 7] = [
         ("80cb0000", Some(&[])),
@@ -201,7 +201,7 @@ fn the_validity_checks_of_appendix_a_2() {
         ("80c80006 01020304 00000000 00000000 00000000 00000000 00000000", true, true, "an SR without blocks"),
         ("", false, false, "nothing"),
         ("80c900", false, false, "less than a header"),
-        ("80c90001 010203", false, false, "shorter than it says"),
+        ("80c90001 010203", false, false, "shorter than its length"),
         ("80c90001 01020304 00", false, false, "bytes left over"),
         ("80c90001 01020304 80ca", false, false, "half a header after it"),
         ("40c90001 01020304", false, false, "version 1"),
@@ -235,10 +235,10 @@ fn the_validity_checks_of_appendix_a_2() {
 }
 
 #[test]
-fn what_passes_the_check_is_read_to_its_end_and_nothing_panics() {
-    let report = RtcpReport { ssrc: US, sender: Some(SENDER), reports: &[BLOCK; 2], cname: "somebody", bye: true };
+fn an_accepted_compound_is_read_to_its_end_and_nothing_panics() {
+    let report = RtcpReport { ssrc: US, sender: Some(SENDER), reports: &[BLOCK; 2], cname: "trestle", bye: true };
     let good = written(&report);
-    // Every byte takes every value, and every length is cut: far more than chance would find.
+    // Every byte takes every value, and every length is truncated.
     for at in 0..good.len() {
         for value in 0..=255 {
             let mut bytes = good.clone();
@@ -252,7 +252,7 @@ fn what_passes_the_check_is_read_to_its_end_and_nothing_panics() {
     }
 }
 
-/// Reads all there is and adds up the packets' lengths.
+/// Reads everything and adds up the packets' lengths.
 fn walk(compound: Compound<'_>) -> usize {
     let mut at = 0;
     for packet in compound.packets() {

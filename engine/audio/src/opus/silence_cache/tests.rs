@@ -8,19 +8,19 @@ const FRAME: usize = 160;
 /// Speech, a pause and speech again, in frames.
 const SPEECH: usize = 56;
 const PAUSE: usize = 100;
-/// What is said is heard 6.5 ms later.
+/// The delay of encoder and decoder: 6.5 ms.
 const DELAY: usize = 52;
 
-/// A pause as lines have it, in samples of A-law: a muted microphone, idle codes, and faint noise.
+/// A pause as it occurs in calls, in samples of A-law: a muted microphone, idle codes, and faint noise.
 fn pauses() -> [(&'static str, Vec<i16>); 4] {
     let mut chance = Chance(3);
     let mut noise = |peak: u32| -> Vec<i16> {
         let pcm: Vec<i16> =
             (0..PAUSE * FRAME).map(|_| (chance.below(2 * peak + 1) as i32 - peak as i32) as i16).collect();
-        let (mut codes, mut heard) = (vec![0; pcm.len()], vec![0; pcm.len()]);
+        let (mut codes, mut decoded) = (vec![0; pcm.len()], vec![0; pcm.len()]);
         Law::A.encode(&pcm, &mut codes);
-        Law::A.decode(&codes, &mut heard);
-        heard
+        Law::A.decode(&codes, &mut decoded);
+        decoded
     };
     [
         ("nought", vec![0; PAUSE * FRAME]),
@@ -30,13 +30,13 @@ fn pauses() -> [(&'static str, Vec<i16>); 4] {
     ]
 }
 
-fn said(pause: &[i16]) -> Vec<i16> {
+fn speech_with(pause: &[i16]) -> Vec<i16> {
     // Both in the loudest part of a syllable, after 1.12 s and from 1.6 s on.
     let speech = speech(200 * FRAME, 8_000);
     [&speech[..SPEECH * FRAME], pause, &speech[80 * FRAME..][..SPEECH * FRAME]].concat()
 }
 
-/// Packets of ours, and of an encoder that encodes everything.
+/// Packets of our encoder, and of one that encodes everything.
 fn both(pcm: &[i16]) -> [Vec<Vec<u8>>; 2] {
     let settings = EncoderSettings { expected_loss_percent: 0, ..EncoderSettings::default() };
     [true, false].map(|sparing| {
@@ -53,7 +53,7 @@ fn both(pcm: &[i16]) -> [Vec<Vec<u8>>; 2] {
     })
 }
 
-fn heard(packets: &[Vec<u8>]) -> Vec<i16> {
+fn decode(packets: &[Vec<u8>]) -> Vec<i16> {
     let mut decoder = OpusDecoder::new(8_000).unwrap();
     let mut pcm = [0; FRAME];
     let mut decode = |packet: &Vec<u8>| {
@@ -69,24 +69,24 @@ fn step(pcm: &[i16]) -> u16 {
 }
 
 #[test]
-fn nobody_hears_where_encoding_stops_and_begins_again() {
+fn start_and_end_of_stored_packets_are_not_audible() {
     for (name, pause) in pauses() {
-        let pcm = said(&pause);
-        let [sparing, plain] = both(&pcm).map(|packets| heard(&packets));
+        let pcm = speech_with(&pause);
+        let [sparing, plain] = both(&pcm).map(|packets| decode(&packets));
         let quiet = (SPEECH + 6) * FRAME..(SPEECH + PAUSE) * FRAME;
         let (ours, theirs) = (&sparing[quiet.clone()], &plain[quiet]);
-        let told = format!("{name}: steps of {} and {}", step(ours), step(theirs));
-        assert!(step(ours) <= step(theirs).max(8) * 5 / 4, "{told}");
+        let context = format!("{name}: steps of {} and {}", step(ours), step(theirs));
+        assert!(step(ours) <= step(theirs).max(8) * 5 / 4, "{context}");
         let (ours, theirs) = (level_dbov(ours), level_dbov(theirs));
         assert!((ours - theirs).abs() < 1.0 || ours.max(theirs) < -80.0, "{name}: {ours:.1} and {theirs:.1} dBov");
-        // The next word, from its first sample on, and what comes after.
+        // The next word, from its first sample on, and what follows.
         for frames in [1, 5, 40] {
             let again = (SPEECH + PAUSE) * FRAME;
             let wanted = &pcm[again..again + frames * FRAME];
             let [ours, theirs] = [&sparing, &plain].map(|pcm| snr_db(wanted, &pcm[again + DELAY..][..frames * FRAME]));
             assert!(ours > theirs - 1.0, "{name}, {frames} frames: {ours:.1} dB and {theirs:.1} dB");
         }
-        // The seam itself: the last of the pause and the first of the word.
+        // The transition itself: the last of the pause and the first of the word.
         let seam = (SPEECH + PAUSE) * FRAME - FRAME..(SPEECH + PAUSE) * FRAME + 2 * FRAME;
         let (ours, theirs) = (step(&sparing[seam.clone()]), step(&plain[seam]));
         assert!(ours <= theirs * 5 / 4, "{name}: {ours} where {theirs} would do");
@@ -94,7 +94,7 @@ fn nobody_hears_where_encoding_stops_and_begins_again() {
 }
 
 #[test]
-fn a_long_silence_is_hardly_ever_encoded_and_is_not_a_loop() {
+fn a_long_silence_is_hardly_ever_encoded_and_does_not_loop() {
     for (name, pause) in pauses() {
         let mut encoder = OpusEncoder::new(8_000, EncoderSettings::default()).unwrap();
         let (mut out, mut encoded, mut packets) = ([0; PACKET_BYTES_MAX], 0, Vec::new());
@@ -123,7 +123,7 @@ fn a_single_louder_sample_is_a_sound() {
     frame[100] = i16::MIN;
     encoder.encode(&frame, &mut out).unwrap();
     assert_eq!(encoder.silence.count, 0);
-    // Another packet time has other packets.
+    // Another packet time has its own packets.
     for samples in [FRAME; 20].into_iter().chain([2 * FRAME, FRAME]) {
         let len = encoder.encode(&[8; 2 * FRAME][..samples], &mut out).unwrap();
         assert_eq!(super::super::packet_duration_samples(&out[..len], 8_000), Some(samples));
@@ -131,12 +131,12 @@ fn a_single_louder_sample_is_a_sound() {
 }
 
 #[test]
-fn no_copy_of_a_word_is_kept() {
+fn no_packet_with_a_copy_of_speech_is_stored() {
     let settings = EncoderSettings { expected_loss_percent: 20, ..EncoderSettings::default() };
     let mut encoder = OpusEncoder::new(8_000, settings).unwrap();
     let mut out = [0; PACKET_BYTES_MAX];
     let mut copies = 0;
-    for (n, frame) in said(&[8; PAUSE * FRAME]).chunks_exact(FRAME).enumerate() {
+    for (n, frame) in speech_with(&[8; PAUSE * FRAME]).chunks_exact(FRAME).enumerate() {
         let len = encoder.encode(frame, &mut out).unwrap();
         let copy = super::super::packet_has_fec(&out[..len]);
         copies += usize::from(copy && n < SPEECH);

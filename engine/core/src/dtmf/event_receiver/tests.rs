@@ -13,7 +13,7 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A packet on its way: when it arrives, its number, timestamp, event, E bit and duration.
+/// A packet in transit: arrival, number, timestamp, event, E bit and duration.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     at_ms: u64,
@@ -28,7 +28,7 @@ fn sent(at_ms: u64, seq: u64, time: u32, digit: char, end: bool, ticks: u16) -> 
     Sent { at_ms, seq, time, digit, end, ticks }
 }
 
-/// What a peer makes of a press: an update every 20 ms, the end three times.
+/// The packets of a press: an update every 20 ms, the end three times.
 fn press(at_ms: u64, seq: u64, time: u32, digit: char, length_ms: u64) -> Vec<Sent> {
     let updates = length_ms / 20;
     let ticks = |n: u64| (n * 160) as u16;
@@ -77,7 +77,7 @@ fn a_press_starts_once_and_ends_once_with_its_duration() {
 }
 
 #[test]
-fn whatever_is_lost_the_press_is_there_once() {
+fn a_press_is_received_once_whatever_is_lost() {
     let whole = press(0, 0, 960, '#', 100);
     // Which of the seven packets arrive.
     let table: [(&str, &[usize], &str); 7] = [
@@ -111,7 +111,7 @@ fn the_same_key_twice_is_two_presses() {
 }
 
 #[test]
-fn late_packets_of_an_ended_event_are_left_alone_during_the_next() {
+fn late_packets_of_an_ended_event_are_ignored_during_the_next() {
     let first = press(0, 0, 0, '1', 60);
     let second = press(100, 5, 800, '2', 60);
     let mut packets = first.clone();
@@ -123,7 +123,7 @@ fn late_packets_of_an_ended_event_are_left_alone_during_the_next() {
 }
 
 #[test]
-fn a_straggler_of_an_event_that_was_never_seen_does_not_split_the_next_one() {
+fn a_late_packet_of_an_unknown_event_does_not_split_the_next_one() {
     let first = press(0, 0, 0, '1', 60);
     let mut packets = press(100, 5, 800, '2', 60);
     packets.insert(1, first[4]);
@@ -156,7 +156,7 @@ fn a_long_event_in_segments_is_one_press() {
 }
 
 #[test]
-fn durations_counted_at_48_khz_under_an_8_khz_name_are_seen_through() {
+fn durations_counted_at_48_khz_and_announced_as_8_khz_are_corrected() {
     // As libwebrtc sends beside Opus: one packet, and 40 ms later three ends.
     let chromium = |at_ms, seq, time| {
         let end = sent(at_ms + 40, seq + 1, time, '4', true, 1_920);
@@ -165,13 +165,13 @@ fn durations_counted_at_48_khz_under_an_8_khz_name_are_seen_through() {
     };
     let first = chromium(0, 0, 48_000);
     assert_eq!(run(&first), "4v10 4=40 ");
-    // Once known it is remembered: here only an end of the second press arrives.
+    // Once known it stays known: here only an end of the second press arrives.
     let second = sent(600, 20, 96_000, '4', true, 9_600);
     assert_eq!(run(&[first.as_slice(), &[second]].concat()), "4v10 4=40 4v10 4=200 ");
 }
 
 #[test]
-fn so_are_those_with_audio_packets_in_between() {
+fn they_are_corrected_with_audio_packets_in_between() {
     // As baresip sends beside Opus: an event packet after each audio packet, 960 ticks further each time.
     let (mut receiver, start) = (EventReceiver::default(), start());
     let mut log = String::new();
@@ -187,7 +187,7 @@ fn so_are_those_with_audio_packets_in_between() {
 
 #[test]
 fn jitter_does_not_make_an_8_khz_peer_look_fast() {
-    // The start is 70 ms late and everything else piles up behind it.
+    // The start is 70 ms late and all later packets arrive together after it.
     let mut packets = press(0, 0, 0, '3', 100);
     packets.iter_mut().for_each(|packet| packet.at_ms = packet.at_ms.max(70));
     packets.extend(press(400, 7, 3_200, '3', 100));
@@ -198,7 +198,7 @@ fn jitter_does_not_make_an_8_khz_peer_look_fast() {
 }
 
 #[test]
-fn a_peer_taken_for_a_fast_one_by_mistake_is_taken_back() {
+fn a_peer_wrongly_taken_for_a_fast_one_is_corrected() {
     let (mut receiver, start) = (EventReceiver::default(), start());
     receiver.counts_audio_ticks = true;
     let mut log = String::new();
@@ -228,7 +228,7 @@ fn a_machine_that_was_held_up_does_not_make_a_48_khz_peer_look_slow() {
 }
 
 #[test]
-fn an_announced_48_khz_clock_is_taken_at_its_word() {
+fn an_announced_48_khz_clock_is_used_as_announced() {
     let packets = [sent(0, 0, 0, '6', false, 960), sent(100, 1, 0, '6', true, 4_800)];
     assert_eq!(run_at(ClockRate::HZ_48000, &packets), "6v10 6=100 ");
 }
@@ -241,7 +241,7 @@ fn durations_stay_between_40_ms_and_10_s() {
 }
 
 #[test]
-fn events_that_are_no_digits_and_short_payloads_bring_nothing() {
+fn events_that_are_not_digits_and_short_payloads_give_no_update() {
     let (mut receiver, now) = (EventReceiver::default(), start());
     let flash = TelephoneEvent { event: 16, end: false, volume: 0, duration_ticks: 160 }.write();
     assert!(receiver.observe(now, RATE, ExtSeq(1), RtpTime(0), &flash).unwrap().is_empty());
@@ -250,7 +250,7 @@ fn events_that_are_no_digits_and_short_payloads_bring_nothing() {
 }
 
 #[test]
-fn audio_again_ends_a_key_whose_end_was_lost() {
+fn later_audio_ends_a_key_whose_end_was_lost() {
     let (mut receiver, now) = (EventReceiver::default(), start());
     let payload = TelephoneEvent { event: 1, end: false, volume: 0, duration_ticks: 480 }.write();
     receiver.observe(now, RATE, ExtSeq(100), RtpTime(0), &payload).unwrap();
@@ -263,8 +263,8 @@ fn audio_again_ends_a_key_whose_end_was_lost() {
 }
 
 #[test]
-fn what_was_lost_with_the_ends_is_counted() {
-    // A key of 140 ms is seven updates, the last of them said three times; audio goes on behind.
+fn updates_lost_with_the_ends_are_estimated() {
+    // A key of 140 ms is seven updates, the last of them sent three times; audio continues after it.
     for arriving in [6, 5, 3, 1] {
         let (mut receiver, start) = (EventReceiver::default(), start());
         let mut log = String::new();

@@ -16,7 +16,7 @@ fn digit(name: char) -> Digit {
     Digit::from_char(name).unwrap()
 }
 
-/// What a sender sent: milliseconds, digit with `M` before and `E` behind it, ticks.
+/// The packets of a sender: milliseconds, digit with `M` before and `E` after it, ticks.
 fn drain(sender: &mut EventSender, start: Instant, now: Instant, log: &mut Vec<String>) {
     while let Some(packet) = sender.poll_packet(now) {
         let event = TelephoneEvent::parse(&packet.payload).unwrap();
@@ -31,7 +31,7 @@ fn drain(sender: &mut EventSender, start: Instant, now: Instant, log: &mut Vec<S
     }
 }
 
-/// Runs on from deadline to deadline until `until`, or until nothing is left to do.
+/// Runs from deadline to deadline until `until`, or until there is none.
 fn run(sender: &mut EventSender, start: Instant, until: Instant, log: &mut Vec<String>) {
     while let Some(at) = sender.poll_timeout().filter(|at| *at < until) {
         drain(sender, start, at.max(start), log);
@@ -53,7 +53,7 @@ fn a_digit_grows_by_20_ms_and_ends_three_times() {
 }
 
 #[test]
-fn a_duration_between_two_packets_is_sent_as_it_is() {
+fn a_duration_between_two_packets_is_sent_exactly() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
     sender.play(start, digit('5'), ms(45), 10);
     run(&mut sender, start, forever(start), &mut log);
@@ -73,7 +73,7 @@ fn digits_are_40_ms_at_least_and_40_ms_apart() {
 }
 
 #[test]
-fn a_live_digit_ends_when_it_is_told() {
+fn a_live_digit_ends_with_its_release() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
     sender.start(start, digit('*'), 7);
     run(&mut sender, start, start + ms(65), &mut log);
@@ -84,9 +84,9 @@ fn a_live_digit_ends_when_it_is_told() {
 }
 
 #[test]
-fn a_live_digit_longer_than_the_time_since_its_start_goes_on() {
+fn a_live_digit_longer_than_the_time_since_its_start_continues() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
-    // As when the start was lost on the way to us and the end brings both.
+    // The start was lost on its way and the end brings both.
     sender.start(start, digit('*'), 7);
     sender.end(start, ms(80));
     run(&mut sender, start, forever(start), &mut log);
@@ -94,7 +94,7 @@ fn a_live_digit_longer_than_the_time_since_its_start_goes_on() {
 }
 
 #[test]
-fn a_live_digit_that_nobody_ends_ends_after_5_s() {
+fn a_live_digit_without_a_release_ends_after_5_s() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
     sender.start(start, digit('0'), 7);
     run(&mut sender, start, forever(start), &mut log);
@@ -115,7 +115,7 @@ fn a_live_digit_waits_for_the_one_before_and_keeps_its_length() {
 }
 
 #[test]
-fn a_second_key_down_lets_the_first_one_up() {
+fn a_second_key_releases_the_first_one() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
     sender.start(start, digit('1'), 7);
     run(&mut sender, start, start + ms(50), &mut log);
@@ -150,7 +150,7 @@ fn an_event_longer_than_16_bits_is_cut_into_segments() {
 }
 
 #[test]
-fn a_late_timer_costs_packets_and_not_truth() {
+fn a_late_timer_costs_packets_but_not_duration() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
     sender.play(start, digit('5'), ms(200), 10);
     drain(&mut sender, start, start, &mut log);
@@ -165,7 +165,7 @@ fn a_machine_that_was_held_up_does_not_lengthen_a_live_digit() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
     sender.start(start, digit('5'), 7);
     drain(&mut sender, start, start, &mut log);
-    // 400 ms later all that has come meanwhile is read, the end of the key last.
+    // 400 ms later all packets that arrived meanwhile are read, the end of the key last.
     drain(&mut sender, start, start + ms(400), &mut log);
     sender.end(start + ms(400), ms(100));
     drain(&mut sender, start, start + ms(400), &mut log);
@@ -174,7 +174,7 @@ fn a_machine_that_was_held_up_does_not_lengthen_a_live_digit() {
 }
 
 #[test]
-fn the_event_clock_is_the_announced_one() {
+fn the_announced_event_clock_is_used() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
     sender.set_clock(ClockRate::HZ_48000);
     sender.play(start, digit('5'), ms(40), 10);
@@ -183,7 +183,7 @@ fn the_event_clock_is_the_announced_one() {
 }
 
 #[test]
-fn no_more_digits_wait_than_the_limit() {
+fn the_queue_of_digits_is_bounded() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
     for _ in 0..limits::DIGITS_MAX + 10 {
         sender.play(start, digit('5'), ms(40), 10);
@@ -193,7 +193,7 @@ fn no_more_digits_wait_than_the_limit() {
     assert_eq!(log.iter().filter(|line| line.contains('M')).count(), limits::DIGITS_MAX);
 }
 
-/// A thousand digits over a line that loses a fifth of the packets, doubles some and disturbs their order: each arrives
+/// A thousand digits over a path that loses a fifth of the packets, duplicates some and reorders some: each arrives
 /// once, in order, and its duration is right unless all its ends were lost.
 #[test]
 fn a_thousand_digits_arrive_once_each_through_20_percent_loss() {
@@ -238,7 +238,7 @@ fn a_thousand_digits_arrive_once_each_through_20_percent_loss() {
     }
     arrivals.sort_by_key(|arrival| arrival.0);
     let mut receiver = EventReceiver::default();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let mut down = None;
     for (at, seq, time, payload) in arrivals {
         let mut updates = receiver.handle_timeout(at);
@@ -248,19 +248,19 @@ fn a_thousand_digits_arrive_once_each_through_20_percent_loss() {
                 EventUpdate::Started { digit, .. } => assert_eq!(down.replace(digit), None, "started before the end"),
                 EventUpdate::Ended { digit, duration, .. } => {
                     assert_eq!(down.take(), Some(digit));
-                    heard.push((digit, duration));
+                    received.push((digit, duration));
                 }
             }
         }
     }
     for update in receiver.handle_timeout(now + ms(1_000)) {
         if let EventUpdate::Ended { digit, duration, .. } = update {
-            heard.push((digit, duration));
+            received.push((digit, duration));
         }
     }
     let keys = |list: &[(Digit, Duration)]| list.iter().map(|(digit, _)| digit.to_char()).collect::<String>();
-    assert_eq!(keys(&heard), keys(&pressed));
-    let wrong = pressed.iter().zip(&heard).filter(|((_, sent), (_, got))| sent.abs_diff(*got) > ms(20)).count();
+    assert_eq!(keys(&received), keys(&pressed));
+    let wrong = pressed.iter().zip(&received).filter(|((_, sent), (_, got))| sent.abs_diff(*got) > ms(20)).count();
     // All three ends are lost in 0.8 percent of the presses.
     assert!(wrong <= 25, "{wrong} durations are off");
 }

@@ -44,7 +44,7 @@ fn note(log: &mut String, updates: &[EventUpdate]) {
         match update {
             Started { digit, .. } => log.push_str(&format!("{}v ", digit.to_char())),
             Ended { digit, duration, .. } => {
-                // To 20 ms: what the ear can tell is tested with it.
+                // To 20 ms: the precision of the detector has tests of its own.
                 let ms = (duration.as_millis() + 10) / 20 * 20;
                 log.push_str(&format!("{}={ms} ", digit.to_char()));
             }
@@ -52,8 +52,8 @@ fn note(log: &mut String, updates: &[EventUpdate]) {
     }
 }
 
-/// Hears packets with these numbers, 20 ms apart.
-fn hear(codec: Codec, packets: &[Vec<u8>], order: impl IntoIterator<Item = usize>) -> String {
+/// Examines packets with these numbers, 20 ms apart.
+fn examine(codec: Codec, packets: &[Vec<u8>], order: impl IntoIterator<Item = usize>) -> String {
     let (mut receiver, start, mut log) = (ToneReceiver::default(), start(), String::new());
     let ticks = codec.clock().hz() / 50;
     let mut last = 0;
@@ -75,31 +75,31 @@ fn tones_are_presses_in_every_codec() {
     let pcm = sound(&[(None, 100), (Some('4'), 100), (None, 100), (Some('*'), 60), (None, 120)]);
     for codec in [Codec::Pcma, Codec::Pcmu, Codec::Opus] {
         let packets = encoded(codec, &pcm);
-        assert_eq!(hear(codec, &packets, 0..packets.len()), "4v 4=100 *v *=60 ", "{codec}");
+        assert_eq!(examine(codec, &packets, 0..packets.len()), "4v 4=100 *v *=60 ", "{codec}");
     }
 }
 
 #[test]
-fn a_lost_or_overtaken_packet_neither_hides_nor_doubles_a_digit() {
+fn a_lost_or_overtaken_packet_neither_hides_nor_duplicates_a_digit() {
     let packets = encoded(Codec::Pcma, &sound(&[(None, 100), (Some('4'), 200), (None, 200)]));
-    // The first or the last of it is missed where it was lost, up to what a window needs.
+    // Its first or last part is missing where it was lost, up to a window.
     let once = ["4v 4=160 ", "4v 4=180 ", "4v 4=200 ", "4v 4=220 "];
     for lost in 0..packets.len() {
-        let log = hear(Codec::Pcma, &packets, (0..packets.len()).filter(|n| *n != lost));
+        let log = examine(Codec::Pcma, &packets, (0..packets.len()).filter(|n| *n != lost));
         assert!(once.contains(&log.as_str()), "{lost}: {log}");
     }
     for early in 0..packets.len() - 1 {
         let mut order: Vec<usize> = (0..packets.len()).collect();
         order.swap(early, early + 1);
-        let log = hear(Codec::Pcma, &packets, order);
+        let log = examine(Codec::Pcma, &packets, order);
         assert!(once.contains(&log.as_str()), "{early}: {log}");
     }
 }
 
 #[test]
-fn a_stream_that_breaks_off_ends_its_digit_after_200_ms() {
+fn the_end_of_a_stream_ends_its_digit_after_200_ms() {
     let packets = encoded(Codec::Pcma, &sound(&[(None, 100), (Some('4'), 200)]));
-    assert_eq!(hear(Codec::Pcma, &packets, 0..packets.len()), "4v ~4=200 ");
+    assert_eq!(examine(Codec::Pcma, &packets, 0..packets.len()), "4v ~4=200 ");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn another_stream_ends_the_digit_of_the_one_before() {
 }
 
 #[test]
-fn what_is_no_payload_is_no_sound() {
+fn an_invalid_payload_has_no_sound() {
     let mut receiver = ToneReceiver::default();
     assert!(receiver.observe(start(), SSRC, RtpTime(0), Codec::Pcma, &[]).is_empty());
     assert!(receiver.observe(start(), SSRC, RtpTime(0), Codec::Opus, &[0xff; 3]).is_empty());

@@ -12,18 +12,18 @@ fn digit(name: char) -> Digit {
     Digit::from_char(name).unwrap()
 }
 
-/// The next `frames` frames of a peer that otherwise hears a constant.
+/// The next `frames` frames of a peer whose other audio is a constant.
 fn frames(sender: &mut ToneSender, frames: usize) -> Vec<i16> {
     let mut pcm = vec![1_000; frames * FRAME];
     pcm.chunks_mut(FRAME).for_each(|frame| sender.fill(8_000, frame));
     pcm
 }
 
-/// Digits that an ear finds, each with its milliseconds.
-fn heard(pcm: &[i16]) -> Vec<(char, u64)> {
+/// The digits detected in `pcm`, each with its milliseconds.
+fn digits(pcm: &[i16]) -> Vec<(char, u64)> {
     let (mut detector, mut list) = (DigitDetector::default(), Vec::new());
-    let mut note = |heard| {
-        if let DigitDetection::Ended { event, samples, .. } = heard {
+    let mut note = |detection| {
+        if let DigitDetection::Ended { event, samples, .. } = detection {
             list.push((Digit::from_event(event).unwrap().to_char(), samples / 8));
         }
     };
@@ -32,8 +32,8 @@ fn heard(pcm: &[i16]) -> Vec<(char, u64)> {
     list
 }
 
-fn assert_heard(pcm: &[i16], expected: &[(char, u64)]) {
-    let found = heard(pcm);
+fn assert_digits(pcm: &[i16], expected: &[(char, u64)]) {
+    let found = digits(pcm);
     let close = |((one, length), (other, expected)): (&(char, u64), &(char, u64))| {
         one == other && length.abs_diff(*expected) <= 10
     };
@@ -41,23 +41,23 @@ fn assert_heard(pcm: &[i16], expected: &[(char, u64)]) {
 }
 
 #[test]
-fn a_digit_sounds_for_its_time_and_then_the_source_is_heard_again() {
+fn a_digit_sounds_for_its_time_and_then_the_source_continues() {
     let mut sender = ToneSender::default();
     sender.play(digit('5'), ms(100), 10);
     let pcm = frames(&mut sender, 10);
-    assert_heard(&pcm, &[('5', 100)]);
+    assert_digits(&pcm, &[('5', 100)]);
     assert!(pcm[800..1_200].iter().all(|sample| *sample == 0), "a pause of 50 ms");
     assert!(pcm[1_200..].iter().all(|sample| *sample == 1_000));
     assert!(!sender.is_active());
 }
 
 #[test]
-fn all_sixteen_keys_are_heard_in_their_order() {
+fn all_sixteen_keys_are_sent_in_order() {
     let mut sender = ToneSender::default();
     for key in "0123456789*#ABCD".chars() {
         sender.play(digit(key), ms(50), 10);
     }
-    let names: String = heard(&frames(&mut sender, 110)).iter().map(|(key, _)| *key).collect();
+    let names: String = digits(&frames(&mut sender, 110)).iter().map(|(key, _)| *key).collect();
     assert_eq!(names, "0123456789*#ABCD");
 }
 
@@ -65,18 +65,18 @@ fn all_sixteen_keys_are_heard_in_their_order() {
 fn a_short_digit_sounds_for_70_ms() {
     let mut sender = ToneSender::default();
     sender.play(digit('#'), ms(40), 10);
-    assert_heard(&frames(&mut sender, 10), &[('#', 70)]);
+    assert_digits(&frames(&mut sender, 10), &[('#', 70)]);
 }
 
 #[test]
-fn a_live_digit_sounds_until_it_is_told_to_end() {
+fn a_live_digit_sounds_until_its_release() {
     let mut sender = ToneSender::default();
     sender.start(digit('9'), 10);
     let mut pcm = frames(&mut sender, 10);
-    // Its end has come 60 ms after it, as the peer's stream is that much behind.
+    // Its end arrives 60 ms later, since the peer's stream is that much behind.
     sender.end(ms(140));
     pcm.extend(frames(&mut sender, 10));
-    assert_heard(&pcm, &[('9', 202)]);
+    assert_digits(&pcm, &[('9', 202)]);
 }
 
 #[test]
@@ -86,26 +86,26 @@ fn a_live_digit_that_began_late_keeps_its_length() {
     let mut pcm = frames(&mut sender, 1);
     sender.end(ms(200));
     pcm.extend(frames(&mut sender, 20));
-    assert_heard(&pcm, &[('9', 200)]);
+    assert_digits(&pcm, &[('9', 200)]);
 }
 
 #[test]
-fn a_live_digit_that_nobody_ends_ends_after_5_s() {
+fn a_live_digit_without_a_release_ends_after_5_s() {
     let mut sender = ToneSender::default();
     sender.start(digit('0'), 10);
-    assert_heard(&frames(&mut sender, 300), &[('0', 5_000)]);
+    assert_digits(&frames(&mut sender, 300), &[('0', 5_000)]);
     assert!(!sender.is_active());
 }
 
 #[test]
-fn a_second_key_down_lets_the_first_one_up() {
+fn a_second_key_releases_the_first_one() {
     let mut sender = ToneSender::default();
     sender.start(digit('1'), 10);
     let mut pcm = frames(&mut sender, 5);
     sender.start(digit('2'), 10);
     sender.end(ms(80));
     pcm.extend(frames(&mut sender, 20));
-    assert_heard(&pcm, &[('1', 102), ('2', 80)]);
+    assert_digits(&pcm, &[('1', 102), ('2', 80)]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn each_tone_is_between_7_and_10_db_below_the_reference_and_neither_clicks_nor_c
 }
 
 #[test]
-fn what_is_hushed_is_silent_until_it_is_not() {
+fn muted_audio_is_silent_until_the_mute_ends() {
     let mut sender = ToneSender::default();
     sender.mute(true);
     assert!(sender.is_active());
@@ -134,11 +134,11 @@ fn what_is_hushed_is_silent_until_it_is_not() {
 }
 
 #[test]
-fn no_more_digits_wait_than_the_limit() {
+fn the_queue_of_digits_is_bounded() {
     let mut sender = ToneSender::default();
     for _ in 0..limits::DIGITS_MAX + 10 {
         sender.play(digit('5'), ms(70), 10);
     }
     assert_eq!(sender.dropped(), 10);
-    assert_eq!(heard(&frames(&mut sender, 500)).len(), limits::DIGITS_MAX);
+    assert_eq!(digits(&frames(&mut sender, 500)).len(), limits::DIGITS_MAX);
 }

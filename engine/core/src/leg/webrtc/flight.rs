@@ -1,11 +1,11 @@
-//! When a flight of the DTLS handshake is sent again (RFC 6347 4.2.4). The times are ours and not dimpl's: they go no further
-//! apart than somebody who waits for his first word can bear, whatever the peer repeats, and are the same in every run.
+//! When a flight of the DTLS handshake is sent again (RFC 6347 4.2.4). Trestle has its own times instead of dimpl's: the longest
+//! is short enough for the first word of a call, whatever the peer repeats, and they are the same in every run.
 
 use std::time::{Duration, Instant};
 
-/// The first retransmit; doubles from there. The default of 1 s (RFC 6347 4.2.4.1) is a second of lost speech.
+/// The first interval; each further one is twice as long. The default of 1 s (RFC 6347 4.2.4.1) is a second of lost speech.
 const FIRST: Duration = Duration::from_millis(50);
-/// And doubles no further: a flight is about a kilobyte, and somebody waits for his first word.
+/// The longest interval: a flight is only about a kilobyte, and the first word of the call waits for it.
 const LONGEST: Duration = Duration::from_millis(400);
 
 /// The flight that was sent last.
@@ -18,7 +18,7 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// Notes a datagram that leaves. The first of a new flight starts its clock.
+    /// Notes a datagram that is sent. The first of a new flight starts the first interval.
     pub(super) fn sent(&mut self, now: Instant, datagram: &[u8]) {
         let Some(seq) = message_seq(datagram) else { return };
         if self.message_seq.is_none_or(|last| last < seq) {
@@ -26,7 +26,7 @@ impl Flight {
         }
     }
 
-    /// True when it is time to send the flight again. Each time is used up by asking.
+    /// True when it is time to send the flight again; true once for each interval.
     pub(super) fn take_due(&mut self, now: Instant) -> bool {
         if self.resend_at.is_none_or(|at| at > now) {
             return false;
@@ -36,7 +36,7 @@ impl Flight {
         true
     }
 
-    /// The handshake is over, or begins anew.
+    /// The handshake is complete, or restarts.
     pub(super) fn stop(&mut self) {
         *self = Self::default();
     }
@@ -46,7 +46,7 @@ impl Flight {
     }
 }
 
-/// `message_seq` of the first handshake message in a datagram, if it is in clear (epoch 0).
+/// `message_seq` of the first handshake message in a datagram, if it is not encrypted (epoch 0).
 fn message_seq(datagram: &[u8]) -> Option<u16> {
     // Record header: type, version (2), epoch (2), sequence number (6), length (2); then msg_type, length (3), message_seq.
     let clear_handshake = datagram.first() == Some(&22) && datagram.get(3..5) == Some(&[0, 0]);
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_and_encrypted_records_start_no_clock() {
+    fn alerts_and_encrypted_records_start_no_interval() {
         let mut flight = Flight::default();
         for datagram in [datagram(21, 0, 0), datagram(20, 0, 0), datagram(22, 1, 0), vec![22; 4]] {
             flight.sent(Instant::now(), &datagram);

@@ -1,4 +1,4 @@
-//! ICE of one leg: one local candidate, one pair that is kept (RFC 8445). The only engine file that names str0m.
+//! ICE of one leg: one local candidate, one pair that is kept (RFC 8445). The only engine file that uses str0m.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,30 +12,30 @@ use trestle_wire::stun;
 use crate::plan::{IceCredentials, WebRtcRemote};
 use crate::{CommandError, Discard, limits};
 
-/// Pacing of checks (RFC 8445 Ta allows 5 ms and up). There are few pairs, so this is only how soon a nomination
-/// follows its check.
+/// Pacing of checks (RFC 8445 Ta: 5 ms or more). There are few pairs, so it only determines how soon a nomination follows
+/// its check.
 const TIMING_ADVANCE: Duration = Duration::from_millis(5);
 
-/// While connecting, a check is repeated this often. Meta's relay answers only once it has our SDP, at a moment we do
-/// not know; backing off would add to the time to voice.
+/// While connecting, a check is repeated at this interval. Meta's relay answers only once it has our SDP, at an unknown
+/// moment; back-off would add to the time to voice.
 const EAGER_RTO: Duration = Duration::from_millis(50);
-/// How long checks stay that eager; after it they back off to [`PATIENT_RTO`].
+/// How long checks are repeated that fast; after it they back off to [`PATIENT_RTO`].
 const EAGER_FOR: Duration = Duration::from_secs(2);
 const PATIENT_RTO: Duration = Duration::from_secs(1);
-/// Checks before the agent gives a pair up while connecting; it is then made anew. No more than 121: the agent doubles
-/// [`EAGER_RTO`] for each check in 128 bits of milliseconds before it caps it, and panics when they overflow.
+/// Checks before the agent gives up a pair while connecting; a new agent replaces it then. No more than 121: the agent doubles
+/// [`EAGER_RTO`] for each check in 128 bits of milliseconds before it limits it, and panics when they overflow.
 const CONNECTING_CHECKS: usize = 120;
 
-/// Checks that may be under way at once: at [`EAGER_RTO`] apart, enough for a round trip of 1.6 s.
+/// Checks that may be in flight at once: at [`EAGER_RTO`] apart, enough for a round trip of 1.6 s.
 const CHECKS_MAX: usize = 32;
 
-/// Once connected a check goes out every 3 s as proof of consent (RFC 7675 asks for at most 5 s on average) and
-/// unanswered ones follow faster; consent is lost after about 23 s without an answer (RFC 7675 allows 30 s).
+/// Once connected a check is sent every 3 s as proof of consent (RFC 7675 asks for at most 5 s on average) and
+/// unanswered ones follow faster; consent is lost after about 23 s without a response (RFC 7675 allows 30 s).
 const CONSENT_RTO_INITIAL: Duration = Duration::from_millis(250);
 const CONSENT_RTO: Duration = Duration::from_secs(3);
 const CONSENT_CHECKS: usize = 9;
-/// After this long without an answer nothing but checks may be sent (RFC 7675 5.1). The agent sees to it on an established
-/// pair; this is for a pair that is in use while its nomination, or the pair that shall follow it, is still unanswered.
+/// After this long without a response nothing but checks may be sent (RFC 7675 5.1). The agent enforces it on an established
+/// pair; this is for a pair that is in use while its nomination, or that of its successor, is still unanswered.
 const CONSENT_EXPIRES: Duration = Duration::from_secs(30);
 
 /// The ICE agent of a leg.
@@ -45,49 +45,52 @@ pub(super) struct Ice {
     local: SocketAddr,
     credentials: IceCredentials,
     remote: Option<WebRtcRemote>,
-    /// Where we send media and DTLS. Set as soon as the first pair is valid and its nomination is on the way, and kept while
-    /// that pair lives: Meta's relay must not see the candidate switched in mid-call.
+    /// Destination of media and DTLS. Set as soon as the first pair is valid and its nomination is sent, and kept while that pair
+    /// is valid: Meta's relay must not see the candidate change in mid-call.
     selected: Option<SocketAddr>,
     /// When a check was last answered.
     answered_at: Option<Instant>,
-    /// Our latest checks. Over a long path several are under way before the first is answered.
+    /// The latest checks sent. Over a long path several are in flight before the first is answered.
     checks: ArrayVec<SentCheck, CHECKS_MAX>,
     established: bool,
-    /// Consent has expired: nothing but checks may be sent, and the pair is not taken up again before the peer has new
+    /// Consent has expired: nothing but checks may be sent, and the pair is not used again before the peer has new
     /// credentials (RFC 7675 5.1).
     consent_lost: bool,
-    /// What is still to be said: a pair was selected, it is established, consent is lost.
-    announce: ArrayVec<IceOutput, 3>,
+    /// Output that is not polled yet: a pair was selected, it is established, consent is lost.
+    announcements: ArrayVec<IceOutput, 3>,
     checked: bool,
-    /// The agent has run out of checks before there was an answer; it is made anew.
-    gave_up: bool,
+    /// The agent has used up its checks without a response; a new agent replaces it.
+    exhausted: bool,
     patient_at: Option<Instant>,
 }
 
-/// A check that we have sent.
+/// A check that was sent.
 #[derive(Debug)]
 struct SentCheck {
     transaction: stun::TransactionId,
     to: SocketAddr,
-    /// It carried USE-CANDIDATE, and the pair was not established yet.
+    /// It has USE-CANDIDATE, and the pair was not established yet.
     nominates: bool,
 }
 
-/// Something the ICE agent has to say.
+/// A result of [`Ice::poll_output`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum IceOutput {
     /// Send this message.
     Transmit { to: SocketAddr, len: usize },
-    /// A pair is valid, and the check that nominates it goes out before anything else: DTLS may start (RFC 8445 12.1).
+    /// A pair is valid, and the check that nominates it is the next datagram: DTLS may start (RFC 8445 12.1).
     Selected,
     /// The nomination is answered.
     Established,
-    /// Consent is lost, or never came back.
+    /// Consent is lost, or was not regained.
     Disconnected,
 }
 
 impl Ice {
     /// An agent with `local` (a bound address) as its only candidate.
+    ///
+    /// # Errors
+    /// [`CommandError::BadPlan`] if `local` cannot be an ICE candidate.
     pub(super) fn new(local: SocketAddr, credentials: &IceCredentials) -> Result<Self, CommandError> {
         Ok(Self {
             agent: new_agent(local, credentials)?,
@@ -99,15 +102,18 @@ impl Ice {
             checks: ArrayVec::new(),
             established: false,
             consent_lost: false,
-            announce: ArrayVec::new(),
+            announcements: ArrayVec::new(),
             checked: false,
-            gave_up: false,
+            exhausted: false,
             patient_at: None,
         })
     }
 
-    /// Takes what the peer's SDP said. New credentials mean an ICE restart: a fresh agent, while media goes on over the
+    /// Sets the values of the peer's SDP. New credentials mean an ICE restart: a new agent, while media continues over the
     /// old pair until the new one is nominated.
+    ///
+    /// # Errors
+    /// As [`Ice::new`].
     pub(super) fn set_remote(
         &mut self,
         now: Instant,
@@ -115,8 +121,8 @@ impl Ice {
         remote: &WebRtcRemote,
     ) -> Result<(), CommandError> {
         if self.remote.as_ref().is_some_and(|known| known.credentials == remote.credentials) {
-            // The call is being signalled again; that is when a peer that has ignored us so far becomes ready.
-            self.be_eager(now);
+            // The call is signalled again: at that moment a peer that has not answered so far becomes ready.
+            self.check_eagerly(now);
             return Ok(());
         }
         self.credentials = credentials.clone();
@@ -124,7 +130,7 @@ impl Ice {
             self.agent = new_agent(self.local, credentials)?;
         }
         self.begin_checks(remote);
-        self.be_eager(now);
+        self.check_eagerly(now);
         self.agent.handle_timeout(now);
         Ok(())
     }
@@ -138,22 +144,26 @@ impl Ice {
             .for_each(|candidate| self.agent.add_remote_candidate(candidate));
         self.checks.clear();
         self.established = false;
-        self.gave_up = false;
+        self.exhausted = false;
         if std::mem::take(&mut self.consent_lost) {
             self.selected = None;
         }
     }
 
-    fn be_eager(&mut self, now: Instant) {
+    fn check_eagerly(&mut self, now: Instant) {
         if !self.established {
-            // They are addresses that somebody else has chosen: more of them must not mean more datagrams. Meta has one.
+            // The peer chooses these addresses: more of them must not mean more datagrams. Meta has one.
             let candidates = self.agent.remote_candidates().count().max(1) as u32;
             self.agent.set_max_stun_rto(EAGER_RTO * candidates);
             self.patient_at = Some(now + EAGER_FOR);
         }
     }
 
-    /// Takes a STUN message. Only one with our credentials and a valid MESSAGE-INTEGRITY has any effect.
+    /// Takes a STUN message. Only one with our credentials and a valid MESSAGE-INTEGRITY has an effect.
+    ///
+    /// # Errors
+    /// [`Discard::Malformed`] if it is not a STUN message, [`Discard::ForeignSource`] if it is a response from another address
+    /// than its check went to, or if the agent refuses it.
     pub(super) fn handle_stun(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) -> Result<(), Discard> {
         let head = stun::Head::parse(bytes).map_err(|_| Discard::Malformed)?;
         let message = StunMessage::parse(bytes).map_err(|_| Discard::Malformed)?;
@@ -163,7 +173,7 @@ impl Ice {
             }
             stun::Class::Request | stun::Class::Indication => None,
         };
-        // An answer must come from where the check went (RFC 8445 7.2.5.2.1). A host with several addresses may answer from
+        // A response must come from where the check went (RFC 8445 7.2.5.2.1). A host with several addresses may respond from
         // another one, and would send its media from there: its other candidate is the pair that works.
         if answered.is_some_and(|check| (check.to.ip(), check.to.port()) != (source.ip(), source.port())) {
             return Err(Discard::ForeignSource);
@@ -194,11 +204,11 @@ impl Ice {
         if self.consent_until().is_some_and(|until| until <= now) {
             self.lose_consent();
         }
-        if self.gave_up
+        if self.exhausted
             && let Some(remote) = self.remote.clone()
             && let Ok(agent) = new_agent(self.local, &self.credentials)
         {
-            // A phone may ring for longer than the agent cares to check; the controller ends the call, not we.
+            // A phone may ring for longer than the agent checks; the controller ends the call, not the engine.
             self.agent = agent;
             self.agent.set_max_stun_rto(PATIENT_RTO);
             self.begin_checks(&remote);
@@ -211,7 +221,7 @@ impl Ice {
         crate::time::soonest(self.agent.poll_timeout(), own)
     }
 
-    /// When consent ends unless a check is answered; `None` while the agent looks after it, or there is none.
+    /// When consent ends unless a check is answered; `None` while the agent tracks consent, or there is none.
     fn consent_until(&self) -> Option<Instant> {
         if self.established || self.selected().is_none() {
             return None;
@@ -222,15 +232,15 @@ impl Ice {
     fn lose_consent(&mut self) {
         self.established = false;
         self.consent_lost = true;
-        self.say(IceOutput::Disconnected);
+        self.announce(IceOutput::Disconnected);
     }
 
-    fn say(&mut self, output: IceOutput) {
-        // Only what was said twice between two polls does not fit, and once is enough.
-        let _ = self.announce.try_push(output);
+    fn announce(&mut self, output: IceOutput) {
+        // Only an output that is repeated between two polls does not fit, and one copy is enough.
+        let _ = self.announcements.try_push(output);
     }
 
-    /// The next thing to do; a message is written to the front of `buf`.
+    /// The next output; a message is written to the front of `buf`.
     pub(super) fn poll_output(&mut self, buf: &mut [u8]) -> Option<IceOutput> {
         while let Some(event) = self.agent.poll_event() {
             match event {
@@ -239,8 +249,8 @@ impl Ice {
                     if self.established {
                         self.lose_consent();
                     } else {
-                        // What has lost consent is not checked with the same credentials again.
-                        self.gave_up = !self.consent_lost;
+                        // A pair that has lost consent is not checked again with the same credentials.
+                        self.exhausted = !self.consent_lost;
                     }
                 }
                 IceAgentEvent::IceConnectionStateChange(_)
@@ -248,7 +258,7 @@ impl Ice {
                 | IceAgentEvent::DiscoveredRecv { .. } => {}
             }
         }
-        let Some(transmit) = self.agent.poll_transmit() else { return self.announce.pop_at(0) };
+        let Some(transmit) = self.agent.poll_transmit() else { return self.announcements.pop_at(0) };
         let bytes: &[u8] = &transmit.contents;
         if let Ok(head) = stun::Head::parse(bytes)
             && head.class == stun::Class::Request
@@ -268,23 +278,23 @@ impl Ice {
         Some(IceOutput::Transmit { to: transmit.destination, len })
     }
 
-    /// True once the first check has left.
+    /// True once the first check is sent.
     pub(super) fn has_checked(&self) -> bool {
         self.checked
     }
 
-    /// Where to send media and DTLS; nowhere once consent is lost.
+    /// Destination of media and DTLS; `None` once consent is lost.
     pub(super) fn selected(&self) -> Option<SocketAddr> {
         self.selected.filter(|_| !self.consent_lost)
     }
 
-    /// The peer never makes checks of its own.
+    /// True if the peer never sends checks of its own (ICE-lite).
     pub(super) fn peer_is_lite(&self) -> bool {
         self.remote.as_ref().is_some_and(|remote| remote.lite)
     }
 
-    /// DTLS and media are taken only from a tuple that has passed a check: the selected one, or another valid pair, as
-    /// browsers send from two or three at the start.
+    /// True if `source` has passed a check: the selected pair, or another valid one, since browsers send from two or three at
+    /// the start. DTLS and media are accepted only from such a source.
     pub(super) fn is_valid_source(&self, source: SocketAddr) -> bool {
         self.selected == Some(source) || self.agent.has_viable_remote_candidate(source)
     }
@@ -295,12 +305,12 @@ impl Ice {
             return;
         }
         self.selected = Some(destination);
-        self.say(IceOutput::Selected);
-        // The peer is awake. A nomination that gets lost must not wait for the pace of one that is not.
+        self.announce(IceOutput::Selected);
+        // The peer answers. The repetition of a lost nomination must not wait for the interval of an absent peer.
         self.agent.set_max_stun_rto(EAGER_RTO);
         self.patient_at = None;
         if self.agent.controlling() {
-            // One pair from here on: the others must neither be checked nor nominated later.
+            // One pair from now on: the others must neither be checked nor nominated later.
             let others: Vec<Candidate> =
                 self.agent.remote_candidates().filter(|candidate| candidate.addr() != destination).collect();
             others.iter().for_each(|other| {
@@ -315,7 +325,7 @@ impl Ice {
     fn establish(&mut self) {
         if !self.established && !self.consent_lost {
             self.established = true;
-            self.say(IceOutput::Established);
+            self.announce(IceOutput::Established);
             self.patient_at = None;
             self.agent.set_initial_stun_rto(CONSENT_RTO_INITIAL);
             self.agent.set_max_stun_rto(CONSENT_RTO);
@@ -339,8 +349,8 @@ fn new_agent(local: SocketAddr, credentials: &IceCredentials) -> Result<IceAgent
     Ok(agent)
 }
 
-/// The peer's candidates that we check: UDP, component 1, of our address family, and no address that could make us
-/// probe a third party's broadcast domain. A lite peer gets exactly one, so that there is exactly one pair.
+/// The peer's candidates that are checked: UDP, component 1, of our address family, and no address that could make us
+/// probe the broadcast domain of a third party. A lite peer gets exactly one, so that there is exactly one pair.
 fn usable_candidates(local: SocketAddr, remote: &WebRtcRemote) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = remote
         .candidates

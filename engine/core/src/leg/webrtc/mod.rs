@@ -1,7 +1,7 @@
 //! The WebRTC side of a leg: ICE finds the pair, DTLS makes the keys, and both keep the pair alive.
 //!
-//! Media does not pass through here. What this yields is an address and two SRTP keys; from then on the leg's media runs
-//! through the same SRTP contexts as any other secured leg's.
+//! Media does not pass through here. The result is an address and two SRTP keys; media of the leg then runs through the
+//! same SRTP contexts as that of any other secured leg.
 
 mod dtls;
 mod dtls_identity;
@@ -26,33 +26,36 @@ use crate::{CommandError, Discard, LegFailure, Milestone, limits};
 pub(crate) struct WebRtc {
     ice: Ice,
     dtls: Dtls,
-    /// A DTLS datagram that overtook the check that would have made its source valid; only the latest is kept.
+    /// A DTLS datagram that arrived before the check that makes its source valid; only the latest is kept.
     early: Option<(SocketAddr, Vec<u8>)>,
-    /// The machines were given something, and may have something to say.
-    restless: bool,
-    /// When they want to be woken, if they are not.
+    /// ICE or DTLS has got input, and may have output.
+    needs_poll: bool,
+    /// When ICE or DTLS is to be called, while neither has output.
     wake_at: Option<Instant>,
 }
 
-/// What comes out of a WebRTC leg besides media.
+/// Output of a WebRTC leg besides media.
 pub(crate) enum WebRtcOutput {
     /// Send the first `len` bytes of the buffer to `to`.
     Transmit {
-        /// Destination.
+        /// Destination address.
         to: SocketAddr,
-        /// Octets.
+        /// Length in bytes.
         len: usize,
     },
-    /// A point of the timeline was reached.
+    /// A point of the timeline is reached.
     Milestone(Milestone),
-    /// Keys: ours to encrypt with, the peer's to decrypt with.
+    /// Keys: the first to encrypt, the peer's to decrypt.
     Keys(Box<(KeyingMaterial, KeyingMaterial)>),
-    /// Dead, and why.
+    /// The leg has failed.
     Failed(LegFailure),
 }
 
 impl WebRtc {
     /// A leg on the bound address `local`.
+    ///
+    /// # Errors
+    /// [`CommandError::BadPlan`] if `local` cannot be an ICE candidate.
     pub(crate) fn new(
         now: Instant,
         local: SocketAddr,
@@ -61,14 +64,17 @@ impl WebRtc {
     ) -> Result<Self, CommandError> {
         let ice = Ice::new(local, &plan.local)?;
         let dtls = Dtls::new(now, identity, plan.dtls_role);
-        let mut webrtc = Self { ice, dtls, early: None, restless: true, wake_at: None };
+        let mut webrtc = Self { ice, dtls, early: None, needs_poll: true, wake_at: None };
         webrtc.apply(now, plan)?;
         Ok(webrtc)
     }
 
-    /// Takes what is new in `plan`: the peer's credentials, candidates, fingerprint and role.
+    /// Applies what is new in `plan`: the peer's credentials, candidates, fingerprint and role.
+    ///
+    /// # Errors
+    /// As [`WebRtc::new`].
     pub(crate) fn apply(&mut self, now: Instant, plan: &WebRtcPlan) -> Result<(), CommandError> {
-        self.restless = true;
+        self.needs_poll = true;
         if let Some(remote) = &plan.remote {
             self.dtls.set_remote(now, plan.dtls_role, &remote.fingerprint);
             self.ice.set_remote(now, &plan.local, remote)?;
@@ -77,6 +83,9 @@ impl WebRtc {
     }
 
     /// Takes a STUN or DTLS datagram.
+    ///
+    /// # Errors
+    /// [`Discard::Malformed`], [`Discard::ForeignSource`] or [`Discard::HandshakeRefused`] if it has no effect.
     pub(crate) fn handle_datagram(
         &mut self,
         now: Instant,
@@ -84,13 +93,13 @@ impl WebRtc {
         kind: DatagramKind,
         bytes: &[u8],
     ) -> Result<(), Discard> {
-        self.restless = true;
+        self.needs_poll = true;
         match kind {
             DatagramKind::Stun => {
                 self.ice.handle_stun(now, source, bytes)?;
                 if let Some((early_source, early)) = self.early.take_if(|(s, _)| self.ice.is_valid_source(*s)) {
                     tracing::debug!(%early_source, "DTLS datagram from before its check is taken now");
-                    // The result of a stale datagram is of no interest; the peer repeats its flight.
+                    // The result of a stale datagram does not matter; the peer repeats its flight.
                     let _ = self.dtls.handle_datagram(now, &early);
                 }
                 Ok(())
@@ -99,8 +108,8 @@ impl WebRtc {
                 self.dtls.handle_datagram(now, bytes).map_err(|()| Discard::HandshakeRefused)
             }
             DatagramKind::Dtls => {
-                // Nothing else can come before our own first flight. A HelloVerifyRequest in the peer's name would make us
-                // answer a question that the peer has never put.
+                // Before our first flight the peer can send nothing else. A forged HelloVerifyRequest would make us answer a request
+                // that the peer has never sent.
                 if dtls::is_client_hello(bytes) && bytes.len() <= limits::DATAGRAM_BYTES_MAX {
                     self.early = Some((source, bytes.to_vec()));
                 }
@@ -110,27 +119,26 @@ impl WebRtc {
         }
     }
 
-    /// Does what is due.
+    /// Processes deadlines up to `now`.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if self.ice.poll_timeout().is_some_and(|at| at <= now) {
-            self.restless = true;
+            self.needs_poll = true;
             self.ice.handle_timeout(now);
         }
         if self.ice.selected().is_some() && self.dtls.poll_timeout().is_some_and(|at| at <= now) {
-            self.restless = true;
+            self.needs_poll = true;
             self.dtls.handle_timeout(now);
         }
     }
 
-    /// True until there are keys, and then after anything was given to the machines until [`WebRtc::poll_output`] has said
-    /// that there is nothing.
-    pub(crate) fn is_restless(&self) -> bool {
-        self.restless
+    /// True until there are keys, and after that from each input until [`WebRtc::poll_output`] gives none.
+    pub(crate) fn needs_poll(&self) -> bool {
+        self.needs_poll
     }
 
     /// When [`WebRtc::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        if self.restless { self.machines_timeout() } else { self.wake_at }
+        if self.needs_poll { self.machines_timeout() } else { self.wake_at }
     }
 
     fn machines_timeout(&mut self) -> Option<Instant> {
@@ -138,12 +146,12 @@ impl WebRtc {
         soonest(self.ice.poll_timeout(), dtls)
     }
 
-    /// The next thing to do; datagrams are written to the front of `buf`.
+    /// The next output; datagrams are written to the front of `buf`.
     pub(crate) fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Option<WebRtcOutput> {
         let output = self.machines_output(now, buf);
         if output.is_none() {
-            // Until there are keys, the handshake is asked at every turn.
-            self.restless = !self.dtls.is_connected();
+            // Until there are keys, the handshake is polled each time.
+            self.needs_poll = !self.dtls.is_connected();
             self.wake_at = self.machines_timeout();
         }
         output
@@ -153,8 +161,7 @@ impl WebRtc {
         while let Some(output) = self.ice.poll_output(buf) {
             match output {
                 IceOutput::Transmit { to, len } => return Some(WebRtcOutput::Transmit { to, len }),
-                // The nomination has left, so the ClientHello comes right behind it; to wait for its answer would cost a
-                // round trip.
+                // The nomination is sent, so the ClientHello follows directly; to wait for its response would cost a round trip.
                 IceOutput::Selected => self.dtls.start(now),
                 IceOutput::Established => {
                     self.dtls.expect_hello(now, self.ice.peer_is_lite());
@@ -176,7 +183,7 @@ impl WebRtc {
         self.ice.has_checked()
     }
 
-    /// Where media goes.
+    /// Destination of media.
     pub(crate) fn selected(&self) -> Option<SocketAddr> {
         self.ice.selected()
     }
@@ -186,7 +193,7 @@ impl WebRtc {
         self.dtls.is_role_hedged()
     }
 
-    /// True if media from `source` may be looked at.
+    /// True if `source` has passed a check, so that media from it is accepted.
     pub(crate) fn is_valid_source(&self, source: SocketAddr) -> bool {
         self.ice.is_valid_source(source)
     }

@@ -1,4 +1,4 @@
-//! Handshakes in virtual time: two of ours, and one of ours against str0m's own complete agent as an ICE-lite peer.
+//! Handshakes in virtual time: between two legs of ours, and between one and str0m's complete agent as an ICE-lite peer.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -37,13 +37,13 @@ fn plan(name: &str, remote: WebRtcRemote, dtls_role: DtlsRole) -> WebRtcPlan {
     WebRtcPlan { local: credentials(name), remote: Some(remote), dtls_role }
 }
 
-/// What one end has come to, and everything it sent.
+/// The results of one end, and everything it sent.
 #[derive(Default)]
 struct Log {
     milestones: Vec<(Milestone, Duration)>,
     keys: Option<(KeyingMaterial, KeyingMaterial)>,
     failed: Option<LegFailure>,
-    /// How often it was said.
+    /// How many times a failure was reported.
     failures: u32,
     sent: Vec<(Duration, Vec<u8>)>,
 }
@@ -79,7 +79,7 @@ impl End {
         }
     }
 
-    /// Datagrams to send, and when to come back.
+    /// Datagrams to send, and the next deadline.
     fn drain(&mut self, now: Instant, start: Instant, log: &mut Log) -> (Vec<(SocketAddr, Vec<u8>)>, Option<Instant>) {
         let mut out = Vec::new();
         match self {
@@ -106,7 +106,7 @@ impl End {
                         out.push((transmit.destination, transmit.contents.to_vec()));
                     }
                     Ok(str0m::Output::Event(_)) => {}
-                    // A peer that has waited too long gives up for good; what we make of that is the test's claim.
+                    // A peer that has waited too long fails for good; the test checks how our leg handles that.
                     Err(_) => return (out, None),
                 }
             },
@@ -230,7 +230,7 @@ fn a_peer_that_answers_active_finds_us_as_dtls_server() {
 }
 
 #[test]
-fn two_full_agents_agree_on_mirrored_keys_whoever_turns_out_to_be_the_dtls_client() {
+fn two_full_agents_agree_on_mirrored_keys_whichever_becomes_the_dtls_client() {
     for (role_a, role_b) in [
         (DtlsRole::Client, DtlsRole::Server),
         (DtlsRole::Either, DtlsRole::Client),
@@ -250,16 +250,16 @@ fn two_full_agents_agree_on_mirrored_keys_whoever_turns_out_to_be_the_dtls_clien
 }
 
 #[test]
-fn a_peer_that_answers_checks_from_its_other_address_is_met_there() {
+fn a_peer_that_answers_checks_from_its_other_address_is_connected_there() {
     let start = Instant::now();
     let (id_a, id_b) = (DtlsIdentity::generate().unwrap(), DtlsIdentity::generate().unwrap());
-    // Bob has two addresses. He is reached at both; whatever he sends leaves from the second.
+    // Bob has two addresses. He receives at both; everything he sends leaves from the second.
     let (at_a, first, second) = (addr(OURS), addr("198.51.100.7:2000"), addr("198.51.100.8:2000"));
-    let mut bob_says = remote("bob", first, id_b.fingerprint(), true, false);
-    bob_says.candidates.push("candidate:2 1 udp 2113937150 198.51.100.8 2000 typ host".to_owned());
-    let alice_says = remote("alice", at_a, id_a.fingerprint(), false, false);
-    let mut alice = WebRtc::new(start, at_a, &plan("alice", bob_says, DtlsRole::Client), &id_a).unwrap();
-    let mut bob = WebRtc::new(start, second, &plan("bob", alice_says, DtlsRole::Server), &id_b).unwrap();
+    let mut bob_sdp = remote("bob", first, id_b.fingerprint(), true, false);
+    bob_sdp.candidates.push("candidate:2 1 udp 2113937150 198.51.100.8 2000 typ host".to_owned());
+    let alice_sdp = remote("alice", at_a, id_a.fingerprint(), false, false);
+    let mut alice = WebRtc::new(start, at_a, &plan("alice", bob_sdp, DtlsRole::Client), &id_a).unwrap();
+    let mut bob = WebRtc::new(start, second, &plan("bob", alice_sdp, DtlsRole::Server), &id_b).unwrap();
     let mut keys = false;
     for ms in 0..2_000 {
         let now = start + Duration::from_millis(ms);
@@ -296,7 +296,7 @@ fn a_certificate_that_was_not_announced_gives_no_keys() {
 }
 
 #[test]
-fn forged_alerts_and_hellos_from_a_stranger_or_the_peers_own_address_do_not_stop_the_handshake() {
+fn forged_alerts_and_hellos_from_another_host_or_the_peers_own_address_do_not_stop_the_handshake() {
     // A plaintext fatal alert; a ServerHello and a HelloVerifyRequest of noise.
     let forged: [&[u8]; 3] = [
         &[21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40],
@@ -342,10 +342,10 @@ fn a_phone_that_rings_for_three_minutes_is_connected_at_once_when_the_peer_becom
     let ringing = Duration::from_secs(180);
     let answered = start + ringing;
     let (mut meta, fingerprint) = lite_peer(answered, addr(META), identity.fingerprint(), false);
-    let (mut nobody, _) = lite_peer(start, addr(META), identity.fingerprint(), false);
+    let (mut unanswering, _) = lite_peer(start, addr(META), identity.fingerprint(), false);
     let plan = plan("ours", remote("meta", addr(META), fingerprint, true, true), DtlsRole::Client);
     let mut leg = ours(start, addr(OURS), &identity, &plan);
-    let (log, _) = run(start, ringing, (&mut leg, addr(OURS)), (&mut nobody, addr(META)), |_, _, _| false);
+    let (log, _) = run(start, ringing, (&mut leg, addr(OURS)), (&mut unanswering, addr(META)), |_, _, _| false);
     assert!(log.keys.is_none() && log.failed.is_none(), "{:?}", log.failed);
 
     // The answer is signalled; the peer has it a second later.
@@ -375,13 +375,13 @@ fn a_vanished_peer_is_noticed_within_30_seconds() {
 }
 
 #[test]
-fn a_peer_that_answers_checks_but_never_dtls_is_given_up_and_leaves_no_deadline_behind() {
+fn a_peer_that_answers_checks_but_never_dtls_fails_and_leaves_no_deadline() {
     let start = Instant::now();
     let identity = DtlsIdentity::generate().unwrap();
     let (mut meta, fingerprint) = lite_peer(start, addr(META), identity.fingerprint(), false);
     let plan = plan("ours", remote("meta", addr(META), fingerprint, true, true), DtlsRole::Client);
     let mut leg = ours(start, addr(OURS), &identity, &plan);
-    // Eight handshakes of 15 s: it may wait for its user to pick up.
+    // Eight handshakes of 15 s: the peer may wait for its user to accept the call.
     let minutes = Duration::from_secs(125);
     let (log, _) = run(start, minutes, (&mut leg, addr(OURS)), (&mut meta, addr(META)), |_, _, bytes| {
         DatagramKind::of(bytes) != Some(DatagramKind::Dtls)
@@ -405,7 +405,7 @@ fn a_peer_that_answers_checks_but_never_dtls_is_given_up_and_leaves_no_deadline_
 }
 
 #[test]
-fn a_peer_that_takes_up_the_handshake_late_has_time_for_it() {
+fn a_peer_that_starts_the_handshake_late_has_the_full_time_for_it() {
     // Just before and after one handshake of ours gives way to the next, and before the last would end.
     for first_word in [14_900, 15_010, 29_870, 59_950, 119_400].map(Duration::from_millis) {
         let start = Instant::now();

@@ -27,7 +27,7 @@ fn feed(rx: &mut StreamRx, seqs: impl IntoIterator<Item = u16>) -> Vec<Result<u6
 }
 
 #[test]
-fn numbers_grow_across_a_wrap_and_late_ones_find_their_place() {
+fn numbers_grow_across_a_wrap_and_late_ones_get_their_place() {
     let mut rx = StreamRx::new(Ssrc(7));
     let numbers = feed(&mut rx, [65_534, 0, 65_535, 1]);
     assert_eq!(numbers, [Ok(65_534), Ok(65_536), Ok(65_535), Ok(65_537)]);
@@ -35,7 +35,7 @@ fn numbers_grow_across_a_wrap_and_late_ones_find_their_place() {
 }
 
 #[test]
-fn a_packet_that_comes_again_is_a_duplicate_however_late() {
+fn a_packet_that_arrives_again_is_a_duplicate_however_late() {
     let mut rx = StreamRx::new(Ssrc(7));
     feed(&mut rx, (0..=100).filter(|seq| *seq != 1));
     assert_eq!(
@@ -47,7 +47,7 @@ fn a_packet_that_comes_again_is_a_duplicate_however_late() {
 }
 
 #[test]
-fn a_jump_is_believed_when_the_next_packet_follows_it() {
+fn a_jump_is_accepted_when_the_next_packet_follows_it() {
     use Discard::SequenceJump;
     type Row = (&'static str, &'static [u16], &'static [Result<u64, Discard>]);
     let table: [Row; 6] = [
@@ -65,7 +65,7 @@ fn a_jump_is_believed_when_the_next_packet_follows_it() {
 }
 
 #[test]
-fn numbers_that_begin_again_while_time_goes_on_are_a_jump_and_not_late() {
+fn numbers_that_restart_while_time_increases_are_a_jump_and_not_late() {
     let mut rx = StreamRx::new(Ssrc(7));
     let start = start();
     let mut numbers = Vec::new();
@@ -76,7 +76,7 @@ fn numbers_that_begin_again_while_time_goes_on_are_a_jump_and_not_late() {
     }
     let (jump, next) = (Err(Discard::SequenceJump), 65_536);
     assert_eq!(numbers[..6], [Ok(500), Ok(501), Ok(502), jump, Ok(next + 403), Ok(next + 404)]);
-    assert_eq!(numbers[6..], [jump, Ok(next + 405)], "a number that stands still is not believed");
+    assert_eq!(numbers[6..], [jump, Ok(next + 405)], "a number that does not increase is not accepted");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_jump_counts_no_loss() {
     let mut rx = StreamRx::new(Ssrc(7));
     feed(&mut rx, 0..10);
     feed(&mut rx, 20_000..20_010);
-    // The first packet after the jump was given up to prove it.
+    // The first packet after the jump was discarded as its confirmation.
     assert_eq!((rx.expected(), rx.received(), rx.lost()), (19, 19, 0));
 }
 
@@ -95,7 +95,7 @@ fn a_report_counts_loss_since_the_one_before() {
     assert_eq!(rx.report(now), None);
     feed(&mut rx, (0..100).filter(|seq| seq % 4 != 3));
     let first = rx.report(now).unwrap();
-    // 98 is the highest to have come: 24 of 99.
+    // 98 is the highest number received: 24 of 99 are lost.
     assert_eq!((first.fraction_lost, first.cumulative_lost, first.highest_seq), (62, 24, 98));
     feed(&mut rx, 100..200);
     let second = rx.report(now).unwrap();

@@ -35,7 +35,7 @@ fn forward(tx: &mut StreamTx, at: Instant, source: u64, n: u64) -> Option<(u16, 
 }
 
 #[test]
-fn frames_follow_each_other_without_a_gap_whatever_the_jitter_of_their_making() {
+fn frames_follow_each_other_without_a_gap_at_any_jitter() {
     let (mut tx, now) = (stream(OPUS), start());
     assert_eq!(brief(tx.frame(now, 960)), (100, 5_000, true));
     assert_eq!(brief(tx.frame(now + ms(31), 960)), (101, 5_960, false));
@@ -63,7 +63,7 @@ fn forwarding_keeps_gaps_disorder_and_steps_of_the_source() {
 }
 
 #[test]
-fn a_new_source_goes_on_with_the_next_number_and_wall_time() {
+fn a_new_source_continues_with_the_next_number_and_wall_time() {
     let (mut tx, now) = (stream(OPUS), start());
     forward(&mut tx, now, 1, 0);
     forward(&mut tx, now + ms(20), 1, 1);
@@ -75,7 +75,7 @@ fn a_new_source_goes_on_with_the_next_number_and_wall_time() {
 }
 
 #[test]
-fn forwarding_and_own_frames_take_turns_on_one_line() {
+fn forwarding_and_frames_alternate_on_one_line() {
     let (mut tx, now) = (stream(OPUS), start());
     forward(&mut tx, now, 1, 0);
     assert_eq!(brief(tx.frame(now + ms(100), 960)), (101, 5_000 + 100 * 48, true));
@@ -84,9 +84,9 @@ fn forwarding_and_own_frames_take_turns_on_one_line() {
 }
 
 #[test]
-fn a_source_that_jumps_does_not_take_the_line_along() {
+fn a_jump_of_the_source_does_not_move_the_line() {
     let hour = 3_600 * 48_000u32;
-    // What the third packet's timestamp and number are ahead of the second's, and what comes out.
+    // Advance of the third packet's timestamp and number over the second's, and the result.
     type Row = (&'static str, u32, u64, (u16, u32, bool));
     let table: [Row; 8] = [
         ("no jump", 960, 1, (102, 6_920, false)),
@@ -109,14 +109,14 @@ fn a_source_that_jumps_does_not_take_the_line_along() {
 }
 
 #[test]
-fn a_source_that_stood_still_on_hold_comes_back_at_wall_time() {
+fn a_source_that_paused_its_timestamps_on_hold_continues_at_wall_time() {
     let (mut tx, now) = (stream(OPUS), start());
     forward(&mut tx, now, 1, 0);
     assert_eq!(forward(&mut tx, now + ms(60_000), 1, 1), Some((101, 5_000 + 60_000 * 48, true)));
 }
 
 #[test]
-fn silence_that_the_source_suppresses_stays_a_step_of_its_timestamp() {
+fn a_pause_that_the_source_does_not_send_stays_a_step_of_its_timestamp() {
     let (mut tx, now) = (stream(OPUS), start());
     forward(&mut tx, now, 1, 0);
     let header = tx.forward(now + ms(30_010), 1, ExtSeq(70_001), RtpTime(77 + 30_000 * 48), OPUS, true);
@@ -124,7 +124,7 @@ fn silence_that_the_source_suppresses_stays_a_step_of_its_timestamp() {
 }
 
 #[test]
-fn an_absorbed_packet_leaves_no_hole_but_a_lost_one_does() {
+fn an_absorbed_packet_leaves_no_gap_but_a_lost_one_does() {
     let (mut tx, now) = (stream(OPUS), start());
     let at = |n: u64| now + ms(20 * n);
     forward(&mut tx, at(0), 1, 0);
@@ -153,11 +153,15 @@ fn an_event_has_one_timestamp_on_the_audio_line_and_one_marker() {
         seen,
         [(102, 6_920, true), (103, 6_920, false), (104, 6_920, false), (105, 6_920, false), (106, 6_920, false),]
     );
-    assert_eq!(brief(tx.frame(now + ms(140), 960)), (107, 5_000 + 140 * 48, false), "audio stands where it would have");
+    assert_eq!(
+        brief(tx.frame(now + ms(140), 960)),
+        (107, 5_000 + 140 * 48, false),
+        "audio has the timestamp it would have had"
+    );
 }
 
 #[test]
-fn an_event_among_forwarded_packets_moves_their_numbers_and_not_their_time() {
+fn an_event_among_forwarded_packets_shifts_their_numbers_and_not_their_time() {
     let (mut tx, now) = (stream(OPUS), start());
     forward(&mut tx, now, 1, 0);
     assert_eq!(brief(tx.event(now + ms(10), EVENT, true, Duration::ZERO)), (101, 5_480, true));
@@ -186,7 +190,7 @@ fn two_events_never_share_a_timestamp_even_if_nothing_else_is_sent() {
 }
 
 #[test]
-fn a_change_of_clock_goes_on_from_where_the_line_stands() {
+fn a_change_of_clock_continues_from_the_present_timestamp() {
     let (mut tx, now) = (stream(OPUS), start());
     tx.frame(now, 960);
     tx.frame(now + ms(20), 960);
@@ -200,7 +204,7 @@ fn a_change_of_clock_goes_on_from_where_the_line_stands() {
 }
 
 #[test]
-fn frames_that_paused_for_long_come_back_at_wall_time() {
+fn frames_after_a_long_pause_continue_at_wall_time() {
     let now = start();
     let late = |ms_late: u64| {
         let mut tx = stream(OPUS);

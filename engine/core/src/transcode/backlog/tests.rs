@@ -15,7 +15,7 @@ struct Line {
     packer: Packer,
     now: Instant,
     began: Instant,
-    heard: Vec<i16>,
+    output: Vec<i16>,
     caught_up: Option<Preroll>,
 }
 
@@ -24,18 +24,18 @@ impl Line {
     fn new(cap_ms: u64) -> Self {
         let now = Instant::now();
         let backlog = Backlog::new(Duration::from_millis(cap_ms), RATE_HZ);
-        Self { backlog, packer: Packer::new(), now, began: now, heard: Vec::new(), caught_up: None }
+        Self { backlog, packer: Packer::new(), now, began: now, output: Vec::new(), caught_up: None }
     }
 
-    fn say(&mut self, pcm: &[i16]) {
+    fn send(&mut self, pcm: &[i16]) {
         for frame in pcm.chunks(FRAME) {
             self.backlog.push(frame);
             self.now += Duration::from_millis(20);
-            self.listen();
+            self.poll();
         }
     }
 
-    fn listen(&mut self) {
+    fn poll(&mut self) {
         self.backlog.handle_timeout(self.now);
         loop {
             match self.backlog.poll_frame(FRAME, false, &mut self.packer) {
@@ -43,21 +43,21 @@ impl Line {
                 BacklogOutput::Frame => {}
                 BacklogOutput::CaughtUp(preroll) => self.caught_up = Some(preroll),
             }
-            self.heard.extend(self.packer.pop(FRAME).expect("a frame was promised"));
+            self.output.extend(self.packer.pop(FRAME).expect("a frame was promised"));
             if self.caught_up.is_some() {
                 break;
             }
         }
     }
 
-    /// Says `pcm` over and over until the delay is worked off, but for so long at most.
-    fn say_until_caught_up(&mut self, pcm: &[i16], ms_max: usize) -> Preroll {
+    /// Sends `pcm` over and over until the delay is gone, for `ms_max` at most.
+    fn send_until_caught_up(&mut self, pcm: &[i16], ms_max: usize) -> Preroll {
         for n in 0..ms_max / 20 {
             if let Some(preroll) = self.caught_up {
                 return preroll;
             }
             let at = n * FRAME % pcm.len();
-            self.say(&pcm[at..at + FRAME]);
+            self.send(&pcm[at..at + FRAME]);
         }
         panic!("still {} ms behind after {ms_max} ms", self.backlog.waiting() / SAMPLES_PER_MS);
     }
@@ -76,24 +76,24 @@ fn words(ms: usize) -> Vec<i16> {
 }
 
 #[test]
-fn what_was_said_first_is_heard_first_and_whole() {
+fn stored_audio_is_played_first_and_whole() {
     let mut line = Line::new(3_000);
-    let said = tone(300.0, 500);
-    line.say(&said);
+    let sent = tone(300.0, 500);
+    line.send(&sent);
     line.backlog.play(line.now);
-    line.say(&[0; FRAME]);
-    // The first frame leaves at once; it may be shorter by a period, never by its beginning.
-    assert!(!line.heard.is_empty());
-    assert_eq!(line.heard[..8], said[..8]);
+    line.send(&[0; FRAME]);
+    // The first frame is played at once; it may be shorter by a period, but its beginning stays.
+    assert!(!line.output.is_empty());
+    assert_eq!(line.output[..8], sent[..8]);
     assert_eq!(line.backlog.preroll().clipped, Duration::ZERO);
 }
 
 #[test]
 fn a_second_of_speech_is_caught_up_within_eight() {
     let mut line = Line::new(3_000);
-    line.say(&words(1_000));
+    line.send(&words(1_000));
     line.backlog.play(line.now);
-    let preroll = line.say_until_caught_up(&words(500), 8_000);
+    let preroll = line.send_until_caught_up(&words(500), 8_000);
     assert!(preroll.kept >= Duration::from_millis(900), "{preroll:?}");
     assert_eq!(preroll.clipped, Duration::ZERO);
 }
@@ -101,73 +101,73 @@ fn a_second_of_speech_is_caught_up_within_eight() {
 #[test]
 fn sound_without_a_pause_is_played_eight_percent_faster_at_the_same_pitch() {
     let mut line = Line::new(3_000);
-    line.say(&tone(200.0, 1_000));
+    line.send(&tone(200.0, 1_000));
     line.backlog.play(line.now);
-    let preroll = line.say_until_caught_up(&tone(200.0, 1_000), 16_000);
+    let preroll = line.send_until_caught_up(&tone(200.0, 1_000), 16_000);
     let took = preroll.caught_up.unwrap();
     assert!(took >= Duration::from_secs(12), "1 s at 8 % takes 12.5 s; it took {took:?}");
-    for second in line.heard.chunks_exact(8_000) {
-        let heard = dominant_tone(second, RATE_HZ).expect("a tone");
-        assert!((heard.hz - 200.0).abs() < 2.5 && heard.share > 0.9, "{heard:?}");
+    for second in line.output.chunks_exact(8_000) {
+        let measured = dominant_tone(second, RATE_HZ).expect("a tone");
+        assert!((measured.hz - 200.0).abs() < 2.5 && measured.share > 0.9, "{measured:?}");
     }
 }
 
 #[test]
-fn silence_before_the_first_word_is_not_kept() {
+fn silence_before_the_first_word_is_not_stored() {
     let mut line = Line::new(3_000);
-    line.say(&[0; 2_000 * SAMPLES_PER_MS]);
+    line.send(&[0; 2_000 * SAMPLES_PER_MS]);
     assert!(line.backlog.waiting() <= LEAD_SAMPLES);
-    line.say(&tone(200.0, 400));
+    line.send(&tone(200.0, 400));
     assert!(line.backlog.waiting() >= 400 * SAMPLES_PER_MS);
     assert!(line.backlog.waiting() <= 400 * SAMPLES_PER_MS + LEAD_SAMPLES);
 }
 
 #[test]
-fn a_pause_is_shortened_and_no_word_is() {
+fn a_pause_is_shortened_and_a_word_is_not() {
     let mut line = Line::new(3_000);
     let sounds = |pcm: &[i16]| pcm.iter().filter(|sample| **sample != 0).count();
-    let mut said = 0;
+    let mut sent = 0;
     for part in [tone(200.0, 300), vec![0; 1_500 * SAMPLES_PER_MS], tone(400.0, 300)] {
-        line.say(&part);
-        said += sounds(&part);
+        line.send(&part);
+        sent += sounds(&part);
     }
     let waiting = &line.backlog.pcm[line.backlog.start..];
-    assert_eq!(sounds(waiting), said);
+    assert_eq!(sounds(waiting), sent);
     assert!(waiting.len() <= (600 + 220) * SAMPLES_PER_MS, "{} samples", waiting.len());
 }
 
 #[test]
-fn beyond_the_cap_the_oldest_sound_goes_and_is_counted() {
+fn beyond_the_cap_the_oldest_audio_is_dropped_and_counted() {
     let mut line = Line::new(1_000);
-    line.say(&tone(200.0, 1_500));
+    line.send(&tone(200.0, 1_500));
     let preroll = line.backlog.preroll();
     assert_eq!((preroll.kept, preroll.clipped), (Duration::from_millis(1_000), Duration::from_millis(500)));
 }
 
 #[test]
-fn a_thread_that_was_held_up_sends_what_it_missed_and_no_more() {
+fn a_thread_that_was_held_up_sends_the_missed_frames_and_no_more() {
     for (stalled_ms, frames) in [(100, 6), (3_600_000, 1)] {
         let mut line = Line::new(3_000);
-        line.say(&tone(200.0, 2_000));
+        line.send(&tone(200.0, 2_000));
         line.backlog.play(line.now);
         line.now += Duration::from_millis(stalled_ms);
-        line.listen();
-        assert_eq!(line.heard.len() / FRAME, frames, "after {stalled_ms} ms");
+        line.poll();
+        assert_eq!(line.output.len() / FRAME, frames, "after {stalled_ms} ms");
     }
 }
 
 #[test]
-fn the_call_ends_up_at_its_normal_delay() {
+fn the_call_returns_to_its_normal_delay() {
     let mut line = Line::new(3_000);
-    line.say(&words(700));
+    line.send(&words(700));
     line.backlog.play(line.now);
-    line.say_until_caught_up(&words(500), 8_000);
+    line.send_until_caught_up(&words(500), 8_000);
     assert!(line.packer.len() <= CAUGHT_UP_SAMPLES, "{} samples stay behind", line.packer.len());
     assert!(line.now > line.began);
 }
 
 #[test]
-fn pieces_of_any_length_are_taken_to_the_end() {
+fn pieces_of_any_length_are_accepted() {
     let mut dice = 1u32;
     let mut noise = move || {
         dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -176,30 +176,30 @@ fn pieces_of_any_length_are_taken_to_the_end() {
     for piece in [7, 33, 81, 159, 161, 479] {
         let mut line = Line::new(500);
         let noise: Vec<i16> = (0..8 * 8_000).map(|_| noise()).collect();
-        line.say(&tone(200.0, 400));
+        line.send(&tone(200.0, 400));
         line.backlog.play(line.now);
         for part in noise.chunks(piece) {
             line.backlog.push(part);
             line.now += duration(part.len(), RATE_HZ);
-            line.listen();
+            line.poll();
         }
-        assert!(line.heard.len() > 7 * 8_000, "pieces of {piece}");
+        assert!(line.output.len() > 7 * 8_000, "pieces of {piece}");
     }
 }
 
 #[test]
 fn a_cap_shorter_than_a_frame_still_lets_frames_out() {
     let mut line = Line::new(3);
-    line.say(&tone(200.0, 1_000));
+    line.send(&tone(200.0, 1_000));
     line.backlog.play(line.now);
-    line.say(&tone(200.0, 1_000));
-    assert!(line.heard.len() >= 6 * 8_00, "{}", line.heard.len());
+    line.send(&tone(200.0, 1_000));
+    assert!(line.output.len() >= 6 * 8_00, "{}", line.output.len());
 }
 
 #[test]
-fn what_waits_while_something_else_is_said_is_not_lost() {
+fn stored_audio_is_not_lost_while_something_else_is_played() {
     let mut line = Line::new(3_000);
-    line.say(&tone(200.0, 500));
+    line.send(&tone(200.0, 500));
     line.backlog.play(line.now);
     line.backlog.handle_timeout(line.now);
     for _ in 0..25 {
@@ -207,19 +207,19 @@ fn what_waits_while_something_else_is_said_is_not_lost() {
         line.now += Duration::from_millis(20);
         line.backlog.handle_timeout(line.now);
     }
-    line.listen();
-    assert_eq!(line.heard[..8], tone(200.0, 1)[..]);
+    line.poll();
+    assert_eq!(line.output[..8], tone(200.0, 1)[..]);
 }
 
 #[test]
-fn what_was_said_longer_ago_than_is_kept_is_not_played_when_somebody_picks_up_at_last() {
+fn audio_older_than_the_cap_is_not_played_when_the_call_is_answered() {
     let mut line = Line::new(3_000);
-    line.say(&tone(200.0, 400));
-    line.say(&[0; 2_900 * SAMPLES_PER_MS]);
+    line.send(&tone(200.0, 400));
+    line.send(&[0; 2_900 * SAMPLES_PER_MS]);
     assert!(line.backlog.waiting() > 400 * SAMPLES_PER_MS);
-    line.say(&[0; 200 * SAMPLES_PER_MS]);
+    line.send(&[0; 200 * SAMPLES_PER_MS]);
     assert!(line.backlog.waiting() <= LEAD_SAMPLES, "{}", line.backlog.waiting());
     assert!(line.backlog.preroll().clipped >= Duration::from_millis(390));
-    line.say(&tone(200.0, 400));
+    line.send(&tone(200.0, 400));
     assert!(line.backlog.waiting() >= 400 * SAMPLES_PER_MS);
 }

@@ -8,7 +8,7 @@ fn start() -> Instant {
     Instant::now()
 }
 
-/// A packet of 20 ms, as it arrives. `n` is its place in the source's time, `id` its payload.
+/// A packet of 20 ms, as received. `n` is its place in the source's time, `id` its payload.
 #[derive(Debug, Clone, Copy)]
 struct Packet {
     at_us: i64,
@@ -51,7 +51,7 @@ struct Log {
     longest_wait_us: i64,
 }
 
-/// Runs a playout through the packets, which are put in order of arrival, and on until `until_us`.
+/// Runs a playout through the packets, which are put in order of arrival, and further until `until_us`.
 fn run(mut packets: Vec<Packet>, until_us: i64) -> Log {
     packets.sort_by_key(|packet| packet.at_us);
     let mut log = Log::default();
@@ -124,7 +124,7 @@ impl Log {
         self.due.iter().filter(|(_, _, what)| *what == What::Missing).count()
     }
 
-    /// Everything the listener got, in milliseconds.
+    /// All output for the listener, in milliseconds.
     fn total_ms(&self) -> i64 {
         self.due.iter().map(|(_, length_us, _)| length_us).sum::<i64>() / 1_000
     }
@@ -166,7 +166,7 @@ fn on_a_clean_path_every_frame_is_due_as_it_arrives() {
 }
 
 #[test]
-fn jitter_costs_few_frames_and_no_order_and_the_listener_gets_one_per_20_ms() {
+fn jitter_costs_few_frames_and_keeps_the_order_and_the_listener_gets_one_per_20_ms() {
     // Milliseconds of jitter, share of pieces filled at most in the first ten seconds and afterwards, per mille.
     for (jitter_ms, first, later) in [(20, 30, 10), (50, 40, 10), (100, 40, 15), (200, 60, 30)] {
         let mut random = dice(0xa5a5 + jitter_ms as u64);
@@ -199,7 +199,7 @@ fn a_lost_frame_is_filled_once_and_nothing_else_is_late() {
 }
 
 #[test]
-fn two_frames_that_change_places_cost_nothing() {
+fn two_frames_out_of_order_cost_nothing() {
     let mut sent = packets(0..100);
     for n in (10..90).step_by(10) {
         sent[n].at_us += FRAME + 2_000;
@@ -210,7 +210,7 @@ fn two_frames_that_change_places_cost_nothing() {
 }
 
 #[test]
-fn after_a_freeze_of_a_second_the_pile_is_not_played_late() {
+fn after_a_freeze_of_a_second_the_delayed_frames_are_not_played_late() {
     let mut sent = packets(0..1_000);
     for packet in &mut sent[200..250] {
         packet.at_us = 250 * FRAME;
@@ -220,7 +220,7 @@ fn after_a_freeze_of_a_second_the_pile_is_not_played_late() {
     assert_eq!(log.total_ms(), 20_000);
     assert!((40..=50).contains(&log.missing()), "{} filled", log.missing());
     assert!(log.longest_wait_us <= FILL_SPACING_MAX_US, "the listener waits {} us", log.longest_wait_us);
-    // Back to no wait at all.
+    // No waiting any more.
     assert!(log.due[960..].iter().all(|(at, _, what)| *what == What::Frame((at / FRAME) as u32)));
 }
 
@@ -240,8 +240,8 @@ fn an_hour_of_drift_neither_starves_nor_floods_the_listener() {
 }
 
 #[test]
-fn silence_that_the_source_suppresses_is_filled_at_the_same_pace() {
-    // Two seconds of talk, three of nothing, time after time.
+fn pauses_that_the_source_does_not_send_are_filled_at_the_same_pace() {
+    // Two seconds of speech, three without packets, repeated.
     let sent: Vec<Packet> = packets(0..15_000)
         .into_iter()
         .filter(|packet| packet.id % 250 < 100)
@@ -257,7 +257,7 @@ fn silence_that_the_source_suppresses_is_filled_at_the_same_pace() {
 }
 
 #[test]
-fn when_the_source_stops_the_listener_goes_on_getting_its_frames() {
+fn when_the_source_stops_the_listener_still_gets_frames() {
     let log = run(packets(0..50), 60_000_000);
     assert!((60_000 - log.total_ms()).abs() <= 60, "{} ms", log.total_ms());
     let fills: Vec<i64> = log.due[51..].windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
@@ -265,7 +265,7 @@ fn when_the_source_stops_the_listener_goes_on_getting_its_frames() {
 }
 
 #[test]
-fn a_started_line_is_silent_until_the_first_frame() {
+fn a_started_playout_is_silent_until_the_first_frame() {
     let (mut playout, now) = (Playout::default(), start());
     playout.start(now);
     let mut log = Log::default();
@@ -290,7 +290,7 @@ fn a_started_line_is_silent_until_the_first_frame() {
 }
 
 #[test]
-fn a_path_that_becomes_slower_is_followed_and_one_that_recovers_leaves_nothing_behind() {
+fn a_slower_path_is_followed_and_a_recovered_one_leaves_no_delay() {
     for slower_ms in [60, 150, 300, 800] {
         // Ten seconds each way, five times.
         let mut sent = packets(0..5_000);
@@ -301,10 +301,10 @@ fn a_path_that_becomes_slower_is_followed_and_one_that_recovers_leaves_nothing_b
         log.assert_order("slower");
         let error = log.total_ms() - 100_000;
         assert!((-300 - slower_ms..=60).contains(&error), "{slower_ms} ms slower: {error} ms too much");
-        let heard = log.frames().len();
-        let lost = 5_000 - heard as i64;
-        // Each slow spell costs what it is slower by, and a little to notice; each recovery the same, to catch up.
-        assert!(lost <= 5 * (2 * slower_ms / 20 + 15), "{slower_ms} ms slower: {lost} frames unheard");
+        let played = log.frames().len();
+        let lost = 5_000 - played as i64;
+        // Each slow interval costs its additional delay, and a little to notice; each recovery the same, to catch up.
+        assert!(lost <= 5 * (2 * slower_ms / 20 + 15), "{slower_ms} ms slower: {lost} frames not played");
         assert!(log.longest_fill_ms() <= slower_ms + 200, "{slower_ms}: {} ms filled", log.longest_fill_ms());
     }
 }
@@ -314,7 +314,7 @@ fn a_source_that_jumps_costs_at_most_200_ms() {
     let second = 8_000i64;
     let forth = |ticks: i64| move |n: i64| if n >= 250 { ticks } else { 0 };
     type Jump = Box<dyn Fn(i64) -> i64>;
-    // What is added to the timestamp, and to the number, of packet n.
+    // The jump of the timestamp, and of the number, of packet n.
     let table: Vec<(&str, Jump, i64)> = vec![
         ("+1 s", Box::new(forth(second)), 0),
         ("-1 s", Box::new(forth(-second)), 0),
@@ -338,15 +338,15 @@ fn a_source_that_jumps_costs_at_most_200_ms() {
         let log = run(sent, 500 * FRAME);
         log.assert_order(name);
         assert!(log.longest_fill_ms() <= 200, "{name}: {} ms filled", log.longest_fill_ms());
-        assert!(log.frames().len() >= 490, "{name}: {} frames heard", log.frames().len());
+        assert!(log.frames().len() >= 490, "{name}: {} frames played", log.frames().len());
         assert!((10_000 - log.total_ms()).abs() <= 40, "{name}: {} ms", log.total_ms());
         assert!(log.longest_wait_us <= FILL_SPACING_MAX_US, "{name}: waits {} us", log.longest_wait_us);
     }
 }
 
 #[test]
-fn a_change_of_source_is_heard_at_once_however_often() {
-    // A new source every 990 ms, each with its own numbers; 10 ms out of step with the one before.
+fn a_change_of_source_is_played_at_once_however_often() {
+    // A new source every 990 ms, each with its own numbers; 10 ms out of phase with the one before.
     let mut sent = Vec::new();
     for spell in 0..100i64 {
         for n in 0..49 {
@@ -375,7 +375,7 @@ fn the_packet_time_may_change_in_mid_stream() {
     for (count, duration_us) in [(100, 20_000), (50, 40_000), (200, 10_000), (40, 60_000), (66, 30_000)] {
         for _ in 0..count {
             let time = (u32::MAX - 500).wrapping_add((at_us / 125) as u32);
-            // A longer packet leaves later, when all of it has been spoken.
+            // A longer packet is sent later, after all of its audio.
             sent.push(Packet { at_us: at_us + duration_us, source: 1, seq, time, id: seq as u32, duration_us });
             at_us += duration_us;
             seq += 1;
@@ -383,12 +383,12 @@ fn the_packet_time_may_change_in_mid_stream() {
     }
     let log = run(sent.clone(), at_us);
     log.assert_order("packet times");
-    assert!(sent.len() - log.frames().len() <= 4, "{} of {} heard", log.frames().len(), sent.len());
+    assert!(sent.len() - log.frames().len() <= 4, "{} of {} played", log.frames().len(), sent.len());
 }
 
 #[test]
 fn a_frame_half_of_which_was_filled_gives_its_other_half() {
-    // 60 ms each; one is 50 ms late, when its first 20 ms have been filled.
+    // 60 ms each; one is 50 ms late, after its first 20 ms have been filled.
     let mut sent: Vec<Packet> = (0..100)
         .map(|n| Packet { at_us: n * 60_000, time: (n * 480) as u32, duration_us: 60_000, ..packet(n) })
         .collect();
@@ -417,7 +417,7 @@ fn a_frame_half_of_which_was_filled_gives_its_other_half() {
 }
 
 #[test]
-fn a_late_timer_does_not_fill_over_frames_that_are_already_here() {
+fn a_late_timer_does_not_fill_over_frames_that_have_arrived() {
     let (mut playout, start) = (Playout::default(), start());
     let push = |playout: &mut Playout, at_us: i64, n: i64| {
         let Packet { source, seq, time, duration_us, id, .. } = packet(n);
@@ -453,8 +453,8 @@ fn late_and_repeated_frames_are_discarded_by_reason() {
 }
 
 proptest! {
-    /// Whatever numbers and timestamps come, and when: each frame is due at most once, the listener is not flooded with
-    /// fillings, and never left without.
+    /// For any numbers, timestamps and arrivals: each frame is due at most once, and the listener is neither flooded with
+    /// pieces nor left without.
     #[test]
     fn no_packets_flood_or_starve_the_listener(
         steps in prop::collection::vec((

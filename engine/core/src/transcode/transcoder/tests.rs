@@ -30,7 +30,7 @@ fn format(codec: Codec, ptime_ms: u32) -> SendFormat {
     }
 }
 
-/// A source that says 400 Hz, a packet of `ptime_ms` at a time.
+/// A source that sends a tone of 400 Hz, a packet of `ptime_ms` at a time.
 struct Talker {
     codec: Codec,
     encoder: Encoder,
@@ -48,7 +48,7 @@ impl Talker {
     }
 
     /// The next packet.
-    fn say(&mut self) -> Packet {
+    fn packet(&mut self) -> Packet {
         let mut pcm = vec![0; self.ptime_ms as usize * 8];
         self.tone.fill(&mut pcm, RATE_HZ);
         let mut payload = vec![0; FRAME_BYTES_MAX];
@@ -71,11 +71,11 @@ struct Packet {
     payload: Vec<u8>,
 }
 
-/// The listener's end: what it gets, and its sound.
+/// The listener's end: its frames and their sound.
 struct Listener {
     transcoder: Transcoder,
     decoder: Decoder,
-    /// When each frame came, its ticks and its PCM.
+    /// When each frame was made, its ticks and its PCM.
     frames: Vec<(Instant, u32, Vec<i16>)>,
 }
 
@@ -85,16 +85,16 @@ impl Listener {
         Self { transcoder: Transcoder::new(&format(codec, ptime_ms)), decoder, frames: Vec::new() }
     }
 
-    fn hear(&mut self, packet: &Packet) -> usize {
+    fn receive(&mut self, packet: &Packet) -> usize {
         self.wait_until(packet.at);
         let Packet { at, seq, time, codec, payload } = packet;
         let _ = self.transcoder.push(*at, 1, *seq, *time, *codec, payload);
         self.drain(*at)
     }
 
-    fn hear_all(&mut self, talker: &mut Talker, packets: usize) {
+    fn receive_all(&mut self, talker: &mut Talker, packets: usize) {
         for _ in 0..packets {
-            self.hear(&talker.say());
+            self.receive(&talker.packet());
         }
     }
 
@@ -126,7 +126,7 @@ fn tone_dbov(pcm: &[i16]) -> f64 {
 }
 
 #[test]
-fn on_a_clean_path_a_frame_goes_out_in_the_call_that_brought_it_and_sounds_the_same() {
+fn on_a_clean_path_a_frame_is_made_in_the_call_that_takes_the_packet_and_sounds_the_same() {
     use Codec::{Opus, Pcma, Pcmu};
     for (from, to, ticks) in
         [(Pcma, Opus, 960), (Pcmu, Opus, 960), (Opus, Pcma, 160), (Opus, Pcmu, 160), (Pcma, Pcmu, 160)]
@@ -134,7 +134,7 @@ fn on_a_clean_path_a_frame_goes_out_in_the_call_that_brought_it_and_sounds_the_s
         let mut talker = Talker::new(from, 20, start());
         let mut listener = Listener::new(to, 20);
         for n in 0..100 {
-            assert_eq!(listener.hear(&talker.say()), 1, "{from:?} to {to:?}, packet {n}");
+            assert_eq!(listener.receive(&talker.packet()), 1, "{from:?} to {to:?}, packet {n}");
         }
         assert!(listener.frames.iter().all(|frame| frame.1 == ticks));
         let sound = listener.sound();
@@ -145,7 +145,7 @@ fn on_a_clean_path_a_frame_goes_out_in_the_call_that_brought_it_and_sounds_the_s
 }
 
 #[test]
-fn any_packet_time_goes_in_and_frames_of_the_asked_for_time_come_out() {
+fn packets_of_any_packet_time_become_frames_of_the_requested_one() {
     for codec in [Codec::Pcma, Codec::Opus] {
         for in_ms in [10, 20, 30, 40, 50, 60] {
             if !codec.has_frame_of(in_ms as usize * 8, RATE_HZ) {
@@ -154,7 +154,7 @@ fn any_packet_time_goes_in_and_frames_of_the_asked_for_time_come_out() {
             for out_ms in [10, 20, 60] {
                 let mut talker = Talker::new(codec, in_ms, start());
                 let mut listener = Listener::new(Codec::Pcmu, out_ms);
-                listener.hear_all(&mut talker, 60);
+                listener.receive_all(&mut talker, 60);
                 let name = format!("{codec:?} of {in_ms} ms to {out_ms} ms");
                 assert!(listener.frames.iter().all(|(_, _, pcm)| pcm.len() == out_ms as usize * 8), "{name}");
                 assert_eq!(listener.frames.len() as u64, 60 * in_ms / u64::from(out_ms), "{name}");
@@ -165,16 +165,16 @@ fn any_packet_time_goes_in_and_frames_of_the_asked_for_time_come_out() {
 }
 
 #[test]
-fn opus_for_a_packet_time_it_has_no_frame_of_is_made_at_20_ms() {
+fn for_a_packet_time_without_opus_frame_20_ms_is_used() {
     let mut talker = Talker::new(Codec::Pcma, 30, start());
     let mut listener = Listener::new(Codec::Opus, 30);
-    listener.hear_all(&mut talker, 20);
+    listener.receive_all(&mut talker, 20);
     assert_eq!(listener.frames.len(), 30);
     assert!(listener.frames.iter().all(|frame| frame.1 == 960));
 }
 
 #[test]
-fn a_lost_opus_frame_comes_from_the_copy_in_the_next_one_if_it_has_one() {
+fn a_lost_opus_frame_is_restored_from_the_copy_in_the_next_one_if_it_has_one() {
     let mut talker = Talker::new(Codec::Opus, 20, start());
     let mut listener = Listener::new(Codec::Pcma, 20);
     let (mut lost, mut copies) = (0, 0);
@@ -182,7 +182,7 @@ fn a_lost_opus_frame_comes_from_the_copy_in_the_next_one_if_it_has_one() {
         // Syllables: Opus copies only what sounds like speech.
         talker.tone =
             if n % 8 == 0 { Tone::sine(200.0 + f64::from(n), 9_000 * (n / 8 % 2) as i16) } else { talker.tone };
-        let packet = talker.say();
+        let packet = talker.packet();
         if n % 10 == 3 {
             lost += 1;
             continue;
@@ -190,7 +190,7 @@ fn a_lost_opus_frame_comes_from_the_copy_in_the_next_one_if_it_has_one() {
         if n % 10 == 4 && opus::packet_has_fec(&packet.payload) {
             copies += 1;
         }
-        listener.hear(&packet);
+        listener.receive(&packet);
     }
     let transcoder = &listener.transcoder;
     assert!(copies >= 10, "{copies} copies are too few for a test");
@@ -199,11 +199,11 @@ fn a_lost_opus_frame_comes_from_the_copy_in_the_next_one_if_it_has_one() {
 }
 
 #[test]
-fn a_source_that_stops_fades_within_60_ms_and_silence_goes_on() {
+fn a_source_that_stops_fades_within_60_ms_and_silence_continues() {
     for codec in [Codec::Pcma, Codec::Opus] {
         let mut talker = Talker::new(codec, 20, start());
         let mut listener = Listener::new(Codec::Pcma, 20);
-        listener.hear_all(&mut talker, 50);
+        listener.receive_all(&mut talker, 50);
         listener.wait_until(talker.at + ms(10_000));
         let count = listener.frames.len();
         assert!((548..=550).contains(&count), "{codec:?}: {count} frames in 11 s");
@@ -211,17 +211,17 @@ fn a_source_that_stops_fades_within_60_ms_and_silence_goes_on() {
         assert!(levels[1] > levels[0] - 10.0, "{codec:?}: no hard edge, {:?}", &levels[..5]);
         assert!(levels[4..].iter().all(|level| *level < -70.0), "{codec:?}: silent after 60 ms, {:?}", &levels[..6]);
         assert_eq!(listener.transcoder.counts().concealed, 10, "{codec:?}: what comes after is silence, not loss");
-        // And it is heard again at once.
+        // And its audio is back at once.
         talker.at += ms(10_000);
         talker.time = talker.time.wrapping_add(10 * codec.clock().hz());
-        listener.hear_all(&mut talker, 50);
+        listener.receive_all(&mut talker, 50);
         let sound = listener.sound();
         assert!(tone_dbov(&sound[sound.len() - 4_000..]) > -20.0, "{codec:?}");
     }
 }
 
 #[test]
-fn frames_of_silence_go_out_from_the_start_on() {
+fn frames_of_silence_are_made_from_the_start_on() {
     let (mut listener, start) = (Listener::new(Codec::Opus, 20), start());
     listener.transcoder.start(start);
     listener.drain(start);
@@ -240,7 +240,7 @@ fn the_source_may_change_its_codec_in_mid_stream() {
     let mut talker = Talker::new(Codec::Pcmu, 20, start());
     for codec in [Codec::Pcmu, Codec::Opus, Codec::Pcma, Codec::Pcmu] {
         talker = Talker { at: talker.at, seq: talker.seq, time: talker.time, ..Talker::new(codec, 20, talker.at) };
-        (0..50).for_each(|_| assert_eq!(listener.hear(&talker.say()), 1, "{codec:?}"));
+        (0..50).for_each(|_| assert_eq!(listener.receive(&talker.packet()), 1, "{codec:?}"));
         let sound = listener.sound();
         assert!(tone_dbov(&sound[sound.len() - 4_000..]) > -20.0, "{codec:?}");
     }
@@ -248,16 +248,16 @@ fn the_source_may_change_its_codec_in_mid_stream() {
 }
 
 #[test]
-fn what_is_no_payload_is_undecodable_and_its_time_is_concealed() {
+fn an_invalid_payload_is_undecodable_and_its_time_is_concealed() {
     let mut talker = Talker::new(Codec::Opus, 20, start());
     let mut listener = Listener::new(Codec::Pcma, 20);
-    listener.hear_all(&mut talker, 20);
-    let Packet { at, seq, time, codec, .. } = talker.say();
+    listener.receive_all(&mut talker, 20);
+    let Packet { at, seq, time, codec, .. } = talker.packet();
     for payload in [&[][..], &[0xff][..], &[0x7b, 63, 1, 2][..]] {
         let pushed = listener.transcoder.push(at, 1, seq, time, codec, payload);
         assert_eq!(pushed, Err(Discard::Undecodable), "{payload:?}");
     }
-    listener.hear_all(&mut talker, 20);
+    listener.receive_all(&mut talker, 20);
     assert_eq!(listener.frames.len(), 41);
 }
 
@@ -276,14 +276,14 @@ fn random_payloads_are_silence_or_noise_and_the_pace_stays() {
             .collect();
         state = state.rotate_left(7) ^ n;
         let (at, seq, time) = (start + ms(20 * n), ExtSeq(70_000 + n), RtpTime(n as u32 * 960));
-        listener.hear(&Packet { at, seq, time, codec: Codec::Opus, payload });
+        listener.receive(&Packet { at, seq, time, codec: Codec::Opus, payload });
     }
-    // Payloads that claim 60 ms in packets 20 ms apart are taken at their word, at most.
+    // A payload that states 60 ms in packets 20 ms apart counts as 60 ms.
     assert!((1_900..8_000).contains(&listener.frames.len()), "{} frames", listener.frames.len());
 }
 
 #[test]
-fn the_packet_time_of_a_payload_is_known_where_sdp_has_a_name_for_it() {
+fn the_packet_time_of_a_payload_is_known_if_sdp_can_state_it() {
     let opus = |toc: u8| vec![toc, 0xff, 0xfe];
     let table = [
         (Codec::Pcma, vec![0; 160], Some(20)),

@@ -1,11 +1,11 @@
-//! Who is the DTLS client, what is sent again, and whose datagrams count.
+//! Which end is the DTLS client, what is sent again, and which datagrams have an effect.
 
 use super::*;
 
 const BOB: &str = "198.51.100.7:2000";
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two of ours. Bob calls himself ICE-lite towards Alice, which is all that she goes by.
+/// Two legs of ours. Bob is announced as ICE-lite to Alice; she has no other information.
 struct Pair {
     start: Instant,
     alice: End,
@@ -38,7 +38,7 @@ fn is_hedged(end: &End) -> bool {
     ours.is_role_hedged()
 }
 
-/// ChangeCipherSpec: a side's last flight and no other has one.
+/// ChangeCipherSpec: only a side's last flight has one.
 fn ends_a_handshake(bytes: &[u8]) -> bool {
     bytes.first() == Some(&20)
 }
@@ -58,7 +58,7 @@ fn assert_mirrored(a: &Log, b: &Log, what: &str) {
 }
 
 #[test]
-fn a_last_flight_that_is_lost_twice_is_sent_again_whoever_sent_it() {
+fn a_last_flight_that_is_lost_twice_is_sent_again_by_either_end() {
     for (alice, bob, from_alice) in [
         (DtlsRole::Server, DtlsRole::Client, true),
         (DtlsRole::Client, DtlsRole::Server, true),
@@ -85,14 +85,14 @@ fn a_flight_without_an_answer_is_repeated_after_50_100_200_and_400_ms() {
         log.sent.iter().filter(|(_, bytes)| dtls::is_client_hello(bytes)).map(|(at, _)| *at).collect();
     for (pair, wanted_ms) in hellos.windows(2).zip([50, 100, 200, 400]) {
         let gap_ms = (pair[1] - pair[0]).as_millis() as i64;
-        // The machine spreads its repetitions by a quarter either way.
+        // dimpl spreads its repetitions by a quarter either way.
         assert!((gap_ms - wanted_ms).abs() <= wanted_ms / 4 + 1, "{gap_ms} ms for {wanted_ms}");
     }
     assert!(hellos.len() >= 5, "{hellos:?}");
 }
 
 #[test]
-fn a_lite_peer_that_says_active_and_waits_gets_our_client_hello_300_ms_after_the_valid_pair() {
+fn a_lite_peer_that_announces_active_and_waits_gets_our_client_hello_300_ms_after_the_valid_pair() {
     let start = Instant::now();
     let identity = DtlsIdentity::generate().unwrap();
     let (mut meta, fingerprint) = lite_peer(start, addr(META), identity.fingerprint(), false);
@@ -106,7 +106,7 @@ fn a_lite_peer_that_says_active_and_waits_gets_our_client_hello_300_ms_after_the
 }
 
 #[test]
-fn a_peer_that_says_active_and_is_gets_no_client_hello_of_ours() {
+fn a_peer_that_announces_active_and_sends_its_client_hello_gets_none_of_ours() {
     let mut pair = pair(DtlsRole::Server, DtlsRole::Client);
     let (a, b) = pair.run(everything);
     assert_mirrored(&a, &b, "as agreed");
@@ -114,8 +114,8 @@ fn a_peer_that_says_active_and_is_gets_no_client_hello_of_ours() {
 }
 
 #[test]
-fn on_a_path_longer_than_the_patience_the_peer_is_still_given_its_turn() {
-    // Everything before 450 ms is lost, and so is the first ClientHello of the peer's that could come in time.
+fn on_a_path_longer_than_the_hedge_the_peer_still_gets_its_turn() {
+    // Everything before 450 ms is lost, and so is the first ClientHello of the peer that could arrive in time.
     let mut pair = pair(DtlsRole::Server, DtlsRole::Client);
     let (a, b) = pair.run(|at, to_bob, bytes| {
         let nomination = stun::Head::parse(bytes).is_ok_and(|head| head.use_candidate);
@@ -126,7 +126,7 @@ fn on_a_path_longer_than_the_patience_the_peer_is_still_given_its_turn() {
 }
 
 #[test]
-fn our_client_hello_gives_way_to_the_peers_when_that_comes_after_all() {
+fn our_client_hello_gives_way_to_that_of_the_peer_when_it_arrives_after_all() {
     let mut pair = pair(DtlsRole::Server, DtlsRole::Client);
     let late = Duration::from_millis(700);
     let (a, b) =
@@ -142,11 +142,11 @@ fn without_a_settled_role_ours_goes_50_ms_after_the_answer_to_the_nomination() {
     assert_mirrored(&a, &b, "open role");
     let due = milestone_at(&a, Milestone::IceConnected) + Duration::from_millis(50);
     assert_eq!(hello_at(&a), Some(due));
-    assert!(!is_hedged(&pair.alice), "nobody had said who the client is");
+    assert!(!is_hedged(&pair.alice), "the client was not settled");
 }
 
 #[test]
-fn dtls_from_anywhere_but_a_valid_pair_is_refused_before_during_and_after_the_handshake() {
+fn dtls_from_a_source_without_a_valid_pair_is_refused_before_during_and_after_the_handshake() {
     let alert: &[u8] = &[21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40];
     let hello: &[u8] = &[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 14, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 7, 7];
     // Another host; the peer's address with another port.
@@ -173,7 +173,7 @@ fn dtls_from_anywhere_but_a_valid_pair_is_refused_before_during_and_after_the_ha
 }
 
 #[test]
-fn a_certificate_is_judged_again_when_the_announced_fingerprint_changes_in_mid_handshake() {
+fn a_certificate_is_compared_again_when_the_announced_fingerprint_changes_in_mid_handshake() {
     let mut pair = pair(DtlsRole::Client, DtlsRole::Server);
     let (a, _) = pair.run(|_, to_bob, bytes| to_bob || !ends_a_handshake(bytes));
     assert!(a.keys.is_none() && a.failed.is_none(), "the certificate is known, the handshake is not over");
@@ -189,7 +189,7 @@ fn a_certificate_is_judged_again_when_the_announced_fingerprint_changes_in_mid_h
 }
 
 #[test]
-fn a_pair_whose_nomination_is_never_answered_is_given_up_after_30_s() {
+fn a_pair_whose_nomination_is_never_answered_fails_after_30_s() {
     let mut pair = pair(DtlsRole::Client, DtlsRole::Server);
     let mut answers = 0;
     let (alice, bob) = ((&mut pair.alice, addr(OURS)), (&mut pair.bob, addr(BOB)));
@@ -205,7 +205,7 @@ fn a_pair_whose_nomination_is_never_answered_is_given_up_after_30_s() {
 }
 
 #[test]
-fn consent_that_was_lost_comes_back_with_new_credentials_and_not_without() {
+fn lost_consent_returns_with_new_credentials_and_not_without() {
     let mut pair = pair(DtlsRole::Client, DtlsRole::Server);
     let (a, _) = pair.run(everything);
     assert!(a.keys.is_some());
@@ -215,7 +215,7 @@ fn consent_that_was_lost_comes_back_with_new_credentials_and_not_without() {
     assert_eq!((a.failed, a.failures), (Some(LegFailure::IceDisconnected), 1));
     pair.start += 35 * SECOND;
 
-    // The path is back: of no use to what has lost consent.
+    // The path works again: that does not help a pair that has lost consent.
     let (a, b) = pair.run(everything);
     assert_eq!((&a.milestones[..], &b.milestones[..]), (&[][..], &[][..]));
     pair.start += 2 * SECOND;

@@ -23,7 +23,7 @@ use trestle_core::{
 };
 use trestle_io::clock;
 use trestle_peers::speech;
-use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
+use trestle_srtp::{KeyingMaterial, OVERHEAD_MAX, Profile, SrtpContext};
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::Header;
 use trestle_wire::{ClockRate, Pt, Ptime, RtpTime, Seq, Ssrc};
@@ -209,7 +209,7 @@ fn plan(leg: usize, Side { codec, suite }: Side) -> LegPlan {
 /// Speech, packet by packet, over and over.
 struct Peer {
     payloads: Vec<Vec<u8>>,
-    context: Option<Context>,
+    context: Option<SrtpContext>,
     codec: Codec,
     sent: u32,
 }
@@ -239,7 +239,7 @@ impl Peer {
                 frames.map(encode).collect()
             }
         };
-        Self { payloads, context: suite.map(|suite| Context::new(&key(suite, PEERS_KEY))), codec, sent: 0 }
+        Self { payloads, context: suite.map(|suite| SrtpContext::new(&key(suite, PEERS_KEY))), codec, sent: 0 }
     }
 
     fn packet(&mut self) -> Vec<u8> {

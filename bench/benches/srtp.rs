@@ -8,7 +8,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
+use trestle_srtp::{KeyingMaterial, OVERHEAD_MAX, Profile, SrtpContext};
 use trestle_wire::rtp::Header;
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 
@@ -21,10 +21,10 @@ const STREAM: u16 = 512;
 criterion_group!(benches, protect, unprotect, refuse);
 criterion_main!(benches);
 
-fn context(profile: Profile) -> Context {
+fn context(profile: Profile) -> SrtpContext {
     let bytes: Vec<u8> = (1..=46).collect();
     let material = KeyingMaterial::from_key_and_salt(profile, &bytes[..profile.key_len() + profile.salt_len()]);
-    Context::new(&material.expect("the profile's lengths"))
+    SrtpContext::new(&material.expect("the profile's lengths"))
 }
 
 /// With room for what protection adds.
@@ -100,7 +100,7 @@ fn refuse(criterion: &mut Criterion) {
     });
 }
 
-fn protected(sender: &mut Context, seq: u16, size: usize) -> Vec<u8> {
+fn protected(sender: &mut SrtpContext, seq: u16, size: usize) -> Vec<u8> {
     let mut packet = packet(seq, size);
     let len = sender.protect_rtp(&mut packet, size).expect("a new index");
     packet.truncate(len);

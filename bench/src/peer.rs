@@ -10,7 +10,7 @@ use trestle_audio::opus::{self, EncoderSettings, PACKET_BYTES_MAX};
 use trestle_core::plan::Codec;
 use trestle_core::{CallId, Command, DtlsIdentity, LegId};
 use trestle_peers::speech;
-use trestle_srtp::{Context, OVERHEAD_MAX};
+use trestle_srtp::{OVERHEAD_MAX, SrtpContext};
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtcp::{RtcpReport, SenderInfo};
 use trestle_wire::rtp::Header;
@@ -73,7 +73,7 @@ pub struct Peer {
 #[derive(Debug)]
 enum Secure {
     Plain,
-    Srtp(Box<Context>),
+    Srtp(Box<SrtpContext>),
     /// A shard does ICE and DTLS for the peer, and forwards what it is given.
     Shard(Box<Engine>),
 }
@@ -92,7 +92,7 @@ impl Peer {
         let plain = Self::address_of(name);
         let (secure, address) = match side.security {
             Security::Plain => (Secure::Plain, plain),
-            Security::Sdes(suite) => (Secure::Srtp(Box::new(Context::new(&key(suite, name)))), plain),
+            Security::Sdes(suite) => (Secure::Srtp(Box::new(SrtpContext::new(&key(suite, name)))), plain),
             Security::Dtls => {
                 let mut shard = Engine::new(now, 100, theirs.clone());
                 shard.keep_media();

@@ -16,7 +16,7 @@ use trestle_core::{
 };
 use trestle_io::clock;
 use trestle_peers::speech;
-use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
+use trestle_srtp::{KeyingMaterial, OVERHEAD_MAX, Profile, SrtpContext};
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::Header;
 use trestle_wire::{ClockRate, Pt, Ptime, RtpTime, Seq, Ssrc};
@@ -47,7 +47,7 @@ pub(crate) type Turn = VecDeque<(Instant, SocketId, SocketAddr, Vec<u8>)>;
 pub(crate) struct Ground {
     trestle: Node,
     whatsapp: Node,
-    phones: Vec<Context>,
+    phones: Vec<SrtpContext>,
     /// The audio, frame by frame: Opus of WhatsApp, PCMA of the phone.
     payloads: [Vec<Vec<u8>>; 2],
     calls: usize,
@@ -71,7 +71,7 @@ impl Ground {
             trestle.open(start, call, Some(theirs));
             whatsapp.open(start, call, Some(ours));
         }
-        let phones = (0..calls).map(|call| Context::new(&key(call, 2))).collect();
+        let phones = (0..calls).map(|call| SrtpContext::new(&key(call, 2))).collect();
         let payloads = [opus_of(announced), pcma_of(announced)];
         let to_whatsapp = Turn::new();
         let mut ground = Self { trestle, whatsapp, phones, payloads, calls, frame: 0, start, to_whatsapp };

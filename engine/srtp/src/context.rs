@@ -8,7 +8,7 @@ use crate::index::{RTCP_INDEX_END, RTP_INDEX_END, guess, index};
 use crate::replay::ReplayWindow;
 use crate::{KeyingMaterial, Profile};
 
-/// SSRCs that one direction carries under one key, see [`Context`]. A phone that takes a new SSRC at every hold and resume
+/// SSRCs that one direction carries under one key, see [`SrtpContext`]. A phone that takes a new SSRC at every hold and resume
 /// of an hour-long call needs far fewer.
 pub const SSRCS_MAX: usize = 256;
 
@@ -33,9 +33,9 @@ const MKI_BYTES_MAX: usize = 128;
 /// # Initial roll-over counter
 ///
 /// The roll-over counter of a new SSRC is not known. It is 0 unless the peer started close to a wrap and its first packets
-/// were lost; then it is 1. Both are tried, and the value of [`Context::with_roc_hint`]. This costs at most four
+/// were lost; then it is 1. Both are tried, and the value of [`SrtpContext::with_roc_hint`]. This costs at most four
 /// authentications per packet, and only until the first packet is authenticated.
-pub struct Context {
+pub struct SrtpContext {
     pub(crate) profile: Profile,
     pub(crate) rtp: Cipher,
     pub(crate) rtcp: Cipher,
@@ -89,7 +89,7 @@ pub enum UnprotectError {
     TooManySsrcs,
 }
 
-impl Context {
+impl SrtpContext {
     /// A context for one direction, before its first packet.
     pub fn new(material: &KeyingMaterial) -> Self {
         Self {
@@ -157,7 +157,7 @@ impl Context {
         self.stream(ssrc).and_then(|stream| stream.rtcp.highest()).map(|index| index as u32)
     }
 
-    /// Continues receiving SRTCP of `ssrc` after `index`, as [`Context::set_rtp_index`] does for SRTP.
+    /// Continues receiving SRTCP of `ssrc` after `index`, as [`SrtpContext::set_rtp_index`] does for SRTP.
     pub fn set_received_srtcp_index(&mut self, ssrc: Ssrc, index: u32) {
         if index < RTCP_INDEX_END
             && let Some(stream) = self.stream_or_new(ssrc)
@@ -263,9 +263,9 @@ impl Context {
     }
 }
 
-impl std::fmt::Debug for Context {
+impl std::fmt::Debug for SrtpContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context")
+        f.debug_struct("SrtpContext")
             .field("profile", &self.profile)
             .field("srtcp_index", &self.srtcp_index)
             .field("streams", &self.streams)

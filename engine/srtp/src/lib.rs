@@ -1,6 +1,6 @@
 //! SRTP and SRTCP with given keys: RFC 3711 (AES-CM with HMAC-SHA1), RFC 6188 (256-bit keys), RFC 7714 (AES-GCM).
 //!
-//! One [`Context`] serves one direction: it either protects or unprotects. A secured leg has two, made from two
+//! One [`SrtpContext`] serves one direction: it either protects or unprotects. A secured leg has two, made from two
 //! different [`KeyingMaterial`]s. Packets are processed in place; nothing is allocated per packet.
 //!
 //! The source of the keys does not matter here. SDES (RFC 4568) has key and salt in the SDP, DTLS-SRTP (RFC 5764) exports
@@ -18,7 +18,7 @@ mod rtp;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Context, ProtectError, SSRCS_MAX, UnprotectError};
+pub use context::{ProtectError, SSRCS_MAX, SrtpContext, UnprotectError};
 pub use keys::{KeyLengthError, KeyingMaterial};
 pub use profile::Profile;
 

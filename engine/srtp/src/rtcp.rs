@@ -12,7 +12,7 @@
 use trestle_wire::Ssrc;
 
 use crate::cipher::{Cipher, GCM_TAG_LEN};
-use crate::context::{Context, PACKET_BYTES_MAX, ProtectError, UnprotectError};
+use crate::context::{PACKET_BYTES_MAX, ProtectError, SrtpContext, UnprotectError};
 
 /// Bytes without encryption: the first header and the sender's SSRC.
 const CLEAR_LEN: usize = 8;
@@ -22,7 +22,7 @@ const INDEX_LEN: usize = 4;
 
 const E_FLAG: u32 = 1 << 31;
 
-impl Context {
+impl SrtpContext {
     /// Protects the compound RTCP packet `buf[..len]` in place; returns the length of the SRTCP packet. `buf` needs
     /// [`crate::OVERHEAD_MAX`] spare bytes after the packet.
     ///

@@ -9,14 +9,14 @@
 use trestle_wire::rtp::{header_len, read_header};
 
 use crate::cipher::{Cipher, Gcm};
-use crate::context::{Context, PACKET_BYTES_MAX, ProtectError, UnprotectError};
+use crate::context::{PACKET_BYTES_MAX, ProtectError, SrtpContext, UnprotectError};
 use crate::index::roc;
 
 /// GCM cannot authenticate a packet without decrypting it, so a guess of the index that may be wrong decrypts to here. For
 /// packets longer than this, one guess is made.
 const SCRATCH_BYTES: usize = 2_048;
 
-impl Context {
+impl SrtpContext {
     /// Protects the RTP packet `buf[..len]` in place; returns the length of the SRTP packet. `buf` needs
     /// [`crate::OVERHEAD_MAX`] spare bytes after the packet. The sequence number in the header determines the index.
     ///

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use trestle_wire::rtp::Header;
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 
-use crate::{Context, KeyingMaterial, OVERHEAD_MAX, Profile, ProtectError, SSRCS_MAX, UnprotectError};
+use crate::{KeyingMaterial, OVERHEAD_MAX, Profile, ProtectError, SSRCS_MAX, SrtpContext, UnprotectError};
 
 const OURS: Ssrc = Ssrc(0xcafe_babe);
 const LAST: u64 = (1 << 48) - 1;
@@ -16,8 +16,8 @@ fn material(profile: Profile) -> KeyingMaterial {
     KeyingMaterial::new(profile, &bytes[..profile.key_len()], &bytes[32..32 + profile.salt_len()]).unwrap()
 }
 
-fn pair(profile: Profile) -> (Context, Context) {
-    (Context::new(&material(profile)), Context::new(&material(profile)))
+fn pair(profile: Profile) -> (SrtpContext, SrtpContext) {
+    (SrtpContext::new(&material(profile)), SrtpContext::new(&material(profile)))
 }
 
 fn rtp(ssrc: Ssrc, seq: u16) -> Vec<u8> {
@@ -30,7 +30,7 @@ fn rtcp(ssrc: Ssrc) -> Vec<u8> {
     [&[0x80, 201, 0, 1][..], &ssrc.0.to_be_bytes()].concat()
 }
 
-fn protect(sender: &mut Context, mut packet: Vec<u8>) -> Result<Vec<u8>, ProtectError> {
+fn protect(sender: &mut SrtpContext, mut packet: Vec<u8>) -> Result<Vec<u8>, ProtectError> {
     let len = packet.len();
     packet.resize(len + OVERHEAD_MAX, 0xee);
     let end = sender.protect_rtp(&mut packet, len)?;
@@ -38,7 +38,7 @@ fn protect(sender: &mut Context, mut packet: Vec<u8>) -> Result<Vec<u8>, Protect
     Ok(packet)
 }
 
-fn protect_rtcp(sender: &mut Context, mut packet: Vec<u8>) -> Result<Vec<u8>, ProtectError> {
+fn protect_rtcp(sender: &mut SrtpContext, mut packet: Vec<u8>) -> Result<Vec<u8>, ProtectError> {
     let len = packet.len();
     packet.resize(len + OVERHEAD_MAX, 0xee);
     let end = sender.protect_rtcp(&mut packet, len)?;
@@ -46,14 +46,14 @@ fn protect_rtcp(sender: &mut Context, mut packet: Vec<u8>) -> Result<Vec<u8>, Pr
     Ok(packet)
 }
 
-fn unprotect(receiver: &mut Context, packet: &[u8]) -> Result<Vec<u8>, UnprotectError> {
+fn unprotect(receiver: &mut SrtpContext, packet: &[u8]) -> Result<Vec<u8>, UnprotectError> {
     let mut packet = packet.to_vec();
     let len = receiver.unprotect_rtp(&mut packet)?;
     packet.truncate(len);
     Ok(packet)
 }
 
-fn unprotect_rtcp(receiver: &mut Context, packet: &[u8]) -> Result<Vec<u8>, UnprotectError> {
+fn unprotect_rtcp(receiver: &mut SrtpContext, packet: &[u8]) -> Result<Vec<u8>, UnprotectError> {
     let mut packet = packet.to_vec();
     let len = receiver.unprotect_rtcp(&mut packet)?;
     packet.truncate(len);
@@ -62,7 +62,7 @@ fn unprotect_rtcp(receiver: &mut Context, packet: &[u8]) -> Result<Vec<u8>, Unpr
 
 /// The packet that a sender with the same key sends at `index`, whatever it sent before.
 fn at_index(profile: Profile, ssrc: Ssrc, index: u64) -> Vec<u8> {
-    let mut sender = Context::new(&material(profile));
+    let mut sender = SrtpContext::new(&material(profile));
     if let Some(before) = index.checked_sub(1) {
         sender.set_rtp_index(ssrc, before);
     }
@@ -201,7 +201,7 @@ fn ssrcs_are_counted_only_once_authentic_and_are_bounded() {
 #[test]
 fn an_index_is_never_used_twice() {
     for profile in Profile::ALL {
-        let mut sender = Context::new(&material(profile));
+        let mut sender = SrtpContext::new(&material(profile));
         protect(&mut sender, rtp(OURS, 100)).unwrap();
         assert_eq!(protect(&mut sender, rtp(OURS, 100)), Err(ProtectError::IndexReused));
         protect(&mut sender, rtp(OURS, 300)).unwrap();
@@ -310,10 +310,10 @@ fn a_stream_whose_first_packets_were_lost_over_a_wrap_is_found() {
 fn a_new_key_in_mid_stream_works_with_the_counter_kept_or_reset() {
     for profile in Profile::ALL {
         for index in [0x2_0005, 0x3_0005, 0x0_0005] {
-            let mut receiver = Context::new(&material(profile)).with_roc_hint(2);
+            let mut receiver = SrtpContext::new(&material(profile)).with_roc_hint(2);
             assert!(unprotect(&mut receiver, &at_index(profile, OURS, index)).is_ok(), "{profile:?} {index:#x}");
         }
-        let mut receiver = Context::new(&material(profile));
+        let mut receiver = SrtpContext::new(&material(profile));
         let sent = at_index(profile, OURS, 0x2_0005);
         assert_eq!(unprotect(&mut receiver, &sent), Err(UnprotectError::AuthFailed), "{profile:?}: without the hint");
     }
@@ -322,7 +322,7 @@ fn a_new_key_in_mid_stream_works_with_the_counter_kept_or_reset() {
 #[test]
 fn srtcp_that_is_not_encrypted_is_refused_even_if_authentic() {
     // Made by hand, as a peer with UNENCRYPTED_SRTCP would send it.
-    let mut receiver = Context::new(&material(Profile::AesCm128HmacSha1_80));
+    let mut receiver = SrtpContext::new(&material(Profile::AesCm128HmacSha1_80));
     let body = [rtcp(OURS), vec![0, 0, 0, 9]].concat();
     let crate::cipher::Cipher::Cm(cm) = &receiver.rtcp else { panic!("AES-CM profile") };
     let tag = cm.sign([&body, &[]]);
@@ -351,7 +351,7 @@ fn a_master_key_identifier_is_removed() {
 
 #[test]
 fn an_invalid_packet_or_one_without_room_is_not_protected_and_uses_no_index() {
-    let mut sender = Context::new(&material(Profile::AeadAes256Gcm));
+    let mut sender = SrtpContext::new(&material(Profile::AeadAes256Gcm));
     let plain = rtp(OURS, 1);
     let mut exact = plain.clone();
     assert_eq!(sender.protect_rtp(&mut exact, plain.len()), Err(ProtectError::Malformed), "no room");
@@ -386,7 +386,7 @@ fn keying_material_reads_back_and_shows_nothing() {
         let bytes = material.key_and_salt();
         assert_eq!(KeyingMaterial::from_key_and_salt(profile, &bytes), Ok(material.clone()));
         assert_eq!(format!("{material:?}"), format!("KeyingMaterial({})", profile.name()));
-        assert!(!format!("{:?}", Context::new(&material)).contains("key"));
+        assert!(!format!("{:?}", SrtpContext::new(&material)).contains("key"));
     }
     assert_ne!(material(Profile::AesCm128HmacSha1_80), material(Profile::AesCm128HmacSha1_32));
 }
@@ -442,7 +442,7 @@ proptest! {
         start in 64_000u64..67_000,
         steps in prop::collection::vec(prop_oneof![8 => -140i64..150, 1 => -70_000i64..70_000], 1..120),
     ) {
-        let mut receiver = Context::new(&material(profile));
+        let mut receiver = SrtpContext::new(&material(profile));
         let mut model = Model::default();
         let mut index = start;
         for step in steps {
@@ -463,10 +463,10 @@ proptest! {
         if version && let Some(first) = bytes.first_mut() {
             *first = *first & 0x3f | 0x80;
         }
-        let mut receiver = Context::new(&material(profile)).with_mki_len(mki_len);
+        let mut receiver = SrtpContext::new(&material(profile)).with_mki_len(mki_len);
         prop_assert!(receiver.unprotect_rtp(&mut bytes.clone()).is_err());
         prop_assert!(receiver.unprotect_rtcp(&mut bytes.clone()).is_err());
-        let mut sender = Context::new(&material(profile));
+        let mut sender = SrtpContext::new(&material(profile));
         let len = bytes.len();
         bytes.resize(len + OVERHEAD_MAX, 0);
         // Both results are allowed for random bytes; the test is that nothing panics.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile, ProtectError, SSRCS_MAX, UnprotectError};
+use trestle_srtp::{KeyingMaterial, OVERHEAD_MAX, Profile, ProtectError, SSRCS_MAX, SrtpContext, UnprotectError};
 use trestle_wire::rtp::Header;
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 
@@ -67,8 +67,8 @@ struct World {
     profile: Profile,
     mki_len: usize,
     key: u8,
-    sender: Context,
-    receiver: Context,
+    sender: SrtpContext,
+    receiver: SrtpContext,
     sent: BTreeMap<Ssrc, Stream>,
     sent_rtcp: u32,
     received: BTreeMap<Ssrc, Stream>,
@@ -84,9 +84,9 @@ fn stream(input: &mut Input<'_>) -> usize {
     if input.below(4) == 0 { usize::from(input.u16()) % SSRCS } else { 0 }
 }
 
-fn context(profile: Profile, key: u8) -> Context {
+fn context(profile: Profile, key: u8) -> SrtpContext {
     let bytes: Vec<u8> = (0..profile.key_len() + profile.salt_len()).map(|n| key.wrapping_add(n as u8)).collect();
-    Context::new(&KeyingMaterial::from_key_and_salt(profile, &bytes).expect("the profile's lengths"))
+    SrtpContext::new(&KeyingMaterial::from_key_and_salt(profile, &bytes).expect("the profile's lengths"))
 }
 
 impl World {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trestle_srtp::{Context, KeyingMaterial, Profile};
+use trestle_srtp::{KeyingMaterial, Profile, SrtpContext};
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::read_header;
 use trestle_wire::{SeqExtender, Ssrc};
@@ -22,7 +22,7 @@ pub struct Judged {
 
 /// One announced key and what was encrypted with it.
 struct Key {
-    context: Context,
+    context: SrtpContext,
     sequences: BTreeMap<Ssrc, SeqExtender>,
     indexes: BTreeSet<(Ssrc, u64)>,
     rtcp_indexes: BTreeSet<(Ssrc, u32)>,
@@ -38,7 +38,7 @@ pub fn judge(world: &World, sdps: &[String]) -> Judged {
         for key in raw::keys(sdp) {
             let known = keys.entry(address.port()).or_default();
             if known.iter().all(|(other, _)| *other != key) {
-                let context = Context::new(&key);
+                let context = SrtpContext::new(&key);
                 let (sequences, indexes, rtcp_indexes) = Default::default();
                 known.push((key, Key { context, sequences, indexes, rtcp_indexes }));
             }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
+use trestle_srtp::{KeyingMaterial, OVERHEAD_MAX, Profile, SrtpContext};
 use trestle_wire::rtp::{Header, RtpPacket};
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 
@@ -39,8 +39,8 @@ pub struct RawPhone {
     pub seq: u64,
     /// Of the next packet.
     pub time: u32,
-    sending: Option<Context>,
-    receiving: Option<Context>,
+    sending: Option<SrtpContext>,
+    receiving: Option<SrtpContext>,
     read: usize,
     /// Datagrams that did not authenticate, or were replays.
     pub refused: usize,
@@ -59,7 +59,7 @@ impl RawPhone {
     /// A phone at `at`; `key` as [`key`] makes it.
     pub fn new(world: &mut World, at: &str, key: Option<KeyingMaterial>) -> Self {
         let at = calls::addr(at);
-        let sending = key.as_ref().map(Context::new);
+        let sending = key.as_ref().map(SrtpContext::new);
         Self {
             at,
             actor: world.add_stranger(at),
@@ -98,14 +98,14 @@ impl RawPhone {
         let (address, key) = read(sdp);
         self.remote = Some(address);
         if key.is_some() && key != self.trestle_key {
-            self.receiving = key.as_ref().map(Context::new);
+            self.receiving = key.as_ref().map(SrtpContext::new);
         }
         self.trestle_key = key;
     }
 
     /// Uses another key from now on; its counters go on if `keep_roc`.
     pub fn set_key(&mut self, key: KeyingMaterial, keep_roc: bool) {
-        let mut context = Context::new(&key);
+        let mut context = SrtpContext::new(&key);
         if keep_roc {
             context.set_rtp_index(Ssrc(self.ssrc), self.seq - 1);
         } else {
@@ -261,7 +261,7 @@ pub fn call(world: &mut World, call_id: &str, caller: &mut RawPhone, callee: &mu
     // Of the keys offered, the one of the suite that is answered counts.
     if let Some(key) = &callee.key {
         let chosen = keys(&to_callee).into_iter().find(|offered| offered.profile() == key.profile());
-        callee.receiving = chosen.as_ref().map(Context::new);
+        callee.receiving = chosen.as_ref().map(SrtpContext::new);
         callee.trestle_key = chosen;
     }
     let to_caller = calls::answer_sdp(world, call_id, "a", "b", &callee.sdp());

@@ -12,7 +12,7 @@ use trestle_io::clock;
 use trestle_ng::command::Request;
 use trestle_ng::{bencode, frame};
 use trestle_sdp::Sdp;
-use trestle_srtp::{Context, OVERHEAD_MAX, Profile};
+use trestle_srtp::{OVERHEAD_MAX, Profile, SrtpContext};
 use trestle_wire::{ExtSeq, Pt, RtpTime, Seq, Ssrc, rtp};
 
 /// Ten seconds until a call has settled.
@@ -81,7 +81,7 @@ fn srtp(protect: bool, profile: Profile) -> u64 {
     let material =
         trestle_srtp::KeyingMaterial::from_key_and_salt(profile, &bytes[..profile.key_len() + profile.salt_len()]);
     let material = material.expect("the profile's lengths");
-    let (mut sender, mut receiver) = (Context::new(&material), Context::new(&material));
+    let (mut sender, mut receiver) = (SrtpContext::new(&material), SrtpContext::new(&material));
     for n in 0..PACKETS + 1 {
         let header = rtp::Header {
             marker: false,

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use rand_chacha::rand_core::Rng;
-use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
+use trestle_srtp::{KeyingMaterial, OVERHEAD_MAX, Profile, SrtpContext};
 
 use crate::SdpError;
 use crate::sdp::Description;
@@ -55,8 +55,8 @@ impl Crypto {
 pub(crate) struct Keys {
     /// Plain RTP: packets pass as they are.
     plain: bool,
-    ours: Option<(KeyingMaterial, Context)>,
-    theirs: Option<(KeyingMaterial, Context)>,
+    ours: Option<(KeyingMaterial, SrtpContext)>,
+    theirs: Option<(KeyingMaterial, SrtpContext)>,
 }
 
 impl Keys {
@@ -75,9 +75,9 @@ impl Keys {
         Self::replace(&mut self.theirs, theirs);
     }
 
-    fn replace(slot: &mut Option<(KeyingMaterial, Context)>, material: &KeyingMaterial) {
+    fn replace(slot: &mut Option<(KeyingMaterial, SrtpContext)>, material: &KeyingMaterial) {
         if slot.as_ref().is_none_or(|(current, _)| current != material) {
-            *slot = Some((material.clone(), Context::new(material)));
+            *slot = Some((material.clone(), SrtpContext::new(material)));
         }
     }
 

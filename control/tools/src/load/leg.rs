@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX};
+use trestle_srtp::{KeyingMaterial, OVERHEAD_MAX, SrtpContext};
 use trestle_wire::rtp::{Header, Pt, RtpPacket, Ssrc};
 use trestle_wire::{RtpTime, Seq};
 
@@ -30,7 +30,7 @@ pub struct MediaSender {
     /// Stream.
     pub ssrc: u32,
     /// Encrypts, unless plain.
-    pub srtp: Option<Context>,
+    pub srtp: Option<SrtpContext>,
     /// Payloads carry a mark: they are forwarded as they are.
     pub marked: bool,
     /// The first frame it sent.
@@ -70,7 +70,7 @@ impl MediaSender {
 
     /// Takes keys.
     pub fn secure(&mut self, key: &KeyingMaterial) {
-        self.srtp = Some(Context::new(key));
+        self.srtp = Some(SrtpContext::new(key));
     }
 }
 
@@ -78,7 +78,7 @@ impl MediaSender {
 #[derive(Debug)]
 pub struct MediaReceiver {
     /// Decrypts, unless plain.
-    pub srtp: Option<Context>,
+    pub srtp: Option<SrtpContext>,
     /// Payload type of the audio.
     pub pt: u8,
     /// The codec.
@@ -136,7 +136,7 @@ impl MediaReceiver {
 
     /// Takes keys.
     pub fn secure(&mut self, key: &KeyingMaterial) {
-        self.srtp = Some(Context::new(key));
+        self.srtp = Some(SrtpContext::new(key));
     }
 }
 

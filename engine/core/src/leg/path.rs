@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use trestle_srtp::{Context, KeyingMaterial, UnprotectError};
+use trestle_srtp::{KeyingMaterial, SrtpContext, UnprotectError};
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtcp::Compound;
 use trestle_wire::rtp::{self, Header};
@@ -51,7 +51,7 @@ pub(crate) struct Srtp {
 /// A context for each key of one direction; the last one is in use.
 #[derive(Debug, Default)]
 struct Keyring {
-    contexts: Vec<(KeyingMaterial, Box<Context>)>,
+    contexts: Vec<(KeyingMaterial, Box<SrtpContext>)>,
 }
 
 /// Keys of one direction that are kept. We use one per crypto suite, six at most, so none of ours is ever dropped; a peer that
@@ -59,12 +59,12 @@ struct Keyring {
 const KEYS_MAX: usize = 16;
 
 impl Keyring {
-    fn current(&mut self) -> Option<&mut Context> {
+    fn current(&mut self) -> Option<&mut SrtpContext> {
         self.contexts.last_mut().map(|(_, context)| &mut **context)
     }
 
     /// Makes `key` the current one. A new key gets the context that `make` derives from the context in use before.
-    fn activate(&mut self, key: &KeyingMaterial, make: impl FnOnce(Option<&Context>) -> Context) {
+    fn activate(&mut self, key: &KeyingMaterial, make: impl FnOnce(Option<&SrtpContext>) -> SrtpContext) {
         if let Some(position) = self.contexts.iter().position(|(known, _)| known == key) {
             self.contexts[position..].rotate_left(1);
             return;
@@ -79,12 +79,12 @@ impl Keyring {
 
 impl Srtp {
     pub(crate) fn set_send_key(&mut self, key: &KeyingMaterial) {
-        self.send.activate(key, |_| Context::new(key));
+        self.send.activate(key, |_| SrtpContext::new(key));
     }
 
     pub(crate) fn set_receive_key(&mut self, key: &KeyingMaterial, mki_len: u8) {
         self.receive.activate(key, |before| {
-            let context = Context::new(key).with_mki_len(usize::from(mki_len));
+            let context = SrtpContext::new(key).with_mki_len(usize::from(mki_len));
             // Some peers keep their roll-over counter under a new key.
             match before.and_then(|old| old.ssrcs().filter_map(|ssrc| old.rtp_index(ssrc)).max()) {
                 Some(index) => context.with_roc_hint((index >> 16) as u32),

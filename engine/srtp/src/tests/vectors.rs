@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::{protect, protect_rtcp, unprotect, unprotect_rtcp};
 use crate::cipher::{Cipher, Gcm};
 use crate::kdf::{Label, aes_cm, derive};
-use crate::{Context, KeyingMaterial, Profile, UnprotectError};
+use crate::{KeyingMaterial, Profile, SrtpContext, UnprotectError};
 use trestle_wire::Ssrc;
 
 fn hex(text: &str) -> Vec<u8> {
@@ -83,14 +83,14 @@ fn rfc_6188_material() -> KeyingMaterial {
 }
 
 /// RFC 7714 sections 16 and 17 give session keys, not master keys.
-fn rfc_7714_context(profile: Profile) -> Context {
+fn rfc_7714_context(profile: Profile) -> SrtpContext {
     let key: Vec<u8> = (0..profile.key_len() as u8).collect();
     let cipher = || {
         let mut salt = Zeroizing::new([0; 12]);
         salt.copy_from_slice(b"Quid pro quo");
         Cipher::Gcm(Gcm::new(&key, salt))
     };
-    let mut context = Context::new(&KeyingMaterial::new(profile, &key, &[0; 12]).unwrap());
+    let mut context = SrtpContext::new(&KeyingMaterial::new(profile, &key, &[0; 12]).unwrap());
     context.rtp = cipher();
     context.rtcp = cipher();
     context
@@ -242,7 +242,7 @@ fn packets_are_those_of_libsrtp_in_both_directions() {
         let key: Vec<u8> = (0x10..0x30).collect();
         let salt: Vec<u8> = (0xa0..0xae).collect();
         let material = KeyingMaterial::new(profile, &key[..profile.key_len()], &salt[..profile.salt_len()]).unwrap();
-        let (mut sender, mut receiver) = (Context::new(&material), Context::new(&material));
+        let (mut sender, mut receiver) = (SrtpContext::new(&material), SrtpContext::new(&material));
         sender.set_srtcp_index(1);
         for (plain, secret) in rtp.iter().zip([first, second]) {
             assert_eq!(protect(&mut sender, plain.clone()), Ok(hex(secret)), "{profile:?}");
@@ -260,6 +260,6 @@ fn a_packet_under_the_master_key_of_rfc_6188() {
     // As libsrtp validates itself: sequence number 1234, sixteen bytes of AB.
     let plain = hex("800f1234decafbadcafebabe abababababababababababababababab");
     let secret = hex("800f1234decafbadcafebabe f1d9de17ff251ff1aa007774b0b4b40d a08d9d9a5b3a55d8873b");
-    assert_eq!(protect(&mut Context::new(&rfc_6188_material()), plain.clone()), Ok(secret.clone()));
-    assert_eq!(unprotect(&mut Context::new(&rfc_6188_material()), &secret), Ok(plain));
+    assert_eq!(protect(&mut SrtpContext::new(&rfc_6188_material()), plain.clone()), Ok(secret.clone()));
+    assert_eq!(unprotect(&mut SrtpContext::new(&rfc_6188_material()), &secret), Ok(plain));
 }

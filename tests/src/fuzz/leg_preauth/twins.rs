@@ -8,7 +8,7 @@ use trestle_core::plan::{
     RtpPeer, SendFormat, SendPlan, SendPolicy, Source, Transport, WebRtcPlan, WebRtcRemote,
 };
 use trestle_core::{CallId, Command, InterfaceId, LegId, LegPlan, LegPorts};
-use trestle_srtp::{Context, KeyingMaterial, OVERHEAD_MAX, Profile};
+use trestle_srtp::{KeyingMaterial, OVERHEAD_MAX, Profile, SrtpContext};
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::{Header, RtpPacket};
 use trestle_wire::telephone_event::TelephoneEvent;
@@ -311,8 +311,8 @@ fn source_of(peer: usize, nat: bool) -> SocketAddr {
 struct Peer {
     ports: LegPorts,
     address: SocketAddr,
-    send: Option<Context>,
-    receive: Option<Context>,
+    send: Option<SrtpContext>,
+    receive: Option<SrtpContext>,
     seq: Seq,
     time: RtpTime,
     ssrc: Ssrc,
@@ -325,8 +325,8 @@ impl Peer {
         Self {
             ports,
             address: source_of(n, style.nat),
-            send: style.suite.map(|suite| Context::new(&key(suite, 16 + n as u8))),
-            receive: style.suite.map(|suite| Context::new(&key(suite, n as u8))),
+            send: style.suite.map(|suite| SrtpContext::new(&key(suite, 16 + n as u8))),
+            receive: style.suite.map(|suite| SrtpContext::new(&key(suite, n as u8))),
             seq: Seq(65_530),
             time: RtpTime(u32::MAX - 1_000),
             ssrc: Ssrc(0xabc0 + n as u32),

@@ -117,7 +117,7 @@ impl Default for ControllerConfig {
             load: LoadBounds::default(),
             timeout: Duration::from_secs(60),
             silent_timeout: Duration::from_secs(3_600),
-            offer_timeout: Duration::from_secs(180),
+            offer_timeout: Duration::from_secs(240),
             delete_delay: Duration::from_secs(30),
             dtmf_log_dest: None,
             publish_events: false,

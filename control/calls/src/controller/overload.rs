@@ -16,8 +16,7 @@ const RELIEF: Duration = Duration::from_secs(2);
 const BELOW_PERCENT: u32 = 80;
 
 /// A number with two decimals, as rtpengine's `max-cpu` and `max-load` have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Deserialize)]
-#[serde(try_from = "f64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Hundredths(pub u32);
 
 impl TryFrom<f64> for Hundredths {

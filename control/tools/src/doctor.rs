@@ -1,4 +1,4 @@
-//! `trestle sdp`: says what is wrong with a session description before somebody else does.
+//! `trestle sdp`: checks a session description against the rules of the peers.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub struct SdpArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Task {
-    /// Says which rules a description breaks, why they are there, and what to do. The exit code is 1 if there is an error.
+    /// Lists the rules that a description breaks, their reasons, and the remedies. The exit code is 1 if there is an error.
     Lint(LintArgs),
     /// Explains a rule.
     Explain {
@@ -35,10 +35,10 @@ enum Task {
 struct LintArgs {
     /// A description, or JSON with one in it: a web hook, a request to Graph, an ng reply. `-` is standard input.
     file: PathBuf,
-    /// Who wrote it; guessed if not told.
+    /// Who wrote it; guessed if not given.
     #[arg(long, value_name = "WHO")]
     from: Option<Who>,
-    /// Which half it is; guessed if not told.
+    /// Offer or answer; guessed if not given.
     #[arg(long, value_name = "ROLE")]
     role: Option<Half>,
     /// The offer that it answers.

@@ -3,7 +3,7 @@
 //! What is forwarded carries a mark in its payload. What is transcoded cannot: there, packets are paired by their RTP
 //! timestamps. One frame comes out for each that goes in, so the two numberings differ by a constant that holds for a second
 //! at least; it is the largest with which nothing would have come out before it went in. An engine that keeps every packet for
-//! 20 ms or longer is therefore credited with the whole frames; what was heard, laid over what was said, would tell.
+//! 20 ms or longer is therefore credited with the whole frames; a comparison of the received audio with the sent audio would show it.
 
 use super::pace::Ns;
 
@@ -34,7 +34,7 @@ pub enum FrameArrival {
     After(Ns),
     /// It had come out before.
     Again,
-    /// It was not sent, or so long ago that nobody remembers.
+    /// It was not sent, or so long ago that it is forgotten.
     Unknown,
 }
 

@@ -12,7 +12,7 @@ use super::speech::SpeechLoop;
 use super::whatsapp::{Identity, WhatsApp};
 use super::workload::{LoadCodec, NgStyle, SideSecurity, Workload};
 
-/// Where a leg stands.
+/// The state of a leg.
 #[derive(Debug, Clone, Copy)]
 pub struct EndAddress {
     /// The socket it uses.
@@ -47,7 +47,7 @@ pub struct Setting {
 /// One end of one call.
 #[derive(Debug)]
 pub struct CallEnd {
-    /// Where the engine takes its media, once it has said so.
+    /// The engine's media address, once it is known.
     pub remote: Option<SocketAddrV4>,
     /// How its media is secured.
     pub security: SideSecurity,
@@ -55,7 +55,7 @@ pub struct CallEnd {
     pub key: KeyingMaterial,
     /// What it sends.
     pub out: MediaSender,
-    /// What it hears.
+    /// The received stream.
     pub incoming: MediaReceiver,
     /// Its handshakes, if it is WhatsApp.
     pub whatsapp: Option<Box<WhatsApp>>,

@@ -226,7 +226,7 @@ impl LoadCalls {
         self.counts.up += 1;
     }
 
-    /// Repeats what was lost, gives up what is in vain, deletes what has stood long enough. To be called every millisecond or so.
+    /// Repeats lost requests, gives up those that time out, and deletes calls whose time is over. Call it about every millisecond.
     pub fn handle_timeout(&mut self, now: Now) {
         let mut again = Vec::new();
         for outcome in self.ng.handle_timeout(now.ns, &mut again) {
@@ -296,7 +296,7 @@ impl LoadCalls {
         }
     }
 
-    /// What the engine says to `leg`: its address and its key.
+    /// Takes the engine's description for `leg`: its address and its key.
     fn settle(&mut self, leg: usize, sdp: &str) -> Result<EngineSdp, String> {
         let theirs = EngineSdp::read(sdp, self.legs[leg].out.codec)?;
         let CallEnd { remote, security, key, out, incoming, .. } = &mut self.legs[leg];

@@ -8,7 +8,7 @@ use super::sockets;
 use super::speech::SpeechLoop;
 use super::workload::LoadCodec;
 
-/// What the telephone side hears.
+/// Sample rate of the telephone side.
 const NARROW_HZ: u32 = 8_000;
 /// Frames of 20 ms that are measured each way.
 const FRAMES: u64 = 5_000;

@@ -30,8 +30,8 @@ const STRAGGLERS: Ns = SECOND / 2;
 const PATIENCE: Ns = 15 * SECOND;
 /// Deletes are given up after.
 const DELETE_MAX: Ns = 10 * SECOND;
-/// The watcher is told that often.
-const TELL: Ns = SECOND / 5;
+/// Interval between two calls of the watcher.
+const WATCH_INTERVAL: Ns = SECOND / 5;
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl LoadRun {
     /// Sockets for `calls` calls at once.
     ///
     /// # Errors
-    /// What the system says, or options that contradict each other.
+    /// An error of the system, or options that contradict each other.
     pub fn open(args: &LoadArgs, calls: usize) -> anyhow::Result<Self> {
         files::raise_limit();
         let target = match args.engine.pid {
@@ -183,7 +183,7 @@ pub struct Run<'a> {
     looked_at: Ns,
 }
 
-/// Has `calls` calls talk, and measures. `watch` is told a few times a second.
+/// Has `calls` calls talk, and measures. `watch` is called a few times a second.
 ///
 /// # Errors
 /// No call comes up, or the system refuses something.
@@ -271,7 +271,7 @@ impl Run<'_> {
     fn set_up(&mut self, args: &LoadArgs, watch: &mut impl FnMut(Progress)) -> anyhow::Result<()> {
         let count = self.calls.calls.len();
         let every = SECOND / Ns::from(args.ramp);
-        let (mut started, mut told, mut done) = (0, 0, 0);
+        let (mut started, mut watched_at, mut done) = (0, 0, 0);
         let mut at = sockets::now();
         let mut moved = at;
         loop {
@@ -285,8 +285,8 @@ impl Run<'_> {
             if ended > done {
                 (done, moved) = (ended, now);
             }
-            if now >= told + TELL {
-                told = now;
+            if now >= watched_at + WATCH_INTERVAL {
+                watched_at = now;
                 watch(Progress { phase: Phase::SetUp, up: self.calls.calls.up(), share: done as f64 / count as f64 });
             }
             if done == count || self.interrupted || now > moved + PATIENCE {
@@ -307,12 +307,12 @@ impl Run<'_> {
 
     fn talk_until(&mut self, end: Ns, mut watch: impl FnMut(f64)) -> anyhow::Result<()> {
         let start = sockets::now();
-        let mut told = start;
+        let mut watched_at = start;
         let mut now = start;
         while now < end && !self.interrupted {
             now = self.turn()?;
-            if now >= told + TELL {
-                told = now;
+            if now >= watched_at + WATCH_INTERVAL {
+                watched_at = now;
                 watch((now - start) as f64 / (end - start).max(1) as f64);
             }
         }

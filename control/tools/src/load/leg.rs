@@ -54,7 +54,7 @@ impl MediaSender {
         let mut end = Header::LEN + payload.len();
         buf.get_mut(Header::LEN..end)?.copy_from_slice(payload);
         if self.marked {
-            // Opus says in its first bytes what the packet is; there is nobody to decode the rest.
+            // The first bytes of an Opus packet describe it. The rest is not decoded.
             let at = (end - MARK_BYTES.min(payload.len())).max(Header::LEN + 4);
             end = end.max(at + MARK_BYTES);
             let mark = buf.get_mut(at..at + MARK_BYTES)?;
@@ -103,7 +103,7 @@ pub enum ReceivedFrame {
 }
 
 impl MediaReceiver {
-    /// Nothing was heard yet.
+    /// A receiver without packets.
     pub fn new(codec: LoadCodec) -> Self {
         Self { srtp: None, pt: codec.pt(), codec, window: Window::default(), time: None }
     }

@@ -36,7 +36,7 @@ use serde::Serialize;
 pub use options::{EngineArgs, LoadArgs, OutputArgs};
 pub use report::LoadReport;
 
-/// Does what `args` say and prints what it gave. True if every call came up and nobody ended it.
+/// Runs the load that `args` describe and prints the results. True if every call came up and none ended early.
 ///
 /// # Errors
 /// No call comes up, a socket or a file cannot be had, or the options contradict each other.

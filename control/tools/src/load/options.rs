@@ -43,7 +43,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "CALLS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub ramp: u32,
 
-    /// How much of what is said is pauses, 0 to 1
+    /// Share of pauses in the speech, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.4)]
     pub silence: f64,
 

@@ -1,5 +1,5 @@
-//! When each stream sends: one packet every 20 ms, the streams spread evenly over them. The schedule never waits for
-//! anybody. What is late is still sent, and its lateness is known.
+//! When each stream sends: one packet every 20 ms, the streams spread evenly over them. The schedule never waits.
+//! A late packet is still sent, and its lateness is recorded.
 
 /// Nanoseconds of one clock.
 pub type Ns = u64;

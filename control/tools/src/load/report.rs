@@ -211,7 +211,7 @@ impl LoadReport {
         target.bytes_per_call = target.memory.map(each);
     }
 
-    /// Every call came up, and nobody ended it.
+    /// True if every call came up and none ended early.
     pub fn is_whole(&self) -> bool {
         self.calls == self.calls_wanted as usize && !self.interrupted
     }

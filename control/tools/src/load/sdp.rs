@@ -16,7 +16,7 @@ const EVENT_PT: u8 = 101;
 /// The same at WhatsApp.
 const WHATSAPP_EVENT_PT: u8 = 126;
 
-/// What a description of ours says.
+/// The contents of a description that the load generator writes.
 #[derive(Debug)]
 pub struct Ours<'a> {
     /// Where media is wanted.
@@ -68,7 +68,7 @@ impl Ours<'_> {
         }
         match self.ice {
             Some((ufrag, pwd, fingerprint)) => {
-                // WhatsApp says it once for all; some engines look for it here only.
+                // WhatsApp writes it at session level; some engines accept it here only.
                 line(format_args!("a=ice-lite"));
                 line(format_args!("a=ice-ufrag:{ufrag}"));
                 line(format_args!("a=ice-pwd:{pwd}"));
@@ -85,7 +85,7 @@ impl Ours<'_> {
     }
 }
 
-/// What an engine's description says.
+/// The parts of an engine's description that are used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EngineSdp {
     /// Where media goes.

@@ -11,7 +11,7 @@ use super::target::Target;
 
 /// Calls that there are sockets for at once.
 const PLACES: usize = 1_024;
-/// How long a call stands before it is deleted.
+/// How long a call is up before it is deleted.
 const HOLD: Ns = SECOND / 20;
 /// How long what was begun may take to end.
 const GRACE: Ns = 2 * SECOND;
@@ -21,7 +21,7 @@ const FOLLOWED_MS: f64 = 100.0;
 const FOLLOWED_SHARE: f64 = 0.97;
 /// The first rate that is tried, in calls a second.
 const FIRST: u32 = 50;
-/// Nobody is asked for more.
+/// The highest rate that is tried.
 const HIGHEST: u32 = 12_800;
 /// Halvings between the last rate that was followed and the first that was not.
 const HALVINGS: u32 = 3;
@@ -131,7 +131,7 @@ fn step(run: &mut Run<'_>, target: Option<Target>, rate: u32, mut watch: impl Fn
     let (cpu, own, start) = (target.and_then(Target::cpu_s), sockets::own_cpu_s(), sockets::now());
     let at = |call: usize| start + call as Ns * SECOND / Ns::from(rate);
     let end = at(all) + GRACE;
-    let (mut begun, mut up_at_end, mut told) = (0, None, 0);
+    let (mut begun, mut up_at_end, mut watched_at) = (0, None, 0);
     loop {
         let now = run.turn()?;
         while begun < all && at(begun) <= now && !run.interrupted {
@@ -141,8 +141,8 @@ fn step(run: &mut Run<'_>, target: Option<Target>, rate: u32, mut watch: impl Fn
         if now >= at(all) && up_at_end.is_none() {
             up_at_end = Some(run.calls.counts.up as f64 * 1e9 / (now - start) as f64);
         }
-        if now >= told + SECOND / 5 {
-            told = now;
+        if now >= watched_at + SECOND / 5 {
+            watched_at = now;
             watch(begun as f64 / all as f64);
         }
         if run.interrupted || now >= end || (begun == all && run.calls.calls.over() == all) {

@@ -70,7 +70,7 @@ impl BatchedSockets {
     /// Without a socket. From now on SIGINT and SIGTERM end nothing by themselves; see [`BatchedSockets::is_interrupted`].
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn new() -> anyhow::Result<Self> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGINT);
@@ -93,7 +93,7 @@ impl BatchedSockets {
     /// Opens a socket on a free port of `ip`: its number and address.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn open(&mut self, ip: Ipv4Addr) -> anyhow::Result<(usize, SocketAddrV4)> {
         let socket = socket::bind(SocketAddrV4::new(ip, 0).into(), BUFFER_BYTES)
             .with_context(|| format!("cannot open a socket on {ip}, the load's {}th", self.sockets.len() + 1))?;
@@ -105,7 +105,7 @@ impl BatchedSockets {
         Ok((number, address))
     }
 
-    /// Sends all of `outbox` and empties it. `sent` is told when each packet of a stream was sent.
+    /// Sends all of `outbox` and empties it. `sent` is called with the send time of each packet of a stream.
     pub fn send(&mut self, outbox: &mut SendBatch, mut sent: impl FnMut(FrameStamp, Ns)) {
         outbox.sort();
         for of_socket in outbox.items.chunk_by(|a, b| a.socket == b.socket) {

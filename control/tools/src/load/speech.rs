@@ -30,11 +30,11 @@ impl SpeechLoop {
         };
         let samples = hz as usize / 50;
         let mut encoder = OpusEncoder::new(hz, EncoderSettings::default()).context("no Opus encoder")?;
-        let mut said = clip.chunks_exact(samples).cycle();
+        let mut spoken = clip.chunks_exact(samples).cycle();
         let mut frames = Vec::with_capacity(FRAMES);
         for n in 0..FRAMES {
             let pause = (n % SPURT) as f64 >= (1.0 - silence) * SPURT as f64;
-            let frame = if pause { noise(n, samples) } else { said.next().unwrap_or_default().to_vec() };
+            let frame = if pause { noise(n, samples) } else { spoken.next().unwrap_or_default().to_vec() };
             let mut payload = [0; PACKET_BYTES_MAX];
             let len = match codec {
                 LoadCodec::Opus => encoder.encode(&frame, &mut payload)?,

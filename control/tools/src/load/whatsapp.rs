@@ -1,5 +1,5 @@
 //! WhatsApp's end of a WebRTC leg at the least cost: an ICE-lite agent that answers every check (RFC 8445 section 2.5), and
-//! DTLS (RFC 6347) until it has given the SRTP keys (RFC 5764). It judges nobody; `trestle meta-sim` does.
+//! DTLS (RFC 6347) until it has given the SRTP keys (RFC 5764). It does not check the engine; `trestle meta-sim` does.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -206,7 +206,7 @@ impl WhatsApp {
     }
 }
 
-/// Whom a check is for: the first half of its USERNAME (RFC 8445 section 7.2.2).
+/// The ufrag that a check is addressed to: the first half of its USERNAME (RFC 8445 section 7.2.2).
 pub fn wanted_ufrag(datagram: &[u8]) -> Option<&str> {
     let mut attributes = datagram.get(20..)?;
     while let Some((head, rest)) = attributes.split_first_chunk::<4>() {

@@ -1,4 +1,4 @@
-//! The kinds of calls: what each side speaks, and what an ng engine is told to make it so.
+//! The kinds of calls: the codec of each side, and the ng flags that an engine needs for them.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! One call as the WhatsApp user has it: Meta's relay, the network to it, what is said and pressed, and how it ends. Without
-//! clock or socket.
+//! One call of the WhatsApp user: Meta's relay, the network to it, the speech and digits, and the end. It has no
+//! clock and no socket.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use trestle_sdp::lint::{Context, Role, Severity, Verdict, Writer, lint};
 
 /// How long a call may ring: "about 30 to 60 seconds".
 const RING_MAX: Duration = Duration::from_secs(60);
-/// How often the relay is asked what is new. What it says carries its own time.
+/// How often the relay is polled for news. Its reports carry their own time.
 const LOOK: Duration = Duration::from_millis(20);
 /// Digits begin that long after the acceptance.
 const BEFORE_DIGITS: Duration = Duration::from_secs(1);
@@ -49,11 +49,11 @@ pub enum CallEnding {
     BusinessHungUp,
     /// The business did not want the call.
     Rejected,
-    /// Nobody picked up in time.
+    /// The call was not answered in time.
     NotAnswered,
-    /// The app heard nothing.
+    /// The app hung up because no media arrived.
     GaveUp(GaveUp),
-    /// The business' SDP was refused, and there is nobody who could send another.
+    /// The business' SDP was refused, and no other can be sent.
     Refused,
 }
 
@@ -143,7 +143,7 @@ impl SimulatedCall {
     /// A call that was not offered yet.
     pub fn new(now: Instant, script: UserScript) -> Self {
         let seed = script.meta.seed;
-        // Nobody hears the user before the call is accepted.
+        // The user is inaudible before the call is accepted.
         let meta = Meta::new(now, MetaOptions { silent: true, ..script.meta.clone() });
         let networks = [seed, seed + 1].map(|seed| Network::new(script.network, seed));
         let mut call = Self {
@@ -209,7 +209,7 @@ impl SimulatedCall {
         }
     }
 
-    /// The SDP doctor's errors are what Meta's validator would find, as far as anybody knows. An address on this machine
+    /// The SDP doctor's errors are what Meta's validator would find, as far as is known. An address on this machine
     /// or network is none here: there the sim is.
     fn judge(&mut self, now: Instant, sdp: &str, role: Role, offer: Option<&str>) -> Result<(), Refusal> {
         let mut verdict = lint(sdp, &Context { writer: Some(Writer::Us), role: Some(role), offer });
@@ -270,7 +270,7 @@ impl SimulatedCall {
                     CallEnding::UserHungUp => "the user hangs up".to_owned(),
                     CallEnding::BusinessHungUp => "the business hangs up".to_owned(),
                     CallEnding::Rejected => "the business rejects the call".to_owned(),
-                    CallEnding::NotAnswered => "nobody picked up".to_owned(),
+                    CallEnding::NotAnswered => "the call is not answered".to_owned(),
                     CallEnding::GaveUp(_) => "WhatsApp hangs up".to_owned(),
                     CallEnding::Refused => "there is no call".to_owned(),
                 },
@@ -397,8 +397,8 @@ impl SimulatedCall {
         self.meta.report()
     }
 
-    /// What the user heard, at 16 kHz, from the first packet on.
-    pub fn heard(&self) -> &[i16] {
+    /// The received audio at 16 kHz, from the first packet on.
+    pub fn recording(&self) -> &[i16] {
         self.meta.recording()
     }
 
@@ -407,7 +407,7 @@ impl SimulatedCall {
         (self.schedule.accepted_at, [self.networks[0].lost(), self.networks[1].lost()])
     }
 
-    /// True if the user says something.
+    /// True if the user sends audio.
     pub(super) fn speaks(&self) -> bool {
         !matches!(self.script.meta.voice, Voice::Silence)
     }
@@ -426,7 +426,7 @@ impl SimulatedCall {
         while let Some(digit) = report.stream.digits.get(self.timeline.digits).filter(|digit| digit.ends > 0) {
             self.timeline.digits += 1;
             self.timeline
-                .note(digit.at, format!("the user's app hears digit {}, {:.0} ms", digit.digit, digit.duration_ms));
+                .note(digit.at, format!("the user's app receives digit {}, {:.0} ms", digit.digit, digit.duration_ms));
         }
     }
 }

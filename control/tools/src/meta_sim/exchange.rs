@@ -13,7 +13,7 @@ pub struct SimExchange {
     ends: PhoneNumbers,
     direction: SignalDirection,
     call_id: String,
-    /// The application has been told that the call exists, or has made it.
+    /// The application has been notified of the call, or has made it.
     begun: bool,
     accepted_told: bool,
     terminated_told: bool,
@@ -27,7 +27,7 @@ impl SimExchange {
         Self { ends, direction, call_id, begun: false, accepted_told: false, terminated_told: false, hooks }
     }
 
-    /// A user calls: the application is told. `at_s` is Unix time, here and below.
+    /// A user calls: the application is notified. `at_s` is Unix time, here and below.
     pub fn begin(&mut self, at_s: u64, offer: &str) {
         self.begun = true;
         let value = self.ends.offered(at_s, &self.call_id, offer);
@@ -102,7 +102,7 @@ impl SimExchange {
             return Err(Refusal {
                 status: 401,
                 code: 138_006,
-                details: "this sim's user calls; nobody may call it".into(),
+                details: "this sim's user calls; it accepts no calls".into(),
             });
         }
         if to.trim_start_matches('+') != self.ends.user {
@@ -121,7 +121,7 @@ impl SimExchange {
         Ok(graph::ringing(&self.call_id))
     }
 
-    /// Tells what has become of the call since.
+    /// Reports the changes of the call since the last time.
     pub fn look(&mut self, at_s: u64, call: &SimulatedCall) {
         let businesss = self.direction == SignalDirection::BusinessInitiated;
         if businesss && call.is_accepted() && !std::mem::replace(&mut self.accepted_told, true) {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-/// Who calls whom.
+/// The direction of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalDirection {
     /// A WhatsApp user calls the business.
@@ -117,7 +117,7 @@ impl Refusal {
         Self { status: 400, code: 100, details: details.into() }
     }
 
-    /// The description is refused. The details are what the SDP doctor has to say; Meta says less.
+    /// The description is refused. The details are those of the SDP doctor; Meta's are shorter.
     pub fn sdp(details: impl Into<String>) -> Self {
         Self { status: 400, code: 138_008, details: details.into() }
     }
@@ -135,7 +135,7 @@ impl Refusal {
     }
 }
 
-/// The body that says that a request was done.
+/// The body of a successful request.
 pub fn success() -> Value {
     json!({"messaging_product": "whatsapp", "success": true})
 }

@@ -1,5 +1,5 @@
 //! `trestle meta-sim`: WhatsApp and Meta as a tool. It signals over files, pipes, or as Graph does with web hooks; its media
-//! are those of [`trestle_peers::Meta`], whom the demo and the tests call too; and it says in the end what it thinks of the
+//! are those of [`trestle_peers::Meta`], which the demo and the tests use too. At the end it prints a verdict on the
 //! engine on the other side.
 //!
 //! ```text

@@ -38,7 +38,7 @@ pub struct MetaSimArgs {
     #[command(flatten)]
     pub user_actions: UserArgs,
 
-    /// What Meta says in a=setup of an answer, and does.
+    /// The a=setup of Meta's answer, and the DTLS role that Meta takes.
     #[arg(long, value_enum, default_value = "active")]
     pub setup: SetupRole,
 
@@ -96,7 +96,7 @@ pub struct GraphArgs {
     #[arg(long, value_name = "NUMBER", default_value = "16315553601")]
     pub user: String,
 
-    /// The token that requests have to bear; any if not told.
+    /// The token that requests have to bear; any if not given.
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
 
@@ -117,7 +117,7 @@ pub struct UserArgs {
     #[arg(long, value_name = "MS", default_value_t = 1_000)]
     pub ring_ms: u64,
 
-    /// What the user says: a mono WAV file at 8, 16 or 48 kHz. A clip of speech if not told.
+    /// The user's audio: a mono WAV file at 8, 16 or 48 kHz. A clip of speech if not given.
     #[arg(long, value_name = "FILE")]
     pub say: Option<PathBuf>,
 
@@ -125,7 +125,7 @@ pub struct UserArgs {
     #[arg(long, conflicts_with = "say")]
     pub silent: bool,
 
-    /// Writes what the user hears, at 16 kHz.
+    /// Writes the audio that the user receives, at 16 kHz.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 
@@ -176,15 +176,15 @@ pub enum KeyAgreement {
 /// `a=setup` of an answer, and what Meta then does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SetupRole {
-    /// Says active and sends the ClientHello.
+    /// Announces active and sends the ClientHello.
     Active,
-    /// Says passive and waits for it.
+    /// Announces passive and waits for it.
     Passive,
-    /// Says active and waits for it all the same.
+    /// Announces active and waits for it all the same.
     ActivePassive,
-    /// Says actpass and sends the ClientHello.
+    /// Announces actpass and sends the ClientHello.
     ActpassActive,
-    /// Says actpass and waits for it.
+    /// Announces actpass and waits for it.
     ActpassPassive,
 }
 

@@ -47,7 +47,7 @@ enum Signalling {
     },
 }
 
-/// Plays one call and says what it was like, on `out`; descriptions go where `args` says. Gives the judgement.
+/// Plays one call and writes an account of it to `out`; `args` name the files of the descriptions. Returns the verdict.
 ///
 /// # Errors
 /// A socket, a file or an SDP cannot be had.
@@ -113,7 +113,7 @@ fn hand_over(path: &Path, sdp: &str) -> anyhow::Result<()> {
         out.write_all(sdp.as_bytes())?;
         return Ok(out.flush()?);
     }
-    // Whoever waits for the file shall find all of it.
+    // A reader that waits for the file finds it complete.
     let part = path.with_extension("part");
     std::fs::write(&part, sdp)
         .and_then(|()| std::fs::rename(&part, path))
@@ -125,7 +125,7 @@ fn read_theirs(path: PathBuf, news: Sender<SimInput>) -> anyhow::Result<()> {
     thread::Builder::new().name("reader".to_owned()).spawn(move || {
         let text = if path == Path::new("-") { read_pipe() } else { wait_for_file(&path) };
         let text = text.map_err(|error| format!("{}: {error}", path.display()));
-        // Nobody listens any more once the call is over.
+        // The receiver is gone once the call is over.
         let _: Result<(), _> = news.send(SimInput::Sdp(text));
     })?;
     Ok(())
@@ -207,7 +207,7 @@ impl SimRun {
         match (news, &mut self.signalling) {
             (SimInput::GraphRequest { phone_number_id, body, answer }, Signalling::GraphServer { exchange, .. }) => {
                 let replied = exchange.handle_request(clock::now(), now_s(), &phone_number_id, &body, &mut self.call);
-                // Whoever asked may have hung up.
+                // The client may have disconnected.
                 let _: Result<(), _> = answer.send(replied);
             }
             (SimInput::Delivered(outcome), _) => match outcome {
@@ -275,7 +275,7 @@ impl SimRun {
             }
         }
         if let Some(path) = &args.user_actions.record {
-            wav::write(path, self.call.heard(), HEARD_HZ)?;
+            wav::write(path, self.call.recording(), HEARD_HZ)?;
             writeln!(out, "recorded {}", path.display())?;
         }
         let mut judgement = SimVerdict::of(&self.call);

@@ -26,7 +26,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(20);
 /// What comes in from outside.
 #[derive(Debug)]
 pub(super) enum SimInput {
-    /// Somebody asks Graph.
+    /// A request to Graph.
     GraphRequest { phone_number_id: String, body: Vec<u8>, answer: oneshot::Sender<(u16, Value)> },
     /// A web hook was taken, or not.
     Delivered(Result<u16, String>),
@@ -58,7 +58,7 @@ impl GraphServer {
             .route("/{id}/calls", post(without_version))
             .with_state(GraphRoute { news, token });
         let thread = thread::Builder::new().name("graph".to_owned()).spawn(move || {
-            // Whoever has asked gets the answer before the end.
+            // Pending requests are answered before the server ends.
             let stopped = async { stopped.await.unwrap_or(()) };
             let served = axum::serve(listener, routes).with_graceful_shutdown(stopped);
             let _: io::Result<()> = runtime.block_on(served.into_future());
@@ -96,8 +96,10 @@ async fn without_version(
 }
 
 async fn calls(door: GraphRoute, phone_number_id: String, headers: &HeaderMap, body: &[u8]) -> Response {
-    let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bears = |token: &String| said.and_then(|said| said.strip_prefix("Bearer ")) == Some(token.as_str());
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bears = |token: &String| {
+        authorization.and_then(|authorization| authorization.strip_prefix("Bearer ")) == Some(token.as_str())
+    };
     if door.token.as_ref().is_some_and(|token| !bears(token)) {
         let refusal = Refusal { status: 401, code: 190, details: "the token is not the one of --token".into() };
         return answer(refusal.status, &refusal.body());
@@ -145,7 +147,7 @@ impl WebHookClient {
         let thread = thread::Builder::new().name("hooks".to_owned()).spawn(move || {
             for hook in waiting {
                 let outcome = self.deliver(&hook.to_string()).map_err(|error| error.to_string());
-                // Nobody listens any more once the call is over.
+                // The receiver is gone once the call is over.
                 let _: Result<(), _> = news.send(SimInput::Delivered(outcome));
             }
         })?;

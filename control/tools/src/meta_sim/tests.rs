@@ -102,7 +102,7 @@ fn a_call_that_is_bridged_well_is_judged_well() {
     let mut world = World::answered(UserScript { digits: "15#".into(), ..script(SignalDirection::UserInitiated) });
     // Its first receiver report comes after a second, and would be too early.
     world.run(0.9);
-    assert_eq!(world.engine.report().packets, 0, "before the acceptance nobody hears the user");
+    assert_eq!(world.engine.report().packets, 0, "before the acceptance the user is inaudible");
     world.talk();
     world.run(3.0);
     world.engine.press('7', Duration::from_millis(200));
@@ -110,14 +110,14 @@ fn a_call_that_is_bridged_well_is_judged_well() {
     assert_eq!(world.call.ended(), Some(CallEnding::UserHungUp));
     let judged = world.judged();
     assert!(judged.good && judged.faults.is_empty(), "{judged:?}");
-    assert!(judged.account.iter().any(|line| line == "heard the digits 7"), "{judged:?}");
+    assert!(judged.account.iter().any(|line| line == "received the digits 7"), "{judged:?}");
     let engine = world.engine.report();
     assert_eq!(engine.digits_heard(), "15#");
     let digit = &engine.digits;
     assert!(digit.iter().all(|digit| (digit.duration_ms - 500.0).abs() < 1.0));
     let gap = digit[1].at - digit[0].at;
     assert!((595..=625).contains(&gap.as_millis()), "500 ms and a pause of 100 ms, not {gap:?}");
-    assert!(world.log.iter().any(|line| line.contains("hears digit 7")), "{:?}", world.log);
+    assert!(world.log.iter().any(|line| line.contains("receives digit 7")), "{:?}", world.log);
 }
 
 #[test]
@@ -192,8 +192,8 @@ fn meta_may_speak_late_and_the_network_may_be_bad() {
     world.run(1.9);
     assert_eq!(world.engine.report().packets, 0);
     world.run(8.0);
-    let heard = world.engine.report();
-    assert!(heard.packets > 200 && heard.lost > 10 && heard.jitter_ms > 3.0, "{heard:?}");
+    let received = world.engine.report();
+    assert!(received.packets > 200 && received.lost > 10 && received.jitter_ms > 3.0, "{received:?}");
     let judged = world.judged();
     assert!(judged.account.iter().any(|line| line.contains("the network lost")), "{judged:?}");
 }

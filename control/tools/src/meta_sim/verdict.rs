@@ -1,4 +1,4 @@
-//! What is to be said of a call, in plain words.
+//! The verdict on a call, as text.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ const SILENCE_DBOV: f64 = -60.0;
 /// The judgement on a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimVerdict {
-    /// Nothing mandatory was broken, and the call ended because somebody wanted it to.
+    /// Nothing mandatory was broken, and the call ended because one side hung up.
     pub good: bool,
     /// How it ended and what was measured.
     pub account: Vec<String>,
@@ -52,15 +52,15 @@ impl SimVerdict {
                 stream.jitter_ms,
                 stream.longest_gap.as_millis()
             ));
-            let level = ear::level_dbov(call.heard());
+            let level = ear::level_dbov(call.recording());
             if level < SILENCE_DBOV {
-                judgement.remarks.push("the user heard nothing but silence".to_owned());
+                judgement.remarks.push("the user received only silence".to_owned());
             } else {
                 judgement.account.push(format!("heard speech or tones at {level:.0} dBov on average"));
             }
         }
         if !stream.digits.is_empty() {
-            judgement.account.push(format!("heard the digits {}", stream.digits_heard()));
+            judgement.account.push(format!("received the digits {}", stream.digits_heard()));
         }
         judgement.account.push(format!(
             "sent {} packets{}",
@@ -84,7 +84,8 @@ impl SimVerdict {
             Some(CallEnding::BusinessHungUp) => self.account.push(format!("the business hung up{accepted}")),
             Some(CallEnding::Rejected) => self.account.push("the business rejected the call".to_owned()),
             Some(CallEnding::NotAnswered) => {
-                self.faults.push("nobody picked up within 60 s: the user reads \"Not answered\" (138007)".to_owned());
+                self.faults
+                    .push("the call was not answered within 60 s: the user reads \"Not answered\" (138007)".to_owned());
             }
             Some(CallEnding::Refused) => self.account.push("there was no call".to_owned()),
             Some(CallEnding::GaveUp(why)) => {
@@ -94,10 +95,10 @@ impl SimVerdict {
                         format!("WhatsApp hung up ({code}): {} and so no media, for 20 s after the acceptance", stage(call))
                     }
                     GaveUp::NoMedia => {
-                        format!("WhatsApp hung up ({code}): the transport stood, but no RTP came for 20 s after the acceptance")
+                        format!("WhatsApp hung up ({code}): the transport was connected, but no RTP came for 20 s after the acceptance")
                     }
                     GaveUp::MediaStopped => {
-                        format!("WhatsApp hung up ({code}): neither RTP nor RTCP came for 30 s; send silence while nobody speaks")
+                        format!("WhatsApp hung up ({code}): neither RTP nor RTCP came for 30 s; send silence during pauses")
                     }
                 });
             }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use trestle_audio::listen;
-use trestle_peers::{Arrival, HeardDigit, Report, ear};
+use trestle_peers::{Arrival, ReceivedDigit, Report, ear};
 
 use crate::calls::WEBRTC_HZ;
 use crate::line::Line;
@@ -79,7 +79,7 @@ impl PhoneHeard {
     }
 
     /// Where in the recording, which is laid out by timestamps, a digit begins and ends.
-    fn span_ms(&self, digit: &HeardDigit) -> (f64, f64) {
+    fn span_ms(&self, digit: &ReceivedDigit) -> (f64, f64) {
         let arrived_ms = digit.at.saturating_duration_since(self.since).as_secs_f64() * 1_000.0;
         let from = arrived_ms + digit.off_line_ms;
         (from, from + digit.duration_ms)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use trestle_core::EventKind;
-use trestle_peers::{Codec, HeardDigit, MetaOptions, PhoneOptions, Voice};
+use trestle_peers::{Codec, MetaOptions, PhoneOptions, ReceivedDigit, Voice};
 use trestle_world::calls::{self, Call};
 use trestle_world::{Link, World};
 
@@ -48,7 +48,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, way: &str, pressed: &[Press], received: &[HeardDigit], reported: &[Press]) {
+    fn count(&mut self, way: &str, pressed: &[Press], received: &[ReceivedDigit], reported: &[Press]) {
         let keys = |digits: &[Press]| digits.iter().map(|(key, _)| *key).collect::<String>();
         let received: Vec<Press> =
             received.iter().map(|received| (received.digit, ms(received.duration_ms.round() as u64))).collect();

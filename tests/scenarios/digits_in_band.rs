@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use trestle_audio::{DigitDetection, DigitDetector, Tone};
-use trestle_peers::{Codec, HeardDigit, MetaOptions, PhoneOptions, Voice, speech};
+use trestle_peers::{Codec, MetaOptions, PhoneOptions, ReceivedDigit, Voice, speech};
 use trestle_wire::telephone_event::Digit;
 use trestle_world::World;
 use trestle_world::calls::{self, Call};
@@ -61,7 +61,7 @@ fn names(list: &[(char, u64)]) -> String {
     list.iter().map(|(name, _)| *name).collect()
 }
 
-fn assert_events(received: &[HeardDigit], digits: &str, ms: f64) {
+fn assert_events(received: &[ReceivedDigit], digits: &str, ms: f64) {
     assert_eq!(received.iter().map(|received| received.digit).collect::<String>(), digits);
     for received in received {
         assert!((received.duration_ms - ms).abs() <= 20.0, "{received:?}, sounded for {ms} ms");

@@ -1,7 +1,7 @@
 //! Digits: each once, with its duration, whatever the two sides call them and whatever gets lost.
 
 use serde_json::json;
-use trestle_peers::{Codec, EventStyle, Flavour, HeardDigit, Meta, MetaOptions, Phone, PhoneOptions};
+use trestle_peers::{Codec, EventStyle, Flavour, Meta, MetaOptions, Phone, PhoneOptions, ReceivedDigit};
 use trestle_world::calls::{self, Call};
 use trestle_world::{Link, World};
 
@@ -12,7 +12,7 @@ fn opus_phone() -> PhoneOptions {
 }
 
 /// Durations may be off by one packet time.
-fn assert_digits(received: &[HeardDigit], digits: &str, ms: f64) {
+fn assert_digits(received: &[ReceivedDigit], digits: &str, ms: f64) {
     let names: String = received.iter().map(|received| received.digit).collect();
     assert_eq!(names, digits);
     for received in received {

@@ -23,7 +23,7 @@ impl Codec {
         if self == Self::Opus { 48_000 } else { 8_000 }
     }
 
-    /// What follows the payload type in `a=rtpmap`.
+    /// The encoding in `a=rtpmap`, after the payload type.
     pub(crate) fn rtpmap(self) -> &'static str {
         match self {
             Self::Pcma => "PCMA/8000",
@@ -34,7 +34,7 @@ impl Codec {
 }
 
 pub(crate) enum Encoder {
-    /// With so many samples for each of its own.
+    /// The law, and the number of samples at the peer's rate for each G.711 sample.
     G711(Law, usize),
     Opus(Box<opus::OpusEncoder>),
 }
@@ -74,7 +74,7 @@ impl Encoder {
 }
 
 pub(crate) enum Decoder {
-    /// With so many samples for each of its own.
+    /// The law, and the number of samples at the peer's rate for each G.711 sample.
     G711(Law, usize),
     Opus {
         decoder: Box<opus::OpusDecoder>,
@@ -114,7 +114,7 @@ impl Decoder {
     }
 }
 
-/// How long a payload's audio is, in tenths of a millisecond; `None` if it cannot be told.
+/// Duration of the audio in a payload, in tenths of a millisecond; `None` if the payload does not have it.
 pub(crate) fn duration_tenths_ms(codec: Codec, payload: &[u8]) -> Option<u32> {
     if codec != Codec::Opus {
         return Some(payload.len() as u32 * 10 / 8);
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_as_long_as_its_payload_says() {
+    fn a_frame_is_as_long_as_its_payload() {
         for ms in [10u32, 20, 40, 60] {
             for codec in Codec::ALL {
                 let payload = Encoder::new(codec, 8_000).encode(&vec![0; 8 * ms as usize]);

@@ -1,4 +1,4 @@
-//! What a recording contains: a tone, holes, clipping, and where a reference clip is heard in it.
+//! What a recording contains: a tone, holes, clipping, and the position of a reference clip in it.
 
 pub use trestle_audio::listen::{SILENCE_DBOV, dominant_tone, level_dbov, power, power_at};
 
@@ -7,8 +7,8 @@ pub use trestle_audio::listen::{SILENCE_DBOV, dominant_tone, level_dbov, power, 
 pub fn tone_hz(pcm: &[i16], sample_hz: u32) -> Option<f64> {
     let second = sample_hz as usize;
     let middle = pcm.len().saturating_sub(second) / 2;
-    let heard = &pcm[middle..pcm.len().min(middle + second)];
-    (heard.len() >= second / 10).then(|| dominant_tone(heard, sample_hz)).flatten().map(|tone| tone.hz)
+    let recorded = &pcm[middle..pcm.len().min(middle + second)];
+    (recorded.len() >= second / 10).then(|| dominant_tone(recorded, sample_hz)).flatten().map(|tone| tone.hz)
 }
 
 /// Stretches of at least `min_ms` in which no 10 ms reach `floor_dbov`: start and length in ms.
@@ -35,7 +35,7 @@ pub fn silences(pcm: &[i16], sample_hz: u32, floor_dbov: f64, min_ms: u32) -> Ve
 
 /// Runs of three or more samples at full scale: each is a clipped peak.
 pub fn clipped_peaks(pcm: &[i16]) -> usize {
-    // G.711 cannot say more than 32,124 (A-law: 32,256), so that is its full scale.
+    // The largest G.711 sample is 32,124 (A-law: 32,256), so that is its full scale.
     const FULL: u16 = 32_100;
     pcm.chunk_by(|a, b| (a.unsigned_abs() >= FULL) == (b.unsigned_abs() >= FULL))
         .filter(|run| run.len() >= 3 && run[0].unsigned_abs() >= FULL)
@@ -51,19 +51,25 @@ pub struct Match {
     pub similarity: f64,
 }
 
-/// Finds `reference` in `heard` by the shape of its loudness in steps of 5 ms, which survives any codec. The two may
+/// Finds `reference` in `recorded` by the shape of its loudness in steps of 5 ms, which survives any codec. The two may
 /// have different sample rates. The delay is looked for in 0 ..= `max_delay_ms`. `None` if one of them is silence or shorter
 /// than half a second.
-pub fn find(reference: &[i16], reference_hz: u32, heard: &[i16], heard_hz: u32, max_delay_ms: u32) -> Option<Match> {
+pub fn find(
+    reference: &[i16],
+    reference_hz: u32,
+    recorded: &[i16],
+    recorded_hz: u32,
+    max_delay_ms: u32,
+) -> Option<Match> {
     let reference = loudness(reference, reference_hz);
-    let heard = loudness(heard, heard_hz);
+    let recorded = loudness(recorded, recorded_hz);
     let steps = 500 / LOUDNESS_STEP_MS as usize;
     let delays = 0..=(max_delay_ms / LOUDNESS_STEP_MS) as usize;
     delays
         .filter_map(|delay| {
-            let heard = heard.get(delay..)?;
-            let len = heard.len().min(reference.len());
-            let similarity = (len >= steps).then(|| correlation(&reference[..len], &heard[..len]))??;
+            let recorded = recorded.get(delay..)?;
+            let len = recorded.len().min(reference.len());
+            let similarity = (len >= steps).then(|| correlation(&reference[..len], &recorded[..len]))??;
             Some(Match { delay_ms: (delay as u32 * LOUDNESS_STEP_MS).into(), similarity })
         })
         .max_by(|a, b| a.similarity.total_cmp(&b.similarity))
@@ -111,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tone_is_heard_with_its_frequency() {
+    fn the_frequency_of_a_tone_is_measured() {
         for sample_hz in [8_000, 16_000] {
             for hz in [123.0, 440.0, 999.0, 1_000.0, 2_345.0, 3_400.0] {
                 for ms in [100, 500, 3_000] {
                     let pcm = tone(hz, 8_192.0, sample_hz, ms);
-                    let heard = tone_hz(&pcm, sample_hz).unwrap();
-                    assert!((heard - hz).abs() < 5.0, "{hz} Hz, {ms} ms at {sample_hz}: heard {heard}");
+                    let recorded = tone_hz(&pcm, sample_hz).unwrap();
+                    assert!((recorded - hz).abs() < 5.0, "{hz} Hz, {ms} ms at {sample_hz}: measured {recorded}");
                 }
             }
         }
@@ -146,9 +152,9 @@ mod tests {
     #[test]
     fn a_clip_is_found_again_later_softer_and_at_another_rate() {
         let reference = babble(16_000, 4_000);
-        let mut heard = vec![0i16; 8 * 235];
-        heard.extend(babble(8_000, 4_000).iter().map(|s| s / 2));
-        let found = find(&reference, 16_000, &heard, 8_000, 1_000).unwrap();
+        let mut recorded = vec![0i16; 8 * 235];
+        recorded.extend(babble(8_000, 4_000).iter().map(|s| s / 2));
+        let found = find(&reference, 16_000, &recorded, 8_000, 1_000).unwrap();
         assert!((found.delay_ms - 235.0).abs() <= 5.0, "{found:?}");
         assert!(found.similarity > 0.95, "{found:?}");
         let other = find(&reference, 16_000, &tone(440.0, 9_000.0, 8_000, 4_000), 8_000, 1_000);

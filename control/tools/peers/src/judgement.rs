@@ -1,16 +1,16 @@
-//! What Meta holds against a call that it has seen.
+//! The rules of Meta's that a call broke.
 
 use std::time::Duration;
 
 use crate::MetaReport;
 
-/// A pause of this length between two packets can be heard.
+/// A longer pause between two packets is audible.
 const GAP_MAX: Duration = Duration::from_millis(150);
 
-/// Something that the other side should not have done.
+/// A rule that the other side broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Meta says that it must not be; otherwise it is a recommendation, or only heard.
+    /// True if Meta's documentation forbids it. False if it breaks a recommendation or is only audible.
     pub mandatory: bool,
     /// One sentence.
     pub what: String,
@@ -76,7 +76,7 @@ mod tests {
     use crate::{IceReport, Report};
 
     #[test]
-    fn each_violation_is_told_and_a_good_call_has_none() {
+    fn each_violation_is_reported_and_a_good_call_has_none() {
         assert_eq!(MetaReport::default().violations(), []);
         let ice = |ice: IceReport| MetaReport { ice: Some(ice), ..MetaReport::default() };
         let stream = |stream: Report| MetaReport { stream, ..MetaReport::default() };

@@ -5,7 +5,7 @@
 //! whole call runs in virtual time; the demo drives the same machines over real sockets.
 //!
 //! They share no SDP, jitter buffer or DTMF code with the engine and control, so that the two sides check each other.
-//! What a peer noticed about the other side is in its [`Report`]; what can be heard in a recording, [`ear`] tells.
+//! A peer's [`Report`] describes the other side's stream; [`ear`] analyses a recording.
 
 mod codec;
 pub mod ear;
@@ -37,7 +37,7 @@ pub use meta::{Flavour, Meta, MetaOptions, SetupAnswer};
 pub use network::{Loss, Network, NetworkOptions};
 pub use patience::{GaveUp, Patience};
 pub use phone::{Phone, PhoneOptions};
-pub use report::{Arrival, HeardDigit, IceReport, MetaReport, Report};
+pub use report::{Arrival, IceReport, MetaReport, ReceivedDigit, Report};
 pub use sdp::SdpError;
 pub use talker::{EventStyle, Voice};
 

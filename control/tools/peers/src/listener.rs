@@ -1,4 +1,4 @@
-//! What a peer hears: a stream judged packet by packet, its digits, and its audio laid out by timestamp.
+//! The receiver of a peer: it measures the stream packet by packet, collects its digits, and places its audio by timestamp.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use trestle_wire::{ExtSeq, Seq, SeqExtender};
 
 use crate::codec::{self, Decoder};
 use crate::rtcp::{Block, SenderInfo};
-use crate::{Arrival, Codec, HeardDigit, Report};
+use crate::{Arrival, Codec, ReceivedDigit, Report};
 
 /// Audio that is kept, in seconds.
 const KEPT_SECONDS: usize = 120;
@@ -16,9 +16,9 @@ const KEPT_SECONDS: usize = 120;
 const ARRIVALS_MAX: usize = KEPT_SECONDS * 100;
 /// Digits that are kept.
 const DIGITS_MAX: usize = 1_000;
-/// SSRCs that are told apart.
+/// Distinct SSRCs that are kept.
 const SSRCS_MAX: usize = 64;
-/// A packet is waited for until this many later ones have come.
+/// A missing packet is given up after this many later ones.
 const HELD_MAX: usize = 5;
 /// Sequence numbers that are remembered to know duplicates.
 const SEEN_MAX: usize = 512;
@@ -92,7 +92,7 @@ struct Audio {
 pub(crate) struct Listener {
     pub(crate) report: Report,
     pub(crate) expected: Expected,
-    /// What comes now comes too early.
+    /// True before the acceptance: packets that arrive now are early.
     pub(crate) gate_closed: bool,
     /// Sample rate of the recording.
     sample_hz: u32,
@@ -123,7 +123,7 @@ impl Listener {
         }
     }
 
-    /// What was heard, from the first audio packet on. Where nothing came there is silence.
+    /// The received audio, from the first audio packet on. Gaps are filled with silence.
     pub(crate) fn pcm(&self) -> &[i16] {
         &self.pcm
     }
@@ -246,7 +246,7 @@ impl Listener {
             None => {
                 let line = self.stream.as_ref().and_then(|stream| stream.line);
                 self.digit_keys.push(key);
-                self.report.digits.push(HeardDigit {
+                self.report.digits.push(ReceivedDigit {
                     digit: Digit::from_event(event.event).map_or('?', Digit::to_char),
                     at: now,
                     duration_ms: 0.0,

@@ -29,7 +29,7 @@ mod tests;
 
 /// How long a WhatsApp user's key is down.
 const PRESS: Duration = Duration::from_millis(500);
-/// Sample rate of what Meta says and hears.
+/// Sample rate of the audio that Meta sends and records, in hertz.
 const SAMPLE_HZ: u32 = 16_000;
 /// Its payload types when it offers.
 const OPUS_PT: u8 = 111;
@@ -54,7 +54,7 @@ pub struct Meta {
     mid: String,
     sdp_remarks: Vec<String>,
     signalled_ssrc: Option<u32>,
-    /// What to send once the transport stands.
+    /// The format to send once the transport is connected.
     format: Option<Format>,
     waiting: Waiting,
 }
@@ -121,7 +121,7 @@ impl Meta {
         Ok(self.text("actpass"))
     }
 
-    /// The business' answer to [`Meta::offer`]. Meta talks as soon as the transport stands.
+    /// The business' answer to [`Meta::offer`]. Meta sends media as soon as the transport is connected.
     pub fn accept(&mut self, now: Instant, answer: &str) -> Result<(), SdpError> {
         let offered_mid = self.mid.clone();
         let theirs = self.read(answer, Some(&offered_mid))?;
@@ -342,7 +342,7 @@ impl Meta {
         self.waiting.start(now, patience);
     }
 
-    /// When the app hung up because it heard nothing, and why. From then on nothing is sent or heard.
+    /// When and why the app hung up because no media arrived. After that it neither sends nor receives.
     pub fn gave_up(&self) -> Option<(Instant, GaveUp)> {
         self.waiting.gave_up
     }
@@ -366,7 +366,7 @@ impl Meta {
         }
     }
 
-    /// Leaves so much time between two presses; 100 ms if not told.
+    /// Sets the pause between two presses. The default is 100 ms.
     pub fn set_digit_pause(&mut self, pause: Duration) {
         self.talker().pause = pause;
     }
@@ -379,7 +379,7 @@ impl Meta {
         }
     }
 
-    /// The user says something else.
+    /// Replaces the audio that the user sends.
     pub fn set_voice(&mut self, voice: Voice) {
         self.talker().set_voice(voice);
     }
@@ -402,7 +402,7 @@ impl Meta {
         self.listener().report.packets
     }
 
-    /// True when the transport stands: DTLS is through, or keys and address are known.
+    /// True when the transport is connected: DTLS has finished, or keys and address are known.
     pub fn is_connected(&self) -> bool {
         match &self.side {
             Side::WebRtc { webrtc, .. } => webrtc.as_ref().is_some_and(|webrtc| webrtc.connected_at.is_some()),
@@ -421,11 +421,12 @@ impl Meta {
             }
             Side::WebRtc { .. } | Side::Sdes { .. } => (None, None),
         };
-        let ssrc_as_signalled = self.signalled_ssrc.zip(stream.ssrcs.first()).map(|(said, came)| said == *came);
+        let ssrc_as_signalled =
+            self.signalled_ssrc.zip(stream.ssrcs.first()).map(|(signalled, received)| signalled == *received);
         MetaReport { stream, ice, dtls_connected_at, sdp_remarks: self.sdp_remarks.clone(), ssrc_as_signalled }
     }
 
-    /// What the user heard, at 16 kHz, from the first audio packet on; at most 120 s.
+    /// The received audio at 16 kHz, from the first audio packet on; at most 120 s.
     pub fn recording(&self) -> &[i16] {
         self.listener().pcm()
     }
@@ -435,7 +436,7 @@ impl Meta {
         &self.listener().arrivals
     }
 
-    /// When [`Meta::heard`] starts.
+    /// The time of the first sample of [`Meta::recording`].
     pub fn audio_since(&self) -> Option<Instant> {
         self.listener().pcm_starts_at()
     }

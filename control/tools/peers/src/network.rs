@@ -29,7 +29,7 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// Of a hundred RTP and RTCP packets it loses so many; which ones, `seed` says.
+    /// Loses `percent` of a hundred RTP and RTCP packets. `seed` selects which.
     pub fn new(percent: u32, seed: u64) -> Self {
         Self { rng: ChaCha8Rng::seed_from_u64(seed), percent, lost: 0 }
     }

@@ -21,16 +21,16 @@ impl Patience {
 /// Why the app hung up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GaveUp {
-    /// The transport never stood: Meta's error 138023.
+    /// The transport never connected: Meta's error 138023.
     NoConnection,
-    /// It stood, and no RTP came after the acceptance: Meta's error 138021.
+    /// It connected, and no RTP came after the acceptance: Meta's error 138021.
     NoMedia,
     /// Media came, and then neither RTP nor RTCP: Meta's error 138021 as well.
     MediaStopped,
 }
 
 impl GaveUp {
-    /// The code in the web hook that tells of it.
+    /// The error code in the web hook that reports it.
     pub fn code(self) -> u32 {
         match self {
             Self::NoConnection => 138_023,
@@ -39,7 +39,7 @@ impl GaveUp {
     }
 }
 
-/// One call's waiting. Without an acceptance nobody waits.
+/// One call's waiting. It starts with the acceptance.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Waiting {
     patience: Option<(Patience, Instant)>,
@@ -54,7 +54,7 @@ impl Waiting {
     /// When patience ends if nothing comes.
     pub(crate) fn deadline(&self, report: &Report) -> Option<Instant> {
         let (patience, since) = self.patience.filter(|_| self.gave_up.is_none())?;
-        // What came before the acceptance was played to nobody.
+        // Packets from before the acceptance were not played.
         match report.last_rtp_at.filter(|at| *at >= since) {
             None => Some(since + patience.first),
             Some(rtp) => Some(rtp.max(report.last_rtcp_at.unwrap_or(rtp)) + patience.later),
@@ -65,8 +65,8 @@ impl Waiting {
     pub(crate) fn look(&mut self, now: Instant, report: &Report, connected: bool) {
         if self.deadline(report).is_some_and(|deadline| now >= deadline) {
             let since = self.patience.map(|(_, since)| since);
-            let heard = report.last_rtp_at.is_some_and(|at| Some(at) >= since);
-            let why = match (connected, heard) {
+            let received = report.last_rtp_at.is_some_and(|at| Some(at) >= since);
+            let why = match (connected, received) {
                 (false, _) => GaveUp::NoConnection,
                 (true, false) => GaveUp::NoMedia,
                 (true, true) => GaveUp::MediaStopped,
@@ -98,7 +98,7 @@ mod tests {
             let mut waiting = Waiting::default();
             let report = Report { last_rtp_at: rtp.map(at), last_rtcp_at: rtcp.map(at), ..Report::default() };
             waiting.look(at(1_000), &report, connected);
-            assert_eq!(waiting.gave_up, None, "nobody was accepted");
+            assert_eq!(waiting.gave_up, None, "the call was not accepted");
             waiting.start(at(10), Patience::METAS);
             assert_eq!(waiting.deadline(&report), Some(at(ends)));
             waiting.look(at(ends) - Duration::from_millis(1), &report, connected);

@@ -22,9 +22,9 @@ mod tests;
 /// What a phone is like.
 #[derive(Debug, Clone)]
 pub struct PhoneOptions {
-    /// Where it says it listens. RTCP is on the next port unless multiplexed.
+    /// The address that its SDP announces. RTCP is on the next port unless multiplexed.
     pub rtp: SocketAddr,
-    /// Where its packets really come from and go to, if a NAT stands in between.
+    /// The real source and destination of its packets, if it is behind a NAT.
     pub sends_from: Option<SocketAddr>,
     /// Crypto suites, preferred first. None means plain RTP.
     pub suites: Vec<Profile>,
@@ -40,7 +40,7 @@ pub struct PhoneOptions {
     pub ptime_ms: u32,
     /// Offers and answers `a=rtcp-mux`.
     pub rtcp_mux: bool,
-    /// What it says, at 8 kHz.
+    /// The audio that it sends, at 8 kHz.
     pub voice: Voice,
     /// Sends no RTP until [`Phone::set_silent`].
     pub silent: bool,
@@ -49,7 +49,7 @@ pub struct PhoneOptions {
 }
 
 impl PhoneOptions {
-    /// A plain PCMA phone at `rtp` with 20 ms packets and digits on 101, that says nothing audible.
+    /// A plain PCMA phone at `rtp` with 20 ms packets and digits on 101, that sends silence.
     pub fn new(rtp: SocketAddr) -> Self {
         Self {
             rtp,
@@ -290,7 +290,7 @@ impl Phone {
         }
     }
 
-    /// Leaves so much time between two presses; 100 ms if not told.
+    /// Sets the pause between two presses. The default is 100 ms.
     pub fn set_digit_pause(&mut self, pause: Duration) {
         self.session.talker.pause = pause;
     }
@@ -300,28 +300,28 @@ impl Phone {
         self.session.talker.is_pressing()
     }
 
-    /// Says something else.
+    /// Replaces the audio that it sends.
     pub fn set_voice(&mut self, voice: Voice) {
         self.session.talker.set_voice(voice);
     }
 
-    /// Stops or resumes its RTP without telling anyone.
+    /// Stops or resumes its RTP without signalling.
     pub fn set_silent(&mut self, silent: bool) {
         self.options.silent = silent;
         self.session.talker.muted = silent;
     }
 
-    /// Wants to hear nothing from now on, or to hear again; the next [`Phone::offer`] says so (`a=sendonly`).
+    /// Puts the other side on hold or resumes; the next [`Phone::offer`] signals it (`a=sendonly`).
     pub fn set_hold(&mut self, hold: bool) {
         self.wants_to_receive = !hold;
     }
 
-    /// Speaks these codecs from now on; the next [`Phone::offer`] says so.
+    /// Replaces the codecs; the next [`Phone::offer`] announces them.
     pub fn set_codecs(&mut self, codecs: Vec<Codec>) {
         self.options.codecs = codecs;
     }
 
-    /// Moves to another address, as after a network change; the next [`Phone::offer`] says so.
+    /// Moves to another address, as after a network change; the next [`Phone::offer`] announces it.
     pub fn move_to(&mut self, rtp: SocketAddr) {
         self.options.rtp = rtp;
         self.options.sends_from = None;
@@ -354,7 +354,7 @@ impl Phone {
         &self.session.listener.report
     }
 
-    /// What it heard, at 8 kHz, from the first audio packet on; at most 120 s.
+    /// The received audio at 8 kHz, from the first audio packet on; at most 120 s.
     pub fn recording(&self) -> &[i16] {
         self.session.listener.pcm()
     }
@@ -364,7 +364,7 @@ impl Phone {
         &self.session.listener.arrivals
     }
 
-    /// When [`Phone::heard`] starts.
+    /// The time of the first sample of [`Phone::recording`].
     pub fn audio_since(&self) -> Option<Instant> {
         self.session.listener.pcm_starts_at()
     }

@@ -13,7 +13,7 @@ pub struct Arrival {
 
 /// A digit as it arrived (RFC 4733).
 #[derive(Debug, Clone, PartialEq)]
-pub struct HeardDigit {
+pub struct ReceivedDigit {
     /// `0`-`9`, `*`, `#`, `A`-`D`; `?` for an event that is no digit.
     pub digit: char,
     /// When its first packet came.
@@ -26,7 +26,7 @@ pub struct HeardDigit {
     pub ends: u32,
     /// Packets with the marker bit; the first should have it.
     pub markers: u32,
-    /// Where its RTP timestamp stands, in the audio clock, against the wall clock since the stream's first packet,
+    /// How far its RTP timestamp is ahead, in the audio clock, of the wall clock since the stream's first packet,
     /// in milliseconds. Far from 0 means that the event is not on the audio's time line.
     pub off_line_ms: f64,
 }
@@ -70,9 +70,9 @@ pub struct Report {
     pub sender_reports: u64,
     /// Receiver reports and SRs with a report block about us.
     pub reception_reports: u64,
-    /// What the last report block said: packets of ours lost, cumulatively.
+    /// Cumulative number of packets lost, from the last report block that the peer received.
     pub reported_lost: Option<i32>,
-    /// Where the last SR's RTP timestamp stood against the wall clock on the line of the received audio, in
+    /// How far the last SR's RTP timestamp was ahead of the wall clock on the line of the received audio, in
     /// milliseconds.
     pub sr_off_line_ms: Option<f64>,
     /// Goodbyes received.
@@ -84,7 +84,7 @@ pub struct Report {
     /// RTP and RTCP packets before [`crate::Meta::accepted`].
     pub early_packets: u64,
     /// Digits in the order of their first packets.
-    pub digits: Vec<HeardDigit>,
+    pub digits: Vec<ReceivedDigit>,
 }
 
 impl Report {

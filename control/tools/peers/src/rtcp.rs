@@ -49,7 +49,7 @@ pub(crate) fn compound(sent: &Sent, ntp: u64, block: Option<Block>, cname: &str)
     }
     if let Some(block) = block {
         body.extend_from_slice(&block.ssrc.to_be_bytes());
-        // Fraction lost is left at 0; the cumulative number says enough here.
+        // Fraction lost is left at 0; the cumulative number is sufficient.
         body.extend_from_slice(&(block.lost.clamp(0, 0x7f_ffff)).to_be_bytes());
         for word in [block.highest, block.jitter, block.last_sr.0, block.last_sr.1] {
             body.extend_from_slice(&word.to_be_bytes());

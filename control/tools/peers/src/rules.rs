@@ -53,7 +53,7 @@ pub(crate) fn remarks(text: &str, description: &Description, flavour: Flavour, a
     custom(!description.events().is_empty(), "telephone-event/8000 is there");
     let opus = description.codecs().into_iter().find(|(_, codec)| *codec == Codec::Opus);
     let fec = |pt| description.fmtp(pt).is_some_and(|fmtp| fmtp.contains("useinbandfec=1"));
-    custom(opus.is_none_or(|(pt, _)| fec(pt)), "a=fmtp of Opus says useinbandfec=1");
+    custom(opus.is_none_or(|(pt, _)| fec(pt)), "a=fmtp of Opus has useinbandfec=1");
     custom(description.first("ptime").as_deref() == Some("20"), "a=ptime:20");
     custom(description.first("maxptime").as_deref() == Some("20"), "a=maxptime:20");
     custom(description.sends() && description.receives() || description.port == 9, "a=sendrecv");

@@ -125,7 +125,7 @@ impl Description {
         Ok((ip != IpAddr::V4(Ipv4Addr::UNSPECIFIED)).then_some(SocketAddr::new(ip, port)))
     }
 
-    /// What payload type `pt` stands for: encoding name in lower case, and clock rate.
+    /// The encoding of payload type `pt`: name in lower case, and clock rate.
     fn rtpmap(&self, pt: u8) -> Option<(String, u32)> {
         let mapped = self.all("rtpmap").find_map(|value| {
             let (number, encoding) = value.split_once(' ')?;
@@ -189,7 +189,7 @@ impl Description {
         !self.has("sendonly") && !self.has("inactive") && self.port != 0 && matches!(self.rtp(), Ok(Some(_)))
     }
 
-    /// The SSRCs it says it sends.
+    /// The SSRCs that it announces in `a=ssrc`.
     pub(crate) fn ssrcs(&self) -> Vec<u32> {
         let mut ssrcs: Vec<u32> =
             self.all("ssrc").filter_map(|value| value.split_whitespace().next()?.parse().ok()).collect();

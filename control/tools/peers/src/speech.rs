@@ -7,12 +7,12 @@ pub const CALLER_HZ: u32 = 16_000;
 /// Sample rate of [`agent`].
 pub const AGENT_HZ: u32 = 8_000;
 
-/// What the WhatsApp user says: mono, 6.9 s, at [`CALLER_HZ`]. The first word begins 100 ms in.
+/// The speech of the WhatsApp user: mono, 6.9 s, at [`CALLER_HZ`]. The first word begins 100 ms in.
 pub fn caller() -> Arc<[i16]> {
     samples(include_bytes!("../assets/caller_16k.wav"), CALLER_HZ)
 }
 
-/// What the agent at the phone says: mono, 6.2 s, at [`AGENT_HZ`]. The first word begins 100 ms in.
+/// The speech of the agent at the phone: mono, 6.2 s, at [`AGENT_HZ`]. The first word begins 100 ms in.
 pub fn agent() -> Arc<[i16]> {
     samples(include_bytes!("../assets/agent_8k.wav"), AGENT_HZ)
 }

@@ -1,4 +1,4 @@
-//! What a STUN binding request says about the ICE agent that sent it (RFC 8489 section 5, RFC 8445 section 16.1).
+//! The attributes of a STUN binding request that describe its ICE agent (RFC 8489 section 5, RFC 8445 section 16.1).
 
 const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
 const USE_CANDIDATE: u16 = 0x0025;

@@ -1,4 +1,4 @@
-//! What a peer says: audio and digits on one SSRC, one sequence, one frame clock.
+//! The sender of a peer: audio and digits on one SSRC, one sequence, one frame clock.
 
 use std::collections::VecDeque;
 use std::f64::consts::TAU;
@@ -102,7 +102,7 @@ pub(crate) struct Talker {
 
 /// Between two presses, as WhatsApp makes it.
 const PAUSE: Duration = Duration::from_millis(100);
-/// RFC 4733 2.5.1.4: the end of an event is said three times.
+/// RFC 4733 2.5.1.4: the end of an event is sent three times.
 const END_COPIES: u32 = 3;
 /// Loudness of digits in -dBm0.
 const VOLUME: u8 = 10;
@@ -202,7 +202,7 @@ impl Talker {
         self.outbox.pop_front()
     }
 
-    /// One packet time: audio, or what a key that is down says instead of it.
+    /// One packet time: audio, or the event of a key that is down.
     fn frame(&mut self, due: Instant) {
         let (Some((format, _)), Some((_, frames))) = (&self.format, self.clock) else { return };
         let format = *format;
@@ -253,7 +253,7 @@ impl Talker {
         let over = press.frames > 1 && duration >= wanted;
         let duration = match format.style {
             EventStyle::LibWebRtc => duration,
-            // The end says what the press really took, between two frames as well.
+            // The end carries the real duration of the press, between two frames as well.
             EventStyle::AudioLine | EventStyle::OwnLine => duration.min(wanted.max(1)),
         };
         let event = TelephoneEvent {

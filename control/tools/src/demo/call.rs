@@ -233,7 +233,7 @@ impl DemoCall {
                 Ok(sdp) => {
                     self.timeline.step(now, "WhatsApp offers");
                     let mut offer = json!({"command": "offer", "from-tag": "whatsapp", "sdp": sdp});
-                    // What is secret on one side is sent in the clear on the other only if somebody says so.
+                    // Media encrypted on one side is sent in the clear on the other only if this flag allows it.
                     if !self.scene.phone_is_secured() {
                         offer["transport-protocol"] = "RTP/AVP".into();
                     }
@@ -275,7 +275,7 @@ impl DemoCall {
         }
     }
 
-    /// Trestle's answer reaches whoever offered.
+    /// Trestle's answer reaches the side that offered.
     fn take_answer(&mut self, now: Instant, sdp: &str) {
         self.traffic.before_answer[DemoParty::WhatsApp as usize] = self.meta.report().stream.strays;
         self.traffic.before_answer[DemoParty::Phone as usize] = self.phone.report().strays;
@@ -319,8 +319,8 @@ impl DemoCall {
             (ice.first_check_at, "the first connectivity check reaches WhatsApp"),
             (ice.nominated_at, "an ICE pair is nominated"),
             (meta.dtls_connected_at, "DTLS is connected"),
-            (phone_first, "the phone hears the first packet"),
-            (meta.stream.first_rtp_at, "WhatsApp hears the first packet"),
+            (phone_first, "the phone receives the first packet"),
+            (meta.stream.first_rtp_at, "WhatsApp receives the first packet"),
         ];
         self.timeline.note_steps(&steps);
         let presses = &self.script.presses;
@@ -362,7 +362,7 @@ impl DemoCall {
         format!("WhatsApp's transport did not stand within {} s: {why}", CONNECT_MAX.as_secs())
     }
 
-    /// The call is given up; Trestle is told to forget it, and its answer not waited for.
+    /// The call is given up; Trestle gets a delete request, and its reply is not awaited.
     fn fail(&mut self, now: Instant, reason: String) {
         self.look(now);
         self.outcome.failure = Some(reason);
@@ -371,8 +371,8 @@ impl DemoCall {
     }
 }
 
-/// What is said once, then a silence that outlasts the call.
-fn voice(said: &Arc<[i16]>, sample_hz: u32, length: Duration) -> Voice {
+/// The clip once, then a silence that outlasts the call.
+fn voice(spoken: &Arc<[i16]>, sample_hz: u32, length: Duration) -> Voice {
     let silence = (length + CONNECT_MAX * 2).as_secs() as usize * sample_hz as usize;
-    Voice::Clip(said.iter().copied().chain(std::iter::repeat_n(0, silence)).collect())
+    Voice::Clip(spoken.iter().copied().chain(std::iter::repeat_n(0, silence)).collect())
 }

@@ -16,7 +16,7 @@ use trestle_server::config::{Config, Settings};
 use super::call::{Addresses, DemoCall};
 use super::scene::{DemoScript, Scene};
 
-/// Addresses of the three, all on the loopback and told apart in a trace at a glance.
+/// Addresses of the three, all on the loopback and easy to distinguish in a trace.
 pub(crate) const TRESTLE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 pub(crate) const META: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 21);
 pub(crate) const PHONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 31);

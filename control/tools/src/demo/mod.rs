@@ -1,5 +1,5 @@
 //! `trestle demo`: the bridge, a fake WhatsApp relay and a fake SIP phone in one process, over real sockets on the
-//! loopback, with real speech. It shows what happens as it happens, and says whether the bridge is good.
+//! loopback, with real speech. It shows what happens as it happens, and reports whether the bridge is good.
 
 mod call;
 mod drive;
@@ -135,7 +135,7 @@ fn write_files(out: &Path, judged: &JudgedCall) -> anyhow::Result<Vec<PathBuf>> 
     };
     let mut written = Vec::new();
     for (listener, name) in [(DemoParty::Phone, "phone"), (DemoParty::WhatsApp, "whatsapp")] {
-        if let Some(track) = hearing::heard_by(&judged.call, listener) {
+        if let Some(track) = hearing::received_by(&judged.call, listener) {
             let path = out.join(format!("{direction}.{name}-heard.wav"));
             wav::write(&path, &track.pcm, track.sample_hz)?;
             written.push(path);

@@ -1,4 +1,4 @@
-//! One picture of a call: how it was set up, what was said and heard on one time axis, and how evenly packets came.
+//! One picture of a call: how it was set up, the sent and received audio on one time axis, and how evenly packets came.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,14 +22,14 @@ const LABELS_LEFT: u32 = 92;
 
 const INK: RGBColor = RGBColor(38, 44, 52);
 const FAINT: RGBColor = RGBColor(222, 226, 231);
-const SAID: RGBColor = RGBColor(158, 166, 176);
+const SPOKEN: RGBColor = RGBColor(158, 166, 176);
 const PHONE: RGBColor = RGBColor(31, 105, 179);
 const WHATSAPP: RGBColor = RGBColor(24, 140, 82);
 const DIGIT: RGBColor = RGBColor(214, 112, 20);
 const BAD: RGBColor = RGBColor(190, 30, 45);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-/// What goes wrong while drawing is of a type that nobody can name.
+/// What goes wrong while drawing has a type without a public name.
 type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Draws the call as SVG.
@@ -70,7 +70,7 @@ fn font(size: i32, color: RGBColor) -> TextStyle<'static> {
 /// Where the time axis ends.
 fn end_s(judged: &JudgedCall) -> f64 {
     let ends = [DemoParty::Phone, DemoParty::WhatsApp].into_iter().filter_map(|listener| {
-        let track = hearing::heard_by(&judged.call, listener)?;
+        let track = hearing::received_by(&judged.call, listener)?;
         Some(track.starts.as_secs_f64() + track.pcm.len() as f64 / f64::from(track.sample_hz))
     });
     ends.fold(1.0, f64::max)
@@ -125,7 +125,7 @@ fn paint_setup(area: &Area<'_>, steps: &[&DemoMoment]) -> Drawn {
     Ok(())
 }
 
-/// What was said to `listener` above what it heard, with the digits.
+/// The audio sent to `listener` above the audio it received, with the digits.
 fn paint_waves(
     area: &Area<'_>,
     judged: &JudgedCall,
@@ -135,14 +135,14 @@ fn paint_waves(
 ) -> Drawn {
     let speaker = if listener == DemoParty::Phone { DemoParty::WhatsApp } else { DemoParty::Phone };
     let title = match listener {
-        DemoParty::Phone => "WhatsApp speaks, the phone hears",
-        DemoParty::WhatsApp => "The phone speaks, WhatsApp hears",
+        DemoParty::Phone => "WhatsApp speaks, the phone receives",
+        DemoParty::WhatsApp => "The phone speaks, WhatsApp receives",
     };
     area.draw_text(title, &font(15, INK), (24, 2))?;
     let hearing = judged.hearings.iter().find(|hearing| hearing.listener == listener);
     if let Some(speech) = hearing.and_then(|hearing| hearing.speech) {
         let text = format!(
-            "{:.1} ms from spoken to heard, {:.0} ms of the clip's start missing (first word at {:.0} ms), likeness {:.3}",
+            "{:.1} ms from sent to received, {:.0} ms of the clip's start missing (first word at {:.0} ms), likeness {:.3}",
             speech.delay_ms, speech.missing_ms, speech.first_word_ms, speech.similarity
         );
         let right = Pos::new(HPos::Right, VPos::Top);
@@ -163,13 +163,13 @@ fn paint_waves(
         .x_label_formatter(&|_| String::new())
         .draw()?;
     let middle = Pos::new(HPos::Right, VPos::Center);
-    for (y, word, color) in [(1.05, "said", SAID), (-1.05, "heard", color(listener))] {
+    for (y, word, color) in [(1.05, "sent", SPOKEN), (-1.05, "received", color(listener))] {
         let label = EmptyElement::at((0.0, y)) + Text::new(word, (-10, 0), font(14, color).pos(middle));
         chart.draw_series([label])?;
     }
     for (track, y, color) in [
-        (hearing::said_to(&judged.call, listener), 1.05, SAID),
-        (hearing::heard_by(&judged.call, listener), -1.05, color(listener)),
+        (hearing::sent_to(&judged.call, listener), 1.05, SPOKEN),
+        (hearing::received_by(&judged.call, listener), -1.05, color(listener)),
     ] {
         if let Some(track) = track {
             chart.draw_series([Polygon::new(envelope(&track, seconds, y), color.filled())])?;
@@ -178,16 +178,16 @@ fn paint_waves(
     let top = Pos::new(HPos::Center, VPos::Center);
     for moment in moments {
         // Above the line, its length in ms below it.
-        let MomentKind::Digit(press, heard) = &moment.what else { continue };
+        let MomentKind::Digit(press, received) = &moment.what else { continue };
         if press.by != speaker {
             continue;
         }
         let end = moment.after.as_secs_f64();
-        let start = end - heard.duration_ms / 1e3;
+        let start = end - received.duration_ms / 1e3;
         chart.draw_series([Rectangle::new([(start, -2.05), (end, -0.05)], DIGIT.mix(0.22).filled())])?;
         let label = EmptyElement::at(((start + end) / 2.0, -1.05))
-            + Text::new(heard.digit.to_string(), (0, -22), font(18, DIGIT).pos(top))
-            + Text::new(format!("{:.0}", heard.duration_ms), (0, 22), font(11, DIGIT).pos(top));
+            + Text::new(received.digit.to_string(), (0, -22), font(18, DIGIT).pos(top))
+            + Text::new(format!("{:.0}", received.duration_ms), (0, 22), font(11, DIGIT).pos(top));
         chart.draw_series([label])?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use trestle_peers::{Codec, Flavour, speech};
 
-/// Who calls whom.
+/// The direction of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallDirection {
     /// A WhatsApp user calls the business: WhatsApp offers.
@@ -109,15 +109,15 @@ pub(crate) struct ScriptedPress {
     pub(crate) at: Duration,
 }
 
-/// What is said and pressed, and for how long. Both speak from their first packet on, at the same time; digits follow, so
+/// The speech and the digits of a call, and its length. Both speak from their first packet on, at the same time; digits follow, so
 /// that they cover no speech.
 #[derive(Debug, Clone)]
 pub(crate) struct DemoScript {
     /// Since both legs stand.
     pub(crate) length: Duration,
-    /// What the WhatsApp user says, at [`speech::CALLER_HZ`], then silence.
+    /// The speech of the WhatsApp user at [`speech::CALLER_HZ`], then silence.
     pub(crate) caller: Arc<[i16]>,
-    /// What the agent says, at [`speech::AGENT_HZ`], then silence.
+    /// The speech of the agent at [`speech::AGENT_HZ`], then silence.
     pub(crate) agent: Arc<[i16]>,
     pub(crate) presses: Vec<ScriptedPress>,
     /// How many of a hundred media packets of the peers the network loses.

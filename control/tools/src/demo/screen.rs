@@ -1,4 +1,4 @@
-//! What the demo says on standard output: lines for everybody, and a bar below them if there is a terminal.
+//! The demo's standard output: lines, and a bar below them if there is a terminal.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -23,7 +23,7 @@ impl Screen {
     /// A line, above the bar if there is one.
     pub(crate) fn line(&self, text: impl AsRef<str>) {
         let print = || {
-            // Whoever closed the pipe has seen enough; the files and the exit code still count.
+            // A closed pipe is no error: the files and the exit code are still valid.
             let _ = writeln!(std::io::stdout().lock(), "{}", text.as_ref());
         };
         match &self.bar {

@@ -37,11 +37,14 @@ pub(crate) fn title(scene: Scene) -> String {
 pub(crate) fn moment(screen: &Screen, moment: &DemoMoment) {
     let what = match &moment.what {
         MomentKind::Step(step) => (*step).to_owned(),
-        MomentKind::Digit(press, heard) => {
+        MomentKind::Digit(press, received) => {
             let listener = if press.by == DemoParty::Phone { DemoParty::WhatsApp } else { DemoParty::Phone };
-            let (pressed_ms, heard_ms) = (press.length.as_millis(), heard.duration_ms);
+            let (pressed_ms, heard_ms) = (press.length.as_millis(), received.duration_ms);
             let (by, digit) = (press.by, press.digit);
-            format!("{by:8} pressed {digit} ({pressed_ms} ms) -> {listener} heard {}, {heard_ms:.0} ms", heard.digit)
+            format!(
+                "{by:8} pressed {digit} ({pressed_ms} ms) -> {listener} received {}, {heard_ms:.0} ms",
+                received.digit
+            )
         }
     };
     screen.line(format!("{:>8.1} {what}", ms(moment.after)));
@@ -50,7 +53,7 @@ pub(crate) fn moment(screen: &Screen, moment: &DemoMoment) {
 /// For the progress bar.
 pub(crate) fn packets(call: &DemoCall) -> String {
     let (phone, meta) = (call.phone.report().packets, call.meta.packets_received());
-    format!("packets heard: phone {phone}, WhatsApp {meta}")
+    format!("packets received: phone {phone}, WhatsApp {meta}")
 }
 
 /// Trestle's own timeline, from `query`.
@@ -97,11 +100,11 @@ pub(crate) fn hearings(screen: &Screen, judged: &JudgedCall) {
         screen.line(format!("    {name:<34}{:<20}{}", cell(phone), cell(meta)));
     };
     screen.line("");
-    screen.line(format!("  {:<36}{:<20}{}", "What each side heard", "phone", "WhatsApp"));
-    row("likeness to what was said, 0 to 1", &|h| of(h, |h| Some(format!("{:.3}", h.speech?.similarity))));
-    row("spoken until heard", &|h| of(h, |h| Some(format!("{:.1} ms", h.speech?.delay_ms))));
+    screen.line(format!("  {:<36}{:<20}{}", "What each side received", "phone", "WhatsApp"));
+    row("likeness to the sent audio, 0 to 1", &|h| of(h, |h| Some(format!("{:.3}", h.speech?.similarity))));
+    row("sent until received", &|h| of(h, |h| Some(format!("{:.1} ms", h.speech?.delay_ms))));
     row("first word", &|h| of(h, first_word));
-    row("level, said and heard", &|h| of(h, level));
+    row("level, sent and received", &|h| of(h, level));
     row("clipped peaks, holes", &|h| of(h, |h| Some(format!("{}, {} ms", h.clipped_peaks, h.speech?.hole_ms))));
     row("packets sent, received, missing", &|h| {
         format!("{}, {}, {}", h.sent_by_other, h.report.packets, h.report.lost)
@@ -124,7 +127,7 @@ pub(crate) fn hearings(screen: &Screen, judged: &JudgedCall) {
 }
 
 fn of(hearing: &Hearing, cell: impl Fn(&Hearing) -> Option<String>) -> String {
-    cell(hearing).unwrap_or_else(|| "not heard".to_owned())
+    cell(hearing).unwrap_or_else(|| "not received".to_owned())
 }
 
 fn first_word(hearing: &Hearing) -> Option<String> {

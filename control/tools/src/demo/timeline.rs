@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use trestle_peers::{HeardDigit, Loss};
+use trestle_peers::{Loss, ReceivedDigit};
 
 use super::scene::{DemoParty, ScriptedPress};
 
@@ -21,7 +21,7 @@ pub(crate) enum MomentKind {
     /// A step of the set-up, as one line.
     Step(&'static str),
     /// A key was pressed on one side and has ended on the other.
-    Digit(ScriptedPress, HeardDigit),
+    Digit(ScriptedPress, ReceivedDigit),
 }
 
 /// What happened in a call, in order.
@@ -62,7 +62,7 @@ impl CallTimeline {
         now: Instant,
         by: DemoParty,
         presses: &[ScriptedPress],
-        received: &[HeardDigit],
+        received: &[ReceivedDigit],
     ) {
         let reported = self.digits[by as usize];
         let press = presses.iter().filter(|press| press.by == by).nth(reported);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trestle_peers::{Flavour, HeardDigit, MetaReport};
+use trestle_peers::{Flavour, MetaReport, ReceivedDigit};
 
 use super::hearing::{Hearing, Speech};
 use super::scene::{DemoParty, ScriptedPress};
@@ -22,11 +22,11 @@ const DIGIT_SLACK_MS: f64 = 20.0;
 const SLIP_MAX_MS: f64 = 30.0;
 /// The same for a digit, which is one packet and may be delayed by a busy machine.
 const DIGIT_OFF_LINE_MAX_MS: f64 = 60.0;
-/// A longer pause between two packets can be heard.
+/// A longer pause between two packets is audible.
 const GAP_MAX: Duration = Duration::from_millis(150);
 /// What a lost packet takes with it.
 const FRAME_MS: u32 = 20;
-/// A hole of that length can be heard.
+/// A hole of that length is audible.
 const HOLE_MAX_MS: u32 = 20;
 
 /// Something that is not as it should be.
@@ -37,10 +37,10 @@ pub(crate) struct Fault {
     pub(crate) look: &'static str,
 }
 
-/// Faults of the call as a whole and of what each side heard; none means that the bridge is good.
+/// Faults of the call as a whole and of what each side received; none means that the bridge is good.
 pub(crate) fn judge(failure: Option<&str>, meta: &MetaReport, flavour: Flavour, hearings: &[Hearing]) -> Vec<Fault> {
     if let Some(failure) = failure {
-        let look = "the reason above; `trestle serve --log-level=debug` tells more";
+        let look = "the reason above; `trestle serve --log-level=debug` prints more";
         return vec![Fault { what: failure.to_owned(), look }];
     }
     let mut faults = Faults::default();
@@ -94,15 +94,15 @@ impl Faults {
             return self.check(false, look, |who| format!("{who} received nothing at all"));
         }
         let Some(speech) = hearing.speech else {
-            return self.check(false, look, |who| format!("{who} did not hear what was said"));
+            return self.check(false, look, |who| format!("{who} did not receive the speech"));
         };
         let Speech { similarity, missing_ms, first_word_ms, said_dbov, heard_dbov, hole_ms, .. } = speech;
         let least = if hearing.lost_on_the_way == 0 { SIMILARITY_MIN } else { SIMILARITY_MIN_LOSSY };
         self.check(similarity >= least, look, |who| {
-            format!("what {who} heard is only {similarity:.2} like what was said")
+            format!("what {who} received is only {similarity:.2} like the sent audio")
         });
         self.check((heard_dbov - said_dbov).abs() <= LEVEL_CHANGE_MAX_DB, "codecs: audio", |who| {
-            format!("{who} heard {heard_dbov:.0} dBov of {said_dbov:.0} dBov")
+            format!("{who} received {heard_dbov:.0} dBov of {said_dbov:.0} dBov")
         });
         let clipped_ms = missing_ms - first_word_ms;
         self.check(clipped_ms <= FIRST_WORD_SLACK_MS, "time to voice: the timeline above", |who| {
@@ -111,10 +111,10 @@ impl Faults {
         // Nor is there anything between equal codecs that could conceal them; the peers' own decoders do not try.
         let excused_ms = u32::try_from(hearing.lost_on_the_way).unwrap_or(u32::MAX).saturating_mul(FRAME_MS);
         self.check(hole_ms < HOLE_MAX_MS.saturating_add(excused_ms), "jitter buffer and concealment", |who| {
-            format!("{who} heard {hole_ms} ms of silence where there was speech")
+            format!("{who} received {hole_ms} ms of silence where there was speech")
         });
         let peaks = hearing.clipped_peaks;
-        self.check(peaks == 0, "levels: audio", |who| format!("{who} heard {peaks} clipped peaks"));
+        self.check(peaks == 0, "levels: audio", |who| format!("{who} received {peaks} clipped peaks"));
     }
 
     fn stream(&mut self, hearing: &Hearing) {
@@ -143,21 +143,21 @@ impl Faults {
         });
     }
 
-    fn digits(&mut self, pressed: &[ScriptedPress], heard: &[HeardDigit]) {
+    fn digits(&mut self, pressed: &[ScriptedPress], received: &[ReceivedDigit]) {
         let look = "digits: dtmf and the agreed telephone-event";
         let word = |digits: &mut dyn Iterator<Item = char>| {
             let word: String = digits.collect();
             if word.is_empty() { "none".to_owned() } else { word }
         };
         let (sent, came) =
-            (word(&mut pressed.iter().map(|press| press.digit)), word(&mut heard.iter().map(|digit| digit.digit)));
+            (word(&mut pressed.iter().map(|press| press.digit)), word(&mut received.iter().map(|digit| digit.digit)));
         if sent != came {
-            return self.check(false, look, |who| format!("{who} should hear the digits {sent}, heard {came}"));
+            return self.check(false, look, |who| format!("{who} should receive the digits {sent}, received {came}"));
         }
-        for (press, digit) in pressed.iter().zip(heard) {
+        for (press, digit) in pressed.iter().zip(received) {
             let (name, heard_ms, pressed_ms) = (digit.digit, digit.duration_ms, press.length.as_secs_f64() * 1e3);
             self.check((heard_ms - pressed_ms).abs() <= DIGIT_SLACK_MS, look, |who| {
-                format!("{who} heard digit {name} for {heard_ms:.0} ms, pressed for {pressed_ms:.0} ms")
+                format!("{who} received digit {name} for {heard_ms:.0} ms, pressed for {pressed_ms:.0} ms")
             });
             let off = digit.off_line_ms;
             self.check(off.abs() <= DIGIT_OFF_LINE_MAX_MS, look, |who| {

@@ -13,7 +13,7 @@ pub enum Flavour {
     Sdes,
 }
 
-/// What Meta says in `a=setup` when it answers, and does.
+/// The `a=setup` of Meta's answer, and the DTLS role that Meta takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SetupAnswer {
     /// `active`, as in its documents: it sends the ClientHello.
@@ -34,7 +34,7 @@ pub enum SetupAnswer {
 pub struct MetaOptions {
     /// Its addresses, each with a socket; the first is in `c=` and `m=`. SDES uses the first only.
     pub locals: Vec<SocketAddr>,
-    /// Candidates that nobody listens on.
+    /// Candidates on which no agent listens.
     pub dead_candidates: Vec<SocketAddr>,
     /// How media is secured.
     pub flavour: Flavour,
@@ -46,7 +46,7 @@ pub struct MetaOptions {
     pub g711: bool,
     /// How its digits look.
     pub event_style: EventStyle,
-    /// What the WhatsApp user says, at 16 kHz.
+    /// The audio that the WhatsApp user sends, at 16 kHz.
     pub voice: Voice,
     /// Sends no RTP until [`crate::Meta::set_silent`].
     pub silent: bool,
@@ -55,7 +55,7 @@ pub struct MetaOptions {
 }
 
 impl MetaOptions {
-    /// Meta at `local`, as its current samples show it, with a caller that says nothing audible.
+    /// Meta at `local`, as its current samples show it, with a caller that sends silence.
     pub fn new(local: SocketAddr, flavour: Flavour) -> Self {
         Self {
             locals: vec![local],

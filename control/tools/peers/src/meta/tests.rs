@@ -16,9 +16,9 @@ fn options(flavour: Flavour) -> MetaOptions {
     MetaOptions { voice: tone(440.0), ..MetaOptions::new(META.parse().unwrap(), flavour) }
 }
 
-fn assert_tone(heard: &[i16], hz: f64) {
-    let tone = ear::tone_hz(heard, 16_000);
-    assert!(tone.is_some_and(|tone| (tone - hz).abs() < 5.0), "heard {tone:?}, not {hz}");
+fn assert_tone(recorded: &[i16], hz: f64) {
+    let tone = ear::tone_hz(recorded, 16_000);
+    assert!(tone.is_some_and(|tone| (tone - hz).abs() < 5.0), "measured {tone:?}, not {hz}");
 }
 
 /// Meta calls; the answer is `active`.
@@ -172,8 +172,8 @@ fn an_sdes_meta_and_an_opus_phone_talk_in_both_call_directions() {
         phone.press('8', Duration::from_millis(100));
         wire.run(&mut meta, &mut phone, 3.0);
         assert_tone(meta.recording(), 1_000.0);
-        let heard = ear::tone_hz(phone.recording(), 8_000);
-        assert!(heard.is_some_and(|hz| (hz - 440.0).abs() < 5.0), "{heard:?}");
+        let recorded = ear::tone_hz(phone.recording(), 8_000);
+        assert!(recorded.is_some_and(|hz| (hz - 440.0).abs() < 5.0), "{recorded:?}");
         assert_eq!((phone.report().digits_heard(), meta.report().stream.digits_heard()), ("7".into(), "8".into()));
         assert_eq!(phone.report().digits[0].duration_ms, 500.0);
         let report = meta.report();
@@ -205,13 +205,13 @@ fn whatsapp_hangs_up_when_nothing_comes_and_when_nothing_comes_any_more() {
         let mut wire = Wire::new();
         let accepted_at = wire.now;
         let mut meta = Meta::new(wire.now, options(flavour));
-        // Nobody ever answers the offer; the application accepted all the same.
+        // No peer answers the offer, but the application accepted the call.
         meta.offer(wire.now).unwrap();
         meta.be_impatient(wire.now, Patience::METAS);
-        let mut nobody = Phone::new(wire.now, PhoneOptions::new(US.parse().unwrap()));
-        wire.run(&mut meta, &mut nobody, 19.9);
+        let mut absent = Phone::new(wire.now, PhoneOptions::new(US.parse().unwrap()));
+        wire.run(&mut meta, &mut absent, 19.9);
         assert_eq!(meta.gave_up(), None);
-        wire.run(&mut meta, &mut nobody, 1.0);
+        wire.run(&mut meta, &mut absent, 1.0);
         assert_eq!(meta.gave_up(), Some((accepted_at + Duration::from_secs(20), GaveUp::NoConnection)));
         assert_eq!(meta.poll_timeout(), None);
     }

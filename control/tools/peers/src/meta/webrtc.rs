@@ -175,7 +175,7 @@ impl WebRtc {
         };
         let receive = Receive { proto: Protocol::Udp, source: remote, destination: local, contents };
         let input = Input::Receive(now, receive);
-        // Before the answer is known nobody can be told from anybody (Meta converges only then).
+        // Before the answer is known the sender of a packet cannot be checked (Meta converges only then).
         if self.client.is_none() || !self.rtc.accepts(&input) {
             match Check::read(datagram) {
                 Some(_) => {
@@ -199,7 +199,7 @@ impl WebRtc {
         }
     }
 
-    /// Notes what a check says; true if it nominates the first pair.
+    /// Records the attributes of a check; true if it nominates the first pair.
     fn judge(&mut self, now: Instant, check: Check, pair: (SocketAddr, SocketAddr)) -> bool {
         let ice = &mut self.ice;
         ice.checks += 1;

@@ -26,9 +26,9 @@ fn call(wire: &Wire, (ann, bob): (PhoneOptions, PhoneOptions)) -> (Phone, Phone)
     (ann, bob)
 }
 
-fn assert_hears(phone: &Phone, hz: f64, label: &str) {
-    let heard = ear::tone_hz(phone.recording(), 8_000);
-    assert!(heard.is_some_and(|heard| (heard - hz).abs() < 5.0), "{label}: heard {heard:?}, not {hz}");
+fn assert_receives(phone: &Phone, hz: f64, label: &str) {
+    let measured = ear::tone_hz(phone.recording(), 8_000);
+    assert!(measured.is_some_and(|measured| (measured - hz).abs() < 5.0), "{label}: measured {measured:?}, not {hz}");
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn every_codec_and_packet_time_carries_sound_and_digits_both_ways() {
             let options = pair(|phone| (phone.codecs, phone.ptime_ms) = (vec![codec], ptime_ms));
             let (mut ann, mut bob) = call(&wire, options);
             wire.run(&mut ann, &mut bob, 1.0);
-            assert_hears(&ann, 1_000.0, &label);
-            assert_hears(&bob, 440.0, &label);
+            assert_receives(&ann, 1_000.0, &label);
+            assert_receives(&bob, 440.0, &label);
             "159#".chars().for_each(|digit| ann.press(digit, Duration::from_millis(120)));
             "0*".chars().for_each(|digit| bob.press(digit, Duration::from_millis(160)));
             wire.run(&mut ann, &mut bob, 3.0);
@@ -83,8 +83,8 @@ fn every_suite_secures_sound_and_reports() {
             let options = pair(|phone| (phone.suites, phone.rtcp_mux) = (vec![suite], rtcp_mux));
             let (mut ann, mut bob) = call(&wire, options);
             wire.run(&mut ann, &mut bob, 1.5);
-            assert_hears(&ann, 1_000.0, &label);
-            assert_hears(&bob, 440.0, &label);
+            assert_receives(&ann, 1_000.0, &label);
+            assert_receives(&bob, 440.0, &label);
             assert_eq!((bob.report().auth_failures, bob.report().sender_reports), (0, 1), "{label}");
         }
     }
@@ -138,7 +138,7 @@ fn loss_doubling_and_reordering_are_counted_as_they_happened() {
     assert!(report.jitter_ms > 0.0);
     assert_eq!(ann.report().lost, 0, "the other direction is untouched");
     let lost = ann.report().reported_lost.unwrap();
-    assert!(lost > 0 && lost as u64 <= report.lost, "Ann was told: {lost}");
+    assert!(lost > 0 && lost as u64 <= report.lost, "reported to Ann: {lost}");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_changed_ssrc_and_a_silent_start_show() {
     let report = bob.report();
     assert_eq!((report.ssrcs.len(), report.lost), (2, 0));
     assert!(bob.recording().len() > 15_000, "the second stream lies behind the first: {}", bob.recording().len());
-    assert_hears(&bob, 440.0, "after the change");
+    assert_receives(&bob, 440.0, "after the change");
 }
 
 #[test]
@@ -215,5 +215,5 @@ fn ipv6_is_an_address_like_any_other() {
     (ann.rtp, bob.rtp) = ("[2001:db8::1]:4000".parse().unwrap(), "[2001:db8::2]:4000".parse().unwrap());
     let (mut ann, mut bob) = call(&wire, (ann, bob));
     wire.run(&mut ann, &mut bob, 1.0);
-    assert_hears(&bob, 440.0, "IPv6");
+    assert_receives(&bob, 440.0, "IPv6");
 }

@@ -8,8 +8,8 @@ use trestle_peers::{IceReport, Report};
 
 use super::*;
 
-fn digit(digit: char, duration_ms: f64) -> HeardDigit {
-    HeardDigit { digit, at: Instant::now(), duration_ms, updates: 24, ends: 3, markers: 1, off_line_ms: 0.0 }
+fn digit(digit: char, duration_ms: f64) -> ReceivedDigit {
+    ReceivedDigit { digit, at: Instant::now(), duration_ms, updates: 24, ends: 3, markers: 1, off_line_ms: 0.0 }
 }
 
 fn press(by: DemoParty, digit: char, ms: u64) -> ScriptedPress {
@@ -77,12 +77,12 @@ fn whatever_is_wrong_with_what_a_side_heard_is_said_once() {
     }
     let table: &[(Change, &str)] = &[
         (|h| h.report.packets = 0, "the phone received nothing at all"),
-        (|h| h.speech = None, "the phone did not hear what was said"),
-        (|h| speech(h).similarity = 0.7, "what the phone heard is only 0.70 like what was said"),
-        (|h| speech(h).heard_dbov = -26.0, "the phone heard -26 dBov of -20 dBov"),
+        (|h| h.speech = None, "the phone did not receive the speech"),
+        (|h| speech(h).similarity = 0.7, "what the phone received is only 0.70 like the sent audio"),
+        (|h| speech(h).heard_dbov = -26.0, "the phone received -26 dBov of -20 dBov"),
         (|h| speech(h).missing_ms = 180.0, "the phone missed the first 80 ms of the first word"),
-        (|h| speech(h).hole_ms = 60, "the phone heard 60 ms of silence where there was speech"),
-        (|h| h.clipped_peaks = 3, "the phone heard 3 clipped peaks"),
+        (|h| speech(h).hole_ms = 60, "the phone received 60 ms of silence where there was speech"),
+        (|h| h.clipped_peaks = 3, "the phone received 3 clipped peaks"),
         (|h| h.report.lost = 2, "sequence numbers missing at the phone: 2"),
         (|h| h.report.duplicates = 1, "packets that came twice at the phone: 1"),
         (|h| h.report.reordered = 1, "packets out of order at the phone: 1"),
@@ -94,10 +94,10 @@ fn whatever_is_wrong_with_what_a_side_heard_is_said_once() {
         (|h| h.report.ssrcs.push(2), "the phone saw 2 SSRCs"),
         (|h| h.slip_ms = -487.0, "RTP clock and wall clock are -487 ms apart at the phone"),
         (|h| h.report.longest_gap = Duration::from_millis(900), "the phone received nothing for 900 ms"),
-        (|h| h.report.digits.clear(), "the phone should hear the digits 5#, heard none"),
-        (|h| h.report.digits.insert(0, digit('5', 500.0)), "the phone should hear the digits 5#, heard 55#"),
-        (|h| h.report.digits.swap(0, 1), "the phone should hear the digits 5#, heard #5"),
-        (|h| h.report.digits[0].duration_ms = 120.0, "the phone heard digit 5 for 120 ms, pressed for 500 ms"),
+        (|h| h.report.digits.clear(), "the phone should receive the digits 5#, received none"),
+        (|h| h.report.digits.insert(0, digit('5', 500.0)), "the phone should receive the digits 5#, received 55#"),
+        (|h| h.report.digits.swap(0, 1), "the phone should receive the digits 5#, received #5"),
+        (|h| h.report.digits[0].duration_ms = 120.0, "the phone received digit 5 for 120 ms, pressed for 500 ms"),
         (|h| h.report.digits[0].off_line_ms = 600.0, "digit 5 at the phone is +600 ms off the time line of the audio"),
         (|h| h.report.digits[1].ends = 0, "digit # never ended at the phone"),
     ];

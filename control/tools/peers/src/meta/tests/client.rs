@@ -30,7 +30,7 @@ pub(super) struct Client {
     pub(super) talker: Talker,
     pub(super) listener: Listener,
     pts: (u8, u8),
-    /// Send media before ICE is through, as nobody should.
+    /// Sends media before ICE has finished, which is a violation.
     pub(super) impatient: Option<SocketAddr>,
     heard_ssrc: Option<u32>,
     client: bool,
@@ -110,7 +110,7 @@ impl Client {
         .collect()
     }
 
-    /// What Meta's text says. `client` is our DTLS role.
+    /// Takes Meta's description. `client` is true if this side is the DTLS client.
     pub(super) fn learn(&mut self, now: Instant, text: &str, client: bool) {
         let theirs = Description::read(text).unwrap();
         let needed = |name: &str| theirs.first(name).unwrap_or_else(|| panic!("no a={name} in\n{text}"));

@@ -33,13 +33,13 @@ impl Codec {
     }
 }
 
-pub(crate) enum Encoder {
+pub(crate) enum PeerEncoder {
     /// The law, and the number of samples at the peer's rate for each G.711 sample.
     G711(Law, usize),
     Opus(Box<opus::OpusEncoder>),
 }
 
-impl Encoder {
+impl PeerEncoder {
     /// For PCM at `sample_hz`, a multiple of 8,000.
     pub(crate) fn new(codec: Codec, sample_hz: u32) -> Self {
         match codec {
@@ -73,7 +73,7 @@ impl Encoder {
     }
 }
 
-pub(crate) enum Decoder {
+pub(crate) enum PeerDecoder {
     /// The law, and the number of samples at the peer's rate for each G.711 sample.
     G711(Law, usize),
     Opus {
@@ -82,7 +82,7 @@ pub(crate) enum Decoder {
     },
 }
 
-impl Decoder {
+impl PeerDecoder {
     /// To PCM at `sample_hz`, a multiple of 8,000.
     pub(crate) fn new(codec: Codec, sample_hz: u32) -> Self {
         match codec {
@@ -142,9 +142,9 @@ mod tests {
     fn a_frame_is_as_long_as_its_payload() {
         for ms in [10u32, 20, 40, 60] {
             for codec in Codec::ALL {
-                let payload = Encoder::new(codec, 8_000).encode(&vec![0; 8 * ms as usize]);
+                let payload = PeerEncoder::new(codec, 8_000).encode(&vec![0; 8 * ms as usize]);
                 assert_eq!(duration_tenths_ms(codec, &payload), Some(ms * 10), "{codec:?}, {ms} ms");
-                let samples = Decoder::new(codec, 8_000).decode(&payload).unwrap();
+                let samples = PeerDecoder::new(codec, 8_000).decode(&payload).unwrap();
                 assert_eq!(samples.len(), 8 * ms as usize);
             }
         }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use trestle_wire::telephone_event::{Digit, TelephoneEvent};
 use trestle_wire::{ExtSeq, Seq, SeqExtender};
 
-use crate::codec::{self, Decoder};
-use crate::rtcp::{Block, SenderInfo};
+use crate::codec::{self, PeerDecoder};
+use crate::rtcp::{Block, SenderReportInfo};
 use crate::{Arrival, Codec, ReceivedDigit, Report};
 
 /// Audio that is kept, in seconds.
@@ -35,7 +35,7 @@ pub(crate) struct Expected {
 
 /// An RTP packet that was authenticated and parsed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Incoming<'a> {
+pub(crate) struct ReceivedRtp<'a> {
     pub(crate) ssrc: u32,
     pub(crate) seq: u16,
     pub(crate) time: u32,
@@ -77,10 +77,10 @@ struct Stream {
     /// Out-of-order packets; `None` for those that are no audio.
     held: BTreeMap<ExtSeq, Option<Audio>>,
     next: ExtSeq,
-    decoder: Option<(Codec, Decoder)>,
+    decoder: Option<(Codec, PeerDecoder)>,
     /// Lateness of the last audio packet, for the jitter.
     late_ms: Option<f64>,
-    last_sr: Option<(SenderInfo, Instant)>,
+    last_sr: Option<(SenderReportInfo, Instant)>,
 }
 
 struct Audio {
@@ -133,7 +133,7 @@ impl Listener {
         self.pcm_starts_at
     }
 
-    pub(crate) fn receive(&mut self, now: Instant, packet: Incoming<'_>) {
+    pub(crate) fn receive(&mut self, now: Instant, packet: ReceivedRtp<'_>) {
         let report = &mut self.report;
         report.packets += 1;
         report.bytes += packet.payload.len() as u64;
@@ -164,7 +164,7 @@ impl Listener {
     }
 
     /// Finds the packet's place in its stream; `None` for a duplicate.
-    fn place(&mut self, packet: Incoming<'_>) -> Option<ExtSeq> {
+    fn place(&mut self, packet: ReceivedRtp<'_>) -> Option<ExtSeq> {
         if self.stream.as_ref().is_none_or(|stream| stream.ssrc != packet.ssrc) {
             self.lost_before = self.report.lost;
             let first = SeqExtender::default().extend(Seq(packet.seq));
@@ -203,7 +203,7 @@ impl Listener {
         Some(seq)
     }
 
-    fn keep_time(&mut self, now: Instant, packet: Incoming<'_>, codec: Codec) {
+    fn keep_time(&mut self, now: Instant, packet: ReceivedRtp<'_>, codec: Codec) {
         let report = &mut self.report;
         if let Some(expected_ms) = self.expected.ptime_ms {
             let tenths = codec::duration_tenths_ms(codec, packet.payload);
@@ -234,7 +234,7 @@ impl Listener {
         }
     }
 
-    fn event(&mut self, now: Instant, packet: Incoming<'_>, clock_hz: u32) {
+    fn event(&mut self, now: Instant, packet: ReceivedRtp<'_>, clock_hz: u32) {
         let Ok(event) = TelephoneEvent::parse(packet.payload) else {
             self.report.undecodable += 1;
             return;
@@ -294,7 +294,7 @@ impl Listener {
         let Some(line) = stream.line else { return };
         let (_, decoder) = match stream.decoder.take().filter(|(codec, _)| *codec == audio.codec) {
             Some(same) => stream.decoder.insert(same),
-            None => stream.decoder.insert((audio.codec, Decoder::new(audio.codec, self.sample_hz))),
+            None => stream.decoder.insert((audio.codec, PeerDecoder::new(audio.codec, self.sample_hz))),
         };
         let Some(samples) = decoder.decode(&audio.payload) else {
             self.report.undecodable += 1;
@@ -319,7 +319,7 @@ impl Listener {
         self.sender_info(now, info);
     }
 
-    pub(crate) fn sender_info(&mut self, now: Instant, info: SenderInfo) {
+    pub(crate) fn sender_info(&mut self, now: Instant, info: SenderReportInfo) {
         let Some(stream) = &mut self.stream else { return };
         stream.last_sr = Some((info, now));
         if let Some(line) = stream.line {

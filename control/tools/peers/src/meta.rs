@@ -22,7 +22,7 @@ use crate::talker::{Format, Talker};
 use crate::{Arrival, Codec, GaveUp, MetaReport, Patience, SdpError, Transmit, Voice, ice_chars, rules};
 pub use options::{Flavour, MetaOptions, SetupAnswer};
 use text::{Security, Text};
-use webrtc::{Ends, WebRtc};
+use webrtc::{Ends, MetaWebRtc};
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +36,7 @@ const OPUS_PT: u8 = 111;
 const EVENT_PT: u8 = 126;
 
 enum Side {
-    WebRtc { webrtc: Option<Box<WebRtc>>, talker: Box<Talker>, listener: Box<Listener> },
+    WebRtc { webrtc: Option<Box<MetaWebRtc>>, talker: Box<Talker>, listener: Box<Listener> },
     Sdes { session: Box<RtpSession>, crypto: Crypto },
 }
 
@@ -176,7 +176,7 @@ impl Meta {
             codecs: &self.codecs,
             event_pt: self.event_pt,
         };
-        *webrtc = Some(Box::new(WebRtc::new(now, &ends)?));
+        *webrtc = Some(Box::new(MetaWebRtc::new(now, &ends)?));
         Ok(())
     }
 
@@ -368,7 +368,7 @@ impl Meta {
 
     /// Sets the pause between two presses. The default is 100 ms.
     pub fn set_digit_pause(&mut self, pause: Duration) {
-        self.talker().pause = pause;
+        self.talker().digits.pause = pause;
     }
 
     /// True while a key is down or waiting.

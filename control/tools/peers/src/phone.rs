@@ -292,7 +292,7 @@ impl Phone {
 
     /// Sets the pause between two presses. The default is 100 ms.
     pub fn set_digit_pause(&mut self, pause: Duration) {
-        self.session.talker.pause = pause;
+        self.session.talker.digits.pause = pause;
     }
 
     /// True while a key is down or waiting.

@@ -74,14 +74,14 @@ fn part(packet: &mut Vec<u8>, kind: u8, count: u8, body: &[u8]) {
 
 /// An SR that came: NTP time and RTP timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SenderInfo {
+pub(crate) struct SenderReportInfo {
     pub(crate) ntp: u64,
     pub(crate) time: u32,
 }
 
 /// Counts a compound packet into `report`; `ours` is the SSRC whose report blocks matter. Gives the SR's contents.
 /// A part that is too short ends the reading.
-pub(crate) fn read(mut packet: &[u8], ours: u32, report: &mut Report) -> Option<SenderInfo> {
+pub(crate) fn read(mut packet: &[u8], ours: u32, report: &mut Report) -> Option<SenderReportInfo> {
     let mut info = None;
     while let Some(head) = packet.first_chunk::<4>() {
         let len = 4 + 4 * usize::from(u16::from_be_bytes([head[2], head[3]]));
@@ -91,7 +91,7 @@ pub(crate) fn read(mut packet: &[u8], ours: u32, report: &mut Report) -> Option<
                 report.sender_reports += 1;
                 if let Some(sr) = body.get(4..16) {
                     let word = |at: usize| u32::from_be_bytes([sr[at], sr[at + 1], sr[at + 2], sr[at + 3]]);
-                    info = Some(SenderInfo { ntp: u64::from(word(0)) << 32 | u64::from(word(4)), time: word(8) });
+                    info = Some(SenderReportInfo { ntp: u64::from(word(0)) << 32 | u64::from(word(4)), time: word(8) });
                 }
                 read_blocks(body.get(24..).unwrap_or_default(), ours, report);
             }

@@ -9,7 +9,7 @@ use trestle_wire::rtp::{Header, RtpPacket};
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 
 use crate::Transmit;
-use crate::listener::{Incoming, Listener};
+use crate::listener::{Listener, ReceivedRtp};
 use crate::rtcp::{self, Schedule, Sent};
 use crate::srtp::Keys;
 use crate::talker::Talker;
@@ -87,7 +87,14 @@ impl RtpSession {
         let Header { marker, pt, seq, time, ssrc } = parsed.header;
         self.listener.receive(
             now,
-            Incoming { ssrc: ssrc.0, seq: seq.0, time: time.0, pt: pt.get(), marker, payload: &packet[parsed.payload] },
+            ReceivedRtp {
+                ssrc: ssrc.0,
+                seq: seq.0,
+                time: time.0,
+                pt: pt.get(),
+                marker,
+                payload: &packet[parsed.payload],
+            },
         );
     }
 

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::Rng;
 use trestle_wire::telephone_event::{Digit, TelephoneEvent};
 
 use crate::Codec;
-use crate::codec::Encoder;
+use crate::codec::PeerEncoder;
 
 /// What a peer speaks into its microphone.
 #[derive(Debug, Clone)]
@@ -72,13 +72,23 @@ struct Press {
     time: u32,
 }
 
+/// The digits of a talker: the one that is pressed, and those that follow.
+pub(crate) struct DigitQueue {
+    pressing: Option<Press>,
+    waiting: VecDeque<(Digit, Duration)>,
+    /// The next press begins no earlier.
+    pause_until: Option<Instant>,
+    /// Least time between two presses.
+    pub(crate) pause: Duration,
+}
+
 /// Media flows from [`Talker::start`] on; muting stops the packets, never the clock.
 pub(crate) struct Talker {
     voice: Voice,
     sample_hz: u32,
     /// Next sample of the voice.
     position: usize,
-    format: Option<(Format, Encoder)>,
+    format: Option<(Format, PeerEncoder)>,
     pub(crate) muted: bool,
     pub(crate) ssrc: u32,
     seq: u64,
@@ -88,12 +98,7 @@ pub(crate) struct Talker {
     clock: Option<(Instant, u32)>,
     /// Timestamp of frame 0 on the events' own line.
     own_line: u32,
-    pressing: Option<Press>,
-    waiting: VecDeque<(Digit, Duration)>,
-    /// No next press before.
-    pause_until: Option<Instant>,
-    /// Least time between two presses.
-    pub(crate) pause: Duration,
+    pub(crate) digits: DigitQueue,
     spurt_begins: bool,
     outbox: VecDeque<Packet>,
     pub(crate) packets: u32,
@@ -121,10 +126,7 @@ impl Talker {
             time: rng.next_u32(),
             clock: None,
             own_line: rng.next_u32(),
-            pressing: None,
-            waiting: VecDeque::new(),
-            pause_until: None,
-            pause: PAUSE,
+            digits: DigitQueue { pressing: None, waiting: VecDeque::new(), pause_until: None, pause: PAUSE },
             spurt_begins: true,
             outbox: VecDeque::new(),
             packets: 0,
@@ -145,7 +147,7 @@ impl Talker {
         } else {
             self.clock = Some((now, 0));
         }
-        self.format = Some((format, Encoder::new(format.codec, self.sample_hz)));
+        self.format = Some((format, PeerEncoder::new(format.codec, self.sample_hz)));
     }
 
     pub(crate) fn format(&self) -> Option<Format> {
@@ -167,12 +169,12 @@ impl Talker {
 
     /// Presses a key as soon as those before it are done.
     pub(crate) fn press(&mut self, digit: Digit, length: Duration) {
-        self.waiting.push_back((digit, length));
+        self.digits.waiting.push_back((digit, length));
     }
 
     /// True while a key is down or waiting.
     pub(crate) fn is_pressing(&self) -> bool {
-        self.pressing.is_some() || !self.waiting.is_empty()
+        self.digits.pressing.is_some() || !self.digits.waiting.is_empty()
     }
 
     /// RTP timestamp of this moment on the audio's line, for a sender report. `None` before the first packet.
@@ -213,21 +215,20 @@ impl Talker {
             self.spurt_begins = true;
             return;
         }
-        if self.pressing.is_none() && self.pause_until.is_none_or(|until| due >= until) {
+        if self.digits.pressing.is_none() && self.digits.pause_until.is_none_or(|until| due >= until) {
             let own = self.own_line.wrapping_add(frames * ticks(8_000, format.ptime_ms));
             let event_time = if format.style == EventStyle::OwnLine { own } else { time };
-            self.pressing = format.event_pt.and_then(|_| self.waiting.pop_front()).map(|(digit, length)| Press {
-                digit,
-                length,
-                frames: 0,
-                time: event_time,
-            });
+            self.digits.pressing = format
+                .event_pt
+                .and_then(|_| self.digits.waiting.pop_front())
+                .map(|(digit, length)| Press { digit, length, frames: 0, time: event_time });
         }
-        if let (Some(mut press), Some(event_pt)) = (self.pressing.take(), format.event_pt) {
+        if let (Some(mut press), Some(event_pt)) = (self.digits.pressing.take(), format.event_pt) {
             if !self.event_frame(&mut press, format, event_pt) {
-                self.pressing = Some(press);
+                self.digits.pressing = Some(press);
             } else {
-                self.pause_until = Some(due + Duration::from_millis(u64::from(format.ptime_ms)) + self.pause);
+                self.digits.pause_until =
+                    Some(due + Duration::from_millis(u64::from(format.ptime_ms)) + self.digits.pause);
             }
             return;
         }

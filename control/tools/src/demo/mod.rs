@@ -136,7 +136,7 @@ fn write_files(out: &Path, judged: &JudgedCall) -> anyhow::Result<Vec<PathBuf>> 
     let mut written = Vec::new();
     for (listener, name) in [(DemoParty::Phone, "phone"), (DemoParty::WhatsApp, "whatsapp")] {
         if let Some(track) = hearing::received_by(&judged.call, listener) {
-            let path = out.join(format!("{direction}.{name}-heard.wav"));
+            let path = out.join(format!("{direction}.{name}-received.wav"));
             wav::write(&path, &track.pcm, track.sample_hz)?;
             written.push(path);
         }

@@ -419,7 +419,7 @@ impl SimulatedCall {
             (ice.first_check_at, "the first connectivity check reaches WhatsApp"),
             (ice.nominated_at, "an ICE pair is nominated"),
             (report.dtls_connected_at, "DTLS is connected"),
-            (report.stream.first_rtp_at, "WhatsApp hears the first packet"),
+            (report.stream.first_rtp_at, "the first packet reaches WhatsApp"),
             ((self.meta.packets_sent() > 0).then_some(now), "WhatsApp sends its first packet"),
         ];
         self.timeline.note_steps(steps);

@@ -45,7 +45,7 @@ impl PhoneNumbers {
 
     /// A user calls: Meta's offer. `at_s` is the time of the event, in seconds of Unix time.
     pub fn offered(&self, at_s: u64, call_id: &str, sdp: &str) -> Value {
-        json!({"contacts": [{"profile": {"name": "Somebody"}, "wa_id": self.user}], "calls": [{
+        json!({"contacts": [{"profile": {"name": "A User"}, "wa_id": self.user}], "calls": [{
             "id": call_id, "to": self.business, "from": self.user, "event": "connect",
             "direction": SignalDirection::UserInitiated.name(), "timestamp": at_s.to_string(),
             "session": {"sdp_type": "offer", "sdp": sdp}

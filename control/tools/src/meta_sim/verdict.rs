@@ -45,7 +45,7 @@ impl SimVerdict {
         if let (Some(accepted), Some(first)) = (accepted_at, stream.first_rtp_at) {
             let ms = |at: Instant| at.saturating_duration_since(accepted).as_secs_f64() * 1e3;
             judgement.account.push(format!(
-                "heard {} packets, the first {:.0} ms after the acceptance; {} lost, jitter {:.1} ms, longest gap {} ms",
+                "received {} packets, the first {:.0} ms after the acceptance; {} lost, jitter {:.1} ms, longest gap {} ms",
                 stream.packets,
                 ms(first),
                 stream.lost,
@@ -56,7 +56,7 @@ impl SimVerdict {
             if level < SILENCE_DBOV {
                 judgement.remarks.push("the user received only silence".to_owned());
             } else {
-                judgement.account.push(format!("heard speech or tones at {level:.0} dBov on average"));
+                judgement.account.push(format!("received speech or tones at {level:.0} dBov on average"));
             }
         }
         if !stream.digits.is_empty() {

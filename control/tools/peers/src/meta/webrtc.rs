@@ -16,8 +16,8 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::read_header;
 
-use crate::listener::{Incoming, Listener};
-use crate::rtcp::SenderInfo;
+use crate::listener::{Listener, ReceivedRtp};
+use crate::rtcp::SenderReportInfo;
 use crate::stun::Check;
 use crate::talker::{Packet, Talker};
 use crate::{Codec, IceReport, SdpError, Transmit};
@@ -29,7 +29,7 @@ const RTCP_INTERVAL: Duration = Duration::from_secs(2);
 /// RFC 7675 5.1: a check at most every 5 s, jittered by a fifth.
 const CONSENT_GAP: Duration = Duration::from_millis(6_100);
 
-pub(crate) struct WebRtc {
+pub(crate) struct MetaWebRtc {
     rtc: Rtc,
     mid: Mid,
     ssrc: u32,
@@ -62,7 +62,7 @@ pub(crate) struct Ends<'a> {
     pub(crate) event_pt: u8,
 }
 
-impl WebRtc {
+impl MetaWebRtc {
     pub(crate) fn new(now: Instant, ends: &Ends<'_>) -> Result<Self, SdpError> {
         let mut config = RtcConfig::new()
             .set_crypto_provider(Arc::new(super::handshake::crypto()))
@@ -298,7 +298,7 @@ impl WebRtc {
         match rtcp {
             Rtcp::SenderReport(sr) => {
                 listener.report.sender_reports += 1;
-                let info = SenderInfo { ntp: 0, time: sr.sender_info.rtp_time.numer() as u32 };
+                let info = SenderReportInfo { ntp: 0, time: sr.sender_info.rtp_time.numer() as u32 };
                 listener.sender_info(now, info);
                 self.reception_reports(&sr.reports, listener);
             }
@@ -328,7 +328,7 @@ fn receive(now: Instant, packet: &RtpPacket, listener: &mut Listener) {
     let header = &packet.header;
     listener.receive(
         now,
-        Incoming {
+        ReceivedRtp {
             ssrc: *header.ssrc,
             seq: header.sequence_number,
             time: header.timestamp,

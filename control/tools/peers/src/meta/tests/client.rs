@@ -18,7 +18,7 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig}
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::read_header;
 
-use crate::listener::{Expected, Incoming, Listener};
+use crate::listener::{Expected, Listener, ReceivedRtp};
 use crate::sdp::Description;
 use crate::talker::{Format, Talker};
 use crate::wire::Machine;
@@ -164,7 +164,7 @@ impl Client {
                     let header = &packet.header;
                     self.listener.receive(
                         now,
-                        Incoming {
+                        ReceivedRtp {
                             ssrc: *header.ssrc,
                             seq: header.sequence_number,
                             time: header.timestamp,

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
 use trestle_core::{LegId, LegPorts};
-use trestle_negotiate::{Environment, PresencePolicy, Session};
+use trestle_negotiate::{Environment, GatePolicy, Session};
 use trestle_ng::command::{Op, Request, Signal};
 use trestle_ng::{Encoding, bencode, frame};
 use trestle_sdp::Sdp;
@@ -84,7 +84,7 @@ fn negotiate(criterion: &mut Criterion) {
         interfaces: Environment::read_interfaces(&["192.0.2.1"]).expect("an address"),
         fingerprint: [7; 32],
         default_tos: None,
-        presence: PresencePolicy::default(),
+        gate_policy: GatePolicy::default(),
     };
     let signal = signal();
     let ports = |leg: LegId| {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use trestle_core::{LegId, LegPorts};
-use trestle_negotiate::{Environment, PresencePolicy};
+use trestle_negotiate::{Environment, GatePolicy};
 use trestle_ng::command::{Op, Request, Signal};
 use trestle_ng::frame;
 
@@ -35,7 +35,7 @@ pub fn environment() -> Environment {
         interfaces: Environment::read_interfaces(&["192.0.2.1"]).expect("an address"),
         fingerprint: [7; 32],
         default_tos: None,
-        presence: PresencePolicy::default(),
+        gate_policy: GatePolicy::default(),
     }
 }
 

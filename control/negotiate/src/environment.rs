@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use trestle_core::InterfaceId;
 
-use crate::PresencePolicy;
+use crate::GatePolicy;
 use crate::error::FlagsError;
 
 /// What negotiation uses of the machine and the configuration.
@@ -17,7 +17,7 @@ pub struct Environment {
     /// DSCP byte of outgoing packets if the message names none.
     pub default_tos: Option<u8>,
     /// Defaults of the gates of WhatsApp parties.
-    pub presence: PresencePolicy,
+    pub gate_policy: GatePolicy,
 }
 
 /// A logical interface: one name, an address per family.

@@ -1,7 +1,7 @@
 //! Offer and answer (RFC 3264) as pure functions: from the descriptions of two parties to plans for the engine.
 //!
 //! A [`Session`] is what negotiation remembers of one call. [`Session::offer`] and [`Session::answer`] do not change it: they
-//! return a [`Step`] with the session after the message, the plans to apply, and a [`Description`] that becomes SDP once the
+//! return a [`NegotiationStep`] with the session after the message, the plans to apply, and an [`SdpTemplate`] that becomes SDP once the
 //! engine has bound the ports. The caller commits the new session only if the engine has applied the plans.
 //!
 //! ```text
@@ -9,11 +9,11 @@
 //! Reply::Applied(ports):  sdp = step.description.write(&ports)   session = step.session
 //! ```
 //!
-//! An offer is a proposal; media is as agreed by the last answer: see [`Party`].
+//! An offer is a proposal; only an answer changes media (`party/negotiation.rs`).
 //!
 //! Secrets (SDES keys, ICE credentials, SSRC, CNAME, session ids) are drawn here, once per leg, and never taken from a peer.
 //!
-//! Imports go one way: `party` (one participant) <- `rules`, `write`, `session` (a call) <- `exchange` (one message).
+//! Imports go one way: `party` (one participant) <- `rules`, `write` <- `session` (a call) <- `exchange` (one message).
 
 mod environment;
 mod error;
@@ -28,6 +28,6 @@ mod tests;
 
 pub use environment::{Address, Environment, Interface};
 pub use error::{DescriptionKind, FlagsError, NegotiationError, OutOfPlace};
-pub use exchange::Step;
-pub use party::{Description, GateState, Party, PresencePolicy};
-pub use session::{Change, End, Session, StandingError, Tie};
+pub use exchange::NegotiationStep;
+pub use party::{GatePolicy, GateState, Party, SdpTemplate};
+pub use session::{CrossCallConnection, LinkEnd, PartyLookupError, Session, SessionChange};

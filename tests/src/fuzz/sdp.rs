@@ -4,7 +4,7 @@
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use trestle_core::LegPorts;
-use trestle_negotiate::{Address, Environment, Interface, PresencePolicy, Session, Step};
+use trestle_negotiate::{Address, Environment, GatePolicy, Interface, NegotiationStep, Session};
 use trestle_ng::command::{Flags, Signal, words};
 use trestle_sdp::limits::SDP_BYTES_MAX;
 use trestle_sdp::{MediaDescription, Sdp};
@@ -120,7 +120,7 @@ fn is_event(media: &MediaDescription, format: &str) -> bool {
 }
 
 /// Our SDP, which must be sound.
-fn described(step: &Step) -> String {
+fn described(step: &NegotiationStep) -> String {
     let ports = |ipv6: bool, n: u16| {
         let ip: std::net::IpAddr =
             if ipv6 { [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10].into() } else { [203, 0, 113, 10].into() };
@@ -201,6 +201,6 @@ fn environment() -> Environment {
         interfaces: vec![Interface { name: None, v4, v6 }],
         fingerprint: [9; 32],
         default_tos: None,
-        presence: PresencePolicy::default(),
+        gate_policy: GatePolicy::default(),
     }
 }

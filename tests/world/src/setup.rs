@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use trestle_calls::controller::ControllerConfig;
 use trestle_core::{DtlsIdentity, Epoch, InterfaceId, ShardConfig};
-use trestle_negotiate::{Address, Environment, Interface, PresencePolicy};
+use trestle_negotiate::{Address, Environment, GatePolicy, Interface};
 
 /// Trestle's IPv4 address.
 pub(crate) const TRESTLE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
@@ -51,7 +51,7 @@ pub fn environment(fingerprint: [u8; 32]) -> Environment {
         interfaces: vec![Interface { name: None, v4, v6 }],
         fingerprint,
         default_tos: None,
-        presence: PresencePolicy::default(),
+        gate_policy: GatePolicy::default(),
     }
 }
 

@@ -227,8 +227,8 @@ impl CallRecord {
 
     /// Removes legs of links to other calls; returns those that were there.
     pub(super) fn remove_links(&mut self, mut legs: Vec<LegId>) -> Vec<LegId> {
-        legs.retain(|leg| self.session.is_trunk(*leg));
-        legs.iter().for_each(|leg| self.session.cut(*leg));
+        legs.retain(|leg| self.session.is_link(*leg));
+        legs.iter().for_each(|leg| self.session.remove_leg(*leg));
         legs
     }
 

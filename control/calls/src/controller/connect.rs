@@ -1,4 +1,4 @@
-//! `connect` across two calls: see [`trestle_negotiate::Tie`].
+//! `connect` across two calls: see [`trestle_negotiate::CrossCallConnection`].
 //!
 //! Three commands, one after the other: the first call's end of the link, the second call with its end, the first call with
 //! the address of the second end. Both calls are busy meanwhile, so that neither changes during the exchange.
@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use trestle_core::{CallId, Command, CommandError, LegId, LegPorts, Reply as EngineReply};
-use trestle_negotiate::Tie;
+use trestle_negotiate::CrossCallConnection;
 use trestle_ng::command::Connect;
 use trestle_ng::{Dict, Reply};
 
@@ -20,7 +20,7 @@ use super::reply_to::ReplyTo;
 #[derive(Debug)]
 pub(super) struct Connecting {
     reply_to: ReplyTo,
-    link: Tie,
+    link: CrossCallConnection,
     step: ConnectStep,
 }
 
@@ -97,13 +97,13 @@ impl Connecting {
 
     fn next_after_near(&mut self, ports: &[(LegId, LegPorts)]) -> Option<(CallId, Command)> {
         self.step = ConnectStep::Far;
-        let reached = self.link.far.reach(self.link.near.trunk, ports);
+        let reached = self.link.far.reach(self.link.near.leg, ports);
         reached.then(|| (self.link.far.call, Command::Apply { call: self.link.far.call, legs: self.link.far.plans() }))
     }
 
     fn next_after_far(&mut self, ports: &[(LegId, LegPorts)]) -> Option<(CallId, Command)> {
         self.step = ConnectStep::Near;
-        let reached = self.link.near.reach(self.link.far.trunk, ports);
+        let reached = self.link.near.reach(self.link.far.leg, ports);
         reached
             .then(|| (self.link.near.call, Command::Apply { call: self.link.near.call, legs: self.link.near.plans() }))
     }
@@ -117,11 +117,11 @@ impl Connecting {
             controller.delete_in_engine(link.far.call);
         }
         // If the near end was not opened the command has no effect.
-        controller.remove_legs(link.near.call, &[link.near.trunk]);
+        controller.remove_legs(link.near.call, &[link.near.leg]);
         if step == ConnectStep::Near {
             controller.commit_session(now, link.far.call, link.far.session, false);
             if let Some(far) = controller.calls.get_mut(link.far.call) {
-                far.waiting.removed_links.push(link.far.trunk);
+                far.waiting.removed_links.push(link.far.leg);
             }
         }
         release(controller, now, link.far.call);
@@ -147,7 +147,7 @@ fn refusal(error: CommandError) -> Reply {
 
 /// A call has ended: removes the far ends of its links.
 pub(super) fn remove_far_ends(controller: &mut Controller, id: CallId) {
-    let links: Vec<_> = controller.calls.get(id).iter().flat_map(|call| call.session().trunks()).collect();
+    let links: Vec<_> = controller.calls.get(id).iter().flat_map(|call| call.session().links()).collect();
     for (_, (far, leg)) in links {
         remove_link(controller, far, leg);
     }
@@ -156,7 +156,7 @@ pub(super) fn remove_far_ends(controller: &mut Controller, id: CallId) {
 /// Removes links that no party uses any more, at both ends. The call is not busy.
 pub(super) fn remove_idle_links(controller: &mut Controller, id: CallId) {
     let Some(call) = controller.calls.get(id).filter(|call| call.is_live()) else { return };
-    let idle = call.session().idle_trunks();
+    let idle = call.session().idle_links();
     for (leg, (far, far_leg)) in idle {
         remove_link(controller, id, leg);
         remove_link(controller, far, far_leg);

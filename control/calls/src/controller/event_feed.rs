@@ -53,7 +53,7 @@ impl EventFeed {
         let after = now.saturating_duration_since(call.created);
         call.history.note(after, leg, &body);
         // The events of a leg that links another call are emitted by that call.
-        if leg.is_some_and(|leg| call.session().is_trunk(leg)) {
+        if leg.is_some_and(|leg| call.session().is_link(leg)) {
             return;
         }
         self.counts.add(body.name());
@@ -104,7 +104,7 @@ fn party_name(party: Option<&Party>) -> PartyName {
 
 /// What the end event states of each party.
 pub(super) fn ended_legs(call: &CallRecord, report: Option<&CallReport>) -> Vec<EndedLeg> {
-    let legs = report.into_iter().flat_map(|report| &report.legs).filter(|leg| !call.session().is_trunk(leg.leg));
+    let legs = report.into_iter().flat_map(|report| &report.legs).filter(|leg| !call.session().is_link(leg.leg));
     legs.map(|leg| {
         let PartyName { tag, label } = party_name(call.party(leg.leg));
         EndedLeg {

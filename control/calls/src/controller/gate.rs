@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use trestle_core::{CallId, Command, CommandError, LegId, Reply as EngineReply};
-use trestle_negotiate::{Change, GateState, Session};
-use trestle_ng::command::MoveGate;
+use trestle_negotiate::{GateState, Session, SessionChange};
+use trestle_ng::command::GateRequest;
 use trestle_ng::{Dict, Reply};
 
 use super::Controller;
@@ -30,12 +30,12 @@ pub(super) struct GateChange {
 }
 
 /// `gate`
-pub(super) fn gate(controller: &mut Controller, now: Instant, reply_to: ReplyTo, gate: &MoveGate) {
+pub(super) fn gate(controller: &mut Controller, now: Instant, reply_to: ReplyTo, gate: &GateRequest) {
     let Some(call) = controller.calls.live_by_name(&gate.call_id) else {
         return controller.reply(reply_to, Reply::error(UNKNOWN_CALL));
     };
     let id = call.id;
-    match call.session().move_gate(gate) {
+    match call.session().change_gate(gate) {
         Err(error) => controller.reply(reply_to, Reply::error(error.to_string())),
         Ok(change) => {
             let state = if gate.open { GateState::Open } else { GateState::Closed };
@@ -63,10 +63,10 @@ fn apply(
     now: Instant,
     id: CallId,
     reply_to: Option<ReplyTo>,
-    change: Change,
+    change: SessionChange,
     state: GateState,
 ) {
-    let Change { session, legs } = change;
+    let SessionChange { session, legs } = change;
     let change = GateChange { reply_to, session, state };
     if legs.is_empty() {
         change.finish(controller, now, id, Ok(EngineReply::Done));

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use trestle_core::{CallId, Command, CommandError, Reply as EngineReply};
-use trestle_negotiate::{Change, Session, StandingError};
+use trestle_negotiate::{PartyLookupError, Session, SessionChange};
 use trestle_ng::command::{Block, Connect, PlayDigit};
 use trestle_ng::{Dict, Reply};
 
@@ -64,7 +64,7 @@ fn change(
     now: Instant,
     reply_to: ReplyTo,
     call_id: &str,
-    change: impl FnOnce(&Session) -> Result<Change, StandingError>,
+    change: impl FnOnce(&Session) -> Result<SessionChange, PartyLookupError>,
 ) {
     let Some(call) = controller.calls.live_by_name(call_id) else {
         return controller.reply(reply_to, Reply::error(UNKNOWN_CALL));
@@ -73,11 +73,11 @@ fn change(
     match change(call.session()) {
         Err(error) => controller.reply(reply_to, Reply::error(error.to_string())),
         // No leg changes: it applies to later parties only, or is in effect already.
-        Ok(Change { session, legs }) if legs.is_empty() => {
+        Ok(SessionChange { session, legs }) if legs.is_empty() => {
             controller.commit_session(now, id, session, false);
             controller.reply(reply_to, Reply::ok(Dict::default()));
         }
-        Ok(Change { session, legs }) => {
+        Ok(SessionChange { session, legs }) => {
             let change = MediaChange { reply_to, session: Some(Box::new(session)) };
             controller.submit(id, Command::Apply { call: id, legs }, InFlight::Media(change));
         }
@@ -97,7 +97,7 @@ impl MediaChange {
             Ok(_) => Reply::error("Internal error: an unexpected reply of the engine"),
             Err(failure) => failure.reply(|error| match error {
                 CommandError::GateShut => Reply::error("Gate is shut: nothing reaches WhatsApp before it is opened"),
-                CommandError::NoFormat => Reply::error(StandingError::NoSink.to_string()),
+                CommandError::NoFormat => Reply::error(PartyLookupError::NoSink.to_string()),
                 CommandError::UnknownCall => Reply::error(UNKNOWN_CALL),
                 error => Reply::error(format!("Internal error: {error}")),
             }),

@@ -344,10 +344,10 @@ impl Controller {
 
     /// Logs and reports a digit. Digits of a leg that links another call are reported by that call.
     fn feed_digit(&mut self, now: Instant, id: CallId, digit: &digit_feed::FeedDigit) {
-        let Some(call) = self.calls.get(id).filter(|call| !call.session().is_trunk(digit.leg)) else { return };
+        let Some(call) = self.calls.get(id).filter(|call| !call.session().is_link(digit.leg)) else { return };
         self.counters.digits += 1;
         // Digits are blocked while the caller enters a card number: the application receives them, the log does not.
-        let shown = if call.session().withholds_digits(digit.leg) { '-' } else { digit.digit.to_char() };
+        let shown = if call.session().mutes_digits_of(digit.leg) { '-' } else { digit.digit.to_char() };
         tracing::info!(call_id = ?call.name, source = %digit.source, digit = %shown, duration = ?digit.duration, "digit");
         if let Some(addr) = self.config.dtmf_log_dest {
             let bytes = digit_feed::json(call, digit, self.epoch.unix_at(now));

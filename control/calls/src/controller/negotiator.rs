@@ -5,13 +5,16 @@ use std::net::SocketAddr;
 use rand_chacha::ChaCha12Rng;
 use trestle_core::plan::Transport;
 use trestle_core::{CallId, LegId};
-use trestle_negotiate::{Environment, NegotiationError, Session, StandingError, Step, Tie};
+use trestle_negotiate::{
+    CrossCallConnection, Environment, NegotiationError, NegotiationStep, PartyLookupError, Session,
+};
 use trestle_ng::command::Signal;
 
 use super::call::CallRecord;
 
 /// One of the ways in which a [`Session`] takes a message.
-pub(super) type Negotiate = fn(&Session, &Signal, &Environment, &mut ChaCha12Rng) -> Result<Step, NegotiationError>;
+pub(super) type Negotiate =
+    fn(&Session, &Signal, &Environment, &mut ChaCha12Rng) -> Result<NegotiationStep, NegotiationError>;
 
 /// Runs negotiation steps. They are pure; the random generator draws keys, ICE credentials and SSRCs.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ impl Negotiator {
         negotiate: Negotiate,
         session: &Session,
         signal: &Signal,
-    ) -> Result<Step, NegotiationError> {
+    ) -> Result<NegotiationStep, NegotiationError> {
         negotiate(session, signal, &self.environment, &mut self.rng)
     }
 
@@ -41,13 +44,13 @@ impl Negotiator {
     ///
     /// # Errors
     ///
-    /// Those of [`Tie::new`].
+    /// Those of [`CrossCallConnection::new`].
     pub(super) fn link(
         &mut self,
         near: (CallId, &Session, &str),
         far: (CallId, &Session, &str),
-    ) -> Result<Option<Tie>, StandingError> {
-        Tie::new(near, far, &mut self.rng)
+    ) -> Result<Option<CrossCallConnection>, PartyLookupError> {
+        CrossCallConnection::new(near, far, &mut self.rng)
     }
 
     /// True if Trestle wrote this SDP.
@@ -58,7 +61,7 @@ impl Negotiator {
     /// The address of a party whose SDP names the address of its own leg: our SDP was sent back in place of the party's,
     /// so the leg would receive its own media. An address of another leg or call is valid, since a request may pass
     /// through Trestle twice.
-    pub(super) fn own_address(&self, call: &CallRecord, step: &Step) -> Option<SocketAddr> {
+    pub(super) fn own_address(&self, call: &CallRecord, step: &NegotiationStep) -> Option<SocketAddr> {
         let planned = step.legs.iter().filter_map(|(leg, plan)| match &plan.transport {
             Transport::Plain(peer) | Transport::Sdes { peer, .. } => Some((*leg, peer.rtp?)),
             Transport::WebRtc(_) => None,

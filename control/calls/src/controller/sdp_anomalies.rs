@@ -1,6 +1,6 @@
 //! Anomalies in Meta's SDP. They do not stop a call, but the operator is to know of them: Meta may have changed its format.
 
-use trestle_negotiate::{Party, Step};
+use trestle_negotiate::{NegotiationStep, Party};
 use trestle_ng::command::Signal;
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::lint::{Context, Role, Severity, Writer, lint};
@@ -11,7 +11,7 @@ use super::call::CallRecord;
 /// it breaks, with a warning for the reply.
 pub(super) fn check_meta_sdp(
     call: &CallRecord,
-    step: &Step,
+    step: &NegotiationStep,
     signal: &Signal,
     is_answer: bool,
 ) -> Vec<(&'static str, String)> {

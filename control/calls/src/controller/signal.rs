@@ -5,7 +5,7 @@ use trestle_ng::command::Switch;
 
 use trestle_core::limits::LEGS_PER_CALL_MAX;
 use trestle_core::{CallId, Command, CommandError, LegId, LegPorts, Reply as EngineReply};
-use trestle_negotiate::{NegotiationError, Session, Step};
+use trestle_negotiate::{NegotiationError, NegotiationStep, Session};
 use trestle_ng::command::Signal;
 use trestle_ng::{Dict, Reply};
 
@@ -31,7 +31,7 @@ enum SignalKind {
 #[derive(Debug)]
 pub(super) struct PendingSignal {
     reply_to: ReplyTo,
-    step: Step,
+    step: NegotiationStep,
     kind: SignalKind,
     /// The step opens the call; if it fails the call is removed.
     opens: bool,
@@ -112,7 +112,7 @@ fn apply(
     controller: &mut Controller,
     id: CallId,
     mut reply_to: ReplyTo,
-    step: Step,
+    step: NegotiationStep,
     signal: &Signal,
     kind: SignalKind,
 ) {

@@ -15,7 +15,7 @@ use trestle_wire::Ssrc;
 use trestle_wire::telephone_event::Digit;
 
 use super::*;
-use trestle_negotiate::{Address, Interface, PresencePolicy};
+use trestle_negotiate::{Address, GatePolicy, Interface};
 use trestle_ng::{Value, bencode, frame};
 
 #[path = "../../../ng/src/command/captured.rs"]
@@ -175,7 +175,7 @@ impl World {
         let names = [None, Some("priv".to_owned()), Some("pub".to_owned())];
         let interfaces = names.map(|name| Interface { name, v4: Some(address), v6: None }).to_vec();
         let environment =
-            Environment { interfaces, fingerprint: [7; 32], default_tos: None, presence: PresencePolicy::default() };
+            Environment { interfaces, fingerprint: [7; 32], default_tos: None, gate_policy: GatePolicy::default() };
         let epoch = Epoch { instant: now, unix: Duration::from_secs(1_795_310_851) };
         let controller = Controller::new(config, environment, epoch, ChaCha12Rng::from_seed([1; 32]));
         let engine = Engine { last_media: Some(Duration::ZERO), ..Engine::default() };

@@ -81,7 +81,7 @@ pub(super) fn diagnose(
     report: Option<&CallReport>,
     ended: Option<EndedBy>,
 ) -> CallVerdict {
-    let parties = call.parties().iter().filter(|party| !call.session().is_trunk(party.leg()));
+    let parties = call.parties().iter().filter(|party| !call.session().is_link(party.leg()));
     CallVerdict::of(&CallFacts {
         parties: parties.map(|party| PartyFacts::of(party, call.gate(party.leg()))).collect(),
         report,

@@ -7,14 +7,14 @@ use trestle_core::plan::DtlsRole;
 use trestle_sdp::{Crypto, Format, Remote, Security, Setup};
 
 use super::describe::{self, Draft};
-use super::{Exchange, Step};
+use super::{Exchange, NegotiationStep};
 use crate::NegotiationError;
 use crate::error::{DescriptionKind, OutOfPlace, unbridgeable};
-use crate::party::{AddressRule, Agreed, Description, Party, PeerTerms, ReceiveFormats};
+use crate::party::{AddressRule, Agreed, Party, PeerTerms, ReceiveFormats, SdpTemplate};
 use crate::rules::{codecs, crypto, profile, transport};
 use trestle_ng::command::flags::ProfileName;
 
-pub(super) fn answer(mut exchange: Exchange<'_>) -> Result<Step, NegotiationError> {
+pub(super) fn answer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, NegotiationError> {
     let from_tag = &exchange.signal.from_tag;
     let offerer = exchange.session.index_of_tag(from_tag).ok_or_else(|| exchange.unknown_tag(from_tag))?;
     let answerer = answerer(&exchange, offerer)?;
@@ -22,7 +22,7 @@ pub(super) fn answer(mut exchange: Exchange<'_>) -> Result<Step, NegotiationErro
     exchange.take_flags(answerer);
     if let Some(tag) = &exchange.signal.to_tag {
         let new_branch = exchange.flags().has(Switch::NewBranch);
-        exchange.party_mut(answerer).identity.add_tag(tag, new_branch);
+        exchange.party_mut(answerer).names.add_tag(tag, new_branch);
     }
     exchange.pair(offerer, answerer, true);
     exchange.label_receiver(offerer);
@@ -40,7 +40,7 @@ pub(super) fn answer(mut exchange: Exchange<'_>) -> Result<Step, NegotiationErro
 pub(super) fn read(exchange: &Exchange<'_>, index: usize) -> Result<Arc<Remote>, NegotiationError> {
     let party = exchange.party(index);
     let prefer_sdes = party.security() == Security::Sdes;
-    let remote = Remote::read(&exchange.signal.sdp, party.description.formats(), prefer_sdes)?;
+    let remote = Remote::read(&exchange.signal.sdp, party.sent_sdp.formats(), prefer_sdes)?;
     exchange.check(index, &remote, DescriptionKind::Answer)?;
     Ok(Arc::new(remote))
 }
@@ -70,13 +70,13 @@ pub(super) fn agree_answerer(
     let terms = answered_terms(party, remote, address)?;
     let send = codecs::send_to_answerer(party, remote, format, &offered, &exchange.signal.flags.codec);
     let receive = ReceiveFormats::new(&offered, &remote.formats, party.profile() == ProfileName::Whatsapp);
-    party.agree(Agreed { terms: Some(terms.clone()), local_formats: offered, send, receive });
+    party.negotiation.agree(Agreed { terms: Some(terms.clone()), local_formats: offered, send, receive });
     Ok(terms)
 }
 
 /// Keys, role and multiplexing by an answer. WhatsApp repeats its only answer, which changes none of these.
 fn answered_terms(party: &Party, remote: &Arc<Remote>, address: AddressRule) -> Result<PeerTerms, NegotiationError> {
-    if let Some(terms) = party.terms().filter(|_| party.is_fixed()) {
+    if let Some(terms) = party.negotiation.terms().filter(|_| party.is_fixed()) {
         return Ok(PeerTerms { remote: remote.clone(), address, ..terms.clone() });
     }
     if remote.security != party.security() {
@@ -85,7 +85,7 @@ fn answered_terms(party: &Party, remote: &Arc<Remote>, address: AddressRule) -> 
         let reason = format!("{offered} was offered; an answer cannot change how media is secured");
         return Err(unbridgeable(remote.media(), reason));
     }
-    let offer = party.outgoing().ok_or(NegotiationError::OutOfPlace(OutOfPlace::NothingSent))?;
+    let offer = party.negotiation.outgoing().ok_or(NegotiationError::OutOfPlace(OutOfPlace::NothingSent))?;
     let crypto = match party.security() {
         Security::Sdes => Some(crypto::answered_crypto(remote, &offer.suites)?),
         Security::Plain | Security::Dtls => None,
@@ -111,14 +111,14 @@ fn answerer(exchange: &Exchange<'_>, offerer: usize) -> Result<usize, Negotiatio
     }
     let by_branch = || {
         let branch = signal.via_branch.as_deref()?;
-        session.parties.iter().position(|party| is_callee(party) && party.identity.via_branch() == Some(branch))
+        session.parties.iter().position(|party| is_callee(party) && party.names.via_branch() == Some(branch))
     };
     let last = || session.parties.iter().rposition(is_callee);
-    let index = by_tag.or_else(by_branch).or_else(|| session.unanswered_callee(offerer)).or_else(last);
+    let index = by_tag.or_else(by_branch).or_else(|| exchange.unanswered_callee(offerer)).or_else(last);
     let index =
         index.ok_or_else(|| NegotiationError::OutOfPlace(OutOfPlace::NoOffer { offerer: signal.from_tag.clone() }))?;
     let party = exchange.party(index);
-    if !is_callee(party) || party.description.last().is_none() {
+    if !is_callee(party) || party.sent_sdp.last().is_none() {
         let (answerer, offerer) = (tag.to_owned(), signal.from_tag.clone());
         return Err(NegotiationError::OutOfPlace(OutOfPlace::NotOfferedBy { answerer, offerer }));
     }
@@ -131,10 +131,10 @@ fn agree_offerer(
     index: usize,
     choice: codecs::Choice,
     answered: Arc<Remote>,
-) -> Result<Description, NegotiationError> {
+) -> Result<SdpTemplate, NegotiationError> {
     let flags = exchange.flags();
     let party = exchange.party(index);
-    let offer = party.incoming().ok_or(NegotiationError::OutOfPlace(OutOfPlace::NothingOffered))?;
+    let offer = party.negotiation.incoming().ok_or(NegotiationError::OutOfPlace(OutOfPlace::NothingOffered))?;
     let mut terms = offer.terms.clone();
     let own = terms.remote.clone();
     let codecs::Choice { answer, to_offerer, .. } = choice;
@@ -144,7 +144,7 @@ fn agree_offerer(
     let send = codecs::send_format(party, &own, own_format, event, &flags.codec);
     let receive = ReceiveFormats::new(&answer, &own.formats, party.profile() == ProfileName::Whatsapp);
     let protocol = party.protocol();
-    let fixed = party.agreed().filter(|_| party.is_fixed()).map(|agreed| agreed.local_formats.clone());
+    let fixed = party.negotiation.agreed().filter(|_| party.is_fixed()).map(|agreed| agreed.local_formats.clone());
     if let Some(wanted) = flags.transport_protocol.filter(|wanted| *wanted != protocol) {
         exchange.warnings.push(format!(
             "transport-protocol={} ignored: an answer keeps the offer's {}",
@@ -153,7 +153,7 @@ fn agree_offerer(
         ));
     }
     if let Some(local_formats) = fixed {
-        exchange.party_mut(index).agree(Agreed { terms: Some(terms), local_formats, send, receive });
+        exchange.party_mut(index).negotiation.agree(Agreed { terms: Some(terms), local_formats, send, receive });
         return describe::last_sent(exchange, index);
     }
     let party = &mut exchange.session.parties[index];
@@ -183,6 +183,6 @@ fn agree_offerer(
         base: answered,
     };
     let description = describe::describe(exchange, index, draft)?;
-    exchange.party_mut(index).agree(Agreed { terms: Some(terms), local_formats: answer, send, receive });
+    exchange.party_mut(index).negotiation.agree(Agreed { terms: Some(terms), local_formats: answer, send, receive });
     Ok(description)
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::{Exchange, Step, answer, describe, offer};
+use super::{Exchange, NegotiationStep, answer, describe, offer};
 use crate::NegotiationError;
 use crate::error::OutOfPlace;
 use crate::rules::{codecs, profile};
@@ -12,7 +12,7 @@ use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::Remote;
 
 /// An offer of our own for the party of from-tag.
-pub(super) fn create(mut exchange: Exchange<'_>) -> Result<Step, NegotiationError> {
+pub(super) fn create(mut exchange: Exchange<'_>) -> Result<NegotiationStep, NegotiationError> {
     let tag = &exchange.signal.from_tag;
     let known = exchange.session.index_of_tag(tag);
     if let Some(index) = known.filter(|index| exchange.party(*index).answered()) {
@@ -37,7 +37,7 @@ pub(super) fn create(mut exchange: Exchange<'_>) -> Result<Step, NegotiationErro
             exchange.add_callee(kind, None, false)?
         }
     };
-    exchange.party_mut(index).identity.set_main_tag(tag);
+    exchange.party_mut(index).names.set_main_tag(tag);
     exchange.take_flags(index);
     exchange.take_gate_flags(&[index]);
     let party = exchange.party(index);
@@ -49,7 +49,7 @@ pub(super) fn create(mut exchange: Exchange<'_>) -> Result<Step, NegotiationErro
 }
 
 /// The answer of that party.
-pub(super) fn create_answer(mut exchange: Exchange<'_>) -> Result<Step, NegotiationError> {
+pub(super) fn create_answer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, NegotiationError> {
     let tag = &exchange.signal.from_tag;
     let index = exchange.session.index_of_tag(tag).ok_or_else(|| exchange.unknown_tag(tag))?;
     let party = exchange.party(index);

@@ -6,7 +6,7 @@ use trestle_ng::command::Switch;
 use super::Exchange;
 use crate::NegotiationError;
 use crate::error::{FlagsError, OutOfPlace};
-use crate::party::{Description, Party};
+use crate::party::{Party, SdpTemplate};
 pub(super) use crate::write::Draft;
 use crate::write::{self, Frame};
 use trestle_ng::command::flags::ProfileName;
@@ -16,7 +16,7 @@ pub(super) fn describe(
     exchange: &mut Exchange<'_>,
     index: usize,
     draft: Draft,
-) -> Result<Description, NegotiationError> {
+) -> Result<SdpTemplate, NegotiationError> {
     let party = exchange.party(index);
     let ipv6 = party.endpoint.ipv6;
     let address = exchange
@@ -36,13 +36,13 @@ pub(super) fn describe(
         write::write(&Frame { party, address, fingerprint, mid: mid.as_deref(), bundle, flags }, &draft)
     };
     let mut description = write(party);
-    if party.description.needs_new_version(&description, flags.replace.force_increment_sdp_version) {
+    if party.sent_sdp.needs_new_version(&description, flags.replace.force_increment_sdp_version) {
         let party = &mut exchange.session.parties[index];
-        party.description.increment_version();
+        party.sent_sdp.increment_version();
         description = write(party);
     }
     let party = &mut exchange.session.parties[index];
-    party.description.set(description.clone(), draft.formats);
+    party.sent_sdp.set(description.clone(), draft.formats);
     if party.profile() == ProfileName::Whatsapp && is_private(address) {
         exchange.warnings.push(format!("WhatsApp cannot reach {address}: configure the interface as LOCAL!PUBLIC"));
     }
@@ -63,8 +63,8 @@ fn mid(party: &Party, draft: &Draft, generate: bool) -> Option<String> {
 }
 
 /// The description that the party has already.
-pub(super) fn last_sent(exchange: &Exchange<'_>, index: usize) -> Result<Description, NegotiationError> {
-    let last = exchange.party(index).description.last().cloned();
+pub(super) fn last_sent(exchange: &Exchange<'_>, index: usize) -> Result<SdpTemplate, NegotiationError> {
+    let last = exchange.party(index).sent_sdp.last().cloned();
     last.ok_or(NegotiationError::OutOfPlace(OutOfPlace::NothingSent))
 }
 

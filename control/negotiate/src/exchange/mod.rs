@@ -18,13 +18,13 @@ use trestle_sdp::{Crypto, Remote, RemoteError, Security};
 use trestle_wire::Ssrc;
 
 use crate::error::{DescriptionKind, FlagsError, unbridgeable};
-use crate::party::{Description, Endpoint, Identity, Party, PartyGate, PartyKind, PeerTerms, Routing, Secrets};
+use crate::party::{Endpoint, Party, PartyGate, PartyKind, PartyNames, PeerTerms, Routing, SdpTemplate, Secrets};
 use crate::session::{Session, routing};
 use crate::{Environment, NegotiationError};
 
 /// The outcome of an offer or an answer.
 #[derive(Debug)]
-pub struct Step {
+pub struct NegotiationStep {
     /// The session after the message, to be committed once the engine has applied the plans.
     pub session: Session,
     /// Plans to apply: the sender's leg, the receiver's, and those of parties that have no source any more.
@@ -32,7 +32,7 @@ pub struct Step {
     /// Legs to remove: earlier attempts that were not answered.
     pub removed: Vec<LegId>,
     /// The SDP for the receiver, once the ports are known.
-    pub description: Description,
+    pub description: SdpTemplate,
     /// The sender's leg and RTP address, if the leg has no ICE and the SDP an address. Of a re-offer, the plans do not have it.
     pub sender_address: Option<(LegId, SocketAddr)>,
     /// What was not done as asked, one sentence each.
@@ -53,7 +53,7 @@ impl Session {
         signal: &Signal,
         environment: &Environment,
         rng: &mut ChaCha12Rng,
-    ) -> Result<Step, NegotiationError> {
+    ) -> Result<NegotiationStep, NegotiationError> {
         offer::offer(Exchange::new(self, signal, environment, rng))
     }
 
@@ -68,7 +68,7 @@ impl Session {
         signal: &Signal,
         environment: &Environment,
         rng: &mut ChaCha12Rng,
-    ) -> Result<Step, NegotiationError> {
+    ) -> Result<NegotiationStep, NegotiationError> {
         answer::answer(Exchange::new(self, signal, environment, rng))
     }
 
@@ -82,7 +82,7 @@ impl Session {
         signal: &Signal,
         environment: &Environment,
         rng: &mut ChaCha12Rng,
-    ) -> Result<Step, NegotiationError> {
+    ) -> Result<NegotiationStep, NegotiationError> {
         create::create(Exchange::new(self, signal, environment, rng))
     }
 
@@ -96,7 +96,7 @@ impl Session {
         signal: &Signal,
         environment: &Environment,
         rng: &mut ChaCha12Rng,
-    ) -> Result<Step, NegotiationError> {
+    ) -> Result<NegotiationStep, NegotiationError> {
         create::create_answer(Exchange::new(self, signal, environment, rng))
     }
 }
@@ -134,6 +134,13 @@ impl<'a> Exchange<'a> {
     fn unknown_tag(&self, tag: &str) -> NegotiationError {
         let known = self.session.parties.iter().flat_map(|party| party.tags().iter().cloned()).collect();
         NegotiationError::UnknownTag { tag: tag.to_owned(), known }
+    }
+
+    /// The callee, offered to last, that no answer has named.
+    fn unanswered_callee(&self, offerer: usize) -> Option<usize> {
+        let leg = self.party(offerer).leg();
+        let is_unnamed = |party: &Party| party.routing.offered_by() == Some(leg) && party.names.is_unnamed();
+        self.session.parties.iter().rposition(is_unnamed)
     }
 
     /// What every description of a party must satisfy, given what is agreed with it.
@@ -181,7 +188,7 @@ impl<'a> Exchange<'a> {
     /// The label that the message gives its receiver.
     fn label_receiver(&mut self, index: usize) {
         if let Some(label) = &self.flags().call.to_label {
-            self.party_mut(index).identity.set_label(label);
+            self.party_mut(index).names.set_label(label);
         }
     }
 
@@ -194,7 +201,7 @@ impl<'a> Exchange<'a> {
             party.muted.set(trestle_ng::command::Subject::Digits, true);
         }
         if let Some(label) = &flags.call.label {
-            party.identity.set_label(label);
+            party.names.set_label(label);
         }
         if let Some(drop) = flags.media.drop_traffic {
             self.session.muted.set(trestle_ng::command::Subject::Media, drop);
@@ -210,7 +217,7 @@ impl<'a> Exchange<'a> {
         let flags = self.flags().presence;
         let mut applied = false;
         for &index in indexes {
-            let policy = &self.environment.presence;
+            let policy = &self.environment.gate_policy;
             let party = &mut self.session.parties[index];
             if party.profile() != ProfileName::Whatsapp {
                 continue;
@@ -249,7 +256,7 @@ impl<'a> Exchange<'a> {
     fn add(
         &mut self,
         endpoint: Endpoint,
-        identity: Identity,
+        names: PartyNames,
         routing: Routing,
         ssrcs: &[Ssrc],
     ) -> Result<usize, NegotiationError> {
@@ -266,7 +273,7 @@ impl<'a> Exchange<'a> {
         }
         let leg = self.session.next_leg()?;
         let secrets = Secrets::draw(self.rng, &taken);
-        let mut party = Party::new(leg, secrets, endpoint, identity, routing);
+        let mut party = Party::new(leg, secrets, endpoint, names, routing);
         party.preferences.tos = self.environment.default_tos;
         Ok(self.session.add(party))
     }
@@ -281,18 +288,18 @@ impl<'a> Exchange<'a> {
         };
         let ipv6 = self.family(interface, wanted, required)?;
         let endpoint = Endpoint { kind, interface, ipv6, we_offered: true };
-        let identity = Identity::of_callee(self.signal.to_tag.clone(), self.signal.via_branch.clone());
-        self.add(endpoint, identity, Routing::offered_by_leg(offerer), &[])
+        let names = PartyNames::of_callee(self.signal.to_tag.clone(), self.signal.via_branch.clone());
+        self.add(endpoint, names, Routing::offered_by_leg(offerer), &[])
     }
 
     fn remove_leg(&mut self, leg: LegId) {
-        self.session.cut(leg);
+        self.session.remove_leg(leg);
         self.removed.push(leg);
     }
 
     /// The outcome: plans of the parties at these places, the sender first, and of those that have no source any more.
     /// `sent` is what the sender's description proposes.
-    fn finish(self, changed: &[usize], sent: Option<&PeerTerms>, description: Description) -> Step {
+    fn finish(self, changed: &[usize], sent: Option<&PeerTerms>, description: SdpTemplate) -> NegotiationStep {
         let parties = &self.session.parties;
         let sender_address = sent.filter(|terms| terms.remote.security != Security::Dtls).and_then(|terms| {
             let leg = changed.first().map(|index| parties[*index].leg())?;
@@ -303,6 +310,6 @@ impl<'a> Exchange<'a> {
         let left: Vec<usize> = left.filter(|index| !changed.contains(index)).collect();
         let legs = changed.iter().chain(&left).map(plan).collect();
         let Self { session, removed, warnings, .. } = self;
-        Step { session, legs, removed, description, sender_address, warnings }
+        NegotiationStep { session, legs, removed, description, sender_address, warnings }
     }
 }

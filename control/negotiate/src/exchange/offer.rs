@@ -7,20 +7,20 @@ use trestle_core::plan::DtlsRole;
 use trestle_sdp::{Crypto, Remote, Security, Setup};
 
 use super::describe::{self, Draft};
-use super::{Exchange, Step};
+use super::{Exchange, NegotiationStep};
 use crate::NegotiationError;
 use crate::error::{DescriptionKind, FlagsError, unbridgeable};
-use crate::party::{Description, Endpoint, Identity, IncomingOffer, OutgoingOffer, PartyKind, PeerTerms, Routing};
+use crate::party::{Endpoint, IncomingOffer, OutgoingOffer, PartyKind, PartyNames, PeerTerms, Routing, SdpTemplate};
 use crate::rules::{codecs, crypto, profile, transport};
 use trestle_ng::command::flags::ProfileName;
 
-pub(super) fn offer(mut exchange: Exchange<'_>) -> Result<Step, NegotiationError> {
+pub(super) fn offer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, NegotiationError> {
     let flags = exchange.flags();
     if flags.dtls.fingerprint.as_deref().is_some_and(|hash| hash != "sha-256") {
         exchange.warnings.push("DTLS-fingerprint ignored: ours is sha-256".to_owned());
     }
     let known = exchange.session.party_by_tag(&exchange.signal.from_tag);
-    let formats = known.map_or(&[][..], |party| party.description.formats());
+    let formats = known.map_or(&[][..], |party| party.sent_sdp.formats());
     let prefer_sdes = flags.sdes.prefer || known.is_some_and(|party| party.security() == Security::Sdes);
     let remote = Arc::new(Remote::read(&exchange.signal.sdp, formats, prefer_sdes)?);
     if flags.has(Switch::RejectIce) && remote.security == Security::Dtls {
@@ -70,9 +70,9 @@ fn offerer(exchange: &mut Exchange<'_>, remote: &Remote) -> Result<usize, Negoti
     let interface = exchange.interface(0)?;
     let ipv6 = exchange.family(interface, remote.prefers_ipv6(), remote.security != Security::Dtls)?;
     let endpoint = Endpoint { kind, interface, ipv6, we_offered: false };
-    let mut identity = Identity::default();
-    identity.set_main_tag(&exchange.signal.from_tag);
-    exchange.add(endpoint, identity, Routing::default(), &remote.ssrcs)
+    let mut names = PartyNames::default();
+    names.set_main_tag(&exchange.signal.from_tag);
+    exchange.add(endpoint, names, Routing::default(), &remote.ssrcs)
 }
 
 /// The party of from-tag, or a callee that offers before an answer has named it.
@@ -82,8 +82,8 @@ fn known_offerer(exchange: &mut Exchange<'_>) -> Option<usize> {
         return Some(index);
     }
     let other = exchange.session.index_of_tag(exchange.signal.to_tag.as_deref()?)?;
-    let index = exchange.session.unanswered_callee(other)?;
-    exchange.party_mut(index).identity.set_main_tag(tag);
+    let index = exchange.unanswered_callee(other)?;
+    exchange.party_mut(index).names.set_main_tag(tag);
     Some(index)
 }
 
@@ -109,7 +109,7 @@ fn record_offer(exchange: &mut Exchange<'_>, index: usize, remote: Arc<Remote>) 
     match party.security() {
         Security::Plain => {}
         Security::Sdes => {
-            let in_use = party.terms().and_then(PeerTerms::suite);
+            let in_use = party.negotiation.terms().and_then(PeerTerms::suite);
             let crypto = crypto::choose_crypto(&remote, in_use, &flags.sdes)?;
             party.secrets.key(crypto.key.profile(), exchange.rng);
             chosen = Some(crypto);
@@ -157,12 +157,12 @@ fn find_receiver(exchange: &Exchange<'_>, sender: usize) -> Option<usize> {
     if let Some(tag) = &exchange.signal.to_tag {
         return match exchange.session.index_of_tag(tag) {
             Some(index) if index != sender => Some(index),
-            _ => exchange.session.unanswered_callee(sender),
+            _ => exchange.unanswered_callee(sender),
         };
     }
     match exchange.signal.via_branch.as_deref() {
         // A new branch is a fork, or a request repeated with credentials: a leg of its own either way.
-        Some(branch) => callees.find(|(_, party)| party.identity.via_branch() == Some(branch)).map(|(index, _)| index),
+        Some(branch) => callees.find(|(_, party)| party.names.via_branch() == Some(branch)).map(|(index, _)| index),
         None => callees.next_back().map(|(index, _)| index),
     }
 }
@@ -173,12 +173,12 @@ pub(super) fn propose(
     remote: &Arc<Remote>,
     from_profile: ProfileName,
     receiver: usize,
-) -> Result<Description, NegotiationError> {
+) -> Result<SdpTemplate, NegotiationError> {
     let flags = exchange.flags();
     let to = exchange.party(receiver);
     let (profile, security, answered) = (to.profile(), to.security(), to.answered());
     let mux_before = to.rtcp_mux();
-    let in_use = to.terms().and_then(PeerTerms::suite);
+    let in_use = to.negotiation.terms().and_then(PeerTerms::suite);
     let codec_in_use = to.send_format().map(|send| send.codec).filter(|_| flags.has(Switch::ReuseCodecs));
     let mut formats = codecs::for_receiver(remote, from_profile, profile, flags, &mut exchange.warnings)?;
     if codec_in_use.is_some() {
@@ -209,10 +209,10 @@ pub(super) fn propose(
         let key = to.secrets.key(*suite, exchange.rng);
         cryptos.push(Crypto::text(tag, &key, flags.sdes.pad, flags.sdes.lifetime));
     }
-    to.propose_to(OutgoingOffer { formats: formats.clone(), suites, rtcp_mux });
+    to.negotiation.propose_to(OutgoingOffer { formats: formats.clone(), suites, rtcp_mux });
     let draft = Draft {
         base: remote.clone(),
-        own: to.terms().map(|terms| terms.remote.clone()),
+        own: to.negotiation.terms().map(|terms| terms.remote.clone()),
         formats,
         cryptos,
         direction: remote.direction,

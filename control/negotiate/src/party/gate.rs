@@ -19,7 +19,7 @@ use trestle_ng::command::flags::PresenceFlags;
 
 /// Defaults of the gates of WhatsApp parties, for what a message does not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PresencePolicy {
+pub struct GatePolicy {
     /// State at first.
     pub gate: Gate,
     /// How long a gate may stay shut once the party's exchange is complete.
@@ -32,7 +32,7 @@ pub struct PresencePolicy {
     pub filler: Filler,
 }
 
-impl Default for PresencePolicy {
+impl Default for GatePolicy {
     /// An open gate, because no proxy sends `gate`; three seconds of pre-roll, so that the first words reach the party; and
     /// comfort noise, so that the line does not seem dead.
     fn default() -> Self {
@@ -83,12 +83,12 @@ pub(crate) struct PartyGate {
 }
 
 impl PartyGate {
-    pub(crate) fn new(policy: &PresencePolicy) -> Self {
+    pub(crate) fn new(policy: &GatePolicy) -> Self {
         let state = match policy.gate {
             Gate::Open => GateState::Open,
             Gate::Shut => GateState::Shut,
         };
-        let PresencePolicy { gate_timeout: timeout, gate_on_timeout: on_timeout, pre_roll, filler, .. } = *policy;
+        let GatePolicy { gate_timeout: timeout, gate_on_timeout: on_timeout, pre_roll, filler, .. } = *policy;
         Self { state, moved_by_verb: false, timeout, on_timeout, pre_roll, filler }
     }
 

@@ -1,5 +1,6 @@
 //! Which formats go into which description, and what is sent.
 
+use trestle_audio::{CODECS, CodecInfo};
 use trestle_core::plan::{Codec, OpusSettings, SendFormat};
 use trestle_ng::command::Switch;
 use trestle_wire::{ClockRate, Pt, Ptime};
@@ -136,20 +137,14 @@ fn add(formats: &mut Vec<Format>, codec: Codec, fmtp: Option<&str>, sender: &Rem
         formats.iter().any(|format| format.pt.get() == pt)
             || sender.formats.iter().any(|format| format.pt.get() == pt && format.codec() != Some(codec))
     };
-    let pt = match codec {
-        Codec::Opus => free_pt(OPUS_PT, taken),
-        Codec::Pcma | Codec::Pcmu => canonical_pt(codec),
-    };
+    let pt = codec.info().static_pt.unwrap_or_else(|| free_pt(OPUS_PT, taken));
     let own = (codec == Codec::Opus).then_some(OPUS_FMTP);
     formats.push(Format::audio(pt, codec, fmtp.or(own)));
 }
 
-fn canonical_pt(codec: Codec) -> Pt {
-    match codec {
-        Codec::Pcmu => Pt::PCMU,
-        Codec::Pcma => Pt::PCMA,
-        Codec::Opus => free_pt(OPUS_PT, |_| false),
-    }
+/// The payload type of a codec where Trestle may choose it: the static one (RFC 3551 section 6), or Meta's for Opus.
+pub(crate) fn canonical_pt(codec: Codec) -> Pt {
+    codec.info().static_pt.unwrap_or_else(|| free_pt(OPUS_PT, |_| false))
 }
 
 /// `preferred`, or the first free dynamic payload type. At most 32 are taken, so there is one.
@@ -159,10 +154,10 @@ fn free_pt(preferred: u8, taken: impl Fn(u8) -> bool) -> Pt {
 }
 
 fn codec_of(spec: &CodecSpec) -> Option<Codec> {
-    [Codec::Opus, Codec::Pcma, Codec::Pcmu].into_iter().find(|codec| {
-        let format = Format::audio(Pt::PCMU, *codec, None);
-        spec.name.eq_ignore_ascii_case(&format.name) && spec.clock_hz.is_none_or(|hz| hz == format.clock_hz)
-    })
+    let is_meant = |info: &&CodecInfo| {
+        spec.name.eq_ignore_ascii_case(info.name) && spec.clock_hz.is_none_or(|hz| hz == info.clock.hz())
+    };
+    CODECS.iter().find(is_meant).map(|info| info.codec)
 }
 
 /// The offerer's codecs that an answer may use. `strip` removes codecs here as well, unless none would be left: an answer
@@ -248,12 +243,13 @@ pub(crate) fn choose(
 /// Codecs that an answer to the offerer may use. WhatsApp was answered before and keeps the codecs of that answer: the other
 /// side adapts.
 fn usable(offerer: &Party) -> Vec<Format> {
-    let agreed = offerer.agreed().filter(|_| offerer.is_fixed()).map_or(&[][..], |agreed| &agreed.local_formats);
+    let agreed =
+        offerer.negotiation.agreed().filter(|_| offerer.is_fixed()).map_or(&[][..], |agreed| &agreed.local_formats);
     let agreed: Vec<Format> = agreed.iter().filter(|format| format.codec().is_some()).cloned().collect();
     if !agreed.is_empty() {
         return agreed;
     }
-    offerer.incoming().map(|offer| offer.answerable.clone()).unwrap_or_default()
+    offerer.negotiation.incoming().map(|offer| offer.answerable.clone()).unwrap_or_default()
 }
 
 /// The answerer's first codec that it was offered.
@@ -288,7 +284,7 @@ pub(crate) fn send_to_answerer(
 /// Beside Opus a browser counts the durations of its events at 48000 Hz, whatever their a=rtpmap is, so the answer has the
 /// line at 48000 Hz (RFC 4733 2.1 requires the clock rate of the audio).
 fn event_for_offerer(offerer: &Party, to_offerer: &Format) -> Option<Format> {
-    let remote = &offerer.incoming()?.terms.remote;
+    let remote = &offerer.negotiation.incoming()?.terms.remote;
     let at = |clock: ClockRate| remote.events().find(|event| event.event_clock() == Some(clock));
     let in_opus_clock = offerer.profile() == ProfileName::Webrtc && to_offerer.codec() == Some(Codec::Opus);
     let exact = at(ClockRate::HZ_48000).filter(|_| in_opus_clock);

@@ -8,13 +8,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rand_chacha::ChaCha12Rng;
-use trestle_core::plan::{Codec, LegPlan, ReceiveFormat, SendFormat};
+use trestle_audio::CODECS;
+use trestle_core::plan::{LegPlan, ReceiveFormat, SendFormat};
 use trestle_core::{CallId, LegId, LegPorts};
 use trestle_srtp::Profile as Suite;
 use trestle_wire::{ClockRate, Pt};
 
-use super::{Session, StandingError, routing};
-use crate::party::{Agreed, CrossCallLink, Endpoint, Identity, Party, PartyKind, ReceiveFormats, Routing, Secrets};
+use super::{PartyLookupError, Session, routing};
+use crate::party::{Agreed, CrossCallLink, Endpoint, Party, PartyKind, PartyNames, ReceiveFormats, Routing, Secrets};
+use crate::rules::codecs::canonical_pt;
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::Protocol;
 use trestle_sdp::Security;
@@ -22,32 +24,34 @@ use trestle_sdp::Security;
 /// The fastest suite on CPUs with AES instructions.
 const SUITE: Suite = Suite::AeadAes128Gcm;
 
-/// Payload types within the link: static ones (RFC 3551 section 6), and dynamic ones where there is no static one.
-const OPUS: Pt = dynamic(111);
-const EVENT: Pt = dynamic(101);
+/// Payload type of telephone-event within a link.
+const EVENT: Pt = match Pt::new(101) {
+    Some(pt) => pt,
+    None => unreachable!(),
+};
 
 /// One of two calls that are linked to each other.
 #[derive(Debug)]
-pub struct End {
+pub struct LinkEnd {
     /// The call.
     pub call: CallId,
     before: Session,
     /// The session once the engine has applied the plans.
     pub session: Session,
     /// Its leg of the link.
-    pub trunk: LegId,
+    pub leg: LegId,
 }
 
 /// Two calls that are about to be linked. Their legs are opened one after the other, as each needs the port of the other.
 #[derive(Debug)]
-pub struct Tie {
+pub struct CrossCallConnection {
     /// The call of `call-id`.
-    pub near: End,
+    pub near: LinkEnd,
     /// The call of `to-call-id`.
-    pub far: End,
+    pub far: LinkEnd,
 }
 
-impl Tie {
+impl CrossCallConnection {
     /// Links the party of each tag to the other. `None` if they are linked already.
     ///
     /// # Errors
@@ -57,19 +61,19 @@ impl Tie {
         (near_call, near, from_tag): (CallId, &Session, &str),
         (far_call, far, to_tag): (CallId, &Session, &str),
         rng: &mut ChaCha12Rng,
-    ) -> Result<Option<Self>, StandingError> {
-        let from = near.index_of_tag(from_tag).ok_or(StandingError::UnknownFromTag)?;
-        let to = far.index_of_tag(to_tag).ok_or(StandingError::UnknownToTag)?;
+    ) -> Result<Option<Self>, PartyLookupError> {
+        let from = near.index_of_tag(from_tag).ok_or(PartyLookupError::UnknownFromTag)?;
+        let to = far.index_of_tag(to_tag).ok_or(PartyLookupError::UnknownToTag)?;
         let (from, to) = (&near.parties[from], &far.parties[to]);
         let (Some(to_near), Some(to_far)) = (from.send_format(), to.send_format()) else {
-            return Err(StandingError::NotAnswered);
+            return Err(PartyLookupError::NotAnswered);
         };
         if let (Some((leg, other)), Some((other_leg, back))) = (source_link(near, from), source_link(far, to))
             && (other, back) == ((far_call, other_leg), (near_call, leg))
         {
             return Ok(None);
         }
-        let next_leg = |session: &Session| session.next_leg().map_err(|_| StandingError::TooManyParties);
+        let next_leg = |session: &Session| session.next_leg().map_err(|_| PartyLookupError::TooManyParties);
         let legs = [next_leg(near)?, next_leg(far)?];
         let ends = [(near_call, legs[0]), (far_call, legs[1])];
         let mut drawn = [near, far].map(|session| {
@@ -83,13 +87,13 @@ impl Tie {
         let Endpoint { interface, ipv6, .. } = from.endpoint;
         let open = |session: &Session, end: usize, secrets: Secrets, party: LegId, send: &SendFormat| {
             let endpoint = Endpoint { kind, interface, ipv6, we_offered: false };
-            let mut link = Party::new(legs[end], secrets, endpoint, Identity::default(), Routing::default());
+            let mut link = Party::new(legs[end], secrets, endpoint, PartyNames::default(), Routing::default());
             let [send_key, receive_key] = [end, 1 - end].map(|end| keys[end].clone());
             link.make_link(CrossCallLink::new(ends[1 - end], send_key, receive_key), media(send));
             let mut after = session.clone();
             after.add(link);
             routing::join(&mut after.parties, party, legs[end]);
-            End { call: ends[end].0, before: session.clone(), session: after, trunk: legs[end] }
+            LinkEnd { call: ends[end].0, before: session.clone(), session: after, leg: legs[end] }
         };
         let near = open(near, 0, near_secrets, from.leg(), to_far);
         let far = open(far, 1, far_secrets, to.leg(), to_near);
@@ -97,10 +101,10 @@ impl Tie {
     }
 }
 
-impl End {
+impl LinkEnd {
     /// The plan that opens the leg of the link and changes no other.
     pub fn opening(&self) -> Vec<(LegId, LegPlan)> {
-        self.session.party(self.trunk).map(|link| (self.trunk, self.session.plan(link))).into_iter().collect()
+        self.session.party(self.leg).map(|link| (self.leg, self.session.plan(link))).into_iter().collect()
     }
 
     /// Every plan that differs from what it was.
@@ -117,38 +121,23 @@ impl End {
             IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
             ip => ip,
         };
-        let link = self.session.parties.iter_mut().find(|party| party.leg() == self.trunk);
+        let link = self.session.parties.iter_mut().find(|party| party.leg() == self.leg);
         link.is_some_and(|link| link.set_link_address(SocketAddr::new(ip, rtp.port())))
     }
 }
 
 /// The link that is a party's source: its leg, and the far end.
 fn source_link(session: &Session, party: &Party) -> Option<(LegId, (CallId, LegId))> {
-    session.trunks().find(|(leg, _)| party.routing.has_source(*leg))
+    session.links().find(|(leg, _)| party.routing.has_source(*leg))
 }
 
 /// The media of a link: it sends as its call sends to the far party, and receives every codec.
 fn media(send: &SendFormat) -> Agreed {
-    let audio = [Codec::Pcmu, Codec::Pcma, Codec::Opus].map(|codec| ReceiveFormat { pt: pt(codec), codec });
+    let audio = CODECS.each_ref().map(|info| ReceiveFormat { pt: canonical_pt(info.codec), codec: info.codec });
     Agreed {
         terms: None,
         local_formats: Vec::new(),
-        send: SendFormat { pt: pt(send.codec), event: Some((EVENT, ClockRate::HZ_8000)), ..*send },
+        send: SendFormat { pt: canonical_pt(send.codec), event: Some((EVENT, ClockRate::HZ_8000)), ..*send },
         receive: ReceiveFormats { audio: audio.to_vec(), events: vec![(EVENT, ClockRate::HZ_8000)] },
-    }
-}
-
-fn pt(codec: Codec) -> Pt {
-    match codec {
-        Codec::Pcmu => Pt::PCMU,
-        Codec::Pcma => Pt::PCMA,
-        Codec::Opus => OPUS,
-    }
-}
-
-const fn dynamic(pt: u8) -> Pt {
-    match Pt::new(pt) {
-        Some(pt) => pt,
-        None => unreachable!(),
     }
 }

@@ -6,11 +6,11 @@ use trestle_core::plan::{AudioMuting, LegPlan, Muting, Source};
 use super::{Session, routing};
 use crate::party::{GateState, Party, PartyGate};
 use trestle_ng::command::flags::ProfileName;
-use trestle_ng::command::{Block, Connect, MoveGate, PlayDigit, Whom};
+use trestle_ng::command::{Block, Connect, GateRequest, PlayDigit, TargetParty};
 
 /// A change of a call, to be committed once the engine has applied its plans.
 #[derive(Debug)]
-pub struct Change {
+pub struct SessionChange {
     /// The session after the change.
     pub session: Session,
     /// Plans that differ from what they were.
@@ -19,7 +19,7 @@ pub struct Change {
 
 /// Why a request about media fails. The texts are part of the ng protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum StandingError {
+pub enum PartyLookupError {
     /// `label` names no party.
     #[error("No monologue matching the given label")]
     UnknownLabel,
@@ -62,9 +62,9 @@ impl Session {
     /// # Errors
     ///
     /// The request names no party of the call.
-    pub fn block(&self, block: &Block) -> Result<Change, StandingError> {
+    pub fn block(&self, block: &Block) -> Result<SessionChange, PartyLookupError> {
         let mut session = self.clone();
-        match find(self, &block.whom)? {
+        match find(self, &block.target)? {
             Some(index) => session.parties[index].muted.set(block.subject, block.on),
             None => {
                 session.muted.set(block.subject, block.on);
@@ -81,15 +81,15 @@ impl Session {
     /// # Errors
     ///
     /// The tags do not name two parties that have answered.
-    pub fn connect(&self, connect: &Connect) -> Result<Change, StandingError> {
-        let from = self.index_of_tag(&connect.from_tag).ok_or(StandingError::UnknownFromTag)?;
-        let to = self.index_of_tag(&connect.to_tag).ok_or(StandingError::UnknownToTag)?;
+    pub fn connect(&self, connect: &Connect) -> Result<SessionChange, PartyLookupError> {
+        let from = self.index_of_tag(&connect.from_tag).ok_or(PartyLookupError::UnknownFromTag)?;
+        let to = self.index_of_tag(&connect.to_tag).ok_or(PartyLookupError::UnknownToTag)?;
         if from == to {
-            return Err(StandingError::SameParty);
+            return Err(PartyLookupError::SameParty);
         }
         let mut session = self.clone();
         if !(session.parties[from].answered() && session.parties[to].answered()) {
-            return Err(StandingError::NotAnswered);
+            return Err(PartyLookupError::NotAnswered);
         }
         let legs = (session.parties[from].leg(), session.parties[to].leg());
         routing::join(&mut session.parties, legs.0, legs.1);
@@ -101,11 +101,11 @@ impl Session {
     /// # Errors
     ///
     /// The request names no party of the call, or its party is the source of no leg.
-    pub fn digit_sinks(&self, play: &PlayDigit) -> Result<Vec<LegId>, StandingError> {
-        let Some(from) = find(self, &play.whom)? else { return Err(StandingError::NoSink) };
+    pub fn digit_sinks(&self, play: &PlayDigit) -> Result<Vec<LegId>, PartyLookupError> {
+        let Some(from) = find(self, &play.target)? else { return Err(PartyLookupError::NoSink) };
         let leg = self.parties[from].leg();
         let to = match &play.to_tag {
-            Some(tag) => Some(self.index_of_tag(tag).ok_or(StandingError::UnknownToTag)?),
+            Some(tag) => Some(self.index_of_tag(tag).ok_or(PartyLookupError::UnknownToTag)?),
             None => None,
         };
         let is_sink = |index: usize, party: &Party| {
@@ -114,11 +114,11 @@ impl Session {
         let parties = self.parties.iter().enumerate();
         let sinks: Vec<LegId> =
             parties.filter(|(index, party)| is_sink(*index, party)).map(|(_, party)| party.leg()).collect();
-        if sinks.is_empty() { Err(StandingError::NoSink) } else { Ok(sinks) }
+        if sinks.is_empty() { Err(PartyLookupError::NoSink) } else { Ok(sinks) }
     }
 
     /// True if the digits of a leg's peer are not forwarded.
-    pub fn withholds_digits(&self, leg: LegId) -> bool {
+    pub fn mutes_digits_of(&self, leg: LegId) -> bool {
         self.party(leg).map_or(self.muted, |source| source.muted.or(self.muted)).mutes_digits()
     }
 
@@ -127,16 +127,20 @@ impl Session {
     /// # Errors
     ///
     /// The request names no party with a gate, or opens gates that are all closed.
-    pub fn move_gate(&self, to: &MoveGate) -> Result<Change, StandingError> {
-        let one = find(self, &to.whom)?;
+    pub fn change_gate(&self, to: &GateRequest) -> Result<SessionChange, PartyLookupError> {
+        let one = find(self, &to.target)?;
         let mut session = self.clone();
         let named = session.parties.iter_mut().enumerate().filter(|(index, _)| one.is_none_or(|one| one == *index));
         let mut gates: Vec<&mut PartyGate> = named.filter_map(|(_, party)| party.gate.as_mut()).collect();
         if gates.is_empty() {
-            return Err(if to.whom == Whom::Everybody { StandingError::NoGate } else { StandingError::NotGated });
+            return Err(if to.target == TargetParty::All {
+                PartyLookupError::NoGate
+            } else {
+                PartyLookupError::NotGated
+            });
         }
         if to.open && gates.iter().all(|gate| gate.state() == GateState::Closed) {
-            return Err(StandingError::GateClosed);
+            return Err(PartyLookupError::GateClosed);
         }
         for gate in &mut gates {
             if to.open { gate.open(to.drop_pre_roll) } else { gate.close() }
@@ -145,7 +149,7 @@ impl Session {
     }
 
     /// The shut gates of parties that have answered were not opened in time.
-    pub fn time_out_gates(&self) -> Change {
+    pub fn time_out_gates(&self) -> SessionChange {
         let mut session = self.clone();
         let answered = session.parties.iter_mut().filter(|party| party.answered());
         answered.filter_map(|party| party.gate.as_mut()).for_each(PartyGate::time_out);
@@ -168,16 +172,18 @@ pub(super) fn muting(session: &Session, party: &Party) -> Muting {
 }
 
 /// The party that a request names; `None` for all parties.
-fn find(session: &Session, target: &Whom) -> Result<Option<usize>, StandingError> {
+fn find(session: &Session, target: &TargetParty) -> Result<Option<usize>, PartyLookupError> {
     let position = |is: &dyn Fn(&Party) -> bool| session.parties.iter().position(is);
     match target {
-        Whom::Everybody => return Ok(None),
-        Whom::Label(label) => position(&|party| party.label() == Some(label)).ok_or(StandingError::UnknownLabel),
-        Whom::Address(address) => {
-            let has_address = |party: &Party| party.remote().is_some_and(|remote| remote.rtp.ip() == *address);
-            position(&has_address).ok_or(StandingError::UnknownAddress)
+        TargetParty::All => return Ok(None),
+        TargetParty::Label(label) => {
+            position(&|party| party.label() == Some(label)).ok_or(PartyLookupError::UnknownLabel)
         }
-        Whom::Tag(tag) => session.index_of_tag(tag).ok_or(StandingError::UnknownFromTag),
+        TargetParty::Address(address) => {
+            let has_address = |party: &Party| party.remote().is_some_and(|remote| remote.rtp.ip() == *address);
+            position(&has_address).ok_or(PartyLookupError::UnknownAddress)
+        }
+        TargetParty::Tag(tag) => session.index_of_tag(tag).ok_or(PartyLookupError::UnknownFromTag),
     }
     .map(Some)
 }

@@ -10,8 +10,8 @@ use trestle_core::limits::LEGS_PER_CALL_MAX;
 use trestle_core::plan::LegPlan;
 use trestle_core::{CallId, LegId};
 
-pub use cross_call::{End, Tie};
-pub use media_control::{Change, StandingError};
+pub use cross_call::{CrossCallConnection, LinkEnd};
+pub use media_control::{PartyLookupError, SessionChange};
 
 use crate::NegotiationError;
 use crate::party::{GateState, MutedMedia, Party};
@@ -59,24 +59,24 @@ impl Session {
     }
 
     /// True if this leg is one end of a cross-call link.
-    pub fn is_trunk(&self, leg: LegId) -> bool {
+    pub fn is_link(&self, leg: LegId) -> bool {
         self.party(leg).is_some_and(|party| party.link().is_some())
     }
 
     /// Ends of cross-call links in this call, each with the call and the leg of the far end.
-    pub fn trunks(&self) -> impl Iterator<Item = (LegId, (CallId, LegId))> + '_ {
+    pub fn links(&self) -> impl Iterator<Item = (LegId, (CallId, LegId))> + '_ {
         self.parties.iter().filter_map(|party| Some((party.leg(), party.link()?.far())))
     }
 
     /// Links that are the source of no party, or have no source themselves: their parties have other sources now.
-    pub fn idle_trunks(&self) -> Vec<(LegId, (CallId, LegId))> {
+    pub fn idle_links(&self) -> Vec<(LegId, (CallId, LegId))> {
         let is_source = |leg: LegId| self.parties.iter().any(|party| party.routing.has_source(leg));
         let has_source = |leg: LegId| self.party(leg).is_some_and(|link| link.source() != Default::default());
-        self.trunks().filter(|(leg, _)| !is_source(*leg) || !has_source(*leg)).collect()
+        self.links().filter(|(leg, _)| !is_source(*leg) || !has_source(*leg)).collect()
     }
 
     /// Removes a leg. Parties whose source it was have none any more.
-    pub fn cut(&mut self, leg: LegId) {
+    pub fn remove_leg(&mut self, leg: LegId) {
         self.parties.retain(|party| party.leg() != leg);
         self.parties.iter_mut().for_each(|party| party.routing.forget(leg));
     }
@@ -101,14 +101,7 @@ impl Session {
     }
 
     pub(crate) fn index_of_tag(&self, tag: &str) -> Option<usize> {
-        self.parties.iter().position(|party| party.identity.has_tag(tag))
-    }
-
-    /// The callee, offered to last, that no answer has named.
-    pub(crate) fn unanswered_callee(&self, offerer: usize) -> Option<usize> {
-        let leg = self.parties[offerer].leg();
-        let is_unnamed = |party: &Party| party.routing.offered_by() == Some(leg) && party.identity.is_unnamed();
-        self.parties.iter().rposition(is_unnamed)
+        self.parties.iter().position(|party| party.names.has_tag(tag))
     }
 
     /// The plan of a party's leg.
@@ -117,10 +110,10 @@ impl Session {
     }
 
     /// The plans by which `session` differs from this one.
-    pub(crate) fn change_to(&self, session: Self) -> Change {
+    pub(crate) fn change_to(&self, session: Self) -> SessionChange {
         let before = |leg: LegId| self.party(leg).map(|party| self.plan(party));
         let plans = session.parties.iter().map(|party| (party.leg(), session.plan(party)));
         let legs = plans.filter(|(leg, plan)| before(*leg).as_ref() != Some(plan)).collect();
-        Change { session, legs }
+        SessionChange { session, legs }
     }
 }

@@ -1,4 +1,4 @@
-//! Who is who, and what the same or another message does the second time.
+//! Which party a message belongs to, and what the same or another message does the second time.
 
 use trestle_core::plan::{Source, Transport};
 use trestle_ng::command::flags::{CallFlags, MediaFlags};
@@ -34,15 +34,15 @@ fn pre_accept_and_accept_are_the_same_bytes() {
     let message = signal(&sip_answer("RTP/SAVP", "8 101"), "a", Some("b"), answer.clone());
     let first = desk.answer(&message).unwrap();
     assert_eq!(desk.answer(&message).unwrap(), first);
-    // Neither a 200 that differs from the 183, nor another codec, nor hold changes what WhatsApp was told.
+    // Neither a 200 that differs from the 183, nor another codec, nor hold changes what WhatsApp was written.
     for changed in [
         sip_answer("RTP/SAVP", "8 101").replace("4000", "5000"),
         sip_answer("RTP/SAVP", "8"),
         sip_answer("RTP/SAVP", "8 101").replace("sendrecv", "sendonly"),
     ] {
-        let told = desk.answer(&signal(&changed, "a", Some("b"), answer.clone())).unwrap();
-        assert_eq!(told.sdp, first.sdp);
-        assert_eq!(told.receiver.1.send.format, first.receiver.1.send.format);
+        let written = desk.answer(&signal(&changed, "a", Some("b"), answer.clone())).unwrap();
+        assert_eq!(written.sdp, first.sdp);
+        assert_eq!(written.receiver.1.send.format, first.receiver.1.send.format);
     }
 }
 
@@ -62,18 +62,21 @@ fn opus_chosen_first_stays_towards_whatsapp_when_the_phone_changes_its_mind() {
 }
 
 #[test]
-fn the_parties_hear_each_other() {
+fn each_party_is_the_source_of_the_other() {
     let mut desk = Desk::new();
-    let told = desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
-    assert_eq!(told.sender.1.send.source, Source::Leg(told.receiver.0));
-    assert_eq!(told.receiver.1.send.source, Source::Leg(told.sender.0));
-    assert!(told.receiver.1.send.format.is_none() && told.sender.1.send.format.is_none(), "nothing is agreed yet");
-    let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
-    assert_eq!(
-        (told.sender.1.send.source, told.receiver.1.send.source),
-        (Source::Leg(told.receiver.0), Source::Leg(told.sender.0))
+    let written = desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
+    assert_eq!(written.sender.1.send.source, Source::Leg(written.receiver.0));
+    assert_eq!(written.receiver.1.send.source, Source::Leg(written.sender.0));
+    assert!(
+        written.receiver.1.send.format.is_none() && written.sender.1.send.format.is_none(),
+        "nothing is agreed yet"
     );
-    assert!(told.receiver.1.send.format.is_some() && told.sender.1.send.format.is_some());
+    let written = desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
+    assert_eq!(
+        (written.sender.1.send.source, written.receiver.1.send.source),
+        (Source::Leg(written.receiver.0), Source::Leg(written.sender.0))
+    );
+    assert!(written.receiver.1.send.format.is_some() && written.sender.1.send.format.is_some());
 }
 
 #[test]
@@ -113,14 +116,14 @@ fn the_callee_may_re_offer() {
     let b = sip_answer("RTP/AVP", "8 101");
     let first = desk.answer(&signal(&b, "a", Some("b"), Flags::default())).unwrap();
     let held = b.replace("sendrecv", "sendonly");
-    let told = desk.offer(&signal(&held, "b", Some("a"), Flags::default())).unwrap();
-    assert!(told.sdp.contains("m=audio 30000 ") && told.sdp.contains("a=sendonly\r\n"), "{}", told.sdp);
-    assert!(told.sender.1.send.enabled, "held once it is answered");
+    let written = desk.offer(&signal(&held, "b", Some("a"), Flags::default())).unwrap();
+    assert!(written.sdp.contains("m=audio 30000 ") && written.sdp.contains("a=sendonly\r\n"), "{}", written.sdp);
+    assert!(written.sender.1.send.enabled, "held once it is answered");
     let resumed = SIP_OFFER.replace("a=sendrecv", "a=recvonly");
-    let told = desk.answer(&signal(&resumed, "b", Some("a"), Flags::default())).unwrap();
-    assert!(told.sdp.contains("m=audio 30002 ") && told.sdp.contains("a=recvonly\r\n"), "{}", told.sdp);
-    assert!(!told.receiver.1.send.enabled && told.receiver.1.receive.enabled);
-    assert_eq!((told.sender.1.ssrc, told.receiver.1.ssrc), (first.receiver.1.ssrc, first.sender.1.ssrc));
+    let written = desk.answer(&signal(&resumed, "b", Some("a"), Flags::default())).unwrap();
+    assert!(written.sdp.contains("m=audio 30002 ") && written.sdp.contains("a=recvonly\r\n"), "{}", written.sdp);
+    assert!(!written.receiver.1.send.enabled && written.receiver.1.receive.enabled);
+    assert_eq!((written.sender.1.ssrc, written.receiver.1.ssrc), (first.receiver.1.ssrc, first.sender.1.ssrc));
     assert_eq!(desk.session.parties().len(), 2);
 }
 
@@ -131,23 +134,23 @@ fn hold_behind_whatsapp_never_reaches_it() {
     desk.offer(&signal(meta_offer(), "a", None, offer)).unwrap();
     let b = sip_answer("RTP/AVP", "8 101");
     let known = desk.answer(&signal(&b, "a", Some("b"), answer)).unwrap();
-    let told = desk.offer(&signal(&b.replace("sendrecv", "inactive"), "b", Some("a"), Flags::default())).unwrap();
-    assert_eq!(told.sdp, known.sdp, "what it has already");
-    assert!(told.warnings.iter().any(|warning| warning.contains("never offered again")), "{:?}", told.warnings);
-    assert!(told.sender.1.send.enabled && told.receiver.1.send.enabled);
-    assert_eq!(told.receiver.1, known.receiver.1, "its leg is untouched");
-    let told = desk.answer(&signal(meta_offer(), "b", Some("a"), Flags::default())).unwrap();
+    let written = desk.offer(&signal(&b.replace("sendrecv", "inactive"), "b", Some("a"), Flags::default())).unwrap();
+    assert_eq!(written.sdp, known.sdp, "what it has already");
+    assert!(written.warnings.iter().any(|warning| warning.contains("never offered again")), "{:?}", written.warnings);
+    assert!(written.sender.1.send.enabled && written.receiver.1.send.enabled);
+    assert_eq!(written.receiver.1, known.receiver.1, "its leg is untouched");
+    let written = desk.answer(&signal(meta_offer(), "b", Some("a"), Flags::default())).unwrap();
     assert!(
-        told.sdp.contains("a=inactive\r\n") && told.sdp.contains("m=audio 30002 RTP/AVP 8 101\r\n"),
+        written.sdp.contains("a=inactive\r\n") && written.sdp.contains("m=audio 30002 RTP/AVP 8 101\r\n"),
         "{}",
-        told.sdp
+        written.sdp
     );
-    assert!(!told.receiver.1.send.enabled && told.sender.1.send.enabled);
-    assert_eq!(told.sender.1, known.receiver.1);
+    assert!(!written.receiver.1.send.enabled && written.sender.1.send.enabled);
+    assert_eq!(written.sender.1, known.receiver.1);
 }
 
 #[test]
-fn whatsapp_cannot_change_what_it_said() {
+fn whatsapp_cannot_change_its_description() {
     let (offer, answer) = whatsapp_to_sip(Protocol::RtpAvp, "PCMA");
     let mut desk = Desk::new();
     desk.offer(&signal(meta_offer(), "a", None, offer.clone())).unwrap();
@@ -177,13 +180,13 @@ fn the_sip_side_of_a_business_call_may_re_offer_without_whatsapp() {
     let known = desk.offer(&signal(SIP_OFFER, "a", None, offer.clone())).unwrap();
     let first = desk.answer(&signal(&meta_answer("active"), "a", Some("b"), answer.clone())).unwrap();
     let moved = SIP_OFFER.replace("4000", "4100").replace("8 0 101", "0 101");
-    let told = desk.offer(&signal(&moved, "a", Some("b"), offer)).unwrap();
-    assert_eq!(told.sdp, known.sdp);
-    assert_eq!(told.receiver.1, first.sender.1);
-    let told = desk.answer(&signal(&meta_answer("active"), "a", Some("b"), answer)).unwrap();
-    assert!(told.sdp.contains("m=audio 30000 RTP/AVP 0 101\r\n"), "{}", told.sdp);
-    assert_eq!(told.receiver.1.send.format.unwrap().codec, trestle_core::plan::Codec::Pcmu);
-    assert_eq!(told.sender.1, first.sender.1);
+    let written = desk.offer(&signal(&moved, "a", Some("b"), offer)).unwrap();
+    assert_eq!(written.sdp, known.sdp);
+    assert_eq!(written.receiver.1, first.sender.1);
+    let written = desk.answer(&signal(&meta_answer("active"), "a", Some("b"), answer)).unwrap();
+    assert!(written.sdp.contains("m=audio 30000 RTP/AVP 0 101\r\n"), "{}", written.sdp);
+    assert_eq!(written.receiver.1.send.format.unwrap().codec, trestle_core::plan::Codec::Pcmu);
+    assert_eq!(written.sender.1, first.sender.1);
 }
 
 #[test]
@@ -199,20 +202,20 @@ fn branches_are_legs_of_their_own_with_secrets_of_their_own() {
     assert_eq!(one.sender.0, two.sender.0);
     assert_ne!(one.receiver.0, two.receiver.0);
     assert_ne!(one.receiver.1.ssrc, two.receiver.1.ssrc);
-    let keys = |told: &Told| {
-        told.sdp.lines().filter(|line| line.starts_with("a=crypto")).map(str::to_owned).collect::<Vec<_>>()
+    let keys = |written: &Written| {
+        written.sdp.lines().filter(|line| line.starts_with("a=crypto")).map(str::to_owned).collect::<Vec<_>>()
     };
     assert!(keys(&one).iter().all(|key| !keys(&two).contains(key)));
     assert_eq!(desk.offer(&branch("z1")).unwrap().receiver, one.receiver);
 
-    // The second branch answers: it is the one that is heard.
+    // The second branch answers: it becomes the source.
     let mut answer = signal(&sip_answer("RTP/SAVP", "8 101"), "a", Some("b2"), Flags::default());
     answer.via_branch = Some("z2".into());
-    let told = desk.answer(&answer).unwrap();
-    assert_eq!(told.sender.0, two.receiver.0);
-    assert_eq!(told.receiver.1.send.source, Source::Leg(two.receiver.0));
-    let left: Vec<(LegId, Source)> = told.left.iter().map(|(leg, plan)| (*leg, plan.send.source)).collect();
-    assert_eq!(left, [(one.receiver.0, Source::Nothing)], "and the first hears nothing more");
+    let written = desk.answer(&answer).unwrap();
+    assert_eq!(written.sender.0, two.receiver.0);
+    assert_eq!(written.receiver.1.send.source, Source::Leg(two.receiver.0));
+    let left: Vec<(LegId, Source)> = written.left.iter().map(|(leg, plan)| (*leg, plan.send.source)).collect();
+    assert_eq!(left, [(one.receiver.0, Source::Nothing)], "the first has no source any more");
     // An early offer to a third does not take its place.
     let three = desk.offer(&branch("z3")).unwrap();
     assert_eq!(three.sender.1.send.source, Source::Leg(two.receiver.0));
@@ -242,10 +245,10 @@ fn a_request_repeated_with_credentials_works_with_and_without_branches() {
         desk.offer(&first).unwrap();
         let mut second = first.clone();
         second.via_branch = branches[1].map(str::to_owned);
-        let told = desk.offer(&second).unwrap();
+        let written = desk.offer(&second).unwrap();
         let mut reply = signal(&meta_answer("active"), "a", Some("b"), answer);
         reply.via_branch = branches[1].map(str::to_owned);
-        assert_eq!(desk.answer(&reply).unwrap().sender.0, told.receiver.0);
+        assert_eq!(desk.answer(&reply).unwrap().sender.0, written.receiver.0);
     }
 }
 
@@ -274,7 +277,7 @@ fn branch_after_branch_the_call_keeps_to_its_legs() {
 }
 
 #[test]
-fn answers_to_nobody_are_refused_and_say_whom_the_call_knows() {
+fn answers_without_an_offer_are_refused_and_name_the_tags_of_the_call() {
     let mut desk = Desk::new();
     let text = sip_answer("RTP/AVP", "8 101");
     let error = desk.answer(&signal(&text, "x", Some("b"), Flags::default())).unwrap_err();
@@ -299,16 +302,16 @@ fn labels_and_tos_stick() {
         call: CallFlags { label: Some("caller".into()), to_label: Some("called".into()), ..Default::default() },
         ..Flags::default()
     };
-    let told = desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap();
-    assert_eq!(told.receiver.1.tos, Some(184));
+    let written = desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap();
+    assert_eq!(written.receiver.1.tos, Some(184));
     assert_eq!(desk.session.parties()[1].label(), Some("called"));
     let flags = Flags {
         call: CallFlags { label: Some("callee".into()), ..Default::default() },
         media: MediaFlags { tos: Tos::Byte(40), ..Default::default() },
         ..Flags::default()
     };
-    let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), flags)).unwrap();
-    assert_eq!((told.sender.1.tos, told.receiver.1.tos), (Some(40), Some(40)));
+    let written = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), flags)).unwrap();
+    assert_eq!((written.sender.1.tos, written.receiver.1.tos), (Some(40), Some(40)));
     let labels: Vec<_> = desk.session.parties().iter().map(super::super::Party::label).collect();
     assert_eq!(labels, [Some("caller"), Some("callee")]);
 }

@@ -7,9 +7,9 @@ const FINGERPRINT: &str =
     "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F";
 
 /// The description with what was drawn for the leg replaced by names, and LF for CRLF.
-fn masked(told: &Told) -> String {
-    let plan = &told.receiver.1;
-    let mut text = told.sdp.replace("\r\n", "\n").replace(FINGERPRINT, "DIGEST");
+fn masked(written: &Written) -> String {
+    let plan = &written.receiver.1;
+    let mut text = written.sdp.replace("\r\n", "\n").replace(FINGERPRINT, "DIGEST");
     if let trestle_core::plan::Transport::WebRtc(plan) = &plan.transport {
         text = text.replace(&plan.local.ufrag, "UFRAG").replace(&plan.local.pwd, "PWD");
     }
@@ -59,9 +59,9 @@ fn whatsapp_to_sip_with_sdes() {
     let meta = meta_sample("user_initiated.sip_webrtc.meta_offer");
     let (offer, answer) = whatsapp_to_sip(Protocol::RtpSavp, "PCMA");
     let mut desk = Desk::new();
-    let told = desk.offer(&signal(meta, "a", None, offer)).unwrap();
+    let written = desk.offer(&signal(meta, "a", None, offer)).unwrap();
     assert_eq!(
-        masked(&told),
+        masked(&written),
         "v=0
 o=- 1741113186367 2 IN IP4 192.0.2.1
 s=-
@@ -77,9 +77,9 @@ a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY
 a=ptime:20
 "
     );
-    let told = desk.answer(&signal(&sip_answer("RTP/SAVP", "8 126"), "a", Some("b"), answer)).unwrap();
-    assert_eq!(without_id(&masked(&told)), META_ANSWERED);
-    check(&told.sdp, Handed::AnswerTo(meta));
+    let written = desk.answer(&signal(&sip_answer("RTP/SAVP", "8 126"), "a", Some("b"), answer)).unwrap();
+    assert_eq!(without_id(&masked(&written)), META_ANSWERED);
+    check(&written.sdp, Handed::AnswerTo(meta));
 }
 
 #[test]
@@ -89,9 +89,9 @@ fn whatsapp_to_sip_in_the_clear() {
         let pt = if codec == "PCMA" { 8 } else { 0 };
         let (offer, answer) = whatsapp_to_sip(Protocol::RtpAvp, codec);
         let mut desk = Desk::new();
-        let told = desk.offer(&signal(meta, "a", None, offer)).unwrap();
+        let written = desk.offer(&signal(meta, "a", None, offer)).unwrap();
         assert_eq!(
-            masked(&told),
+            masked(&written),
             format!(
                 "v=0
 o=- 1741113186367 2 IN IP4 192.0.2.1
@@ -109,8 +109,8 @@ a=ptime:20
             )
         );
         let sdp = sip_answer("RTP/AVP", &format!("{pt} 101"));
-        let told = desk.answer(&signal(&sdp, "a", Some("b"), answer)).unwrap();
-        assert_eq!(without_id(&masked(&told)), META_ANSWERED);
+        let written = desk.answer(&signal(&sdp, "a", Some("b"), answer)).unwrap();
+        assert_eq!(without_id(&masked(&written)), META_ANSWERED);
     }
 }
 
@@ -118,13 +118,13 @@ a=ptime:20
 fn sip_to_whatsapp_by_name() {
     let (offer, answer) = sip_to_whatsapp(true);
     let mut desk = Desk::new();
-    let told = desk.offer(&signal(SIP_OFFER, "a", None, offer)).unwrap();
+    let written = desk.offer(&signal(SIP_OFFER, "a", None, offer)).unwrap();
     let expected = META_ANSWERED.replace("30000", "30002").replace("setup:active", "setup:actpass");
-    assert_eq!(without_id(&masked(&told)), expected);
-    check(&told.sdp, Handed::Offer);
-    let told = desk.answer(&signal(&meta_answer("active"), "a", Some("b"), answer)).unwrap();
+    assert_eq!(without_id(&masked(&written)), expected);
+    check(&written.sdp, Handed::Offer);
+    let written = desk.answer(&signal(&meta_answer("active"), "a", Some("b"), answer)).unwrap();
     assert_eq!(
-        masked(&told),
+        masked(&written),
         "v=0
 o=- 741807839102053725 2 IN IP4 192.0.2.1
 s=-
@@ -144,9 +144,9 @@ a=rtcp:30001
 fn sip_to_whatsapp_by_rtpengines_flags_alone() {
     let (offer, _) = sip_to_whatsapp(false);
     let mut desk = Desk::new();
-    let told = desk.offer(&signal(SIP_OFFER, "a", None, offer)).unwrap();
+    let written = desk.offer(&signal(SIP_OFFER, "a", None, offer)).unwrap();
     assert_eq!(
-        masked(&told),
+        masked(&written),
         "v=0
 o=pbx 1 1 IN IP4 203.0.113.9
 s=call
@@ -174,8 +174,8 @@ a=ssrc:SSRC cname:CNAME
     );
     let slow = SIP_OFFER.replace("a=ptime:20", "a=ptime:40");
     let (offer, _) = sip_to_whatsapp(false);
-    let told = Desk::new().offer(&signal(&slow, "a", None, offer)).unwrap();
-    assert!(masked(&told).contains("a=ptime:20\na=maxptime:20\n"), "the phone's packet time is the phone's");
+    let written = Desk::new().offer(&signal(&slow, "a", None, offer)).unwrap();
+    assert!(masked(&written).contains("a=ptime:20\na=maxptime:20\n"), "the phone's packet time is the phone's");
     // The answer shows that it is Meta: from here on the leg is WhatsApp's.
     desk.answer(&signal(&meta_answer("active"), "a", Some("b"), Flags::default())).unwrap();
     assert_eq!(desk.session.party_by_tag("b").unwrap().profile(), ProfileName::Whatsapp);
@@ -185,9 +185,9 @@ a=ssrc:SSRC cname:CNAME
 fn whatsapp_without_any_flags_reaches_a_phone() {
     let meta = meta_sample("user_initiated.sip_webrtc.meta_offer");
     let mut desk = Desk::new();
-    let told = desk.offer(&signal(meta, "a", None, Flags::default())).unwrap();
+    let written = desk.offer(&signal(meta, "a", None, Flags::default())).unwrap();
     assert_eq!(
-        masked(&told),
+        masked(&written),
         "v=0
 o=- 1741113186367 2 IN IP4 127.0.0.1
 s=-
@@ -211,19 +211,19 @@ a=crypto:6 AES_256_CM_HMAC_SHA1_32 inline:KEY
 a=ptime:20
 "
     );
-    let told = desk.answer(&signal(&sip_answer("RTP/SAVP", "8 126"), "a", Some("b"), Flags::default())).unwrap();
-    assert_eq!(without_id(&masked(&told)), META_ANSWERED);
+    let written = desk.answer(&signal(&sip_answer("RTP/SAVP", "8 126"), "a", Some("b"), Flags::default())).unwrap();
+    assert_eq!(without_id(&masked(&written)), META_ANSWERED);
 }
 
 #[test]
 fn sip_to_whatsapp_needs_nothing_but_the_profile() {
     let mut desk = Desk::new();
     let flags = Flags { profile: Some(ProfileName::Whatsapp), ..Flags::default() };
-    let told = desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap();
+    let written = desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap();
     let expected = META_ANSWERED.replace("30000", "30002").replace("setup:active", "setup:actpass");
-    assert_eq!(without_id(&masked(&told)), expected);
-    let told = desk.answer(&signal(&meta_answer("active"), "a", Some("b"), Flags::default())).unwrap();
-    assert!(told.sdp.contains("m=audio 30000 RTP/AVP 8 101\r\n"), "{}", told.sdp);
+    assert_eq!(without_id(&masked(&written)), expected);
+    let written = desk.answer(&signal(&meta_answer("active"), "a", Some("b"), Flags::default())).unwrap();
+    assert!(written.sdp.contains("m=audio 30000 RTP/AVP 8 101\r\n"), "{}", written.sdp);
 }
 
 #[test]
@@ -232,9 +232,9 @@ fn sip_to_whatsapp_with_sdes_has_one_key() {
         Flags { profile: Some(ProfileName::Whatsapp), transport_protocol: Some(Protocol::RtpSavp), ..Flags::default() };
     let mut desk = Desk::new();
     let offer = meta_sample("business_initiated.sip_sdes.partner_offer");
-    let told = desk.offer(&signal(offer, "a", None, flags)).unwrap();
+    let written = desk.offer(&signal(offer, "a", None, flags)).unwrap();
     assert_eq!(
-        without_id(&masked(&told)),
+        without_id(&masked(&written)),
         "v=0
 o=- ID 1 IN IP4 203.0.113.9
 s=-
@@ -254,7 +254,7 @@ a=ptime:20
 a=ssrc:SSRC cname:CNAME
 "
     );
-    check(&told.sdp, Handed::Offer);
+    check(&written.sdp, Handed::Offer);
 }
 
 #[test]
@@ -271,10 +271,10 @@ fn sip_to_sip_looks_as_rtpengine_makes_it() {
         )
     };
     let mut desk = Desk::new();
-    let told = desk.offer(&signal(sdp, "ft", None, flags.clone())).unwrap();
-    assert_eq!(masked(&told), expected(30_002));
-    let told = desk.answer(&signal(&sdp.replace("41000", "41002"), "ft", Some("tt"), flags)).unwrap();
-    assert_eq!(masked(&told), expected(30_000));
+    let written = desk.offer(&signal(sdp, "ft", None, flags.clone())).unwrap();
+    assert_eq!(masked(&written), expected(30_002));
+    let written = desk.answer(&signal(&sdp.replace("41000", "41002"), "ft", Some("tt"), flags)).unwrap();
+    assert_eq!(masked(&written), expected(30_000));
 }
 
 #[test]
@@ -284,13 +284,13 @@ fn lines_that_mean_nothing_to_us_go_through_and_the_peers_transport_does_not() {
         .replace("a=mid:audio\r\n", "a=mid:audio\r\na=label:7\r\na=X-nat:0\r\n");
     let mut desk = Desk::new();
     let (offer, _) = whatsapp_to_sip(Protocol::RtpAvp, "PCMA");
-    let told = desk.offer(&signal(&meta, "a", None, offer)).unwrap();
+    let written = desk.offer(&signal(&meta, "a", None, offer)).unwrap();
     for kept in ["\r\nb=AS:64\r\n", "\r\na=tool:x\r\n", "\r\na=label:7\r\na=X-nat:0\r\n"] {
-        assert!(told.sdp.contains(kept), "{kept:?} in\n{}", told.sdp);
+        assert!(written.sdp.contains(kept), "{kept:?} in\n{}", written.sdp);
     }
     for gone in
         ["ssrc", "msid", "a=mid", "maxptime", "rtcp-fb", "extmap", "candidate", "ice-", "fingerprint", "setup", "group"]
     {
-        assert!(!told.sdp.contains(gone), "{gone} in\n{}", told.sdp);
+        assert!(!written.sdp.contains(gone), "{gone} in\n{}", written.sdp);
     }
 }

@@ -188,8 +188,8 @@ fn over_a_thousand_offers_no_key_is_seen_twice_and_none_of_a_peer_comes_back() {
                 assert!(!theirs.contains(&key) && seen.insert(key), "offer {n}");
             }
         }
-        let told = desk.answer(&signal(&sip_answer("RTP/SAVP", "8"), "a", Some("b"), Flags::default())).unwrap();
-        for key in keys(&told.sdp) {
+        let written = desk.answer(&signal(&sip_answer("RTP/SAVP", "8"), "a", Some("b"), Flags::default())).unwrap();
+        for key in keys(&written.sdp) {
             assert!(!theirs.contains(&key) && seen.insert(key), "answer {n}");
         }
     }
@@ -220,26 +220,30 @@ fn nothing_a_caller_writes_becomes_a_line_of_its_own() {
             }
             let mut message = signal(SIP_OFFER, if field == "tag" { text } else { "a" }, None, flags);
             message.via_branch = (field == "branch").then(|| text.to_owned());
-            let Ok(told) = Desk::new().offer(&message) else { continue };
-            assert!(!told.sdp.contains("a=inactive"), "{field} {text:?}\n{}", told.sdp);
-            assert!(trestle_sdp::Sdp::parse(&told.sdp).is_ok(), "{field} {text:?}\n{}", told.sdp);
-            assert!(told.warnings.iter().all(|warning| !warning.contains(char::is_control)), "{:?}", told.warnings);
+            let Ok(written) = Desk::new().offer(&message) else { continue };
+            assert!(!written.sdp.contains("a=inactive"), "{field} {text:?}\n{}", written.sdp);
+            assert!(trestle_sdp::Sdp::parse(&written.sdp).is_ok(), "{field} {text:?}\n{}", written.sdp);
+            assert!(
+                written.warnings.iter().all(|warning| !warning.contains(char::is_control)),
+                "{:?}",
+                written.warnings
+            );
         }
     }
 }
 
 #[test]
-fn what_we_write_can_be_read_and_says_one_thing_per_line() {
+fn what_trestle_writes_can_be_read_and_has_one_statement_per_line() {
     let audio_lines = |sdp: &str, name: &str| sdp.lines().filter(|line| line.starts_with(&format!("a={name}"))).count();
     for (name, text) in meta_samples::META {
         for profile in [None, Some(ProfileName::Webrtc), Some(ProfileName::Sip), Some(ProfileName::Whatsapp)] {
             let flags = Flags { profile, ..Flags::default() };
-            let told = Desk::new().offer(&signal(text, "a", None, flags)).unwrap();
-            assert!(trestle_sdp::Remote::read(&told.sdp, &[], false).is_ok(), "{name} {profile:?}\n{}", told.sdp);
+            let written = Desk::new().offer(&signal(text, "a", None, flags)).unwrap();
+            assert!(trestle_sdp::Remote::read(&written.sdp, &[], false).is_ok(), "{name} {profile:?}\n{}", written.sdp);
             for once in
                 ["setup:", "mid:", "ice-ufrag:", "ice-pwd:", "fingerprint:", "sendrecv", "rtcp-mux", "ptime:", "ssrc:"]
             {
-                assert!(audio_lines(&told.sdp, once) <= 1, "{name} {profile:?} {once}\n{}", told.sdp);
+                assert!(audio_lines(&written.sdp, once) <= 1, "{name} {profile:?} {once}\n{}", written.sdp);
             }
         }
     }

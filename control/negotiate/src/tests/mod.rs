@@ -1,4 +1,4 @@
-//! Negotiation by example. Addresses: 203.0.113.9 is what WhatsApp is told, 192.0.2.1 what SIP is told.
+//! Negotiation by example. The address in SDP is 203.0.113.9 for WhatsApp and 192.0.2.1 for SIP.
 
 mod dialogue;
 mod golden;
@@ -16,7 +16,7 @@ use trestle_core::plan::LegPlan;
 use trestle_core::{LegId, LegPorts};
 use trestle_ng::command::{Switch, Switches};
 
-use super::{Environment, NegotiationError, PresencePolicy, Session, Step};
+use super::{Environment, GatePolicy, NegotiationError, NegotiationStep, Session};
 use meta_samples::meta_sample;
 use trestle_ng::command::flags::{DtlsFlag, IceFlag, ProfileName};
 use trestle_ng::command::{CodecList, Flags, Signal};
@@ -67,11 +67,11 @@ pub(crate) fn environment() -> Environment {
         interfaces: Environment::read_interfaces(&interfaces).unwrap(),
         fingerprint: std::array::from_fn(|n| n as u8),
         default_tos: None,
-        presence: PresencePolicy::default(),
+        gate_policy: GatePolicy::default(),
     }
 }
 
-/// A call with its signalling, driven as a controller does it: what succeeds is kept.
+/// A call with its signalling, driven as a controller does it: a step that succeeds is committed.
 pub(crate) struct Desk {
     pub(crate) session: Session,
     pub(crate) environment: Environment,
@@ -88,52 +88,52 @@ impl Desk {
         Self { session: Session::default(), environment: environment(), rng }
     }
 
-    pub(crate) fn offer(&mut self, signal: &Signal) -> Result<Told, NegotiationError> {
+    pub(crate) fn offer(&mut self, signal: &Signal) -> Result<Written, NegotiationError> {
         let step = self.session.offer(signal, &self.environment, &mut self.rng)?;
         Ok(self.keep(step))
     }
 
-    pub(crate) fn answer(&mut self, signal: &Signal) -> Result<Told, NegotiationError> {
+    pub(crate) fn answer(&mut self, signal: &Signal) -> Result<Written, NegotiationError> {
         let step = self.session.answer(signal, &self.environment, &mut self.rng)?;
         Ok(self.keep(step))
     }
 
-    fn keep(&mut self, step: Step) -> Told {
+    fn keep(&mut self, step: NegotiationStep) -> Written {
         let ports: Vec<(LegId, LegPorts)> = step.legs.iter().map(|(leg, plan)| (*leg, ports(*leg, plan))).collect();
         let sdp = step.description.write(&ports).unwrap();
         let mut legs = step.legs.into_iter();
         let (sender, receiver) = (legs.next().unwrap(), legs.next().unwrap());
         self.session = step.session;
         self.lint(step.description.leg(), &sdp, &step.warnings);
-        Told { sdp, sender, receiver, left: legs.collect(), removed: step.removed, warnings: step.warnings }
+        Written { sdp, sender, receiver, left: legs.collect(), removed: step.removed, warnings: step.warnings }
     }
 }
 
 impl Desk {
-    /// Whatever a test here makes us say to WhatsApp, the SDP doctor has nothing to say against it.
+    /// The SDP linter must find nothing in any description for WhatsApp that a test here causes.
     fn lint(&self, leg: LegId, sdp: &str, warnings: &[String]) {
         let party = self.session.party(leg).unwrap();
         if party.profile() != ProfileName::Whatsapp {
             return;
         }
-        // What we have of a party that we offer to is its answer to an earlier offer.
+        // The SDP of a party that gets an offer is its answer to an earlier one.
         let offer = party.remote().map(|remote| remote.text.as_str()).filter(|_| !sdp.contains("a=setup:actpass"));
         let context = lint::Context { writer: Some(lint::Writer::Us), role: None, offer };
         let verdict = lint::lint(sdp, &context);
-        // Tests may be on a private network; that is warned of.
+        // Tests may be on a private network; a warning names it.
         let private = warnings.iter().any(|warning| warning.starts_with("WhatsApp cannot reach"));
         let expected = |finding: &lint::Finding| private && finding.rule == lint::Rule::PublicAddress;
         assert!(verdict.findings.iter().all(expected), "{}\n{sdp}", verdict.text("to WhatsApp"));
     }
 }
 
-/// What came of a message.
+/// The outcome of a message.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Told {
+pub(crate) struct Written {
     pub(crate) sdp: String,
     pub(crate) sender: (LegId, LegPlan),
     pub(crate) receiver: (LegId, LegPlan),
-    /// Parties that hear nobody any more.
+    /// Parties that have no source any more.
     pub(crate) left: Vec<(LegId, LegPlan)>,
     pub(crate) removed: Vec<LegId>,
     pub(crate) warnings: Vec<String>,

@@ -1,4 +1,4 @@
-//! What flags and descriptions do to the plans.
+//! Effects of flags and descriptions on the plans.
 
 use std::net::IpAddr;
 use trestle_ng::command::flags::{MediaFlags, RoutingFlags};
@@ -17,12 +17,12 @@ fn peer(plan: &LegPlan) -> &RtpPeer {
     }
 }
 
-fn offered(text: &str, flags: Flags) -> Told {
+fn offered(text: &str, flags: Flags) -> Written {
     Desk::new().offer(&signal(text, "a", None, flags)).unwrap()
 }
 
 #[test]
-fn addresses_are_latched_as_the_flags_say() {
+fn addresses_are_latched_as_the_flags_ask() {
     let address: IpAddr = "203.0.113.77".parse().unwrap();
     let plain = Flags::default;
     let table = [
@@ -72,8 +72,8 @@ fn addresses_are_latched_as_the_flags_say() {
     for (what, flags, policy, rtp) in table {
         let mut message = signal(SIP_OFFER, "a", None, flags);
         message.received_from = Some("203.0.113.5".parse().unwrap());
-        let told = Desk::new().offer(&message).unwrap();
-        let peer = peer(&told.sender.1);
+        let written = Desk::new().offer(&message).unwrap();
+        let peer = peer(&written.sender.1);
         assert_eq!((peer.latch, peer.rtp), (policy, Some(rtp.parse().unwrap())), "{what}");
         assert_eq!(peer.rtcp.unwrap().port(), 4_001, "{what}");
     }
@@ -89,14 +89,14 @@ fn hold_in_every_form() {
         ("a=sendrecv", "a=inactive", false, false),
         ("c=IN IP4 198.51.100.7", "c=IN IP4 0.0.0.0", false, true),
     ] {
-        let told = offered(&SIP_OFFER.replace(from, to), Flags::default());
-        assert_eq!((told.sender.1.send.enabled, told.sender.1.receive.enabled), (sending, receiving), "{to}");
+        let written = offered(&SIP_OFFER.replace(from, to), Flags::default());
+        assert_eq!((written.sender.1.send.enabled, written.sender.1.receive.enabled), (sending, receiving), "{to}");
     }
-    let told = offered(&SIP_OFFER.replace("c=IN IP4 198.51.100.7", "c=IN IP4 0.0.0.0"), Flags::default());
-    assert_eq!(peer(&told.sender.1).rtp, None);
+    let written = offered(&SIP_OFFER.replace("c=IN IP4 198.51.100.7", "c=IN IP4 0.0.0.0"), Flags::default());
+    assert_eq!(peer(&written.sender.1).rtp, None);
     // For a WebRTC peer port 9 and 0.0.0.0 are nothing of the kind.
-    let told = offered(meta_sample("business_initiated.graph_webrtc.browser_offer"), Flags::default());
-    assert!(told.sender.1.send.enabled);
+    let written = offered(meta_sample("business_initiated.graph_webrtc.browser_offer"), Flags::default());
+    assert!(written.sender.1.send.enabled);
 }
 
 #[test]
@@ -106,15 +106,15 @@ fn a_stream_that_ends_with_port_0_is_silent_both_ways() {
     desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
     desk.offer(&signal(&SIP_OFFER.replace("4000", "0"), "a", Some("b"), Flags::default())).unwrap();
     let ended = sip_answer("RTP/AVP", "8 101").replace("4000", "0");
-    let told = desk.answer(&signal(&ended, "a", Some("b"), Flags::default())).unwrap();
-    assert!(!told.sender.1.send.enabled && !told.sender.1.receive.enabled);
-    assert!(!told.receiver.1.send.enabled && !told.receiver.1.receive.enabled);
+    let written = desk.answer(&signal(&ended, "a", Some("b"), Flags::default())).unwrap();
+    assert!(!written.sender.1.send.enabled && !written.sender.1.receive.enabled);
+    assert!(!written.receiver.1.send.enabled && !written.receiver.1.receive.enabled);
 }
 
 #[test]
-fn the_codec_flags_do_what_they_say() {
-    let codecs = |told: &Told| {
-        let line = told.sdp.lines().find(|line| line.starts_with("m=audio")).unwrap();
+fn each_codec_flag_has_its_effect() {
+    let codecs = |written: &Written| {
+        let line = written.sdp.lines().find(|line| line.starts_with("m=audio")).unwrap();
         line.split(' ').skip(3).collect::<Vec<_>>().join(" ")
     };
     type Set = fn(&mut Flags);
@@ -140,8 +140,8 @@ fn the_codec_flags_do_what_they_say() {
     assert_eq!(codecs(&offered(&text, Flags::default())), "8 101");
     let mut flags = Flags::default();
     flags.codec.transcode = list(&["G722", "opus"]);
-    let told = offered(SIP_OFFER, flags);
-    assert!(told.warnings.iter().any(|warning| warning.contains("G722")), "{:?}", told.warnings);
+    let written = offered(SIP_OFFER, flags);
+    assert!(written.warnings.iter().any(|warning| warning.contains("G722")), "{:?}", written.warnings);
     // Nothing left is an error, not an empty m= line.
     let mut flags = Flags::default();
     flags.codec.strip = list(&["all"]);
@@ -156,10 +156,10 @@ fn strip_all_in_place_of_mask_still_answers_with_what_was_offered() {
     offer.codec.strip = list(&["all"]);
     let mut desk = Desk::new();
     let meta = meta_sample("user_initiated.sip_webrtc.meta_offer");
-    let told = desk.offer(&signal(meta, "a", None, offer)).unwrap();
-    assert!(told.warnings.iter().any(|warning| warning.contains("codec-strip")), "{:?}", told.warnings);
-    let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8 126"), "a", Some("b"), answer)).unwrap();
-    super::table_3_3::check(&told.sdp, super::table_3_3::Handed::AnswerTo(meta));
+    let written = desk.offer(&signal(meta, "a", None, offer)).unwrap();
+    assert!(written.warnings.iter().any(|warning| warning.contains("codec-strip")), "{:?}", written.warnings);
+    let written = desk.answer(&signal(&sip_answer("RTP/AVP", "8 126"), "a", Some("b"), answer)).unwrap();
+    super::table_3_3::check(&written.sdp, super::table_3_3::Handed::AnswerTo(meta));
 }
 
 #[test]
@@ -176,35 +176,35 @@ fn a_codec_that_both_have_is_forwarded_and_else_there_is_transcoding() {
         flags.codec.transcode = list(&["opus"]);
         let mut desk = Desk::new();
         desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap();
-        let told = desk.answer(&signal(&sip_answer("RTP/AVP", formats), "a", Some("b"), Flags::default())).unwrap();
-        assert!(told.sdp.contains(&format!("RTP/AVP {expected}\r\n")), "{formats}\n{}", told.sdp);
-        let sent = (told.receiver.1.send.format.unwrap().codec, told.sender.1.send.format.unwrap().codec);
+        let written = desk.answer(&signal(&sip_answer("RTP/AVP", formats), "a", Some("b"), Flags::default())).unwrap();
+        assert!(written.sdp.contains(&format!("RTP/AVP {expected}\r\n")), "{formats}\n{}", written.sdp);
+        let sent = (written.receiver.1.send.format.unwrap().codec, written.sender.1.send.format.unwrap().codec);
         assert_eq!(sent, (to_a, to_b), "{formats}");
     }
     let mut desk = Desk::new();
     desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
     let flags = Flags { switches: Switches::of(&[Switch::SingleCodec]), ..Flags::default() };
-    let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8 0 101"), "a", Some("b"), flags)).unwrap();
-    assert!(told.sdp.contains("RTP/AVP 8 101\r\n"), "{}", told.sdp);
+    let written = desk.answer(&signal(&sip_answer("RTP/AVP", "8 0 101"), "a", Some("b"), flags)).unwrap();
+    assert!(written.sdp.contains("RTP/AVP 8 101\r\n"), "{}", written.sdp);
 }
 
 #[test]
-fn a_phone_is_told_of_events_though_the_other_side_takes_none_and_that_side_may_press_tones() {
+fn a_phone_is_offered_events_although_the_other_side_takes_none_and_that_side_may_send_tones() {
     let mut desk = Desk::new();
     desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
-    let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), Flags::default())).unwrap();
-    assert!(told.sdp.contains("a=rtpmap:101 telephone-event/8000"), "{}", told.sdp);
-    let (a, b) = if told.sender.1.send.format.unwrap().event.is_some() {
-        (told.sender.1, told.receiver.1)
+    let written = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), Flags::default())).unwrap();
+    assert!(written.sdp.contains("a=rtpmap:101 telephone-event/8000"), "{}", written.sdp);
+    let (a, b) = if written.sender.1.send.format.unwrap().event.is_some() {
+        (written.sender.1, written.receiver.1)
     } else {
-        (told.receiver.1, told.sender.1)
+        (written.receiver.1, written.sender.1)
     };
     assert!(a.send.format.unwrap().event.is_some() && !a.receive.detect_inband_dtmf);
     assert!(b.send.format.unwrap().event.is_none() && b.receive.detect_inband_dtmf);
 }
 
 #[test]
-fn tones_are_listened_for_where_no_events_are_announced_or_it_is_asked_for() {
+fn tones_are_detected_where_no_events_are_announced_or_the_flag_asks_for_it() {
     for (formats, detect_dtmf, expected) in [("8", false, true), ("8 101", false, false), ("8 101", true, true)] {
         let flags = Flags {
             switches: if detect_dtmf { Switches::of(&[Switch::DetectDtmf]) } else { Switches::default() },
@@ -212,9 +212,9 @@ fn tones_are_listened_for_where_no_events_are_announced_or_it_is_asked_for() {
         };
         let mut desk = Desk::new();
         desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
-        let told = desk.answer(&signal(&sip_answer("RTP/AVP", formats), "a", Some("b"), flags)).unwrap();
-        assert_eq!(told.sender.1.receive.detect_inband_dtmf, expected, "{formats}, {detect_dtmf}");
-        assert!(!told.receiver.1.receive.detect_inband_dtmf);
+        let written = desk.answer(&signal(&sip_answer("RTP/AVP", formats), "a", Some("b"), flags)).unwrap();
+        assert_eq!(written.sender.1.receive.detect_inband_dtmf, expected, "{formats}, {detect_dtmf}");
+        assert!(!written.receiver.1.receive.detect_inband_dtmf);
     }
 }
 
@@ -228,26 +228,26 @@ fn a_browser_is_held_to_events_in_the_clock_of_opus_if_it_has_them() {
         let mut desk = Desk::new();
         desk.offer(&signal(browser, "a", None, offer)).unwrap();
         let answered = if codec == "opus" { "111 101" } else { "8 101" };
-        let told = desk.answer(&signal(&sip_answer("RTP/AVP", answered), "a", Some("b"), answer)).unwrap();
-        assert!(told.sdp.contains(expected), "{codec}: {}", told.sdp);
+        let written = desk.answer(&signal(&sip_answer("RTP/AVP", answered), "a", Some("b"), answer)).unwrap();
+        assert!(written.sdp.contains(expected), "{codec}: {}", written.sdp);
     }
 }
 
 #[test]
 fn events_of_several_clocks_are_all_received_and_one_is_offered() {
     let browser = meta_sample("business_initiated.graph_webrtc.browser_offer");
-    let told = offered(browser, whatsapp_to_sip(Protocol::RtpAvp, "PCMA").0);
-    let events: Vec<_> = told.sender.1.receive.events.iter().map(|(pt, clock)| (pt.get(), clock.hz())).collect();
+    let written = offered(browser, whatsapp_to_sip(Protocol::RtpAvp, "PCMA").0);
+    let events: Vec<_> = written.sender.1.receive.events.iter().map(|(pt, clock)| (pt.get(), clock.hz())).collect();
     assert_eq!(events, [(110, 48_000), (126, 8_000)]);
-    assert_eq!(told.sdp.matches("telephone-event").count(), 1);
+    assert_eq!(written.sdp.matches("telephone-event").count(), 1);
     // A peer that has only the 48 kHz kind is answered with it, and the phone still gets the usual one.
     let text = browser.replace(" 110 126\r\n", " 110\r\n").replace("a=rtpmap:126 telephone-event/8000\r\n", "");
     let (offer, answer) = whatsapp_to_sip(Protocol::RtpAvp, "PCMA");
     let mut desk = Desk::new();
-    let told = desk.offer(&signal(&text, "a", None, offer)).unwrap();
-    assert!(told.sdp.contains("a=rtpmap:101 telephone-event/8000\r\n"), "{}", told.sdp);
-    let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), answer)).unwrap();
-    assert!(told.sdp.contains("a=rtpmap:110 telephone-event/48000\r\n"), "{}", told.sdp);
+    let written = desk.offer(&signal(&text, "a", None, offer)).unwrap();
+    assert!(written.sdp.contains("a=rtpmap:101 telephone-event/8000\r\n"), "{}", written.sdp);
+    let written = desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), answer)).unwrap();
+    assert!(written.sdp.contains("a=rtpmap:110 telephone-event/48000\r\n"), "{}", written.sdp);
 }
 
 #[test]
@@ -256,8 +256,8 @@ fn packet_times_and_encoder_settings_reach_the_sender() {
         let mut desk = Desk::new();
         desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
         let text = sip_answer("RTP/AVP", "8 101").replace("ptime:20", line);
-        let told = desk.answer(&signal(&text, "a", Some("b"), Flags::default())).unwrap();
-        let send = told.sender.1.send.format.unwrap();
+        let written = desk.answer(&signal(&text, "a", Some("b"), Flags::default())).unwrap();
+        let send = written.sender.1.send.format.unwrap();
         assert_eq!((send.ptime.ms(), send.strict_ptime), (ms, false), "{line}");
     }
     // ptime towards the receiver, ptime-reverse towards the sender.
@@ -267,8 +267,8 @@ fn packet_times_and_encoder_settings_reach_the_sender() {
     };
     let mut desk = Desk::new();
     assert!(desk.offer(&signal(SIP_OFFER, "a", None, flags)).unwrap().sdp.contains("a=ptime:40\r\n"));
-    let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), Flags::default())).unwrap();
-    let (to_b, to_a) = (told.sender.1.send.format.unwrap(), told.receiver.1.send.format.unwrap());
+    let written = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), Flags::default())).unwrap();
+    let (to_b, to_a) = (written.sender.1.send.format.unwrap(), written.receiver.1.send.format.unwrap());
     assert_eq!(((to_b.ptime.ms(), to_b.strict_ptime), (to_a.ptime.ms(), to_a.strict_ptime)), ((40, true), (10, true)));
 
     // Opus as the receiver's fmtp wants it; the operator may ask for less.
@@ -282,8 +282,11 @@ fn packet_times_and_encoder_settings_reach_the_sender() {
     };
     let none = opus("", None);
     assert_eq!((none.bitrate_bps, none.inband_fec), (20_000, true));
-    let said = opus("a=fmtp:111 maxaveragebitrate=16000;usedtx=1;maxplaybackrate=48000\r\n", None);
-    assert_eq!((said.bitrate_bps, said.inband_fec, said.dtx, said.max_playback_hz), (16_000, false, true, 48_000));
+    let announced = opus("a=fmtp:111 maxaveragebitrate=16000;usedtx=1;maxplaybackrate=48000\r\n", None);
+    assert_eq!(
+        (announced.bitrate_bps, announced.inband_fec, announced.dtx, announced.max_playback_hz),
+        (16_000, false, true, 48_000)
+    );
     assert_eq!(opus("a=fmtp:111 maxaveragebitrate=16000\r\n", Some("opus/48000/2/64000")).bitrate_bps, 16_000);
     assert_eq!(opus("", Some("opus/48000/2/12000")).bitrate_bps, 12_000);
     assert_eq!(opus("a=fmtp:111 maxaveragebitrate=1\r\n", None).bitrate_bps, 6_000);
@@ -325,11 +328,11 @@ fn the_sdes_flags_choose_suites() {
     for (what, set, expected) in offer {
         let mut flags = Flags::default();
         set(&mut flags);
-        let told = offered(SDES_OFFER, flags);
+        let written = offered(SDES_OFFER, flags);
         let suites: Vec<&str> =
-            told.sdp.lines().filter_map(|line| line.strip_prefix("a=crypto:")?.split(' ').nth(1)).collect();
+            written.sdp.lines().filter_map(|line| line.strip_prefix("a=crypto:")?.split(' ').nth(1)).collect();
         assert_eq!(suites, expected.iter().map(|suite| suite.name()).collect::<Vec<_>>(), "{what}");
-        let tags: Vec<String> = told
+        let tags: Vec<String> = written
             .sdp
             .lines()
             .filter_map(|line| Some(line.strip_prefix("a=crypto:")?.split(' ').next()?.to_owned()))
@@ -340,8 +343,8 @@ fn the_sdes_flags_choose_suites() {
     let answered = |flags: Flags| {
         let mut desk = Desk::new();
         desk.offer(&signal(SDES_OFFER, "a", None, flags)).unwrap();
-        let told = desk.answer(&signal(&sip_answer("RTP/SAVP", "8"), "a", Some("b"), Flags::default())).unwrap();
-        let lines: Vec<&str> = told.sdp.lines().filter_map(|line| line.strip_prefix("a=crypto:")).collect();
+        let written = desk.answer(&signal(&sip_answer("RTP/SAVP", "8"), "a", Some("b"), Flags::default())).unwrap();
+        let lines: Vec<&str> = written.sdp.lines().filter_map(|line| line.strip_prefix("a=crypto:")).collect();
         assert_eq!(lines.len(), 1);
         lines[0].split(" inline:").next().unwrap().to_owned()
     };
@@ -359,22 +362,22 @@ fn keys_of_both_ways_differ_and_go_where_they_belong() {
     let mut desk = Desk::new();
     let offer = desk.offer(&signal(SDES_OFFER, "a", None, Flags::default())).unwrap();
     let b = sip_answer("RTP/SAVP", "8 101");
-    let told = desk.answer(&signal(&b, "a", Some("b"), Flags::default())).unwrap();
+    let written = desk.answer(&signal(&b, "a", Some("b"), Flags::default())).unwrap();
     let key_in = |text: &str, tag: &str| {
         let sdp = trestle_sdp::Sdp::parse(text).unwrap();
         sdp.media[0].cryptos().unwrap().into_iter().find(|crypto| crypto.tag.to_string() == tag).unwrap().key
     };
-    let Transport::Sdes { send_key, receive_key, .. } = &told.sender.1.transport else { panic!() };
+    let Transport::Sdes { send_key, receive_key, .. } = &written.sender.1.transport else { panic!() };
     assert_eq!((send_key, receive_key), (&Some(key_in(&offer.sdp, "1")), &Some(key_in(&b, "1"))));
-    let Transport::Sdes { send_key, receive_key, .. } = &told.receiver.1.transport else { panic!() };
-    assert_eq!((send_key, receive_key), (&Some(key_in(&told.sdp, "1")), &Some(key_in(SDES_OFFER, "1"))));
+    let Transport::Sdes { send_key, receive_key, .. } = &written.receiver.1.transport else { panic!() };
+    assert_eq!((send_key, receive_key), (&Some(key_in(&written.sdp, "1")), &Some(key_in(SDES_OFFER, "1"))));
 }
 
 #[test]
 fn an_mki_is_expected_where_the_peer_announced_one() {
     let text = SDES_OFFER.replace("LQ==\r\n", "LQ==|2^20|1:4\r\n");
-    let told = offered(&text, Flags::default());
-    let Transport::Sdes { receive_mki_len, .. } = told.sender.1.transport else { panic!() };
+    let written = offered(&text, Flags::default());
+    let Transport::Sdes { receive_mki_len, .. } = written.sender.1.transport else { panic!() };
     assert_eq!(receive_mki_len, 4);
 }
 
@@ -401,16 +404,16 @@ fn rtcp_is_multiplexed_when_both_agree() {
         set(&mut flags);
         let mut desk = Desk::new();
         let offer = desk.offer(&signal(text, "a", None, flags)).unwrap();
-        let told = desk.answer(&signal(&b(answer), "a", Some("b"), Flags::default())).unwrap();
+        let written = desk.answer(&signal(&b(answer), "a", Some("b"), Flags::default())).unwrap();
         let seen = [
             offer.sdp.contains("a=rtcp-mux\r\n"),
             offer.sdp.contains("a=rtcp:"),
-            told.sender.1.rtcp_mux,
-            told.receiver.1.rtcp_mux,
+            written.sender.1.rtcp_mux,
+            written.receiver.1.rtcp_mux,
         ];
         assert_eq!(seen, expected, "row {n}");
-        assert_eq!(told.sdp.contains("a=rtcp-mux\r\n"), expected[3], "row {n}");
-        assert_eq!(told.sdp.contains("a=rtcp:30001\r\n"), !expected[3], "row {n}");
+        assert_eq!(written.sdp.contains("a=rtcp-mux\r\n"), expected[3], "row {n}");
+        assert_eq!(written.sdp.contains("a=rtcp:30001\r\n"), !expected[3], "row {n}");
     }
 }
 
@@ -419,16 +422,16 @@ fn interfaces_and_families_are_picked() {
     let mut flags = Flags::default();
     direction(&mut flags, "sip", "wa");
     flags.routing.address_family = Some(AddressFamily::Ip6);
-    let told = offered(SIP_OFFER, flags.clone());
-    assert_eq!((told.sender.1.interface.0, told.receiver.1.interface.0), (1, 0));
-    assert_eq!((told.sender.1.ipv6, told.receiver.1.ipv6), (false, true));
-    assert!(told.sdp.contains("c=IN IP6 2001:db8::5\r\n"), "{}", told.sdp);
+    let written = offered(SIP_OFFER, flags.clone());
+    assert_eq!((written.sender.1.interface.0, written.receiver.1.interface.0), (1, 0));
+    assert_eq!((written.sender.1.ipv6, written.receiver.1.ipv6), (false, true));
+    assert!(written.sdp.contains("c=IN IP6 2001:db8::5\r\n"), "{}", written.sdp);
     direction(&mut flags, "sip", "lan");
     let error = Desk::new().offer(&signal(SIP_OFFER, "a", None, flags)).unwrap_err();
     assert!(error.to_string().contains("there is wa, sip"), "{error}");
     let v6 = SIP_OFFER.replace("IP4 198.51.100.7", "IP6 2001:db8::7");
-    let told = offered(&v6, Flags::default());
-    assert!(told.sender.1.ipv6 && told.receiver.1.ipv6);
+    let written = offered(&v6, Flags::default());
+    assert!(written.sender.1.ipv6 && written.receiver.1.ipv6);
 }
 
 #[test]
@@ -436,12 +439,12 @@ fn further_streams_are_refused_in_their_place() {
     let video = "m=video 5000 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n";
     let offer = format!("{}m=audio 4002 RTP/AVP 8\r\n", SIP_OFFER.replace("m=audio", &format!("{video}m=audio")));
     let mut desk = Desk::new();
-    let told = desk.offer(&signal(&offer, "a", None, Flags::default())).unwrap();
-    assert_eq!(told.sdp.matches("\r\nm=").count(), 1, "the other side is offered the audio alone");
-    let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
-    let media: Vec<&str> = told.sdp.lines().filter(|line| line.starts_with("m=")).collect();
+    let written = desk.offer(&signal(&offer, "a", None, Flags::default())).unwrap();
+    assert_eq!(written.sdp.matches("\r\nm=").count(), 1, "the other side is offered the audio alone");
+    let written = desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
+    let media: Vec<&str> = written.sdp.lines().filter(|line| line.starts_with("m=")).collect();
     assert_eq!(media, ["m=video 0 RTP/AVP 96", "m=audio 30000 RTP/AVP 8 101", "m=audio 0 RTP/AVP 8"]);
-    assert_eq!(peer(&told.receiver.1).rtp.unwrap().port(), 4_000);
+    assert_eq!(peer(&written.receiver.1).rtp.unwrap().port(), 4_000);
 }
 
 #[test]
@@ -450,12 +453,16 @@ fn a_browser_talks_to_a_phone() {
     let (offer, answer) = whatsapp_to_sip(Protocol::RtpAvp, "PCMA");
     let mut desk = Desk::new();
     desk.offer(&signal(browser, "a", None, offer)).unwrap();
-    let told = desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), answer)).unwrap();
+    let written = desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), answer)).unwrap();
     for line in ["a=group:BUNDLE 0", "a=mid:0", "a=setup:active", "a=rtcp-mux", "a=rtpmap:126 telephone-event/8000"] {
-        assert!(told.sdp.contains(&format!("{line}\r\n")), "{line}\n{}", told.sdp);
+        assert!(written.sdp.contains(&format!("{line}\r\n")), "{line}\n{}", written.sdp);
     }
-    assert!(!told.sdp.contains("a=rtcp:"), "{}", told.sdp);
-    assert_eq!(told.receiver.1.send.format.unwrap().codec, Codec::Pcma, "it has PCMA itself, so nothing is transcoded");
+    assert!(!written.sdp.contains("a=rtcp:"), "{}", written.sdp);
+    assert_eq!(
+        written.receiver.1.send.format.unwrap().codec,
+        Codec::Pcma,
+        "it has PCMA itself, so nothing is transcoded"
+    );
 }
 
 #[test]
@@ -463,8 +470,8 @@ fn replace_flags_touch_what_they_name() {
     let line = |set: fn(&mut Flags), letter: &str| {
         let mut flags = Flags::default();
         set(&mut flags);
-        let told = offered(SIP_OFFER, flags);
-        told.sdp.lines().find(|line| line.starts_with(letter)).unwrap().to_owned()
+        let written = offered(SIP_OFFER, flags);
+        written.sdp.lines().find(|line| line.starts_with(letter)).unwrap().to_owned()
     };
     assert_eq!(line(|_| {}, "o="), "o=pbx 1 1 IN IP4 198.51.100.7");
     assert_eq!(line(|f| f.replace.origin = true, "o="), "o=pbx 1 1 IN IP4 203.0.113.9");
@@ -487,8 +494,8 @@ fn replace_flags_touch_what_they_name() {
     ]
     .iter()
     .map(|(text, force)| {
-        let told = desk.offer(&signal(text, "a", None, flags(*force))).unwrap();
-        told.sdp.lines().nth(1).unwrap().split(' ').nth(2).unwrap().to_owned()
+        let written = desk.offer(&signal(text, "a", None, flags(*force))).unwrap();
+        written.sdp.lines().nth(1).unwrap().split(' ').nth(2).unwrap().to_owned()
     })
     .collect();
     assert_eq!(versions, ["1", "1", "2", "3"]);

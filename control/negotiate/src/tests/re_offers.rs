@@ -27,22 +27,22 @@ impl Dialog {
     fn new(offer: &str, answer: String) -> Self {
         let mut desk = Desk::new();
         desk.offer(&signal(offer, "a", None, Flags::default())).unwrap();
-        let told = desk.answer(&signal(&answer, "a", Some("b"), Flags::default())).unwrap();
-        Self { desk, sdp: [offer.to_owned(), answer], agreed: [told.receiver.1, told.sender.1] }
+        let written = desk.answer(&signal(&answer, "a", Some("b"), Flags::default())).unwrap();
+        Self { desk, sdp: [offer.to_owned(), answer], agreed: [written.receiver.1, written.sender.1] }
     }
 
     /// The party at `from` offers `sdp`. Returns the plans of both.
     fn offer(&mut self, from: usize, sdp: &str) -> [LegPlan; 2] {
         let tags = ["a", "b"];
-        let told = self.desk.offer(&signal(sdp, tags[from], Some(tags[1 - from]), Flags::default())).unwrap();
-        if from == 0 { [told.sender.1, told.receiver.1] } else { [told.receiver.1, told.sender.1] }
+        let written = self.desk.offer(&signal(sdp, tags[from], Some(tags[1 - from]), Flags::default())).unwrap();
+        if from == 0 { [written.sender.1, written.receiver.1] } else { [written.receiver.1, written.sender.1] }
     }
 
     /// The other one answers it with `sdp`. Returns the plans of both.
     fn answer(&mut self, to: usize, sdp: &str) -> [LegPlan; 2] {
         let tags = ["a", "b"];
-        let told = self.desk.answer(&signal(sdp, tags[to], Some(tags[1 - to]), Flags::default())).unwrap();
-        if to == 0 { [told.receiver.1, told.sender.1] } else { [told.sender.1, told.receiver.1] }
+        let written = self.desk.answer(&signal(sdp, tags[to], Some(tags[1 - to]), Flags::default())).unwrap();
+        if to == 0 { [written.receiver.1, written.sender.1] } else { [written.sender.1, written.receiver.1] }
     }
 }
 
@@ -215,10 +215,10 @@ fn before_the_first_answer_the_last_offer_counts() {
     let mut desk = Desk::new();
     desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
     let moved = SIP_OFFER.replace("4000", "4100").replace("sendrecv", "recvonly");
-    let told = desk.offer(&signal(&moved, "a", None, Flags::default())).unwrap();
-    let Transport::Plain(peer) = &told.sender.1.transport else { panic!("plain") };
+    let written = desk.offer(&signal(&moved, "a", None, Flags::default())).unwrap();
+    let Transport::Plain(peer) = &written.sender.1.transport else { panic!("plain") };
     assert_eq!(peer.rtp.unwrap().port(), 4_100);
-    assert!(!told.sender.1.receive.enabled);
+    assert!(!written.sender.1.receive.enabled);
 }
 
 #[test]

@@ -4,15 +4,15 @@
 //! known to be accepted: one audio stream, one BUNDLE group, one fingerprint, one candidate, one SSRC, two formats.
 
 use super::{Draft, Frame, family, formats};
-use crate::party::Description;
+use crate::party::SdpTemplate;
 use trestle_sdp::fingerprint::sha256_text;
 
-pub(super) fn write(frame: &Frame<'_>, draft: &Draft, out: &mut Description) {
+pub(super) fn write(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     let Frame { party, address, .. } = frame;
     let mid = frame.mid.unwrap_or("audio");
     out.line("v=0");
     // The session id is ours and constant, the version rises with the text (RFC 3264 section 8).
-    let (id, version) = (party.secrets.session_id, party.description.version());
+    let (id, version) = (party.secrets.session_id, party.sent_sdp.version());
     out.line(&format!("o=- {id} {version} IN {} {address}", family(*address)));
     out.line("s=-");
     out.line("t=0 0");

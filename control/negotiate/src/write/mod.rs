@@ -10,7 +10,7 @@ use trestle_ng::command::Flags;
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::{Direction, Format, MediaDescription, Remote, Security, Setup};
 
-use crate::party::{Description, Party, RTP_PORT};
+use crate::party::{Party, RTP_PORT, SdpTemplate};
 
 /// What an exchange decides about a description.
 pub(crate) struct Draft {
@@ -48,8 +48,8 @@ pub(crate) struct Frame<'a> {
 }
 
 /// Writes a description in the form that the receiver's profile requires.
-pub(crate) fn write(frame: &Frame<'_>, draft: &Draft) -> Description {
-    let mut out = Description::new(frame.party.leg());
+pub(crate) fn write(frame: &Frame<'_>, draft: &Draft) -> SdpTemplate {
+    let mut out = SdpTemplate::new(frame.party.leg());
     match frame.party.profile() {
         ProfileName::Whatsapp => meta::write(frame, draft, &mut out),
         ProfileName::Sip | ProfileName::Webrtc => sip::write(frame, draft, &mut out),
@@ -79,20 +79,20 @@ impl Frame<'_> {
 
     /// Refuses the receiver's other streams before its audio: an answer has as many `m=` lines as the offer, in the same order
     /// (RFC 3264 section 6).
-    fn reject_before(&self, draft: &Draft, out: &mut Description) {
+    fn reject_before(&self, draft: &Draft, out: &mut SdpTemplate) {
         if let Some(own) = &draft.own {
             own.sdp.media[..own.audio].iter().for_each(|media| self.reject(draft, out, media));
         }
     }
 
     /// Refuses the receiver's streams after its audio.
-    fn reject_after(&self, draft: &Draft, out: &mut Description) {
+    fn reject_after(&self, draft: &Draft, out: &mut SdpTemplate) {
         if let Some(own) = &draft.own {
             own.sdp.media[own.audio + 1..].iter().for_each(|media| self.reject(draft, out, media));
         }
     }
 
-    fn reject(&self, draft: &Draft, out: &mut Description, media: &MediaDescription) {
+    fn reject(&self, draft: &Draft, out: &mut SdpTemplate, media: &MediaDescription) {
         out.line(&format!("m={} 0 {} {}", media.media, media.proto, media.formats.join(" ")));
         if !draft.base.sdp.session.iter().any(|line| line.letter == 'c') || self.party.profile() != ProfileName::Sip {
             out.line(&self.connection());
@@ -104,7 +104,7 @@ impl Frame<'_> {
 }
 
 /// `a=rtpmap` and `a=fmtp` of each format.
-fn formats(formats: &[Format], out: &mut Description) {
+fn formats(formats: &[Format], out: &mut SdpTemplate) {
     for format in formats {
         out.line(&format!("a=rtpmap:{} {}", format.pt.get(), format.rtpmap()));
         if let Some(fmtp) = &format.fmtp {

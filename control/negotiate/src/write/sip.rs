@@ -2,7 +2,7 @@
 //! rtpengine's order of lines. Lines without a meaning for Trestle stay where they were.
 
 use super::{Draft, Frame, family, formats, loop_mark};
-use crate::party::{Description, RTCP_PORT};
+use crate::party::{RTCP_PORT, SdpTemplate};
 use trestle_core::plan::Codec;
 use trestle_ng::command::Switch;
 use trestle_ng::command::flags::ProfileName;
@@ -59,7 +59,7 @@ fn is_ours(line: &Line) -> bool {
     }
 }
 
-pub(super) fn write(frame: &Frame<'_>, draft: &Draft, out: &mut Description) {
+pub(super) fn write(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     session(frame, draft, out);
     frame.reject_before(draft, out);
     audio(frame, draft, out);
@@ -67,10 +67,10 @@ pub(super) fn write(frame: &Frame<'_>, draft: &Draft, out: &mut Description) {
 }
 
 /// The lines before the first `m=`.
-fn session(frame: &Frame<'_>, draft: &Draft, out: &mut Description) {
+fn session(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     let session = &draft.base.sdp.session;
     let mut grouped = !frame.bundle;
-    let group = |out: &mut Description| {
+    let group = |out: &mut SdpTemplate| {
         if let Some(mid) = &frame.mid {
             out.line(&format!("a=group:BUNDLE {mid}"));
         }
@@ -98,7 +98,7 @@ fn origin(frame: &Frame<'_>, value: &str) -> String {
     let fields: Vec<&str> = value.split_ascii_whitespace().collect();
     let [user, id, version, net, kind, address] = fields.as_slice() else { return format!("o={value}") };
     let own = frame.party.secrets.session_id.to_string();
-    let own_version = frame.party.description.version().to_string();
+    let own_version = frame.party.sent_sdp.version().to_string();
     let user = if replace.username || replace.origin_full { "-" } else { user };
     let id = if replace.origin_full { own.as_str() } else { id };
     let counted = replace.origin_full || replace.sdp_version || replace.force_increment_sdp_version;
@@ -111,7 +111,7 @@ fn origin(frame: &Frame<'_>, value: &str) -> String {
 }
 
 /// The audio stream.
-fn audio(frame: &Frame<'_>, draft: &Draft, out: &mut Description) {
+fn audio(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     let (party, flags) = (frame.party, frame.flags);
     out.line(&frame.media(draft));
     passed_on(frame, draft, out);
@@ -167,7 +167,7 @@ fn audio(frame: &Frame<'_>, draft: &Draft, out: &mut Description) {
 }
 
 /// Lines of the other side's audio that are not about transport, and `c=` before their first attribute.
-fn passed_on(frame: &Frame<'_>, draft: &Draft, out: &mut Description) {
+fn passed_on(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     let media = draft.base.media();
     let at_session = draft.base.sdp.session.iter().any(|line| line.letter == 'c');
     let mut connected = at_session && !media.lines.iter().any(|line| line.letter == 'c');

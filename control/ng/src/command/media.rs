@@ -18,14 +18,14 @@ const DURATION_MS_MAX: i64 = 5_000;
 const VOLUME: i64 = 8;
 const VOLUME_MAX: i64 = 63;
 
-/// Whom a request means, strongest key first.
+/// The party that a request names, strongest key first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whom {
-    /// All parties of the call: flag `all`, or nobody named.
-    Everybody,
+pub enum TargetParty {
+    /// All parties of the call: the flag `all`, or no key that names one.
+    All,
     /// `label`
     Label(String),
-    /// `address`: where the party's SDP says that its media is.
+    /// `address`: the media address in the party's SDP.
     Address(IpAddr),
     /// `from-tag`
     Tag(String),
@@ -48,7 +48,7 @@ pub struct Block {
     /// The call.
     pub call_id: String,
     /// Whose media.
-    pub whom: Whom,
+    pub target: TargetParty,
     /// What of it.
     pub subject: Subject,
     /// Keep it from the others, or let it through again.
@@ -61,7 +61,7 @@ pub struct PlayDigit {
     /// The call.
     pub call_id: String,
     /// Who seems to press the key; the other side hears it.
-    pub whom: Whom,
+    pub target: TargetParty,
     /// If given, only this party hears it.
     pub to_tag: Option<String>,
     /// The digit.
@@ -87,18 +87,18 @@ pub struct Connect {
 
 /// `gate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MoveGate {
+pub struct GateRequest {
     /// The call.
     pub call_id: String,
-    /// Whose gate; everybody's who has one, if nobody is named.
-    pub whom: Whom,
+    /// Whose gate; all gates of the call if no party is named.
+    pub target: TargetParty,
     /// Open it; or else close it for good.
     pub open: bool,
     /// Opening, throw away what was kept.
     pub drop_pre_roll: bool,
 }
 
-pub(super) fn gate(dict: &Dict, flags: &Flags) -> Result<MoveGate, OpError> {
+pub(super) fn gate(dict: &Dict, flags: &Flags) -> Result<GateRequest, OpError> {
     let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
     let word = |key| dict.get(key).map(|value| value.to_text().map(|text| normalised(&text)).unwrap_or_default());
     let open = match word("op").as_deref() {
@@ -111,18 +111,18 @@ pub(super) fn gate(dict: &Dict, flags: &Flags) -> Result<MoveGate, OpError> {
         Some("drop") => true,
         Some(_) => return Err(OpError::BadPreRoll),
     };
-    Ok(MoveGate { call_id, whom: whom(dict, flags)?, open, drop_pre_roll })
+    Ok(GateRequest { call_id, target: target(dict, flags)?, open, drop_pre_roll })
 }
 
 pub(super) fn block(dict: &Dict, flags: &Flags, subject: Subject, on: bool) -> Result<Block, OpError> {
     let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
-    Ok(Block { call_id, whom: whom(dict, flags)?, subject, on })
+    Ok(Block { call_id, target: target(dict, flags)?, subject, on })
 }
 
 pub(super) fn play_digit(dict: &Dict, flags: &Flags) -> Result<PlayDigit, OpError> {
     let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
-    let whom = whom(dict, flags)?;
-    if whom == Whom::Everybody {
+    let target = target(dict, flags)?;
+    if target == TargetParty::All {
         return Err(OpError::NoParty);
     }
     let digit = dict.get("code").or_else(|| dict.get("digit")).and_then(digit).ok_or(OpError::BadCode)?;
@@ -132,7 +132,7 @@ pub(super) fn play_digit(dict: &Dict, flags: &Flags) -> Result<PlayDigit, OpErro
     let volume = number("volume", VOLUME).saturating_abs().min(VOLUME_MAX);
     Ok(PlayDigit {
         call_id,
-        whom,
+        target,
         to_tag: name(dict, "to-tag")?,
         digit,
         duration: Duration::from_millis(duration_ms as u64),
@@ -149,18 +149,18 @@ pub(super) fn connect(dict: &Dict) -> Result<Connect, OpError> {
 }
 
 /// Proxies send from-tag for these only when they mean that one party.
-fn whom(dict: &Dict, flags: &Flags) -> Result<Whom, OpError> {
+fn target(dict: &Dict, flags: &Flags) -> Result<TargetParty, OpError> {
     if flags.has(Switch::All) {
-        return Ok(Whom::Everybody);
+        return Ok(TargetParty::All);
     }
     if let Some(label) = &flags.call.label {
-        return Ok(Whom::Label(label.clone()));
+        return Ok(TargetParty::Label(label.clone()));
     }
     if let Some(address) = name(dict, "address")? {
         let address = address.trim().trim_matches(['[', ']']);
-        return address.parse().map(Whom::Address).map_err(|_| OpError::BadAddress);
+        return address.parse().map(TargetParty::Address).map_err(|_| OpError::BadAddress);
     }
-    Ok(name(dict, "from-tag")?.map_or(Whom::Everybody, Whom::Tag))
+    Ok(name(dict, "from-tag")?.map_or(TargetParty::All, TargetParty::Tag))
 }
 
 /// The key's name, or the number of its event: `"*"`, `10`, `"10"`.
@@ -231,8 +231,8 @@ mod tests {
     #[test]
     fn a_party_is_named_by_label_address_or_tag_in_this_order() {
         let all = || request("block media").with("label", "l").with("address", "192.0.2.1").with("from-tag", "a");
-        let whom = |dict: Dict| match Request::read(&dict).map(|request| request.op) {
-            Ok(Op::Block(block)) => Ok(block.whom),
+        let target = |dict: Dict| match Request::read(&dict).map(|request| request.op) {
+            Ok(Op::Block(block)) => Ok(block.target),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error),
         };
@@ -240,12 +240,12 @@ mod tests {
             let kept = all().0.into_iter().filter(|(key, _)| !names.iter().any(|name| name.as_bytes() == key));
             Dict(kept.collect())
         };
-        assert_eq!(whom(all()), Ok(Whom::Label("l".to_owned())));
-        assert_eq!(whom(without(&["label"])), Ok(Whom::Address(IpAddr::from([192, 0, 2, 1]))));
-        assert_eq!(whom(without(&["label", "address"])), Ok(Whom::Tag("a".to_owned())));
-        assert_eq!(whom(without(&["label", "address", "from-tag"])), Ok(Whom::Everybody));
-        assert_eq!(whom(all().with("flags", "all")), Ok(Whom::Everybody));
-        assert_eq!(whom(request("block media").with("address", "here")), Err(OpError::BadAddress));
+        assert_eq!(target(all()), Ok(TargetParty::Label("l".to_owned())));
+        assert_eq!(target(without(&["label"])), Ok(TargetParty::Address(IpAddr::from([192, 0, 2, 1]))));
+        assert_eq!(target(without(&["label", "address"])), Ok(TargetParty::Tag("a".to_owned())));
+        assert_eq!(target(without(&["label", "address", "from-tag"])), Ok(TargetParty::All));
+        assert_eq!(target(all().with("flags", "all")), Ok(TargetParty::All));
+        assert_eq!(target(request("block media").with("address", "here")), Err(OpError::BadAddress));
         assert_eq!(play(request("play DTMF").with("code", "1")), Err(OpError::NoParty));
     }
 
@@ -260,7 +260,7 @@ mod tests {
             ("unsilence media", Subject::Audio, false),
         ] {
             let op = Request::read(&request(verb)).unwrap().op;
-            let expected = Block { call_id: "c".to_owned(), whom: Whom::Everybody, subject, on };
+            let expected = Block { call_id: "c".to_owned(), target: TargetParty::All, subject, on };
             assert_eq!((op.name(), &op), (verb, &Op::Block(expected)));
             assert!(Op::NAMES.contains(&verb));
         }

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use codec_spec::{CodecList, CodecSpec};
 pub use flag_table::{Switch, Switches};
 pub use flags::Flags;
-pub use media::{Block, Connect, MoveGate, PlayDigit, Subject, Whom};
+pub use media::{Block, Connect, GateRequest, PlayDigit, Subject, TargetParty};
 pub use request::{OpError, Request};
 pub use subscribe::Subscribe;
 
@@ -58,7 +58,7 @@ pub enum Op {
     /// `connect`
     Connect(Connect),
     /// `gate`
-    Gate(MoveGate),
+    Gate(GateRequest),
     /// `subscribe events`
     Subscribe(Subscribe),
     /// `create`; its `sdp` is empty.

@@ -89,7 +89,7 @@ impl Config {
             interfaces: self.interfaces.clone(),
             fingerprint,
             default_tos: self.settings.media.tos,
-            presence: self.settings.gate.policy(),
+            gate_policy: self.settings.gate.policy(),
         }
     }
 

@@ -11,7 +11,7 @@ use axum::http::Uri;
 use tracing::level_filters::LevelFilter;
 use trestle_calls::controller::{ControllerConfig, Hundredths, LoadBounds};
 use trestle_core::plan::{Filler, Gate};
-use trestle_negotiate::PresencePolicy;
+use trestle_negotiate::GatePolicy;
 
 use super::values;
 use super::webhook::Secret;
@@ -211,8 +211,8 @@ impl LimitSettings {
 
 impl GateSettings {
     /// The same as negotiation takes it.
-    pub(crate) fn policy(&self) -> PresencePolicy {
-        PresencePolicy {
+    pub(crate) fn policy(&self) -> GatePolicy {
+        GatePolicy {
             gate: self.gate,
             gate_timeout: self.gate_timeout,
             gate_on_timeout: self.gate_on_timeout,

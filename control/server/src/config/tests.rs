@@ -5,7 +5,7 @@ use clap::Parser;
 use tracing::level_filters::LevelFilter;
 
 use super::*;
-use trestle_negotiate::{Address, PresencePolicy};
+use trestle_negotiate::{Address, GatePolicy};
 
 #[derive(Parser)]
 struct CommandLine {
@@ -161,7 +161,7 @@ fn a_bad_value_is_named_with_its_source() {
 fn gates_are_open_by_default_and_secrets_are_not_shown() {
     use trestle_core::plan::{Filler, Gate};
     let default = config(&["--interface=127.0.0.1"]).unwrap();
-    assert_eq!((default.settings.gate.policy(), default.event_webhook), (PresencePolicy::default(), None));
+    assert_eq!((default.settings.gate.policy(), default.event_webhook), (GatePolicy::default(), None));
     let text = "interface = '127.0.0.1'\ngate = 'shut'\ngate-timeout = 30\ngate-on-timeout = 'open'\npre-roll = 0\n\
                 filler = 'hold_tone'\nlisten-events = 9181\nevent-webhook = 'https://app.example/hook'\n\
                 event-webhook-secret = 'quiet'";
@@ -169,7 +169,7 @@ fn gates_are_open_by_default_and_secrets_are_not_shown() {
     assert!(!format!("{config:?}").contains("quiet"));
     let args = CommandLine::try_parse_from(["trestle", "--event-webhook-secret=quiet"]).unwrap().serve;
     assert!(!format!("{args:?}").contains("quiet"));
-    let policy = PresencePolicy {
+    let policy = GatePolicy {
         gate: Gate::Shut,
         gate_timeout: Duration::from_secs(30),
         gate_on_timeout: Gate::Open,

@@ -5,14 +5,14 @@ const TAGS_MAX: usize = 8;
 
 /// How signalling refers to a party.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Identity {
+pub(crate) struct PartyNames {
     /// SIP tags: the party's tag, then the To-tags of other forks (RFC 3261 12.1). Empty for a callee that no answer has named.
     tags: Vec<String>,
     via_branch: Option<String>,
     label: Option<String>,
 }
 
-impl Identity {
+impl PartyNames {
     /// A callee: its To-tag if the offer has one, and the branch of the request.
     pub(crate) fn of_callee(to_tag: Option<String>, via_branch: Option<String>) -> Self {
         Self { tags: to_tag.into_iter().collect(), via_branch, label: None }

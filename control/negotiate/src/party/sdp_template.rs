@@ -11,12 +11,12 @@ pub(crate) const RTCP_PORT: char = '\u{2}';
 
 /// The SDP for the peer of one leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
+pub struct SdpTemplate {
     leg: LegId,
     text: String,
 }
 
-impl Description {
+impl SdpTemplate {
     pub(crate) fn new(leg: LegId) -> Self {
         Self { leg, text: String::new() }
     }
@@ -49,16 +49,16 @@ impl Description {
 
 /// The description that a party got last.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SentDescription {
-    last: Option<Description>,
+pub(crate) struct SentSdp {
+    last: Option<SdpTemplate>,
     formats: Vec<Format>,
     /// Descriptions that replaced another one.
     changes: u64,
 }
 
-impl SentDescription {
+impl SentSdp {
     /// `None` before the first one.
-    pub(crate) fn last(&self) -> Option<&Description> {
+    pub(crate) fn last(&self) -> Option<&SdpTemplate> {
         self.last.as_ref()
     }
 
@@ -73,7 +73,7 @@ impl SentDescription {
     }
 
     /// True if `next` needs a higher version than the last one: it differs (RFC 3264 section 8), or `force` asks for it.
-    pub(crate) fn needs_new_version(&self, next: &Description, force: bool) -> bool {
+    pub(crate) fn needs_new_version(&self, next: &SdpTemplate, force: bool) -> bool {
         self.last.as_ref().is_some_and(|last| last != next || force)
     }
 
@@ -82,7 +82,7 @@ impl SentDescription {
     }
 
     /// `description` is sent.
-    pub(crate) fn set(&mut self, description: Description, formats: Vec<Format>) {
+    pub(crate) fn set(&mut self, description: SdpTemplate, formats: Vec<Format>) {
         (self.last, self.formats) = (Some(description), formats);
     }
 }

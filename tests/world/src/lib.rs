@@ -19,6 +19,7 @@
 mod actor;
 pub mod calls;
 pub mod captured;
+mod checks;
 mod fake_engine;
 pub mod net;
 mod ports;

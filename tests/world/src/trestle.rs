@@ -10,12 +10,16 @@ use trestle_calls::controller::{Controller, ControllerOutput, Origin};
 use trestle_core::report::Totals;
 use trestle_core::{Command, CommandError, Epoch, Event, EventKind, LegPorts, Output, Reply, RequestId, Shard};
 
+use crate::checks::Checks;
 use crate::fake_engine::FakeEngine;
 use crate::ports::Ports;
 use crate::setup::{TrestleSetup, identity, instant_zero, shard_config};
 
 /// Names the commands of the test itself; the controller counts its own up from 0.
 const OWN: RequestId = RequestId(u64::MAX);
+
+/// Virtual time between two looks at the counters of all calls.
+const AUDIT_EVERY: Duration = Duration::from_secs(1);
 
 /// A media datagram that Trestle has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +34,20 @@ pub struct Sent {
     pub bytes: Vec<u8>,
 }
 
+/// A shard, its ports, and the invariants that hold for what goes in and comes out.
+#[derive(Debug)]
+struct SimulatedShard {
+    shard: Shard,
+    ports: Ports,
+    checks: Checks,
+    /// When the calls are reported on again.
+    audit_at: Instant,
+}
+
 /// What carries out the controller's commands.
 #[derive(Debug)]
 enum SimulatedEngine {
-    Shard(Box<(Shard, Ports)>),
+    Shard(Box<SimulatedShard>),
     Fake(Box<FakeEngine>),
 }
 
@@ -64,8 +78,13 @@ impl SimulatedTrestle {
     pub fn new(setup: TrestleSetup) -> Self {
         let epoch = Epoch { instant: instant_zero(), unix: setup.unix };
         let shard = Shard::new(shard_config(setup.shard_seed, epoch, identity().clone(), &[false, true]));
-        let ports = Ports::new(setup.ports);
-        let mut trestle = Self::with(setup, SimulatedEngine::Shard(Box::new((shard, ports))));
+        let simulated = SimulatedShard {
+            shard,
+            ports: Ports::new(setup.ports),
+            checks: Checks::default(),
+            audit_at: instant_zero() + AUDIT_EVERY,
+        };
+        let mut trestle = Self::with(setup, SimulatedEngine::Shard(Box::new(simulated)));
         trestle.drain();
         trestle
     }
@@ -106,14 +125,14 @@ impl SimulatedTrestle {
         }
     }
 
-    fn shard(&self) -> &(Shard, Ports) {
+    fn shard(&self) -> &SimulatedShard {
         match &self.engine {
             SimulatedEngine::Shard(shard) => shard,
             SimulatedEngine::Fake(_) => panic!("the engine is a fake one"),
         }
     }
 
-    fn shard_mut(&mut self) -> &mut (Shard, Ports) {
+    fn shard_mut(&mut self) -> &mut SimulatedShard {
         match &mut self.engine {
             SimulatedEngine::Shard(shard) => shard,
             SimulatedEngine::Fake(_) => panic!("the engine is a fake one"),
@@ -123,7 +142,7 @@ impl SimulatedTrestle {
     /// The next deadline.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let shard = match &self.engine {
-            SimulatedEngine::Shard(shard) => shard.0.poll_timeout(),
+            SimulatedEngine::Shard(shard) => shard.shard.poll_timeout(),
             SimulatedEngine::Fake(_) => None,
         };
         trestle_core::time::soonest(shard, self.controller.poll_timeout())
@@ -133,14 +152,34 @@ impl SimulatedTrestle {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         if let SimulatedEngine::Shard(shard) = &mut self.engine
-            && shard.0.poll_timeout().is_some_and(|at| at <= now)
+            && shard.shard.poll_timeout().is_some_and(|at| at <= now)
         {
-            shard.0.handle_timeout(now);
+            shard.shard.handle_timeout(now);
         }
         if self.controller.poll_timeout().is_some_and(|at| at <= now) {
             self.controller.handle_timeout(now);
         }
         self.drain();
+        self.audit();
+        let deadline = self.poll_timeout();
+        if let SimulatedEngine::Shard(shard) = &mut self.engine {
+            shard.checks.stepped(now, deadline).unwrap_or_else(violated);
+        }
+    }
+
+    /// Has the counters of every call checked, now and then.
+    fn audit(&mut self) {
+        let now = self.now;
+        let SimulatedEngine::Shard(shard) = &mut self.engine else { return };
+        if now < shard.audit_at {
+            return;
+        }
+        shard.audit_at = now + AUDIT_EVERY;
+        for call in shard.checks.calls() {
+            if let Ok(Reply::Report(report)) = self.command(Command::Query { call }) {
+                self.shard().checks.report(call, &report).unwrap_or_else(violated);
+            }
+        }
     }
 
     /// Lets time pass; does what falls due on the way.
@@ -156,8 +195,9 @@ impl SimulatedTrestle {
     /// A datagram arrives at a media port. False if the port is not bound.
     pub fn receive(&mut self, at: SocketAddr, from: SocketAddr, bytes: &[u8]) -> bool {
         let now = self.now;
-        let (shard, ports) = self.shard_mut();
+        let SimulatedShard { shard, ports, checks, .. } = self.shard_mut();
         let Some(socket) = ports.socket(at) else { return false };
+        checks.received(at, from, bytes);
         shard.handle_datagram(now, socket, from, &mut bytes.to_vec());
         self.drain();
         true
@@ -174,7 +214,7 @@ impl SimulatedTrestle {
     /// Gives the shard a command and returns its reply.
     pub fn command(&mut self, command: Command) -> Result<Reply, CommandError> {
         let now = self.now;
-        self.shard_mut().0.handle_command(now, OWN, command);
+        self.shard_mut().handle_command(now, OWN, command);
         self.drain();
         self.own_reply.take().expect("every command is answered at once")
     }
@@ -197,18 +237,18 @@ impl SimulatedTrestle {
 
     /// Port pairs that legs hold, those in stock not counted.
     pub fn pairs_in_use(&self) -> usize {
-        let (shard, ports) = self.shard();
-        ports.pairs_in_use(shard)
+        let shard = self.shard();
+        shard.ports.pairs_in_use(&shard.shard)
     }
 
     /// Every media port that is bound, those in stock among them.
     pub fn media_ports(&self) -> Vec<SocketAddr> {
-        self.shard().1.bound().collect()
+        self.shard().ports.bound().collect()
     }
 
     /// True if `at` is one of the bound media ports.
     pub fn is_bound(&self, at: SocketAddr) -> bool {
-        self.shard().1.socket(at).is_some()
+        self.shard().ports.socket(at).is_some()
     }
 
     /// Carries outputs to where they go until neither machine has any left.
@@ -240,7 +280,10 @@ impl SimulatedTrestle {
                 ControllerOutput::Engine { id, command, .. } => {
                     idle = false;
                     match &mut self.engine {
-                        SimulatedEngine::Shard(shard) => shard.0.handle_command(self.now, id, command),
+                        SimulatedEngine::Shard(shard) => {
+                            shard.handle_command(self.now, id, command);
+                            return false;
+                        }
                         SimulatedEngine::Fake(fake) if fake.full => self.controller.handle_refused(self.now, id),
                         SimulatedEngine::Fake(fake) => fake.mailbox.push((id, command)),
                     }
@@ -257,9 +300,9 @@ impl SimulatedTrestle {
 
     /// True if nothing came out that the other side has to handle.
     fn drain_shard(&mut self) -> bool {
-        let SimulatedEngine::Shard(shard) = &mut self.engine else { return true };
-        let (shard, ports) = &mut **shard;
-        let mut idle = true;
+        let SimulatedEngine::Shard(simulated) = &mut self.engine else { return true };
+        let SimulatedShard { shard, ports, checks, .. } = &mut **simulated;
+        let (mut idle, mut is_anything_gone, first) = (true, false, self.sent.len());
         loop {
             match shard.poll_output() {
                 Output::Transmit(transmit) => self.sent.push(Sent {
@@ -271,6 +314,7 @@ impl SimulatedTrestle {
                 Output::Reply(reply) => {
                     idle = false;
                     let (id, result) = *reply;
+                    is_anything_gone |= checks.reply(&result).unwrap_or_else(|violation| panic!("{violation}"));
                     if id == OWN {
                         self.own_reply = Some(result);
                     } else {
@@ -288,6 +332,36 @@ impl SimulatedTrestle {
             }
         }
         ports.stock(shard);
+        // What was sent follows from the last command, so it is judged by the plan of that command.
+        for sent in &self.sent[first..] {
+            checks.sent(self.now, sent).unwrap_or_else(violated);
+        }
+        if is_anything_gone {
+            simulated.check_held(self.now);
+        }
         idle
     }
+}
+
+impl SimulatedShard {
+    fn handle_command(&mut self, now: Instant, id: RequestId, command: Command) {
+        self.checks.command(&command);
+        self.shard.handle_command(now, id, command);
+    }
+
+    /// A call or a leg is gone: nothing of it may be left. The shard has no other output.
+    fn check_held(&mut self, now: Instant) {
+        self.shard.handle_command(now, OWN, Command::Totals);
+        while let Output::Reply(reply) = self.shard.poll_output() {
+            if let Ok(Reply::Totals(totals)) = reply.1 {
+                let held = [totals.calls as usize, totals.legs as usize, self.ports.pairs_in_use(&self.shard)];
+                self.checks.check_held(held).unwrap_or_else(violated);
+            }
+        }
+    }
+}
+
+/// Fails the test.
+fn violated(violation: String) {
+    panic!("an invariant is violated: {violation}");
 }

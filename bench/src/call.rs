@@ -1,8 +1,9 @@
 //! Calls of two legs on one shard, with a peer for each leg.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use trestle_core::{CallId, Command, DtlsIdentity, LegId};
+use trestle_core::{CallId, Command, DtlsIdentity, LegId, SocketId};
 
 use crate::side::Ends;
 use crate::{Engine, Meter, PACKET_TIME, Peer, Script, Security, Side, Work, unmetered};
@@ -19,6 +20,15 @@ pub struct Calls {
     sides: [Side; 2],
     peers: Vec<[Peer; 2]>,
     now: Instant,
+}
+
+/// A datagram of a peer, ready for the engine.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    at: Instant,
+    socket: SocketId,
+    source: SocketAddr,
+    bytes: Vec<u8>,
 }
 
 impl Calls {
@@ -96,7 +106,7 @@ impl Calls {
             for peers in &mut self.peers {
                 peers[leg].follow(scripts[leg]);
                 if let Some(speech) = &speech {
-                    peers[leg].say(speech.clone());
+                    peers[leg].set_audio(speech.clone());
                 }
             }
         }
@@ -106,6 +116,48 @@ impl Calls {
     pub fn tick(&mut self, meter: &mut Meter<'_>) {
         self.now += PACKET_TIME;
         self.step(0, meter);
+    }
+
+    /// Makes what the peers of all calls send in the next `ticks` packet times, for [`Calls::run`]. Trestle's answers in STUN and
+    /// DTLS reach the peers before each of them.
+    pub fn prepare(&mut self, ticks: usize) -> Vec<Prepared> {
+        let mut prepared = Vec::new();
+        for _ in 0..ticks {
+            self.now += PACKET_TIME;
+            self.answer_handshakes();
+            for (call, peers) in self.peers.iter_mut().enumerate() {
+                for (leg, peer) in peers.iter_mut().enumerate() {
+                    prepared.extend(peer.datagrams(self.now).into_iter().map(|datagram| Prepared {
+                        at: self.now,
+                        socket: Engine::socket(2 * call + leg, datagram.to_rtcp),
+                        source: peer.source(&datagram),
+                        bytes: datagram.bytes,
+                    }));
+                }
+            }
+        }
+        prepared
+    }
+
+    /// Gives the engine prepared datagrams, and does what falls due on the way. Returns how many RTP packets left.
+    pub fn run(&mut self, prepared: &mut [Prepared]) -> usize {
+        let before = self.engine.sent().rtp;
+        for Prepared { at, socket, source, bytes } in prepared {
+            while self.engine.is_due(*at) {
+                self.engine.wake(*at);
+            }
+            self.engine.take(*at, *socket, *source, bytes);
+        }
+        self.engine.sent().rtp - before
+    }
+
+    /// Changes what the peers of a leg send to `payloads`, for which each call starts at another place.
+    pub fn set_audio(&mut self, leg: usize, payloads: &[Vec<u8>]) {
+        for (call, peers) in self.peers.iter_mut().enumerate() {
+            let mut rotated = payloads.to_vec();
+            rotated.rotate_left(call * 37 % payloads.len());
+            peers[leg].set_audio(rotated.into());
+        }
     }
 
     /// Lets packet times pass without looking.
@@ -126,10 +178,9 @@ impl Calls {
         }
         for (call, peers) in peers.iter_mut().enumerate().skip(first) {
             for (leg, peer) in peers.iter_mut().enumerate() {
-                for mut datagram in peer.speak(now) {
+                for mut datagram in peer.datagrams(now) {
                     let socket = Engine::socket(2 * call + leg, datagram.to_rtcp);
-                    let mut source = peer.address();
-                    source.set_port(source.port() + u16::from(datagram.to_rtcp));
+                    let source = peer.source(&datagram);
                     meter(&mut || {
                         engine.take(now, socket, source, &mut datagram.bytes);
                         datagram.work
@@ -137,9 +188,15 @@ impl Calls {
                 }
             }
         }
+        self.answer_handshakes();
+    }
+
+    /// STUN and DTLS of Trestle reach the peers.
+    fn answer_handshakes(&mut self) {
+        let Self { engine, peers, now, .. } = self;
         engine.take_kept(|socket, source, bytes| {
             let pair = socket.0 as usize / 2;
-            peers[pair / 2][pair % 2].hear(now, source, bytes);
+            peers[pair / 2][pair % 2].receive(*now, source, bytes);
         });
     }
 }

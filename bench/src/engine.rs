@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use trestle_core::{
-    Command, DtlsIdentity, Epoch, InterfaceId, LegPorts, Output, PortPair, Reply, RequestId, Shard, ShardConfig,
-    SocketId,
+    Command, DtlsIdentity, Epoch, InterfaceId, LegPorts, Output, PortPair, Reply, RequestId, Shard, SocketId,
 };
 use trestle_wire::demux::DatagramKind;
+use trestle_world::shard_config;
 
 /// A shard.
 #[derive(Debug)]
@@ -44,13 +44,8 @@ const PAIRS_PER_HOST: u32 = 20_000;
 impl Engine {
     /// An empty one whose address ends in `host` and whose time begins at `now`, wall time at a fixed date.
     pub fn new(now: Instant, host: u8, identity: DtlsIdentity) -> Self {
-        let shard = Shard::new(ShardConfig {
-            seed: [7; 32],
-            epoch: Epoch { instant: now, unix: Duration::from_secs(1_700_000_000) },
-            identity: identity.clone(),
-            interfaces: vec![(InterfaceId(0), false)],
-            media_timeout: Duration::from_secs(60),
-        });
+        let epoch = Epoch { instant: now, unix: Duration::from_secs(1_700_000_000) };
+        let shard = Shard::new(shard_config([7; 32], epoch, identity.clone(), &[false]));
         // So much that no measured packet makes it grow.
         let sent = Sent {
             rtp: 0,

@@ -15,7 +15,7 @@ mod scenario;
 mod side;
 pub mod signalling;
 
-pub use call::Calls;
+pub use call::{Calls, Prepared};
 pub use engine::{Engine, Sent};
 pub use peer::{Datagram, Peer, Script};
 pub use scenario::{Scenario, scenarios};

@@ -121,13 +121,19 @@ impl Peer {
         self.address
     }
 
+    /// Where `datagram` of this one comes from.
+    pub fn source(&self, datagram: &Datagram) -> SocketAddr {
+        let port = self.address.port() + u16::from(datagram.to_rtcp);
+        SocketAddr::new(self.address.ip(), port)
+    }
+
     /// Changes what it does.
     pub fn follow(&mut self, script: Script) {
         self.script = script;
     }
 
     /// Changes the audio it sends.
-    pub fn say(&mut self, payloads: Arc<[Vec<u8>]>) {
+    pub fn set_audio(&mut self, payloads: Arc<[Vec<u8>]>) {
         self.payloads = payloads;
     }
 
@@ -163,7 +169,7 @@ impl Peer {
     }
 
     /// What it sends at `now`, a packet time after the last.
-    pub fn speak(&mut self, now: Instant) -> Vec<Datagram> {
+    pub fn datagrams(&mut self, now: Instant) -> Vec<Datagram> {
         let tick = self.ticks_passed;
         self.ticks_passed += 1;
         let mut datagrams = Vec::new();
@@ -177,7 +183,7 @@ impl Peer {
     }
 
     /// Takes STUN or DTLS from the leg.
-    pub fn hear(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) {
+    pub fn receive(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) {
         if let Secure::Shard(shard) = &mut self.secure {
             shard.take(now, Engine::socket(0, false), source, bytes);
         }

@@ -9,7 +9,7 @@ use trestle_peers::{Codec, PhoneOptions, Voice};
 use trestle_srtp::Profile;
 
 use crate::engine::Engine;
-use crate::line::Line;
+use crate::line::{self, Line};
 
 /// The tone of the WebRTC side, which the SIP side has to receive.
 pub(crate) const WEBRTC_HZ: f64 = 440.0;
@@ -42,7 +42,7 @@ pub(crate) struct SipSide {
 impl SipSide {
     pub(crate) fn open(self, engine: &Engine) -> Line {
         let rtp = SocketAddr::new(IpAddr::V4(engine.address(3)), 4_000);
-        Line::open(PhoneOptions {
+        line::open(PhoneOptions {
             codecs: vec![self.codec],
             suites: self.suite.into_iter().collect(),
             voice: Voice::Tone { hz: PHONE_HZ, peak: 10_000 },

@@ -1,16 +1,9 @@
 //! Trestle itself, and its application: an ng client in JSON or bencode.
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::process;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use trestle_server::Server;
-use trestle_server::config::{Config, Settings};
-
-/// Longest wait for a reply, before a test fails.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+use trestle_tests::running::{LoopbackNet, RunningTrestle, settings};
 
 /// How a request is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +13,10 @@ pub(crate) enum Encoding {
 }
 
 pub(crate) struct Engine {
-    server: Server,
+    trestle: RunningTrestle,
     ng: UdpSocket,
     encoding: Encoding,
-    net: [u8; 3],
+    net: LoopbackNet,
     requests: u32,
     /// Keys that every offer and answer has.
     pub(crate) always: Value,
@@ -31,27 +24,15 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn start(encoding: Encoding) -> Self {
-        static CALLS: AtomicU8 = AtomicU8::new(0);
-        // Another run of these tests may be on this machine.
-        let run = 1 + (process::id() % 250) as u8;
-        let net = [127, run, CALLS.fetch_add(1, Ordering::Relaxed)];
-        let mut settings = Settings::default();
-        settings.media.interface = vec![host(net, 1).to_string()];
-        settings.listen.listen_ng = vec!["127.0.0.1:0".parse().unwrap()];
-        (settings.media.port_min, settings.media.port_max) = (20_000, 20_099);
-        settings.media.num_threads = Some(1);
-        // A machine that runs many tests at once is late; overload is not the subject here.
-        settings.limits.max_lateness_ms = Duration::ZERO;
-        let server = Server::start(&Config::new(settings).unwrap()).unwrap();
-        let ng = UdpSocket::bind("127.0.0.1:0").unwrap();
-        ng.set_read_timeout(Some(WAIT_MAX)).unwrap();
-        ng.connect(server.ng_addr()).unwrap();
-        Self { server, ng, encoding, net, requests: 0, always: Value::Null }
+        let net = LoopbackNet::next(0);
+        let trestle = RunningTrestle::start(settings(([127, 0, 0, 1], 0).into(), net.ip(1)));
+        let ng = trestle.client();
+        Self { trestle, ng, encoding, net, requests: 0, always: Value::Null }
     }
 
     /// An address for a peer of this call, `n` from 2 on.
     pub(crate) fn address(&self, n: u8) -> Ipv4Addr {
-        host(self.net, n)
+        self.net.ip(n)
     }
 
     /// Sends an offer or an answer of the one call, with the flags of `flags`; returns the SDP of the reply.
@@ -79,7 +60,7 @@ impl Engine {
     /// Ends the call and the engine.
     pub(crate) fn end(mut self) {
         self.request(&json!({"command": "delete", "call-id": "call", "from-tag": "caller"}));
-        self.server.stop();
+        self.trestle.stop();
     }
 
     /// Sends any request; the reply must be good.
@@ -102,10 +83,6 @@ impl Engine {
         assert_eq!(reply["result"], "ok", "{request}\n{reply}");
         reply
     }
-}
-
-fn host(net: [u8; 3], n: u8) -> Ipv4Addr {
-    Ipv4Addr::new(net[0], net[1], net[2], n)
 }
 
 fn write_bencode(out: &mut Vec<u8>, value: &Value) {

@@ -5,6 +5,7 @@ use trestle_tools::meta_sim::graph::SignalDirection;
 
 use crate::bridge::{Bridge, PBX_HZ, Recipe, USER_HZ};
 use crate::graph::{self, USER, VERIFY_TOKEN};
+use crate::message::Message;
 use crate::wire::Wire;
 
 const ID: &str = "wacid.HBgLMTYzMTU1NTM2MDEVAgASGCA";
@@ -42,7 +43,7 @@ through_both_recipes! {
 }
 
 /// Up to the 200 of the PBX: the answer that WhatsApp has got, and the INVITE.
-fn accepted_call(bridge: &mut Bridge) -> (String, crate::message::Message) {
+fn accepted_call(bridge: &mut Bridge) -> (String, Message) {
     let offer = bridge.meta_offer();
     assert_eq!(bridge.graph.deliver(&graph::offered(ID, &offer)), 200);
     let invite = bridge.pbx.expect("INVITE");
@@ -95,6 +96,15 @@ fn a_user_calls_the_pbx_rings_and_whatsapp_hangs_up(recipe: Recipe) {
     bridge.pbx.respond(&bye, 200, "");
     bridge.graph.deliver(&connect);
     bridge.end();
+}
+
+/// WhatsApp calls; the PBX has the INVITE.
+fn offered_call(recipe: Recipe) -> (Bridge, Message) {
+    let mut bridge = Bridge::start(recipe);
+    let offer = bridge.meta_offer();
+    bridge.graph.deliver(&graph::offered(ID, &offer));
+    let invite = bridge.pbx.expect("INVITE");
+    (bridge, invite)
 }
 
 fn both_sides_exchange_audio(recipe: Recipe) {
@@ -172,10 +182,7 @@ fn the_pbx_hangs_up_and_the_call_on_whatsapp_is_terminated(recipe: Recipe) {
 }
 
 fn the_pbx_declines_and_the_call_is_rejected(recipe: Recipe) {
-    let mut bridge = Bridge::start(recipe);
-    let offer = bridge.meta_offer();
-    bridge.graph.deliver(&graph::offered(ID, &offer));
-    let invite = bridge.pbx.expect("INVITE");
+    let (mut bridge, invite) = offered_call(recipe);
     bridge.pbx.respond(&invite, 486, "");
     bridge.pbx.expect("ACK");
     bridge.graph.expect("reject").about(ID).succeed();
@@ -184,10 +191,7 @@ fn the_pbx_declines_and_the_call_is_rejected(recipe: Recipe) {
 }
 
 fn a_user_who_gives_up_while_it_rings_stops_the_ringing(recipe: Recipe) {
-    let mut bridge = Bridge::start(recipe);
-    let offer = bridge.meta_offer();
-    bridge.graph.deliver(&graph::offered(ID, &offer));
-    let invite = bridge.pbx.expect("INVITE");
+    let (mut bridge, invite) = offered_call(recipe);
     bridge.pbx.respond(&invite, 180, "");
     bridge.graph.deliver(&graph::terminated(ID, USER_INITIATED));
     let cancel = bridge.pbx.expect("CANCEL");
@@ -217,10 +221,7 @@ fn a_stale_call_and_a_forged_one_do_not_begin(recipe: Recipe) {
 }
 
 fn a_refused_accept_ends_the_call_everywhere(recipe: Recipe) {
-    let mut bridge = Bridge::start(recipe);
-    let offer = bridge.meta_offer();
-    bridge.graph.deliver(&graph::offered(ID, &offer));
-    let invite = bridge.pbx.expect("INVITE");
+    let (mut bridge, invite) = offered_call(recipe);
     let answer = bridge.phone_answer(&invite.body);
     bridge.pbx.respond(&invite, 200, &answer);
     bridge.pbx.expect("ACK");

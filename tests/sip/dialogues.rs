@@ -43,6 +43,20 @@ impl Caller {
         response
     }
 
+    /// Takes the early media of a 183, which is the callee's tone.
+    fn early_media(&mut self) -> Message {
+        let progress = self.response(183);
+        self.take(&progress);
+        self.phone.assert_receives_tone(CALLEE_HZ);
+        progress
+    }
+
+    /// Takes the answer in a 200.
+    fn accept(&mut self) {
+        let accepted = self.response(200);
+        self.take(&accepted);
+    }
+
     /// Sends as this answer asks for.
     fn take(&self, answer: &Message) {
         let taken = self.phone.with(|phone, now| phone.accept(now, &answer.body));
@@ -64,9 +78,7 @@ fn early_media_of_a_183_is_forwarded_and_the_200_changes_nothing() {
     let invite = agent.expect("INVITE");
     let sdp = answer(&phone, &invite);
     agent.reply(&invite, "183 Session Progress", "callee", &sdp);
-    let progress = caller.response(183);
-    caller.take(&progress);
-    caller.phone.assert_receives_tone(CALLEE_HZ);
+    let progress = caller.early_media();
     agent.reply(&invite, "200 OK", "callee", &sdp);
     let accepted = caller.response(200);
     assert_eq!(accepted.body, progress.body);
@@ -92,14 +104,11 @@ fn of_two_callees_one_rings_with_music_and_the_other_answers() {
     let (at_first, at_second) = (first.expect("INVITE"), second.expect("INVITE"));
     let sdp = answer(&music, &at_first);
     first.reply(&at_first, "183 Session Progress", "first", &sdp);
-    let progress = caller.response(183);
-    caller.take(&progress);
-    caller.phone.assert_receives_tone(CALLEE_HZ);
+    caller.early_media();
 
     let sdp = answer(&phone, &at_second);
     second.reply(&at_second, "200 OK", "second", &sdp);
-    let accepted = caller.response(200);
-    caller.take(&accepted);
+    caller.accept();
     second.expect("ACK");
     first.expect("CANCEL");
     first.reply(&at_first, "487 Request Terminated", "first", "");
@@ -123,13 +132,10 @@ fn two_to_tags_from_one_destination_are_two_callees() {
     let invite = agent.expect("INVITE");
     let sdp = answer(&music, &invite);
     agent.reply(&invite, "183 Session Progress", "first", &sdp);
-    let progress = caller.response(183);
-    caller.take(&progress);
-    caller.phone.assert_receives_tone(CALLEE_HZ);
+    caller.early_media();
     let sdp = answer(&phone, &invite);
     agent.reply(&invite, "200 OK", "second", &sdp);
-    let accepted = caller.response(200);
-    caller.take(&accepted);
+    caller.accept();
     agent.expect("ACK");
     caller.phone.assert_receives_tone(OTHER_HZ);
     phone.assert_receives_tone(CALLER_HZ);
@@ -149,8 +155,7 @@ fn either_side_holds_and_resumes_and_the_other_receives_it_meanwhile() {
     let invite = agent.expect("INVITE");
     let sdp = answer(&phone, &invite);
     agent.reply(&invite, "200 OK", "callee", &sdp);
-    let accepted = caller.response(200);
-    caller.take(&accepted);
+    caller.accept();
     agent.expect("ACK");
     let mut dialogue = agent.answering(&invite, "callee");
     // Half a second of samples; the other side receives more than a whole one meanwhile.
@@ -238,8 +243,7 @@ fn a_call_is_made_again_after_407_while_the_first_attempt_is_remembered() {
     assert_eq!(invite.header("Call-ID"), first.header("Call-ID"));
     let sdp = answer(&phone, &invite);
     agent.reply(&invite, "200 OK", "callee", &sdp);
-    let accepted = caller.response(200);
-    caller.take(&accepted);
+    caller.accept();
     agent.expect("ACK");
     caller.phone.assert_receives_tone(CALLEE_HZ);
     phone.assert_receives_tone(CALLER_HZ);

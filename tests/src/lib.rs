@@ -2,3 +2,5 @@
 
 pub mod bencode;
 pub mod fuzz;
+pub mod line;
+pub mod running;

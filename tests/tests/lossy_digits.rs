@@ -11,8 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use trestle_peers::{Flavour, Meta, MetaOptions, Phone, PhoneOptions, Transmit};
-use trestle_server::Server;
-use trestle_server::config::{Config, Settings};
+use trestle_tests::running::{RunningTrestle, local_settings};
 
 const SEED: u64 = 40;
 /// Of a hundred packets.
@@ -125,15 +124,10 @@ fn digits_survive_ten_percent_loss_on_real_sockets_in_either_direction() {
     println!("seed {SEED}");
     let feed = UdpSocket::bind("127.0.0.1:0").unwrap();
     feed.set_nonblocking(true).unwrap();
-    let mut settings = Settings::default();
-    settings.media.interface = vec!["127.0.0.1".to_owned()];
-    settings.listen.listen_ng = vec!["127.0.0.1:0".parse().unwrap()];
+    let mut settings = local_settings();
     settings.events.dtmf_log_dest = Some(feed.local_addr().unwrap());
-    settings.media.num_threads = Some(1);
-    let server = Server::start(&Config::new(settings).unwrap()).unwrap();
-    let ng = UdpSocket::bind("127.0.0.1:0").unwrap();
-    ng.set_read_timeout(Some(WAIT_MAX)).unwrap();
-    ng.connect(server.ng_addr()).unwrap();
+    let mut trestle = RunningTrestle::start(settings);
+    let ng = trestle.client();
 
     let mut peers = Peers::open();
     let offer = peers.meta.offer(Instant::now()).unwrap();
@@ -167,5 +161,5 @@ fn digits_survive_ten_percent_loss_on_real_sockets_in_either_direction() {
         if reported["source_tag"] == "wa" { of_user.push(digit) } else { of_phone.push(digit) }
     }
     assert_eq!((of_user.as_str(), of_phone.as_str()), (USER_PRESSES, PHONE_PRESSES));
-    server.stop();
+    trestle.stop();
 }

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tiny_http::Response;
 use trestle_peers::{Codec, Phone, PhoneOptions, Voice, ear};
 use trestle_server::Server;
-use trestle_server::config::{Config, Settings};
+use trestle_server::config::Config;
+use trestle_tests::running::local_settings;
 use trestle_tools::meta_sim::{self, MetaSimArgs, SimVerdict};
 
 /// Longest wait for anything, before a test fails.
@@ -67,13 +68,7 @@ fn now() -> Instant {
 impl Place {
     #[expect(clippy::disallowed_methods, reason = "this test is the outside world")]
     fn new(words: &[&str]) -> Self {
-        let mut settings = Settings::default();
-        settings.media.interface = vec!["127.0.0.1".to_owned()];
-        settings.listen.listen_ng = vec!["127.0.0.1:0".parse().unwrap()];
-        settings.media.num_threads = Some(1);
-        // A machine that runs many tests at once is late; overload is not the subject here.
-        settings.limits.max_lateness_ms = Duration::ZERO;
-        let server = Server::start(&Config::new(settings).unwrap()).unwrap();
+        let server = Server::start(&Config::new(local_settings()).unwrap()).unwrap();
         let ng = udp();
         ng.connect(server.ng_addr()).unwrap();
         ng.set_read_timeout(Some(WAIT_MAX)).unwrap();

@@ -8,18 +8,15 @@ use std::time::Duration;
 
 use trestle_server::Server;
 use trestle_server::config::{Config, Settings};
+use trestle_tests::running::local_settings;
 
 /// Longest wait for a reply, before a test fails.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 fn start(change: impl FnOnce(&mut Settings)) -> Server {
-    let mut settings = Settings::default();
-    settings.media.interface = vec!["127.0.0.1".to_owned()];
-    settings.listen.listen_ng = vec!["127.0.0.1:0".parse().unwrap()];
+    let mut settings = local_settings();
     settings.listen.listen_http = Some("127.0.0.1:0".parse().unwrap());
     settings.media.num_threads = Some(2);
-    // A machine that runs many tests at once is late; overload is not the subject here.
-    settings.limits.max_lateness_ms = Duration::ZERO;
     change(&mut settings);
     Server::start(&Config::new(settings).unwrap()).unwrap()
 }
@@ -148,7 +145,7 @@ fn packet(seq: u16, sample: u8) -> Vec<u8> {
 }
 
 /// The payload of the next PCMU packet.
-fn hear(phone: &UdpSocket) -> Vec<u8> {
+fn receive(phone: &UdpSocket) -> Vec<u8> {
     let mut buffer = [0; 2048];
     loop {
         let (len, _) = phone.recv_from(&mut buffer).expect("no packet");
@@ -166,9 +163,9 @@ fn two_phones_talk_until_the_call_is_deleted() {
     let for_alice = signal(&server, "answer", "2", &bob);
     for n in 1..=5 {
         alice.send_to(&packet(n, n as u8), for_alice).unwrap();
-        assert_eq!(hear(&bob), [n as u8; 160]);
+        assert_eq!(receive(&bob), [n as u8; 160]);
         bob.send_to(&packet(n, 100 + n as u8), for_bob).unwrap();
-        assert_eq!(hear(&alice), [100 + n as u8; 160]);
+        assert_eq!(receive(&alice), [100 + n as u8; 160]);
     }
     let metrics = get(&server, "/metrics");
     for line in ["trestle_calls 1", "trestle_legs 2", "trestle_rtp_packets_total{direction=\"out\"} 10"] {
@@ -202,6 +199,6 @@ fn a_server_that_is_too_busy_turns_new_calls_away_and_keeps_those_it_has() {
 
     let for_alice = signal(&server, "answer", "3", &bob);
     alice.send_to(&packet(1, 7), for_alice).unwrap();
-    assert_eq!(hear(&bob), [7; 160]);
+    assert_eq!(receive(&bob), [7; 160]);
     assert_eq!(signal(&server, "offer", "4", &alice), for_bob, "a re-offer");
 }

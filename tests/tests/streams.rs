@@ -7,7 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use trestle_server::Server;
-use trestle_server::config::{Config, Settings};
+use trestle_server::config::Config;
+use trestle_tests::running::local_settings;
 
 /// Longest wait for a reply, before a test fails.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -17,14 +18,9 @@ const SDP: &str =
 
 fn start() -> Server {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let mut settings = Settings::default();
-    settings.media.interface = vec!["127.0.0.1".to_owned()];
-    settings.listen.listen_ng = vec![any];
+    let mut settings = local_settings();
     settings.listen.listen_tcp_ng = vec![any];
     settings.listen.listen_http = Some(any);
-    settings.media.num_threads = Some(1);
-    // A machine that runs many tests at once is late; overload is not the subject here.
-    settings.limits.max_lateness_ms = Duration::ZERO;
     Server::start(&Config::new(settings).unwrap()).unwrap()
 }
 
@@ -35,7 +31,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-fn hear(stream: &mut TcpStream, len: usize) -> String {
+fn read_text(stream: &mut TcpStream, len: usize) -> String {
     let mut answer = vec![0; len];
     stream.read_exact(&mut answer).unwrap();
     String::from_utf8(answer).unwrap()
@@ -52,12 +48,12 @@ fn messages_over_tcp_may_come_in_any_segments_and_many_at_a_time() {
     let mut stream = connect(server.tcp_addrs()[0]);
     stream.write_all(b"1 d7:command4:pinge2 d7:command4:pinge\r\n3 {\"command\":\"ping\"}\n").unwrap();
     let answers = "1 d6:result4:ponge2 d6:result4:ponge3 {\"result\":\"pong\"}\n";
-    assert_eq!(hear(&mut stream, answers.len()), answers);
+    assert_eq!(read_text(&mut stream, answers.len()), answers);
     // An offer byte by byte.
     for byte in bencoded_offer("4", "c").bytes() {
         stream.write_all(&[byte]).unwrap();
     }
-    assert_eq!(hear(&mut stream, "4 d3:sdp".len()), "4 d3:sdp");
+    assert_eq!(read_text(&mut stream, "4 d3:sdp".len()), "4 d3:sdp");
 }
 
 #[test]
@@ -107,7 +103,7 @@ fn a_tcp_stream_that_makes_no_sense_is_answered_and_closed() {
     }
     let mut stream = connect(server.tcp_addrs()[0]);
     stream.write_all(b"1 d7:command4:pinge").unwrap();
-    assert_eq!(hear(&mut stream, 18), "1 d6:result4:ponge");
+    assert_eq!(read_text(&mut stream, 18), "1 d6:result4:ponge");
 }
 
 /// Posts a body and gives status, content type and body of the answer.

@@ -15,6 +15,8 @@ use trestle_wire::telephone_event::Digit;
 pub struct FakeEngine {
     /// Ports of each call's legs.
     pub calls: BTreeMap<CallId, BTreeMap<LegId, LegPorts>>,
+    /// The shard of each call that a command was for.
+    pub shards: BTreeMap<CallId, usize>,
     next_port: u16,
     /// What every `Apply` is refused with.
     pub refuse: Option<CommandError>,
@@ -40,6 +42,7 @@ impl Default for FakeEngine {
     fn default() -> Self {
         Self {
             calls: BTreeMap::new(),
+            shards: BTreeMap::new(),
             next_port: 0,
             refuse: None,
             asleep: false,
@@ -55,6 +58,14 @@ impl Default for FakeEngine {
 }
 
 impl FakeEngine {
+    /// Puts a command for `shard` into the mailbox.
+    pub(crate) fn post(&mut self, shard: usize, id: RequestId, command: Command) {
+        if let Command::Apply { call, .. } = &command {
+            self.shards.insert(*call, shard);
+        }
+        self.mailbox.push((id, command));
+    }
+
     /// Carries out the command that has waited longest, unless the engine is asleep.
     pub(crate) fn run_next(&mut self) -> Option<(RequestId, Result<Reply, CommandError>)> {
         if self.asleep || self.mailbox.is_empty() {

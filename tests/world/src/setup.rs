@@ -38,7 +38,12 @@ impl TrestleSetup {
             shard_seed: [seed as u8; 32],
             unix: Duration::from_secs(1_800_000_000),
             ports: [20_000, 40_000],
-            controller: ControllerConfig { publish_events: true, ..ControllerConfig::default() },
+            // Three minutes, as the tests wait.
+            controller: ControllerConfig {
+                offer_timeout: Duration::from_secs(180),
+                publish_events: true,
+                ..ControllerConfig::default()
+            },
             environment: environment(identity().fingerprint()),
         }
     }

@@ -118,7 +118,15 @@ impl SimulatedTrestle {
     }
 
     /// The fake engine of [`SimulatedTrestle::with_fake_engine`].
-    pub fn engine(&mut self) -> &mut FakeEngine {
+    pub fn engine(&self) -> &FakeEngine {
+        match &self.engine {
+            SimulatedEngine::Fake(fake) => fake,
+            SimulatedEngine::Shard(_) => panic!("the engine is a real shard"),
+        }
+    }
+
+    /// The same, to change it.
+    pub fn engine_mut(&mut self) -> &mut FakeEngine {
         match &mut self.engine {
             SimulatedEngine::Fake(fake) => fake,
             SimulatedEngine::Shard(_) => panic!("the engine is a real shard"),
@@ -277,7 +285,7 @@ impl SimulatedTrestle {
         loop {
             match self.controller.poll_output() {
                 ControllerOutput::Transmit { to, bytes } => self.replies.push((to.peer(), bytes)),
-                ControllerOutput::Engine { id, command, .. } => {
+                ControllerOutput::Engine { shard: owner, id, command } => {
                     idle = false;
                     match &mut self.engine {
                         SimulatedEngine::Shard(shard) => {
@@ -285,7 +293,7 @@ impl SimulatedTrestle {
                             return false;
                         }
                         SimulatedEngine::Fake(fake) if fake.full => self.controller.handle_refused(self.now, id),
-                        SimulatedEngine::Fake(fake) => fake.mailbox.push((id, command)),
+                        SimulatedEngine::Fake(fake) => fake.post(owner, id, command),
                     }
                 }
                 ControllerOutput::DigitFeed { bytes, .. } => self.digits.push(bytes),

@@ -67,7 +67,7 @@ impl EngineLink {
         self.awaited.retain(|_, call| *call != owner);
     }
 
-    #[cfg(test)]
+    /// True if no call awaits a reply.
     pub(super) fn awaits_nothing(&self) -> bool {
         self.awaited.is_empty()
     }

@@ -49,9 +49,6 @@ mod supervision;
 mod table;
 mod verdicts;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -198,6 +195,11 @@ impl Controller {
             outbox: VecDeque::new(),
             config,
         }
+    }
+
+    /// True while a command of the controller is in an engine.
+    pub fn awaits_engine(&self) -> bool {
+        !self.engine.awaits_nothing()
     }
 
     /// Counters since the start, and the number of calls at present.

@@ -160,7 +160,7 @@ fn a_call_that_ends_without_media_has_an_event_before_its_end() {
 #[test]
 fn an_offer_that_fails_has_no_event() {
     let mut world = World::new();
-    world.engine.refuse = Some(CommandError::NoPorts);
+    world.engine_mut().refuse = Some(CommandError::NoPorts);
     world.error(&offer("c"));
     assert_eq!(world.event_names(), [""; 0]);
 }
@@ -214,7 +214,7 @@ fn there_is_room_for_so_many_subscribers_and_a_stream_is_none() {
     world.pass(Duration::from_secs(300));
     assert!(world.subscribe(8_000, "").contains("\"ok\""), "the others have expired");
     let request = b"1 {\"command\":\"subscribe events\"}";
-    world.controller.handle_datagram(world.now, Origin::Stream { peer: at(9_000) }, request);
+    world.trestle.controller.handle_datagram(world.trestle.now, Origin::Stream { peer: at(9_000) }, request);
     world.drain();
     let reply = world.reply().unwrap();
     assert!(reply.contains("use UDP, listen-events or event-webhook"), "{reply}");

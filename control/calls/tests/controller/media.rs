@@ -23,7 +23,7 @@ impl World {
 
     /// What the party of leg `leg` does not get.
     fn muting(&self, leg: u16) -> Muting {
-        self.engine.plans[&LegId(leg)].send.muting
+        self.engine().plans[&LegId(leg)].send.muting
     }
 }
 
@@ -41,7 +41,7 @@ fn a_digit_goes_to_the_party_that_receives_from_the_named_one() {
         world.done(
             &command("play DTMF", "c").with(who, name).with("code", "5").with("duration", "160").with("volume", "-12"),
         );
-        let played = world.engine.played.pop().expect("a digit");
+        let played = world.engine_mut().played.pop().expect("a digit");
         assert_eq!(played, (LegId(sink), Digit::from_char('5').unwrap(), Duration::from_millis(160), 12), "{who}");
     }
 }
@@ -54,7 +54,7 @@ fn opensips_plays_with_both_tags_and_a_code_that_is_text() {
         "9 d7:call-id1:c13:received-froml3:IP49:192.0.2.7e8:from-tag1:b6:to-tag1:a4:code1:*7:command9:play DTMFe",
     );
     assert_eq!(reply.as_deref(), Some("9 d6:result2:oke"));
-    assert_eq!(world.engine.played[0].1.to_char(), '*');
+    assert_eq!(world.engine().played[0].1.to_char(), '*');
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn errors_of_play_dtmf_have_the_texts_that_proxies_know() {
     ] {
         assert_eq!(world.error(&dict), reason);
     }
-    assert!(world.engine.played.is_empty());
+    assert!(world.engine().played.is_empty());
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_digit_is_played_to_a_party_that_takes_no_events_too() {
     let mut world = World::new();
     world.talk("c");
     world.done(&command("play DTMF", "c").with("code", "1").with("from-tag", "a"));
-    assert_eq!(world.engine.played.len(), 1);
+    assert_eq!(world.engine().played.len(), 1);
 }
 
 #[test]
@@ -185,12 +185,12 @@ fn the_log_does_not_name_a_digit_that_is_blocked_and_the_feed_does() {
 fn what_the_engine_refuses_is_not_remembered() {
     let mut world = World::new();
     world.talk("c");
-    world.engine.refuse = Some(CommandError::UnknownCall);
+    world.engine_mut().refuse = Some(CommandError::UnknownCall);
     assert_eq!(world.error(&command("block media", "c")), "Unknown call-ID");
-    world.engine.refuse = None;
-    world.engine.full = true;
+    world.engine_mut().refuse = None;
+    world.engine_mut().full = true;
     assert_eq!(world.error(&command("block media", "c")), "Load limit exceeded");
-    world.engine.full = false;
+    world.engine_mut().full = false;
     world.sdp(&answer("c"));
     assert_eq!((world.muting(0), world.muting(1)), (Muting::default(), Muting::default()));
 }
@@ -207,7 +207,7 @@ fn a_created_party_answers_and_has_no_peer() {
     // Another try before the answer takes the place of the first.
     let sdes = world.sdp(&create("a").with("transport-protocol", "RTP/SAVP"));
     assert!(sdes.contains(" RTP/SAVP ") && sdes.contains("a=crypto:1 "), "{sdes}");
-    assert_eq!(world.engine.ports_in_use(), 1);
+    assert_eq!(world.engine().ports_in_use(), 1);
     world.sdp(&create("a"));
     assert_eq!(world.error(&command("create answer", "c").with("from-tag", "a")), "No SDP body in message");
     assert!(world.error(&answer("x")).starts_with("Invalid dialogue association"));
@@ -216,7 +216,7 @@ fn a_created_party_answers_and_has_no_peer() {
     assert!(world.error(&g722).starts_with("Error rewriting SDP"));
     assert_eq!(world.done(&answer("a")), Dict::default().with("result", "ok"));
     assert_eq!(world.done(&answer("a")), Dict::default().with("result", "ok"), "repeated");
-    assert_eq!(world.engine.plans[&LegId(2)].send.source, Source::Nothing);
+    assert_eq!(world.engine().plans[&LegId(2)].send.source, Source::Nothing);
     assert!(world.error(&create("a")).starts_with("Invalid dialogue association: \"a\" has answered"));
     world.talk("d");
     let foreign = command("create answer", "d").with("from-tag", "a").with("sdp", SDP);
@@ -231,7 +231,7 @@ fn connect_makes_two_parties_receive_from_each_other_only() {
     world.sdp(&offer("c").with("via-branch", "2"));
     let second = command("answer", "c").with("sdp", SDP).with("from-tag", "a").with("to-tag", "b2");
     world.sdp(&second.with("via-branch", "2"));
-    let sources = |world: &World| [0, 1, 2].map(|leg| world.engine.plans[&LegId(leg)].send.source);
+    let sources = |world: &World| [0, 1, 2].map(|leg| world.engine().plans[&LegId(leg)].send.source);
     let connect = |from: &str, to: &str| command("connect", "c").with("from-tag", from).with("to-tag", to);
     world.done(&connect("a", "b"));
     assert_eq!(sources(&world), [Source::Leg(LegId(1)), Source::Leg(LegId(0)), Source::Nothing]);
@@ -250,7 +250,7 @@ fn a_party_left_by_connect_receives_nothing_and_is_not_reconnected_by_a_new_offe
     world.sdp(&create("expert"));
     world.done(&command("create answer", "c").with("from-tag", "expert").with("sdp", WITH_EVENTS));
     let sources = |world: &World, legs: u16| -> Vec<Source> {
-        (0..legs).map(|leg| world.engine.plans[&LegId(leg)].send.source).collect()
+        (0..legs).map(|leg| world.engine().plans[&LegId(leg)].send.source).collect()
     };
     let (whatsapp, agent, expert) = (Source::Leg(LegId(0)), Source::Leg(LegId(1)), Source::Leg(LegId(2)));
     let connect = |to: &str| command("connect", "c").with("from-tag", "wa").with("to-tag", to);

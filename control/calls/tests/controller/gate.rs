@@ -5,7 +5,7 @@ use trestle_core::plan::{Filler, Gate, SendPolicy};
 use super::*;
 
 const META_ANSWER: &str =
-    include_str!("../../../../../tests/vectors/meta/business_initiated.graph_webrtc.meta_answer.sdp");
+    include_str!("../../../../tests/vectors/meta/business_initiated.graph_webrtc.meta_answer.sdp");
 
 /// WhatsApp is the first leg of a call that it makes, the second of one that it gets.
 const WHATSAPP_CALLS: LegId = LegId(0);
@@ -33,7 +33,7 @@ fn gate(op: &str) -> Dict {
 
 impl World {
     fn send_policy(&self, leg: LegId) -> SendPolicy {
-        self.engine.plans[&leg].send.policy
+        self.engine().plans[&leg].send.policy
     }
 
     fn gate_state(&self, leg: LegId) -> Gate {
@@ -100,10 +100,10 @@ fn opening_twice_is_one_event_and_a_repeated_answer_shuts_no_gate_and_has_the_sa
         world.done(&gate("open"));
     }
     assert_eq!(world.exits(), ["call.gate.opened"]);
-    let applied = world.engine.applied;
+    let applied = world.engine().applied;
     assert_eq!(world.sdp(&phone_answer().with("gate", "shut")), sdp, "accept gets what pre_accept got");
     assert_eq!(world.gate_state(WHATSAPP_CALLS), Gate::Open);
-    assert!(world.engine.applied > applied, "the repeat did reach the engine");
+    assert!(world.engine().applied > applied, "the repeat did reach the engine");
     assert_eq!(world.exits(), ["call.gate.opened"]);
 }
 
@@ -207,10 +207,10 @@ fn a_gate_may_open_by_itself_when_its_time_is_over() {
     world.sdp(&meta_offer());
     world.sdp(&phone_answer().with("flags", "gate-shut,gate-timeout-20,gate-on-timeout-open"));
     assert_eq!(world.gate_state(WHATSAPP_CALLS), Gate::Shut);
-    world.engine.full = true;
+    world.engine_mut().full = true;
     world.pass(Duration::from_secs(25));
     assert_eq!((world.gate_state(WHATSAPP_CALLS), world.exits()), (Gate::Shut, vec![]), "the engine has no room");
-    world.engine.full = false;
+    world.engine_mut().full = false;
     world.pass(Duration::from_secs(1));
     assert_eq!((world.gate_state(WHATSAPP_CALLS), world.exits()), (Gate::Open, vec!["call.gate.timed-out"]));
     assert_eq!(world.published.last().unwrap()["gate"], "open");
@@ -272,9 +272,9 @@ fn a_gate_that_the_engine_does_not_change_keeps_its_state() {
     let mut world = World::new();
     world.sdp(&meta_offer().with("gate", "shut"));
     world.sdp(&phone_answer());
-    world.engine.full = true;
+    world.engine_mut().full = true;
     assert_eq!(world.error(&gate("open")), "Load limit exceeded");
-    world.engine.full = false;
+    world.engine_mut().full = false;
     assert_eq!((world.gate_state(WHATSAPP_CALLS), world.exits()), (Gate::Shut, vec![]));
     world.done(&gate("open"));
     assert_eq!((world.gate_state(WHATSAPP_CALLS), world.exits()), (Gate::Open, vec!["call.gate.opened"]));

@@ -14,8 +14,8 @@ impl World {
     }
 
     fn legs(&self, call_id: &str) -> Vec<LegId> {
-        let id = self.controller.calls.by_name(call_id).expect("the call").id;
-        self.engine.calls[&id].keys().copied().collect()
+        let id = self.call_id(call_id);
+        self.engine().calls[&id].keys().copied().collect()
     }
 }
 
@@ -29,10 +29,10 @@ fn each_end_of_a_link_has_the_address_and_the_keys_of_the_other() {
     let mut world = World::two_calls();
     world.done(&connect(("c", "a"), ("d", "b")));
     let end = |call_id: &str| {
-        let id = world.controller.calls.by_name(call_id).unwrap().id;
-        let at = world.engine.calls[&id][&LegId(2)].rtp;
+        let id = world.call_id(call_id);
+        let at = world.engine().calls[&id][&LegId(2)].rtp;
         let Transport::Sdes { peer, send_key, receive_key, .. } =
-            world.engine.applied_plans[&(id, LegId(2))].transport.clone()
+            world.engine().applied_plans[&(id, LegId(2))].transport.clone()
         else {
             panic!("a link without encryption");
         };
@@ -42,8 +42,8 @@ fn each_end_of_a_link_has_the_address_and_the_keys_of_the_other() {
     assert_eq!((near.1, far.1), (Some(far.0), Some(near.0)));
     assert!(near.2 == far.3 && near.3 == far.2 && near.2 != near.3);
     let source = |call_id: &str, leg: u16| {
-        let id = world.controller.calls.by_name(call_id).unwrap().id;
-        world.engine.applied_plans[&(id, LegId(leg))].send.source
+        let id = world.call_id(call_id);
+        world.engine().applied_plans[&(id, LegId(leg))].send.source
     };
     let leg = |leg: u16| Source::Leg(LegId(leg));
     assert_eq!([0, 1, 2].map(|n| source("c", n)), [leg(2), Source::Nothing, leg(0)]);
@@ -63,12 +63,12 @@ fn a_failed_connect_has_an_error_and_leaves_no_leg() {
     ] {
         assert_eq!(world.error(&dict), reason);
     }
-    world.engine.refuse = Some(CommandError::NoPorts);
+    world.engine_mut().refuse = Some(CommandError::NoPorts);
     assert_eq!(world.error(&connect(("c", "a"), ("d", "b"))), "Ran out of ports");
-    world.engine.refuse = None;
-    world.engine.full = true;
+    world.engine_mut().refuse = None;
+    world.engine_mut().full = true;
     assert_eq!(world.error(&connect(("c", "a"), ("d", "b"))), "Load limit exceeded");
-    world.engine.full = false;
+    world.engine_mut().full = false;
     assert_eq!((world.legs("c").len(), world.legs("d").len()), (2, 2));
     world.done(&connect(("c", "a"), ("d", "b")));
     assert_eq!((world.legs("c").len(), world.legs("d").len()), (3, 3));
@@ -77,13 +77,13 @@ fn a_failed_connect_has_an_error_and_leaves_no_leg() {
 #[test]
 fn the_near_end_is_removed_if_the_far_one_cannot_be_opened() {
     let mut world = World::two_calls();
-    world.engine.asleep = true;
+    world.engine_mut().asleep = true;
     assert_eq!(world.request(&connect(("c", "a"), ("d", "b"))), None);
-    let (id, command) = world.engine.mailbox.remove(0);
-    let result = world.engine.run(command);
-    world.engine.refuse = Some(CommandError::NoPorts);
-    world.controller.handle_reply(world.now, id, result);
-    world.engine.asleep = false;
+    let (id, command) = world.engine_mut().mailbox.remove(0);
+    let result = world.engine_mut().run(command);
+    world.engine_mut().refuse = Some(CommandError::NoPorts);
+    world.trestle.controller.handle_reply(world.trestle.now, id, result);
+    world.engine_mut().asleep = false;
     world.drain();
     assert!(world.reply().expect("a reply").contains("Ran out of ports"));
     assert_eq!((world.legs("c").len(), world.legs("d").len()), (2, 2));
@@ -92,11 +92,11 @@ fn the_near_end_is_removed_if_the_far_one_cannot_be_opened() {
 #[test]
 fn the_other_call_waits_while_it_is_being_connected_to() {
     let mut world = World::two_calls();
-    world.engine.asleep = true;
+    world.engine_mut().asleep = true;
     assert_eq!(world.request(&connect(("c", "a"), ("d", "b"))), None);
     assert_eq!(world.request(&command("delete", "d").with("flags", "fast")), None);
     assert_eq!(world.request(&connect(("d", "b"), ("c", "b"))), None);
-    world.engine.asleep = false;
+    world.engine_mut().asleep = false;
     world.drain();
     let replies: Vec<_> = world.replies.drain(..).map(|(_, bytes)| String::from_utf8(bytes).unwrap()).collect();
     let [connected, deleted, late] = &replies[..] else { panic!("{replies:?}") };
@@ -108,10 +108,10 @@ fn the_other_call_waits_while_it_is_being_connected_to() {
 #[test]
 fn two_connects_that_cross_each_other_both_complete() {
     let mut world = World::two_calls();
-    world.engine.asleep = true;
+    world.engine_mut().asleep = true;
     assert_eq!(world.request(&connect(("c", "a"), ("d", "a"))), None);
     assert_eq!(world.request(&connect(("d", "b"), ("c", "b"))), None);
-    world.engine.asleep = false;
+    world.engine_mut().asleep = false;
     world.drain();
     assert_eq!(world.replies.len(), 2);
     assert!(world.replies.drain(..).all(|(_, bytes)| bytes.ends_with(b"d6:result2:oke")));
@@ -123,23 +123,23 @@ fn a_call_that_the_engine_loses_loses_its_link_and_frees_the_other_call() {
     for lost in ["c", "d"] {
         for steps in 0..3 {
             let mut world = World::two_calls();
-            world.engine.asleep = true;
+            world.engine_mut().asleep = true;
             assert_eq!(world.request(&connect(("c", "a"), ("d", "b"))), None);
             for _ in 0..steps {
-                let (id, command) = world.engine.mailbox.remove(0);
-                let result = world.engine.run(command);
-                world.controller.handle_reply(world.now, id, result);
+                let (id, command) = world.engine_mut().mailbox.remove(0);
+                let result = world.engine_mut().run(command);
+                world.trestle.controller.handle_reply(world.trestle.now, id, result);
                 world.drain();
             }
-            let call = world.controller.calls.by_name(lost).unwrap().id;
-            world.engine.calls.remove(&call);
-            world.controller.handle_event(world.now, Event { call, kind: EventKind::CallFailed });
-            world.engine.asleep = false;
+            let call = world.call_id(lost);
+            world.engine_mut().calls.remove(&call);
+            world.trestle.controller.handle_event(world.trestle.now, Event { call, kind: EventKind::CallFailed });
+            world.engine_mut().asleep = false;
             world.drain();
             assert!(world.reply().expect("a reply").contains("error"), "{lost} lost after {steps}");
             let left = if lost == "c" { "d" } else { "c" };
             assert_eq!(world.legs(left).len(), 2, "{lost} lost after {steps}");
-            assert_eq!(world.engine.ports_in_use(), 2, "{lost} lost after {steps}");
+            assert_eq!(world.engine().ports_in_use(), 2, "{lost} lost after {steps}");
             world.done(&command("query", left));
         }
     }
@@ -149,7 +149,7 @@ fn a_call_that_the_engine_loses_loses_its_link_and_frees_the_other_call() {
 fn a_digit_of_a_link_is_not_reported_a_second_time() {
     let mut world = World::two_calls();
     world.done(&connect(("c", "a"), ("d", "b")));
-    let call = world.controller.calls.by_name("c").unwrap().id;
+    let call = world.call_id("c");
     let digit = |leg: u16| Event {
         call,
         kind: EventKind::Digit {
@@ -161,7 +161,7 @@ fn a_digit_of_a_link_is_not_reported_a_second_time() {
         },
     };
     for leg in [0, 2] {
-        world.controller.handle_event(world.now, digit(leg));
+        world.trestle.controller.handle_event(world.trestle.now, digit(leg));
         world.drain();
     }
     assert_eq!(world.digits.len(), 1);

@@ -72,8 +72,8 @@ fn malformed_datagrams_change_nothing() {
             None => assert!(!has_cookie, "{name}"),
         }
     }
-    assert_eq!((world.listed(), world.engine.ports_in_use()), (vec!["known".to_owned()], 2));
-    assert_eq!(world.engine.applied, 2);
+    assert_eq!((world.listed(), world.engine().ports_in_use()), (vec!["known".to_owned()], 2));
+    assert_eq!(world.engine().applied, 2);
 }
 
 #[test]
@@ -154,7 +154,7 @@ proptest::proptest! {
                 }
             };
             // Sometimes the engine takes its time.
-            world.engine.asleep = sleepy;
+            world.engine_mut().asleep = sleepy;
             let early = world.request(&dict);
             world.wake_engine();
             let late = world.reply();
@@ -187,16 +187,16 @@ proptest::proptest! {
                 Step::Wait => {}
             }
             let live = model.iter().filter(|state| matches!(state, Model::Offered | Model::Answered)).count();
-            proptest::prop_assert_eq!(world.engine.calls.len(), live);
+            proptest::prop_assert_eq!(world.engine().calls.len(), live);
             proptest::prop_assert_eq!(world.controller.counters().calls, live);
         }
         for call in 0..3 {
             world.request(&command("delete", &format!("call{call}")));
         }
         world.pass(Duration::from_secs(61));
-        proptest::prop_assert_eq!(world.engine.ports_in_use(), 0);
+        proptest::prop_assert_eq!(world.engine().ports_in_use(), 0);
         proptest::prop_assert_eq!(world.controller.poll_timeout(), None);
-        proptest::prop_assert!(world.controller.engine.awaits_nothing());
+        proptest::prop_assert!(!world.controller.awaits_engine());
     }
 }
 
@@ -205,6 +205,6 @@ fn shards_share_the_calls() {
     let mut world = World::new();
     (0..10).for_each(|n| world.talk(&format!("c{n}")));
     let shards: BTreeSet<(usize, usize)> =
-        (0..2).map(|shard| (shard, world.controller.calls.iter().filter(|call| call.shard == shard).count())).collect();
+        (0..2).map(|shard| (shard, world.engine().shards.values().filter(|of| **of == shard).count())).collect();
     assert_eq!(shards, BTreeSet::from([(0, 5), (1, 5)]));
 }

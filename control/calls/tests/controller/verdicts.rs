@@ -3,7 +3,7 @@
 use trestle_core::{Milestone, Risk};
 
 use super::*;
-use crate::diagnosis::EndCause;
+use trestle_calls::diagnosis::EndCause;
 
 fn verdict(reply: &Dict) -> Option<&Dict> {
     match reply.get("verdict") {

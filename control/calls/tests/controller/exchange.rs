@@ -85,12 +85,12 @@ fn an_offer_and_its_answer_open_two_legs_on_one_shard() {
     let to_callee = world.sdp(&offer("c"));
     let to_caller = world.sdp(&answer("c"));
     assert_ne!(port(&to_callee), port(&to_caller));
-    assert_eq!(world.engine.ports_in_use(), 2);
+    assert_eq!(world.engine().ports_in_use(), 2);
     assert_eq!(world.controller.counters().calls, 1);
     // Again under a new cookie, as after a lost 200: the same text.
     assert_eq!(world.sdp(&offer("c")), to_callee);
     assert_eq!(world.sdp(&answer("c")), to_caller);
-    assert_eq!(world.engine.ports_in_use(), 2);
+    assert_eq!(world.engine().ports_in_use(), 2);
 }
 
 #[test]
@@ -102,19 +102,19 @@ fn a_retransmit_gets_the_same_bytes_and_changes_nothing() {
         world.pass(Duration::from_secs(second));
         assert_eq!(world.send(&request), first);
     }
-    assert_eq!((world.engine.applied, world.controller.counters().retransmits), (1, 4));
+    assert_eq!((world.engine().applied, world.controller.counters().retransmits), (1, 4));
 }
 
 #[test]
 fn a_retransmit_of_a_pending_request_has_one_reply() {
     let mut world = World::new();
     let request = [b"r1 ", &bencode::write(&offer("c"))[..]].concat();
-    world.engine.asleep = true;
+    world.engine_mut().asleep = true;
     assert_eq!(world.send(&request), None);
     assert_eq!(world.send(&request), None);
     world.wake_engine();
     assert!(world.reply().expect("one reply").starts_with("r1 d3:sdp"));
-    assert_eq!(world.engine.applied, 1);
+    assert_eq!(world.engine().applied, 1);
 }
 
 #[test]
@@ -135,14 +135,14 @@ fn a_cookie_of_another_sender_does_not_open_its_reply() {
 #[test]
 fn requests_for_a_busy_call_wait_their_turn() {
     let mut world = World::new();
-    world.engine.asleep = true;
+    world.engine_mut().asleep = true;
     for dict in [offer("c"), answer("c"), command("query", "c"), command("delete", "c"), answer("c"), offer("c")] {
         assert_eq!(world.request(&dict), None);
     }
-    assert_eq!(world.engine.mailbox.len(), 1);
+    assert_eq!(world.engine().mailbox.len(), 1);
     // Another call does not wait.
     assert_eq!(world.request(&offer("d")), None);
-    assert_eq!(world.engine.mailbox.len(), 2);
+    assert_eq!(world.engine().mailbox.len(), 2);
     world.wake_engine();
     let replies: BTreeMap<String, String> = std::mem::take(&mut world.replies)
         .into_iter()
@@ -164,7 +164,7 @@ fn requests_for_a_busy_call_wait_their_turn() {
 #[test]
 fn too_many_requests_for_one_call_are_refused() {
     let mut world = World::new();
-    world.engine.asleep = true;
+    world.engine_mut().asleep = true;
     let replies: Vec<_> = (0..30).filter_map(|_| world.request(&offer("c"))).collect();
     assert_eq!(replies.len(), 30 - 1 - 16);
     assert!(replies[0].contains("Busy"));
@@ -175,29 +175,30 @@ fn a_refused_first_offer_leaves_nothing_behind() {
     let mut world = World::new();
     let broken = command("offer", "c").with("sdp", "v=0\r\nthis is no SDP\r\n").with("from-tag", "a");
     assert!(world.error(&broken).starts_with("Failed to parse SDP"));
-    world.engine.refuse = Some(CommandError::NoPorts);
+    world.engine_mut().refuse = Some(CommandError::NoPorts);
     assert_eq!(world.error(&offer("c")), "Ran out of ports");
-    world.engine.refuse = Some(CommandError::TooManyCalls);
+    world.engine_mut().refuse = Some(CommandError::TooManyCalls);
     assert_eq!(world.error(&offer("c")), "Parallel session limit reached");
-    world.engine.refuse = None;
-    world.engine.full = true;
+    world.engine_mut().refuse = None;
+    world.engine_mut().full = true;
     assert_eq!(world.error(&offer("c")), "Parallel session limit reached");
     let supports = offer("c").with("supports", vec!["load limit".into()]);
     assert_eq!(world.request(&supports).as_deref(), Some("d6:result10:load limit7:message19:Load limit exceedede"));
-    world.engine.full = false;
+    world.engine_mut().full = false;
     assert_eq!(world.listed(), [""; 0]);
-    assert_eq!((world.engine.ports_in_use(), world.controller.counters().calls), (0, 0));
-    assert_eq!(world.controller.calls.poll_timeout(), None);
+    assert_eq!((world.engine().ports_in_use(), world.controller.counters().calls), (0, 0));
+    world.pass(Duration::from_secs(3_600));
+    assert_eq!(world.poll_timeout(), None);
     world.talk("c");
 }
 
 #[test]
 fn what_waits_for_a_call_that_fails_to_open_finds_none() {
     let mut world = World::new();
-    world.engine.asleep = true;
+    world.engine_mut().asleep = true;
     world.request(&offer("c"));
     world.request(&answer("c"));
-    world.engine.refuse = Some(CommandError::NoPorts);
+    world.engine_mut().refuse = Some(CommandError::NoPorts);
     world.wake_engine();
     let replies: Vec<_> = world.replies.drain(..).map(|(_, bytes)| String::from_utf8(bytes).expect("text")).collect();
     assert!(replies[0].contains("Ran out of ports") && replies[1].contains("Unknown call-id"), "{replies:?}");
@@ -212,10 +213,10 @@ fn a_refused_re_offer_leaves_the_call_as_it_was() {
     assert!(
         world.error(&wrong.clone().with("sdp", "v=0\r\n")).starts_with("Incomplete SDP") || world.listed() == ["c"]
     );
-    world.engine.refuse = Some(CommandError::BadPlan("a candidate without a port"));
+    world.engine_mut().refuse = Some(CommandError::BadPlan("a candidate without a port"));
     assert!(world.error(&offer("c")).ends_with("a candidate without a port"));
-    world.engine.refuse = None;
-    assert_eq!(world.engine.ports_in_use(), 2);
+    world.engine_mut().refuse = None;
+    assert_eq!(world.engine().ports_in_use(), 2);
     world.done(&command("query", "c"));
 }
 
@@ -281,7 +282,7 @@ fn a_digit_is_reported_in_the_format_of_rtpengine() {
         volume: 10,
         source,
     };
-    let legs: Vec<u16> = world.engine.calls[&CallId(1)].keys().map(|leg| leg.0).collect();
+    let legs: Vec<u16> = world.engine().calls[&CallId(1)].keys().map(|leg| leg.0).collect();
     legs.into_iter().for_each(|leg| world.event(1, press(leg)));
     let digits: Vec<_> = world.digits.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
     let tail = r#""tags":["a","b"],"type":"DTMF","timestamp":1795310854,"source_ip":"127.0.0.1","event":7,"duration":120,"volume":10}"#;
@@ -316,7 +317,7 @@ fn an_overloaded_machine_refuses_new_calls_and_executes_other_requests() {
     world.sdp(&offer("first"));
     let tell = |world: &mut World, cpu| {
         world.now += LOAD_EVERY;
-        world.controller.handle_load(world.now, Load { cpu: some(cpu), ..Load::default() });
+        world.trestle.controller.handle_load(world.trestle.now, Load { cpu: some(cpu), ..Load::default() });
     };
     tell(&mut world, 95.0);
     world.sdp(&offer("second"));
@@ -328,7 +329,7 @@ fn an_overloaded_machine_refuses_new_calls_and_executes_other_requests() {
     assert_eq!(knows.as_deref(), Some("k1 d6:result10:load limit7:message24:CPU usage limit exceedede"));
     let legacy = world.send(format!("k2 d{request}"));
     assert_eq!(legacy.as_deref(), Some("k2 d6:result5:error12:error-reason30:Parallel session limit reachede"));
-    assert_eq!(world.engine.ports_in_use(), 4, "those of the two calls there are");
+    assert_eq!(world.engine().ports_in_use(), 4, "those of the two calls there are");
 
     world.sdp(&answer("first"));
     world.sdp(&offer("first"));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const DOCUMENT: &str = include_str!("../../../../../docs/FLAGS.md");
+const DOCUMENT: &str = include_str!("../../../../docs/FLAGS.md");
 
 /// Has every codec that is spoken, and digits.
 const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 111 \
@@ -64,7 +64,7 @@ fn drop_traffic_blocks_all_media_until_it_is_cancelled() {
     let mut world = World::new();
     world.sdp(&offer("c").with("drop-traffic", "start"));
     world.sdp(&answer("c"));
-    let muting = |world: &World| [0, 1].map(|leg| world.engine.plans[&LegId(leg)].send.muting);
+    let muting = |world: &World| [0, 1].map(|leg| world.engine().plans[&LegId(leg)].send.muting);
     assert_eq!(muting(&world), [Muting { audio: AudioMuting::NoPackets, digits: true }; 2]);
     world.sdp(&offer("c").with("drop-traffic", "stop"));
     assert_eq!(muting(&world), [Muting::default(); 2]);

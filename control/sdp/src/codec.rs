@@ -1,6 +1,7 @@
 //! Formats of an audio `m=` line: payload types with their `a=rtpmap` and `a=fmtp`.
 
-use trestle_core::plan::{Codec, OpusSettings};
+use trestle_audio::{Codec, CodecInfo};
+use trestle_core::plan::OpusSettings;
 use trestle_wire::{ClockRate, Pt};
 
 use super::{MediaDescription, SdpError};
@@ -38,14 +39,15 @@ pub struct Format {
 impl Format {
     /// A format of a codec that we speak.
     pub fn audio(pt: Pt, codec: Codec, fmtp: Option<&str>) -> Self {
-        let (name, clock_hz, channels) = match codec {
-            Codec::Pcmu => ("PCMU", 8_000, 1),
-            Codec::Pcma => ("PCMA", 8_000, 1),
-            // Two channels whatever is sent (RFC 7587 section 7).
-            Codec::Opus => ("opus", 48_000, 2),
-        };
-        let fmtp = fmtp.map(str::to_owned);
-        Self { pt, kind: FormatKind::Audio(codec), name: name.to_owned(), clock_hz, channels, fmtp }
+        let CodecInfo { name, clock, channels, .. } = *codec.info();
+        Self {
+            pt,
+            kind: FormatKind::Audio(codec),
+            name: name.to_owned(),
+            clock_hz: clock.hz(),
+            channels,
+            fmtp: fmtp.map(str::to_owned),
+        }
     }
 
     /// telephone-event at 8000 Hz.
@@ -176,26 +178,22 @@ fn kind_of(pt: Pt, name: &str, clock: ClockRate, channels: u8) -> FormatKind {
     if (64..=95).contains(&pt.get()) {
         return FormatKind::Other;
     }
-    match (name.to_ascii_lowercase().as_str(), clock, channels) {
-        ("opus", ClockRate::HZ_48000, _) => FormatKind::Audio(Codec::Opus),
-        ("pcmu", ClockRate::HZ_8000, 1) => FormatKind::Audio(Codec::Pcmu),
-        ("pcma", ClockRate::HZ_8000, 1) => FormatKind::Audio(Codec::Pcma),
-        ("telephone-event", clock, _) => FormatKind::Event(clock),
-        ("cn", ..) => FormatKind::ComfortNoise,
+    if let Some(info) = CodecInfo::by_name(name, clock, channels) {
+        return FormatKind::Audio(info.codec);
+    }
+    match name.to_ascii_lowercase().as_str() {
+        "telephone-event" => FormatKind::Event(clock),
+        "cn" => FormatKind::ComfortNoise,
         _ => FormatKind::Other,
     }
 }
 
-/// RFC 3551 section 6, as far as it concerns us.
+/// What a payload type means without `a=rtpmap` (RFC 3551 section 6): a codec of Trestle, or comfort noise.
 fn statically_known(pt: Pt) -> Option<Format> {
-    match pt {
-        Pt::PCMU => Some(Format::audio(pt, Codec::Pcmu, None)),
-        Pt::PCMA => Some(Format::audio(pt, Codec::Pcma, None)),
-        Pt::COMFORT_NOISE => {
-            Some(Format { kind: FormatKind::ComfortNoise, name: "CN".to_owned(), clock_hz: 8_000, ..unknown(pt) })
-        }
-        _ => None,
+    if pt == Pt::COMFORT_NOISE {
+        return Some(Format { kind: FormatKind::ComfortNoise, name: "CN".to_owned(), clock_hz: 8_000, ..unknown(pt) });
     }
+    CodecInfo::by_static_pt(pt).map(|info| Format::audio(pt, info.codec, None))
 }
 
 fn unknown(pt: Pt) -> Format {

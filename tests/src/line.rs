@@ -1,6 +1,10 @@
 //! A peer on real sockets: the project's WhatsApp relay or phone, carried by a thread.
 
-#![allow(clippy::disallowed_methods, reason = "tests with real sockets are the outside world")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests with real sockets are the outside world: they have clocks, threads and locks"
+)]
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
 use std::net::{SocketAddr, UdpSocket};

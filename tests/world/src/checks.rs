@@ -48,7 +48,6 @@ pub(crate) type Checked = Result<(), String>;
 #[derive(Debug)]
 struct CheckedLeg {
     plan: LegPlan,
-    ports: LegPorts,
     addresses: Addresses,
     received: ReceivedNumbers,
     sent: SentNumbers,
@@ -111,7 +110,6 @@ impl Checks {
                     times: Default::default(),
                     audit: Audit::default(),
                     plan,
-                    ports,
                 };
                 self.legs.insert(id, leg);
             }
@@ -119,10 +117,8 @@ impl Checks {
     }
 
     fn remove(&mut self, is_gone: impl Fn(&(CallId, LegId)) -> bool) {
-        for (_, leg) in self.legs.extract_if(.., |id, _| is_gone(id)) {
-            self.by_port.remove(&leg.ports.rtp);
-            self.by_port.remove(&leg.ports.rtcp);
-        }
+        self.legs.retain(|id, _| !is_gone(id));
+        self.by_port.retain(|_, id| !is_gone(id));
     }
 
     /// A datagram arrives at a bound port.

@@ -7,7 +7,7 @@ use trestle_wire::telephone_event::{Digit, TelephoneEvent};
 use trestle_wire::{ExtSeq, Seq, SeqExtender};
 
 use crate::codec::{self, PeerDecoder};
-use crate::rtcp::{Block, SenderReportInfo};
+use crate::rtcp::{RtcpReportBlock, SenderReportInfo};
 use crate::{Arrival, Codec, ReceivedDigit, Report};
 
 /// Audio that is kept, in seconds.
@@ -46,7 +46,7 @@ pub(crate) struct ReceivedRtp<'a> {
 
 /// The audio's time line: its first packet.
 #[derive(Debug, Clone, Copy)]
-struct Line {
+struct RtpTimeline {
     at: Instant,
     time: u32,
     clock_hz: u32,
@@ -54,7 +54,7 @@ struct Line {
     sample: usize,
 }
 
-impl Line {
+impl RtpTimeline {
     /// Ticks of `time` since the first packet, in seconds.
     fn seconds_of(&self, time: u32) -> f64 {
         f64::from(time.wrapping_sub(self.time) as i32) / f64::from(self.clock_hz)
@@ -73,7 +73,7 @@ struct Stream {
     first: ExtSeq,
     seen: BTreeSet<ExtSeq>,
     unique: u64,
-    line: Option<Line>,
+    line: Option<RtpTimeline>,
     /// Out-of-order packets; `None` for those that are no audio.
     held: BTreeMap<ExtSeq, Option<Audio>>,
     next: ExtSeq,
@@ -216,7 +216,7 @@ impl Listener {
             // A later line lies in the recording where it came in.
             let since_start = now.saturating_duration_since(pcm_starts_at).as_secs_f64();
             let sample = (since_start * f64::from(self.sample_hz)) as usize;
-            Line { at: now, time: packet.time, clock_hz: codec.clock_hz(), sample }
+            RtpTimeline { at: now, time: packet.time, clock_hz: codec.clock_hz(), sample }
         });
         stream.line = Some(line);
         let ahead_ms = line.ahead_ms(now, packet.time);
@@ -328,14 +328,14 @@ impl Listener {
     }
 
     /// The report block about the current stream.
-    pub(crate) fn block(&self, now: Instant) -> Option<Block> {
+    pub(crate) fn block(&self, now: Instant) -> Option<RtcpReportBlock> {
         let stream = self.stream.as_ref()?;
         let clock_hz = stream.line.map_or(8_000, |line| line.clock_hz);
         let last_sr = stream.last_sr.map_or((0, 0), |(info, at)| {
             let since = now.saturating_duration_since(at);
             ((info.ntp >> 16) as u32, (since.as_nanos() * 65_536 / Duration::from_secs(1).as_nanos()) as u32)
         });
-        Some(Block {
+        Some(RtcpReportBlock {
             ssrc: stream.ssrc,
             lost: (self.report.lost - self.lost_before) as i32,
             // SeqExtender starts at one wrap, RTCP at none.

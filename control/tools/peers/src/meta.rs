@@ -15,13 +15,13 @@ use trestle_wire::telephone_event::Digit;
 
 use crate::listener::{Expected, Listener};
 use crate::patience::Waiting;
-use crate::rtp::{Remote, RtpSession};
-use crate::sdp::Description;
-use crate::srtp::{Crypto, Keys};
-use crate::talker::{Format, Talker};
+use crate::rtp::{RemoteAddress, RtpSession};
+use crate::sdp::PeerSdp;
+use crate::srtp::{CryptoLine, Keys};
+use crate::talker::{SentFormat, Talker};
 use crate::{Arrival, Codec, GaveUp, MetaReport, Patience, SdpError, Transmit, Voice, ice_chars, rules};
 pub use options::{Flavour, MetaOptions, SetupAnswer};
-use text::{Security, Text};
+use text::{SdpSecurity, MetaSdp};
 use webrtc::{Ends, MetaWebRtc};
 
 #[cfg(test)]
@@ -37,7 +37,7 @@ const EVENT_PT: u8 = 126;
 
 enum Side {
     WebRtc { webrtc: Option<Box<MetaWebRtc>>, talker: Box<Talker>, listener: Box<Listener> },
-    Sdes { session: Box<RtpSession>, crypto: Crypto },
+    Sdes { session: Box<RtpSession>, crypto: CryptoLine },
 }
 
 /// WhatsApp's media relay. See the crate's documentation for how it is driven.
@@ -55,7 +55,7 @@ pub struct Meta {
     sdp_remarks: Vec<String>,
     signalled_ssrc: Option<u32>,
     /// The format to send once the transport is connected.
-    format: Option<Format>,
+    format: Option<SentFormat>,
     waiting: Waiting,
 }
 
@@ -83,7 +83,7 @@ impl Meta {
                 Side::WebRtc { webrtc: None, talker: Box::new(talker), listener: Box::new(Listener::new(SAMPLE_HZ)) }
             }
             Flavour::Sdes => {
-                let crypto = Crypto::draw(&mut rng, 1, Profile::AesCm128HmacSha1_80);
+                let crypto = CryptoLine::draw(&mut rng, 1, Profile::AesCm128HmacSha1_80);
                 let local = options.locals[0];
                 let session = RtpSession::new(now, local, Keys::secured(), talker, SAMPLE_HZ);
                 Side::Sdes { session: Box::new(session), crypto }
@@ -153,8 +153,8 @@ impl Meta {
         Ok(self.text(setup))
     }
 
-    fn read(&mut self, text: &str, answers: Option<&str>) -> Result<Description, SdpError> {
-        let theirs = Description::read(text)?;
+    fn read(&mut self, text: &str, answers: Option<&str>) -> Result<PeerSdp, SdpError> {
+        let theirs = PeerSdp::read(text)?;
         let faults = rules::faults(&theirs, self.options.flavour);
         if !faults.is_empty() {
             return Err(SdpError::Invalid(faults));
@@ -183,13 +183,13 @@ impl Meta {
     fn settle(
         &mut self,
         now: Instant,
-        theirs: &Description,
+        theirs: &PeerSdp,
         (pt, codec): (u8, Codec),
         client: bool,
     ) -> Result<(), SdpError> {
         let style = self.options.event_style;
         let event_pt = Some(self.event_pt);
-        self.format = Some(Format { pt, codec, event_pt, ptime_ms: 20, style });
+        self.format = Some(SentFormat { pt, codec, event_pt, ptime_ms: 20, style });
         let expected =
             Expected { codecs: self.codecs.clone(), events: vec![(self.event_pt, 8_000)], ptime_ms: Some(20) };
         match &mut self.side {
@@ -203,12 +203,12 @@ impl Meta {
                 webrtc.set_remote(now, &ufrag, &pwd, digest, client)?;
             }
             Side::Sdes { session, crypto } => {
-                let chosen = Crypto::choose(theirs, &[crypto.material.profile()])?;
+                let chosen = CryptoLine::choose(theirs, &[crypto.material.profile()])?;
                 session.keys.set(&crypto.material, &chosen.material);
                 session.listener.expected = expected;
                 let rtp = theirs.rtp()?;
                 let rtcp = if theirs.has("rtcp-mux") { rtp } else { theirs.rtcp()? };
-                session.set_remote(now, rtp.map(|rtp| Remote { rtp, rtcp }));
+                session.set_remote(now, rtp.map(|rtp| RemoteAddress { rtp, rtcp }));
             }
         }
         self.talk(now);
@@ -234,14 +234,14 @@ impl Meta {
         let (security, ssrc) = match &self.side {
             Side::WebRtc { webrtc, talker, .. } => {
                 let fingerprint = webrtc.as_ref().map_or("", |webrtc| webrtc.fingerprint());
-                (Security::WebRtc { ufrag: &self.ufrag, pwd: &self.pwd, fingerprint, setup }, talker.ssrc)
+                (SdpSecurity::WebRtc { ufrag: &self.ufrag, pwd: &self.pwd, fingerprint, setup }, talker.ssrc)
             }
             Side::Sdes { session, crypto } => {
                 line = crypto.line();
-                (Security::Sdes { crypto: &line }, session.talker.ssrc)
+                (SdpSecurity::Sdes { crypto: &line }, session.talker.ssrc)
             }
         };
-        let text = Text {
+        let text = MetaSdp {
             session_id: self.session_id,
             stream_id: &self.stream_id,
             mid: &self.mid,

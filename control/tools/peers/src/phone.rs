@@ -10,10 +10,10 @@ use trestle_srtp::Profile;
 use trestle_wire::telephone_event::Digit;
 
 use crate::listener::Expected;
-use crate::rtp::{Remote, RtpSession};
-use crate::sdp::Description;
-use crate::srtp::{Crypto, Keys};
-use crate::talker::{Format, Talker};
+use crate::rtp::{RemoteAddress, RtpSession};
+use crate::sdp::PeerSdp;
+use crate::srtp::{CryptoLine, Keys};
+use crate::talker::{SentFormat, Talker};
 use crate::{Arrival, Codec, EventStyle, Report, SdpError, Transmit, Voice};
 
 #[cfg(test)]
@@ -74,9 +74,9 @@ pub struct Phone {
     rng: ChaCha8Rng,
     session: RtpSession,
     /// The keys it offers, one for each suite.
-    offered: Vec<Crypto>,
+    offered: Vec<CryptoLine>,
     /// The line it answered with, and thus goes on using.
-    answered: Option<Crypto>,
+    answered: Option<CryptoLine>,
     /// What it wants of its own accord; hold is to send only.
     wants_to_receive: bool,
     session_id: u32,
@@ -85,7 +85,7 @@ pub struct Phone {
 
 /// What both descriptions together say.
 struct Agreement<'a> {
-    theirs: &'a Description,
+    theirs: &'a PeerSdp,
     codec: Codec,
     pt: u8,
     /// Every payload type that may come in.
@@ -104,8 +104,8 @@ impl Phone {
         let mut session = RtpSession::new(now, local, keys, talker, 8_000);
         session.talker.muted = options.silent;
         session.local_rtcp = next_port(local);
-        let draw = |(n, profile): (usize, &Profile)| Crypto::draw(&mut rng, n as u32 + 1, *profile);
-        let offered: Vec<Crypto> = options.suites.iter().enumerate().map(draw).collect();
+        let draw = |(n, profile): (usize, &Profile)| CryptoLine::draw(&mut rng, n as u32 + 1, *profile);
+        let offered: Vec<CryptoLine> = options.suites.iter().enumerate().map(draw).collect();
         let session_id = session.talker.ssrc >> 1;
         Self { options, rng, session, offered, answered: None, wants_to_receive: true, session_id, version: 0 }
     }
@@ -121,7 +121,7 @@ impl Phone {
         let formats: Vec<(u8, Codec)> = self.options.codecs.iter().map(|codec| (self.own_pt(*codec), *codec)).collect();
         let crypto: Vec<String> = match &self.answered {
             Some(line) => vec![line.line()],
-            None => self.offered.iter().map(Crypto::line).collect(),
+            None => self.offered.iter().map(CryptoLine::line).collect(),
         };
         let direction = if self.wants_to_receive { "sendrecv" } else { "sendonly" };
         self.text(&formats, self.options.event_pt, &crypto, direction, self.options.rtcp_mux)
@@ -129,7 +129,7 @@ impl Phone {
 
     /// Takes the answer to its offer, and talks.
     pub fn accept(&mut self, now: Instant, answer: &str) -> Result<(), SdpError> {
-        let theirs = Description::read(answer)?;
+        let theirs = PeerSdp::read(answer)?;
         self.check_profile(&theirs)?;
         let offered: Vec<(u8, Codec)> = self.options.codecs.iter().map(|codec| (self.own_pt(*codec), *codec)).collect();
         let (pt, codec) =
@@ -137,7 +137,7 @@ impl Phone {
         let event_pt = theirs.events().iter().find(|(_, hz)| *hz == 8_000).map(|(pt, _)| *pt);
         if !self.options.suites.is_empty() {
             let spoken: Vec<Profile> = self.offered.iter().map(|crypto| crypto.material.profile()).collect();
-            let chosen = Crypto::choose(&theirs, &spoken)?;
+            let chosen = CryptoLine::choose(&theirs, &spoken)?;
             // The tag names the line of ours that is answered (RFC 4568 5.1.3).
             let ours = self.answered.as_ref().or(self.offered.iter().find(|ours| ours.tag == chosen.tag));
             let ours = ours.filter(|ours| ours.material.profile() == chosen.material.profile());
@@ -150,7 +150,7 @@ impl Phone {
 
     /// Answers an offer, and talks.
     pub fn answer(&mut self, now: Instant, offer: &str) -> Result<String, SdpError> {
-        let theirs = Description::read(offer)?;
+        let theirs = PeerSdp::read(offer)?;
         self.check_profile(&theirs)?;
         let spoken = |(_, codec): &(u8, Codec)| self.options.codecs.contains(codec);
         let (pt, codec) = theirs.codecs().into_iter().find(spoken).ok_or(SdpError::NoCodec)?;
@@ -158,10 +158,10 @@ impl Phone {
         let event_pt = event_pt.filter(|_| self.options.event_pt.is_some());
         let mut crypto = Vec::new();
         if !self.options.suites.is_empty() {
-            let chosen = Crypto::choose(&theirs, &self.options.suites)?;
+            let chosen = CryptoLine::choose(&theirs, &self.options.suites)?;
             let profile = chosen.material.profile();
             let kept = self.answered.take().filter(|ours| ours.material.profile() == profile);
-            let mut ours = kept.unwrap_or_else(|| Crypto::draw(&mut self.rng, chosen.tag, profile));
+            let mut ours = kept.unwrap_or_else(|| CryptoLine::draw(&mut self.rng, chosen.tag, profile));
             ours.tag = chosen.tag;
             self.session.keys.set(&ours.material, &chosen.material);
             crypto.push(ours.line());
@@ -178,7 +178,7 @@ impl Phone {
         Ok(self.text(&[(pt, codec)], event_pt, &crypto, direction, mux))
     }
 
-    fn check_profile(&self, theirs: &Description) -> Result<(), SdpError> {
+    fn check_profile(&self, theirs: &PeerSdp) -> Result<(), SdpError> {
         let secured = !self.options.suites.is_empty();
         let fits = if secured { ["RTP/SAVP", "RTP/SAVPF"] } else { ["RTP/AVP", "RTP/AVPF"] };
         if fits.contains(&theirs.proto.as_str()) { Ok(()) } else { Err(SdpError::Bad("m= profile")) }
@@ -189,7 +189,7 @@ impl Phone {
         let rtcp = if agreed.mux { rtp } else { agreed.theirs.rtcp()? };
         let local = self.options.sends_from.unwrap_or(self.options.rtp);
         self.session.local_rtcp = if agreed.mux { local } else { next_port(local) };
-        self.session.set_remote(now, rtp.map(|rtp| Remote { rtp, rtcp }));
+        self.session.set_remote(now, rtp.map(|rtp| RemoteAddress { rtp, rtcp }));
         self.session.listener.expected = Expected {
             codecs: agreed.codecs,
             events: agreed.event_pt.map(|pt| (pt, 8_000)).into_iter().collect(),
@@ -198,7 +198,7 @@ impl Phone {
         self.session.talker.muted = self.options.silent || !agreed.theirs.receives();
         self.session.talker.start(
             now,
-            Format {
+            SentFormat {
                 pt: agreed.pt,
                 codec: agreed.codec,
                 event_pt: agreed.event_pt,

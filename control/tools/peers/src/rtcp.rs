@@ -20,7 +20,7 @@ pub(crate) struct Sent {
 
 /// What a peer reports about the stream that it receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Block {
+pub(crate) struct RtcpReportBlock {
     pub(crate) ssrc: u32,
     pub(crate) lost: i32,
     /// Highest extended sequence number.
@@ -39,7 +39,7 @@ pub(crate) fn ntp(since_start: Duration) -> u64 {
 }
 
 /// A compound packet: SR or RR, then SDES with the CNAME.
-pub(crate) fn compound(sent: &Sent, ntp: u64, block: Option<Block>, cname: &str) -> Vec<u8> {
+pub(crate) fn compound(sent: &Sent, ntp: u64, block: Option<RtcpReportBlock>, cname: &str) -> Vec<u8> {
     let mut body = sent.ssrc.to_be_bytes().to_vec();
     if let Some(time) = sent.time {
         body.extend_from_slice(&ntp.to_be_bytes());
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_report_reads_back_as_written() {
         let sent = Sent { ssrc: 7, time: Some(1_234), packets: 5, bytes: 800 };
-        let block = Block { ssrc: 9, lost: 3, highest: 77, jitter: 8, last_sr: (1, 2) };
+        let block = RtcpReportBlock { ssrc: 9, lost: 3, highest: 77, jitter: 8, last_sr: (1, 2) };
         let packet = compound(&sent, ntp(Duration::from_millis(1_500)), Some(block), "me@here");
         assert_eq!(packet.len() % 4, 0);
         let mut report = Report::default();

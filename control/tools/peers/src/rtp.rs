@@ -16,7 +16,7 @@ use crate::talker::Talker;
 
 /// Where the other side listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Remote {
+pub(crate) struct RemoteAddress {
     pub(crate) rtp: SocketAddr,
     /// The same address if RTCP is multiplexed.
     pub(crate) rtcp: Option<SocketAddr>,
@@ -29,7 +29,7 @@ pub(crate) struct RtpSession {
     /// Our own addresses; the same one twice if RTCP is multiplexed.
     pub(crate) local_rtp: SocketAddr,
     pub(crate) local_rtcp: SocketAddr,
-    remote: Option<Remote>,
+    remote: Option<RemoteAddress>,
     created_at: Instant,
     reports: Option<Schedule>,
     cname: &'static str,
@@ -53,13 +53,13 @@ impl RtpSession {
     }
 
     /// Sends there from now on; reports begin with the first address.
-    pub(crate) fn set_remote(&mut self, now: Instant, remote: Option<Remote>) {
+    pub(crate) fn set_remote(&mut self, now: Instant, remote: Option<RemoteAddress>) {
         self.remote = remote;
         self.reports = self.reports.or_else(|| remote.map(|_| Schedule::new(now)));
     }
 
     pub(crate) fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, datagram: &[u8]) {
-        let expected = |source: &Remote| source.rtp == remote || source.rtcp == Some(remote);
+        let expected = |source: &RemoteAddress| source.rtp == remote || source.rtcp == Some(remote);
         let kind = DatagramKind::of(datagram);
         match kind {
             Some(DatagramKind::Rtp | DatagramKind::Rtcp) if self.remote.as_ref().is_some_and(expected) => {}

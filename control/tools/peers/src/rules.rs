@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 
 use crate::Codec;
 use crate::meta::Flavour;
-use crate::sdp::Description;
+use crate::sdp::PeerSdp;
 
 /// Every rule that `text` breaks so that the call cannot come up.
-pub(crate) fn faults(description: &Description, flavour: Flavour) -> Vec<String> {
+pub(crate) fn faults(description: &PeerSdp, flavour: Flavour) -> Vec<String> {
     let mut faults = Vec::new();
     let mut rule = |kept: bool, fault: &str| {
         if !kept {
@@ -40,7 +40,7 @@ pub(crate) fn faults(description: &Description, flavour: Flavour) -> Vec<String>
 }
 
 /// Every custom that `text` does not keep. `answers` holds the `mid` of Meta's offer, if `text` answers one.
-pub(crate) fn remarks(text: &str, description: &Description, flavour: Flavour, answers: Option<&str>) -> Vec<String> {
+pub(crate) fn remarks(text: &str, description: &PeerSdp, flavour: Flavour, answers: Option<&str>) -> Vec<String> {
     let mut remarks = Vec::new();
     let mut custom = |kept: bool, remark: &str| {
         if !kept {
@@ -97,7 +97,7 @@ mod tests {
 
     fn judge(text: &str, flavour: Flavour, answers: Option<&str>) -> (Vec<String>, Vec<String>) {
         let text = text.replace("\r\n", "\n").replace('\n', "\r\n");
-        let description = Description::read(&text).unwrap();
+        let description = PeerSdp::read(&text).unwrap();
         (faults(&description, flavour), remarks(&text, &description, flavour, answers))
     }
 

@@ -35,7 +35,7 @@ impl std::error::Error for SdpError {}
 
 /// The session part and the first audio part of an SDP text, attributes in order.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Description {
+pub(crate) struct PeerSdp {
     session: Vec<(char, String)>,
     audio: Vec<(char, String)>,
     /// From `m=`: 0 refuses the stream.
@@ -48,7 +48,7 @@ pub(crate) struct Description {
     pub(crate) media_lines: usize,
 }
 
-impl Description {
+impl PeerSdp {
     pub(crate) fn read(text: &str) -> Result<Self, SdpError> {
         let mut description = Self::default();
         for line in text.lines() {
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_meta_offer_is_read() {
         let text = include_str!("../../../../tests/vectors/meta/user_initiated.sip_webrtc.meta_offer.sdp");
-        let d = Description::read(text).unwrap();
+        let d = PeerSdp::read(text).unwrap();
         assert_eq!(d.rtp(), Ok(Some("57.144.135.35:3480".parse().unwrap())));
         assert_eq!(d.rtcp(), Ok(None), "a=rtcp:9 IN IP4 0.0.0.0 is a dummy");
         assert_eq!(d.codecs(), [(111, Codec::Opus)]);
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_trunk_offer_is_read() {
         let text = include_str!("../../../../tests/vectors/meta/business_initiated.sip_sdes.partner_offer.sdp");
-        let d = Description::read(text).unwrap();
+        let d = PeerSdp::read(text).unwrap();
         assert_eq!(d.codecs(), [(107, Codec::Opus), (0, Codec::Pcmu), (8, Codec::Pcma)]);
         assert_eq!(d.rtcp(), Ok(Some("168.86.138.232:19535".parse().unwrap())));
         assert_eq!(d.all("crypto").count(), 1);
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn text_without_audio_is_refused() {
         for text in ["", "v=0\r\n", "m=video 1 RTP/AVP 96\r\n", "m=audio x RTP/AVP 0\r\n", "m=audio"] {
-            assert_eq!(Description::read(text).err(), Some(SdpError::NoAudio), "{text:?}");
+            assert_eq!(PeerSdp::read(text).err(), Some(SdpError::NoAudio), "{text:?}");
         }
     }
 }

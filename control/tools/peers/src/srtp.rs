@@ -6,16 +6,16 @@ use rand_chacha::rand_core::Rng;
 use trestle_srtp::{KeyingMaterial, OVERHEAD_MAX, Profile, SrtpContext};
 
 use crate::SdpError;
-use crate::sdp::Description;
+use crate::sdp::PeerSdp;
 
 /// An `a=crypto` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Crypto {
+pub(crate) struct CryptoLine {
     pub(crate) tag: u32,
     pub(crate) material: KeyingMaterial,
 }
 
-impl Crypto {
+impl CryptoLine {
     /// A fresh key.
     pub(crate) fn draw(rng: &mut impl Rng, tag: u32, profile: Profile) -> Self {
         let mut bytes = vec![0; profile.key_len() + profile.salt_len()];
@@ -31,7 +31,7 @@ impl Crypto {
     }
 
     /// The lines of `description` that can be used, in its order. Lifetime and MKI are looked over.
-    pub(crate) fn all(description: &Description) -> Vec<Self> {
+    pub(crate) fn all(description: &PeerSdp) -> Vec<Self> {
         description.all("crypto").filter_map(Self::read).collect()
     }
 
@@ -45,7 +45,7 @@ impl Crypto {
     }
 
     /// The first offered line whose suite is among `spoken`.
-    pub(crate) fn choose(offer: &Description, spoken: &[Profile]) -> Result<Self, SdpError> {
+    pub(crate) fn choose(offer: &PeerSdp, spoken: &[Profile]) -> Result<Self, SdpError> {
         let offered = Self::all(offer).into_iter();
         offered.into_iter().find(|crypto| spoken.contains(&crypto.material.profile())).ok_or(SdpError::NoSuite)
     }
@@ -112,16 +112,16 @@ mod tests {
     fn a_line_reads_back_as_written() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for profile in Profile::ALL {
-            let crypto = Crypto::draw(&mut rng, 3, profile);
+            let crypto = CryptoLine::draw(&mut rng, 3, profile);
             let line = crypto.line();
-            assert_eq!(Crypto::read(line.strip_prefix("crypto:").unwrap()), Some(crypto), "{line}");
+            assert_eq!(CryptoLine::read(line.strip_prefix("crypto:").unwrap()), Some(crypto), "{line}");
         }
     }
 
     #[test]
     fn lifetime_and_mki_are_looked_over_and_nonsense_is_not_used() {
         let key = "US8mraPD1jSsPGsSt7M8tQuwljw/bZkkJBYZyE7H";
-        let read = |text: String| Crypto::read(&text);
+        let read = |text: String| CryptoLine::read(&text);
         assert!(read(format!("1 AES_CM_128_HMAC_SHA1_80 inline:{key}|2^31|1:4 UNENCRYPTED_SRTCP")).is_some());
         assert!(read(format!("1 AES_CM_128_HMAC_SHA1_80 inline:{}", &key[4..])).is_none());
         assert!(read(format!("1 NULL inline:{key}")).is_none());

@@ -43,7 +43,7 @@ pub enum EventStyle {
 
 /// What is agreed to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Format {
+pub(crate) struct SentFormat {
     pub(crate) pt: u8,
     pub(crate) codec: Codec,
     /// Telephone-event; its clock is 8 kHz.
@@ -88,7 +88,7 @@ pub(crate) struct Talker {
     sample_hz: u32,
     /// Next sample of the voice.
     position: usize,
-    format: Option<(Format, PeerEncoder)>,
+    format: Option<(SentFormat, PeerEncoder)>,
     pub(crate) muted: bool,
     pub(crate) ssrc: u32,
     seq: u64,
@@ -136,7 +136,7 @@ impl Talker {
 
     /// Begins to send, or goes on in another format. Timestamps go on where they were; with another clock rate they
     /// cannot, and continue from the same number.
-    pub(crate) fn start(&mut self, now: Instant, format: Format) {
+    pub(crate) fn start(&mut self, now: Instant, format: SentFormat) {
         if self.format.as_ref().is_some_and(|(current, _)| *current == format) {
             return;
         }
@@ -150,7 +150,7 @@ impl Talker {
         self.format = Some((format, PeerEncoder::new(format.codec, self.sample_hz)));
     }
 
-    pub(crate) fn format(&self) -> Option<Format> {
+    pub(crate) fn format(&self) -> Option<SentFormat> {
         self.format.as_ref().map(|(format, _)| *format)
     }
 
@@ -241,7 +241,7 @@ impl Talker {
     }
 
     /// True when the event is over.
-    fn event_frame(&mut self, press: &mut Press, format: Format, event_pt: u8) -> bool {
+    fn event_frame(&mut self, press: &mut Press, format: SentFormat, event_pt: u8) -> bool {
         press.frames += 1;
         let elapsed_ms = press.frames * format.ptime_ms;
         let duration_hz = match format.style {
@@ -307,7 +307,7 @@ mod tests {
         let start = Instant::now();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut talker = Talker::new(&mut rng, 8_000, Voice::Silence);
-        talker.start(start, Format { pt: 96, codec, event_pt: Some(101), ptime_ms: 20, style });
+        talker.start(start, SentFormat { pt: 96, codec, event_pt: Some(101), ptime_ms: 20, style });
         talker.press(Digit::from_char('5').unwrap(), Duration::from_millis(ms));
         let audio_time = talker.time;
         talker.handle_timeout(start + Duration::from_secs(1));

@@ -9,7 +9,7 @@ use super::leg::{MediaReceiver, MediaSender};
 use super::pace::Ns;
 use super::sdp::{EngineSdp, Ours, SUITE};
 use super::speech::SpeechLoop;
-use super::whatsapp::{Identity, WhatsApp};
+use super::whatsapp::{LoadCertificate, WhatsApp};
 use super::workload::{LoadCodec, NgStyle, SideSecurity, Workload};
 
 /// The state of a leg.
@@ -37,7 +37,7 @@ pub struct Setting {
     /// Opus and PCMA.
     pub speech: [Arc<SpeechLoop>; 2],
     /// WhatsApp's certificate.
-    pub identity: Identity,
+    pub identity: LoadCertificate,
     /// Makes call-ids, keys and SSRCs differ from those of other runs.
     pub seed: u64,
     /// Calls are deleted so long after they came up; `None` if they stay.

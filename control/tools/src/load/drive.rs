@@ -13,7 +13,7 @@ use super::pace::{FRAME_NS, Ns, Pacer};
 use super::sockets::{self, BatchedSockets};
 use super::speech::SpeechLoop;
 use super::target::{Memory, Target, buffer_drops};
-use super::whatsapp::{Identity, Now};
+use super::whatsapp::{LoadCertificate, Now};
 use super::workload::{LoadCodec, SideSecurity};
 
 /// A second.
@@ -137,7 +137,7 @@ impl LoadRun {
             rtcp_port: rtcp.port(),
             places: Vec::new(),
             speech: [speech(LoadCodec::Opus)?, speech(LoadCodec::Pcma)?],
-            identity: Identity::generate()?,
+            identity: LoadCertificate::generate()?,
             seed: 0,
             hold_ns: None,
         };

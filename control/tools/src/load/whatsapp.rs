@@ -21,13 +21,13 @@ const USERNAME: u16 = 0x0006;
 
 /// One certificate (ECDSA P-256) for all calls.
 #[derive(Clone)]
-pub struct Identity {
+pub struct LoadCertificate {
     certificate: dimpl::DtlsCertificate,
     config: Arc<dimpl::Config>,
     fingerprint: Arc<str>,
 }
 
-impl Identity {
+impl LoadCertificate {
     /// A fresh one.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Identity {
     }
 }
 
-impl std::fmt::Debug for Identity {
+impl std::fmt::Debug for LoadCertificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Identity").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
     }
@@ -66,7 +66,7 @@ pub struct WhatsApp {
     pub ufrag: String,
     /// `a=ice-pwd`.
     pub pwd: String,
-    identity: Identity,
+    identity: LoadCertificate,
     dtls: Option<Box<Dtls>>,
     /// The random of the ClientHello that the handshake began with. Some engines start anew once they have the answer.
     hello: Option<[u8; 32]>,
@@ -85,7 +85,7 @@ impl std::fmt::Debug for WhatsApp {
 
 impl WhatsApp {
     /// A leg of call number `call`; `secret` makes the password.
-    pub fn new(identity: &Identity, call: u64, secret: u64) -> Self {
+    pub fn new(identity: &LoadCertificate, call: u64, secret: u64) -> Self {
         Self {
             ufrag: format!("load{call:08x}"),
             pwd: format!("{secret:016x}{call:016x}"),
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_check_is_answered_with_where_it_came_from_under_our_password() {
-        let leg = WhatsApp::new(&Identity::generate().unwrap(), 0x1f, 5);
+        let leg = WhatsApp::new(&LoadCertificate::generate().unwrap(), 0x1f, 5);
         let request = check(&leg.ufrag);
         assert_eq!(wanted_ufrag(&request), Some("load0000001f"));
         let response = leg.answer_check((0x7f00_0001, 30_000), &request).unwrap();
@@ -297,7 +297,7 @@ mod tests {
     fn a_handshake_gives_both_the_same_keys_even_if_the_client_begins_anew() {
         #[allow(clippy::disallowed_methods, reason = "a test has to begin some time")]
         let now = Instant::now();
-        let identity = Identity::generate().unwrap();
+        let identity = LoadCertificate::generate().unwrap();
         let mut server = WhatsApp::new(&identity, 1, 1);
         let hello = |client: &mut WhatsApp| {
             let mut out = Vec::new();

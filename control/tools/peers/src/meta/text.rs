@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::Codec;
 
 /// What varies from call to call.
-pub(crate) struct Text<'a> {
+pub(crate) struct MetaSdp<'a> {
     /// Milliseconds of its clock: the session id.
     pub(crate) session_id: u64,
     pub(crate) stream_id: &'a str,
@@ -13,23 +13,23 @@ pub(crate) struct Text<'a> {
     pub(crate) address: SocketAddr,
     /// Advertised, `address` among them. Empty without ICE.
     pub(crate) candidates: &'a [SocketAddr],
-    pub(crate) security: Security<'a>,
+    pub(crate) security: SdpSecurity<'a>,
     pub(crate) codecs: &'a [(u8, Codec)],
     pub(crate) event_pt: u8,
     pub(crate) ssrc: u32,
 }
 
 /// The lines that tell how media is secured.
-pub(crate) enum Security<'a> {
+pub(crate) enum SdpSecurity<'a> {
     WebRtc { ufrag: &'a str, pwd: &'a str, fingerprint: &'a str, setup: &'a str },
     Sdes { crypto: &'a str },
 }
 
-impl Text<'_> {
+impl MetaSdp<'_> {
     pub(crate) fn write(&self) -> String {
         let family = |address: &SocketAddr| if address.is_ipv6() { "IP6" } else { "IP4" };
         let (mid, stream, address) = (self.mid, self.stream_id, &self.address);
-        let webrtc = matches!(self.security, Security::WebRtc { .. });
+        let webrtc = matches!(self.security, SdpSecurity::WebRtc { .. });
         let profile = if webrtc { "UDP/TLS/RTP/SAVPF" } else { "RTP/SAVP" };
         let pts: String = self.codecs.iter().map(|(pt, _)| format!("{pt} ")).collect();
         let mut lines = vec![
@@ -46,7 +46,7 @@ impl Text<'_> {
         lines.push(format!("m=audio {} {profile} {pts}{}", address.port(), self.event_pt));
         lines.push(format!("c=IN {} {}", family(address), address.ip()));
         lines.push("a=rtcp:9 IN IP4 0.0.0.0".to_owned());
-        if let Security::WebRtc { ufrag, pwd, fingerprint, setup } = self.security {
+        if let SdpSecurity::WebRtc { ufrag, pwd, fingerprint, setup } = self.security {
             for (n, candidate) in self.candidates.iter().enumerate() {
                 // IPv6 has the higher priority.
                 let priority = if candidate.is_ipv6() { 2_122_262_783u32 } else { 2_122_260_223 };
@@ -64,7 +64,7 @@ impl Text<'_> {
         lines.push("a=sendrecv".to_owned());
         lines.push(format!("a=msid:{stream} WhatsAppTrack1"));
         lines.push("a=rtcp-mux".to_owned());
-        if let Security::Sdes { crypto } = self.security {
+        if let SdpSecurity::Sdes { crypto } = self.security {
             lines.push(format!("a={crypto}"));
         }
         for (pt, codec) in self.codecs {
@@ -95,13 +95,13 @@ mod tests {
         let with_crlf = |text: &str| text.replace("\r\n", "\n").replace('\n', "\r\n");
         let sample =
             with_crlf(include_str!("../../../../../tests/vectors/meta/user_initiated.sip_sdes.meta_offer.sdp"));
-        let text = Text {
+        let text = MetaSdp {
             session_id: 1_746_659_966_980,
             stream_id: "07092115-d151-427e-8722-26c70936b104",
             mid: "audio",
             address: "157.240.19.130:3480".parse().unwrap(),
             candidates: &[],
-            security: Security::Sdes {
+            security: SdpSecurity::Sdes {
                 crypto: "crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KcGyiedSIZWzYuRPVOBUcLaa0gVAq2ChigXlv2lR",
             },
             codecs: &[(111, Codec::Opus)],
@@ -113,12 +113,12 @@ mod tests {
         let sample =
             with_crlf(include_str!("../../../../../tests/vectors/meta/user_initiated.sip_webrtc.meta_offer.sdp"));
         let v4 = "57.144.135.35:3480".parse().unwrap();
-        let text = Text {
+        let text = MetaSdp {
             session_id: 1_741_113_186_367,
             stream_id: "632a909f-1060-4369-96a4-7bd03e291ee7",
             address: v4,
             candidates: &[v4, "[2a03:2880:f343:131:face:b00c:0:699c]:3480".parse().unwrap()],
-            security: Security::WebRtc {
+            security: SdpSecurity::WebRtc {
                 ufrag: "RmDDkfzkwbexPfbC",
                 pwd: "yg3yyVqhRMHQ/y/zyPln/cHen",
                 fingerprint: "CA:0D:F2:C9:5A:A1:44:C1:D0:FF:2F:F3:C8:F9:67:FD:C1:DE:9E:F0:C4:12:0B:37:26:41:67:01:B5:19:D6:19",

@@ -19,8 +19,8 @@ use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::read_header;
 
 use crate::listener::{Expected, Listener, ReceivedRtp};
-use crate::sdp::Description;
-use crate::talker::{Format, Talker};
+use crate::sdp::PeerSdp;
+use crate::talker::{SentFormat, Talker};
 use crate::wire::Machine;
 use crate::{Codec, EventStyle, Transmit, Voice};
 
@@ -112,7 +112,7 @@ impl Client {
 
     /// Takes Meta's description. `client` is true if this side is the DTLS client.
     pub(super) fn learn(&mut self, now: Instant, text: &str, client: bool) {
-        let theirs = Description::read(text).unwrap();
+        let theirs = PeerSdp::read(text).unwrap();
         let needed = |name: &str| theirs.first(name).unwrap_or_else(|| panic!("no a={name} in\n{text}"));
         let digest = needed("fingerprint");
         let hex = digest.strip_prefix("sha-256 ").unwrap().split(':');
@@ -158,7 +158,7 @@ impl Client {
                     self.connected_at = Some(now);
                     let style = EventStyle::AudioLine;
                     let (pt, event_pt) = (self.pts.0, Some(self.pts.1));
-                    self.talker.start(now, Format { pt, codec: Codec::Opus, event_pt, ptime_ms: 20, style });
+                    self.talker.start(now, SentFormat { pt, codec: Codec::Opus, event_pt, ptime_ms: 20, style });
                 }
                 Output::Event(Event::RtpPacket(packet)) => {
                     let header = &packet.header;

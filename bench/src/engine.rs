@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use trestle_core::{
-    Command, DtlsIdentity, Epoch, InterfaceId, LegPorts, Output, PortPair, Reply, RequestId, Shard, SocketId,
+    Command, DtlsIdentity, EngineReply, Epoch, InterfaceId, LegPorts, Output, PortPair, RequestId, Shard, SocketId,
 };
 use trestle_wire::demux::DatagramKind;
 use trestle_world::shard_config;
@@ -95,7 +95,7 @@ impl Engine {
         loop {
             match self.shard.poll_output() {
                 Output::Reply(answer) => match answer.1 {
-                    Ok(Reply::Applied(applied)) => ports = applied.into_iter().map(|(_, ports)| ports).collect(),
+                    Ok(EngineReply::Applied(applied)) => ports = applied.into_iter().map(|(_, ports)| ports).collect(),
                     Ok(_) => {}
                     Err(error) => panic!("refused: {error}"),
                 },

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::value::{DEPTH_MAX, Dict, ELEMENTS_MAX, Value};
 
-/// Not JSON; says where.
+/// Not JSON, with the place of the error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotJson(String);

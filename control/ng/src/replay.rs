@@ -1,7 +1,7 @@
 //! Retransmits. Proxies send a request again after a second without a reply, up to five times; it must not run twice.
 //!
 //! A request is known by (source address and port, cookie): Kamailio 5.6 in two containers draws the same cookies, and
-//! a cookie seen or guessed by somebody else must not open a cached reply, which may hold keys. The same cookie with
+//! a cookie that another sender has seen or guessed must not open a cached reply, which may hold keys. The same cookie with
 //! another body is an error: its sender has lost count, and neither the old reply nor a new effect would be right.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -41,7 +41,7 @@ struct Entry {
     reply: Option<Vec<u8>>,
 }
 
-/// Tells bodies of one sender apart; not meant to withstand a sender that forges its own.
+/// Distinguishes the bodies of one sender; not meant to withstand a sender that forges its own.
 type Digest = (usize, u64);
 
 /// What is known of a request.
@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn start() -> Instant {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do; time then stands still")]
+        #[expect(clippy::disallowed_methods, reason = "any instant will do; the test does not advance it")]
         Instant::now()
     }
 

@@ -3,7 +3,7 @@
 use super::frame::Encoding;
 use super::value::{Dict, Value};
 
-/// Bytes of a reply that nobody asked to be long: one packet on any path, cookie included.
+/// Bytes of a reply without `verbose`: one packet on any path, cookie included.
 pub const REPLY_BYTES: usize = 1_200;
 
 /// Bytes of any reply without an SDP, asked for or not.
@@ -46,7 +46,7 @@ impl Reply {
         Self { outcome: Outcome::LoadLimit(message.into()), keys: Dict::default(), warnings: Vec::new() }
     }
 
-    /// Adds what was not understood. Only JSON callers are told: proxies would not read it and it may cost a fragment.
+    /// Adds what was not understood. Only JSON callers get it: proxies do not read it, and it may cost a fragment.
     #[must_use]
     pub fn with_warnings(mut self, warnings: impl IntoIterator<Item = String>) -> Self {
         self.warnings.extend(warnings);

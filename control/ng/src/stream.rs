@@ -1,6 +1,6 @@
 //! Messages out of a byte stream (TCP): `COOKIE SP DICT`, one behind the other, in segments of any size.
 //!
-//! A dictionary says itself where it ends: bencode by its last `e`, JSON by the brace that closes it. Line ends and spaces
+//! A dictionary ends by its own syntax: bencode by its last `e`, JSON by the brace that closes it. Line ends and spaces
 //! between messages are skipped, so that JSON may be sent a line at a time.
 
 use super::bencode::LENGTH_DIGITS_MAX;
@@ -15,7 +15,7 @@ pub struct Framer {
     state: State,
 }
 
-/// The stream makes no sense from here on; nobody knows where the next message would begin.
+/// The stream cannot be read further: the start of the next message is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
     /// No space within the bytes that a cookie may have.
@@ -79,7 +79,7 @@ impl Framer {
         matches!(self.state, State::Between)
     }
 
-    /// What has come of a message that was given up; its cookie is in it, unless the error says otherwise.
+    /// The part of an abandoned message that has arrived. Its cookie is in it, unless the error is about the cookie.
     pub fn into_rest(self) -> Vec<u8> {
         self.message
     }

@@ -19,7 +19,7 @@ pub struct Candidate {
 
 impl Candidate {
     /// Reads the value of an `a=candidate` line. `None` if it is sound but of no use to us: TCP, another component than
-    /// RTP's, a name instead of an address (mDNS), an address nobody can send to.
+    /// RTP's, a name instead of an address (mDNS), an address that cannot be sent to.
     ///
     /// Extensions (`generation`, `network-cost`, `ufrag`, ...) come in pairs and in any order; none matters here.
     pub fn parse(line: &Line, value: &str) -> Result<Option<Self>, SdpError> {

@@ -24,7 +24,7 @@ pub enum FormatKind {
 pub struct Format {
     /// Payload type.
     pub pt: Pt,
-    /// What it stands for.
+    /// The codec or event that it means.
     pub kind: FormatKind,
     /// Encoding name as written.
     pub name: String,

@@ -24,7 +24,7 @@ pub struct Crypto {
 }
 
 impl Crypto {
-    /// Longest MKI taken. Nobody has more than one key to tell apart.
+    /// Longest MKI that is accepted. Peers use one key, so a longer MKI carries nothing.
     const MKI_BYTES_MAX: u8 = 4;
 
     /// Reads a line. `None` if the suite, or the use of several keys, is not ours: another line may do.

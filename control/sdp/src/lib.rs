@@ -1,7 +1,7 @@
 //! Session descriptions (RFC 8866): a reader that keeps every line in its place, typed views of the lines that
 //! negotiation needs, and a writer.
 //!
-//! An [`Sdp`] is what somebody said, unchanged: written again it is the same bytes. What we say ourselves is put together
+//! An [`Sdp`] is a peer's description, unchanged: written again it is the same bytes. Trestle's own descriptions are put together
 //! by the negotiation, never by editing a parsed description.
 
 pub mod candidate;

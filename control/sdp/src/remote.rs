@@ -1,4 +1,4 @@
-//! What a party said of itself, read from its SDP once and for all questions.
+//! A party's description, read from its SDP once for all later questions.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -51,7 +51,7 @@ pub struct Remote {
     pub setup: Option<Setup>,
     /// `a=mid`.
     pub mid: Option<String>,
-    /// Its `a=mid` stands in an `a=group:BUNDLE`.
+    /// Its `a=mid` is listed in an `a=group:BUNDLE`.
     pub bundled: bool,
     /// `a=ptime`, but not more than `a=maxptime`, milliseconds.
     pub ptime_ms: Option<u32>,
@@ -211,7 +211,7 @@ impl Remote {
         usable.into_iter().take(REMOTE_CANDIDATES_MAX).map(ToString::to_string).collect()
     }
 
-    /// True if packets may be sent to it: it listens, and says where. `c=0.0.0.0` is hold as of old (RFC 3264 8.4),
+    /// True if packets may be sent to it: it receives, at a known address. `c=0.0.0.0` is the old form of hold (RFC 3264 8.4),
     /// except with ICE, where candidates count.
     pub fn listens(&self) -> bool {
         let addressed = self.security == Security::Dtls || !self.rtp.ip().is_unspecified();
@@ -223,7 +223,7 @@ impl Remote {
         self.rtp.port() != 0 && self.direction.sends()
     }
 
-    /// The peer's address, or `None` if it says none.
+    /// The peer's address, or `None` if it is unspecified.
     pub fn address(&self) -> Option<IpAddr> {
         (!self.rtp.ip().is_unspecified()).then_some(self.rtp.ip())
     }

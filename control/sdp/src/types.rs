@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// One line: its letter, what follows the `=`, and where it stood.
+/// One line: its letter, what follows the `=`, and its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// Line number, from 1.
@@ -34,9 +34,9 @@ impl Line {
 /// An `a=` line taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attribute<'a> {
-    /// What stands before the first `:`.
+    /// The part before the first `:`.
     pub name: &'a str,
-    /// What stands after it; `None` for a flag such as `a=rtcp-mux`.
+    /// The part after it; `None` for a flag such as `a=rtcp-mux`.
     pub value: Option<&'a str>,
     /// The whole line.
     pub line: &'a Line,
@@ -78,7 +78,7 @@ pub struct MediaDescription {
     pub lines: Vec<Line>,
 }
 
-/// A description that cannot be used: which line, what it says, why.
+/// A description that cannot be used: the line, its text, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SdpError {
     /// Line number from 1; `None` if the fault is in no single line.
@@ -119,10 +119,10 @@ impl std::fmt::Display for SdpError {
     }
 }
 
-/// `a=sendrecv` and its kin (RFC 8866 6.7), from the view of whoever wrote it.
+/// `a=sendrecv` and its kin (RFC 8866 6.7), from the view of its writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Direction {
-    /// Both ways; also if nothing is said.
+    /// Both ways; also without an attribute.
     #[default]
     SendRecv,
     /// It sends and does not listen: hold with music.
@@ -259,7 +259,7 @@ impl Sdp {
             .unwrap_or_default()
     }
 
-    /// `a=setup`. `None` if nothing is said; `holdconn` is an error, as there is nothing to hold.
+    /// `a=setup`. `None` without the attribute; `holdconn` is an error, as there is nothing to hold.
     pub fn setup(&self, media: &MediaDescription) -> Result<Option<Setup>, SdpError> {
         let Some(attribute) = self.attribute(media, "setup") else { return Ok(None) };
         match attribute.required()? {
@@ -291,7 +291,7 @@ impl Sdp {
     }
 
     /// Where RTCP goes if not multiplexed: `a=rtcp` (RFC 3605), else the next port. Port 9 is a dummy and counts as
-    /// nothing said.
+    /// there is none.
     pub fn rtcp_address(&self, media: &MediaDescription, rtp: SocketAddr) -> Result<SocketAddr, SdpError> {
         let next = SocketAddr::new(rtp.ip(), rtp.port().checked_add(1).unwrap_or(rtp.port()));
         let Some(attribute) = media.attribute("rtcp") else { return Ok(next) };

@@ -55,7 +55,7 @@ pub enum Command {
 
 /// The result of a [`Command`].
 #[derive(Debug, Clone)]
-pub enum Reply {
+pub enum EngineReply {
     /// The ports of every leg that was listed.
     Applied(Vec<(LegId, LegPorts)>),
     /// [`Command::RemoveLeg`] or [`Command::PlayDigit`] is done.
@@ -231,4 +231,4 @@ pub enum LegFailure {
 }
 
 /// The result of the command with this id.
-pub type CommandReply = (RequestId, Result<Reply, CommandError>);
+pub type CommandReply = (RequestId, Result<EngineReply, CommandError>);

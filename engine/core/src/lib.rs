@@ -32,7 +32,7 @@ mod timers;
 pub mod transcode;
 
 pub use command::{
-    Command, CommandError, CommandReply, Event, EventKind, LegFailure, LegPorts, Milestone, Reply, Risk,
+    Command, CommandError, CommandReply, EngineReply, Event, EventKind, LegFailure, LegPorts, Milestone, Risk,
 };
 pub use discard::Discard;
 pub use id::{CallId, InterfaceId, LegId, RequestId, SocketId};

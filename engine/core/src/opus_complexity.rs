@@ -231,7 +231,7 @@ mod tests {
             }
             shard.handle_command(start, crate::RequestId(1), crate::Command::Totals);
             let crate::Output::Reply(answer) = shard.poll_output() else { panic!("no reply") };
-            let Ok(crate::Reply::Totals(totals)) = answer.1 else { panic!("no totals") };
+            let Ok(crate::EngineReply::Totals(totals)) = answer.1 else { panic!("no totals") };
             (totals.opus_complexity, totals.opus_steps_down, totals.opus_steps_up)
         };
         assert_eq!(totals(1, 0, 10), (DEFAULT_COMPLEXITY, 0, 0));

@@ -4,7 +4,7 @@
 //! other keys, another codec). The leg's port, its SSRC and the numbering of its outgoing stream live as long as the leg.
 //!
 //! The controller draws everything secret or random in a plan (keys, ICE credentials, SSRC). The engine adds the ports
-//! ([`crate::Reply::Applied`]).
+//! ([`crate::EngineReply::Applied`]).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -20,8 +20,8 @@ use crate::report::Totals;
 use crate::time::Epoch;
 use crate::timers::{Scheduled, Timers};
 use crate::{
-    CallId, Command, CommandError, Discard, Event, EventKind, InterfaceId, LegId, LegPlan, LegPorts, PortPair, Reply,
-    RequestId, SocketId, limits,
+    CallId, Command, CommandError, Discard, EngineReply, Event, EventKind, InterfaceId, LegId, LegPlan, LegPorts,
+    PortPair, RequestId, SocketId, limits,
 };
 
 /// What a shard is built from.
@@ -118,18 +118,18 @@ impl Shard {
     /// Takes one command. [`Shard::poll_output`] returns its reply.
     pub fn handle_command(&mut self, now: Instant, request: RequestId, command: Command) {
         let result = match command {
-            Command::Apply { call, legs } => self.apply(now, call, legs).map(Reply::Applied),
-            Command::RemoveLeg { call, leg } => self.remove_leg(now, call, leg).map(|()| Reply::Done),
+            Command::Apply { call, legs } => self.apply(now, call, legs).map(EngineReply::Applied),
+            Command::RemoveLeg { call, leg } => self.remove_leg(now, call, leg).map(|()| EngineReply::Done),
             Command::Delete { call } => self.delete(now, call),
             Command::Query { call } => {
-                self.slot_of(call).map(|slot| Reply::Report(Box::new(self.calls[slot].call.report(now))))
+                self.slot_of(call).map(|slot| EngineReply::Report(Box::new(self.calls[slot].call.report(now))))
             }
             Command::PlayDigit { call, leg, digit, duration, volume } => self.slot_of(call).and_then(|slot| {
                 let played = self.calls[slot].call.play_digit(now, leg, digit, duration, volume);
                 self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
-                played.map(|()| Reply::Done)
+                played.map(|()| EngineReply::Done)
             }),
-            Command::Totals => Ok(Reply::Totals(Box::new(self.totals()))),
+            Command::Totals => Ok(EngineReply::Totals(Box::new(self.totals()))),
         };
         self.outbox.reply((request, result));
     }
@@ -291,11 +291,11 @@ impl Shard {
         Ok(())
     }
 
-    fn delete(&mut self, now: Instant, call: CallId) -> Result<Reply, CommandError> {
+    fn delete(&mut self, now: Instant, call: CallId) -> Result<EngineReply, CommandError> {
         let slot = self.slot_of(call)?;
         let report = self.calls[slot].call.report(now);
         self.close(slot);
-        Ok(Reply::Deleted(Box::new(report)))
+        Ok(EngineReply::Deleted(Box::new(report)))
     }
 
     fn close(&mut self, slot: usize) {

@@ -25,7 +25,7 @@ use std::time::Instant;
 use trestle_core::limits::DATAGRAM_BYTES_MAX;
 use trestle_core::plan::{AudioMuting, Filler, Gate, LegPlan, Source};
 use trestle_core::report::CallReport;
-use trestle_core::{CallId, Command, CommandError, LegId, LegPorts, Reply};
+use trestle_core::{CallId, Command, CommandError, EngineReply, LegId, LegPorts};
 use trestle_srtp::OVERHEAD_MAX;
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp;
@@ -73,9 +73,9 @@ impl Checks {
     }
 
     /// The engine has replied to the last command. True if a leg or a call is gone.
-    pub(crate) fn reply(&mut self, reply: &Result<Reply, CommandError>) -> Result<bool, String> {
+    pub(crate) fn reply(&mut self, reply: &Result<EngineReply, CommandError>) -> Result<bool, String> {
         match (self.pending.take(), reply) {
-            (Some(Command::Apply { call, legs }), Ok(Reply::Applied(ports))) => {
+            (Some(Command::Apply { call, legs }), Ok(EngineReply::Applied(ports))) => {
                 for (leg, plan) in legs {
                     let ports = ports.iter().find(|(other, _)| *other == leg).ok_or("a leg without ports")?.1;
                     self.apply((call, leg), plan, ports);
@@ -86,7 +86,7 @@ impl Checks {
                 self.remove(|id| *id == (call, leg));
                 Ok(true)
             }
-            (Some(Command::Delete { call }), Ok(Reply::Deleted(report))) => {
+            (Some(Command::Delete { call }), Ok(EngineReply::Deleted(report))) => {
                 self.report(call, report)?;
                 self.remove(|id| id.0 == call);
                 Ok(true)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use trestle_core::plan::LegPlan;
 use trestle_core::report::{CallReport, Count, LegReport, Preroll, Totals};
-use trestle_core::{CallId, Command, CommandError, LegId, LegPorts, Reply, RequestId};
+use trestle_core::{CallId, Command, CommandError, EngineReply, LegId, LegPorts, RequestId};
 use trestle_wire::Ssrc;
 use trestle_wire::telephone_event::Digit;
 
@@ -67,7 +67,7 @@ impl FakeEngine {
     }
 
     /// Carries out the command that has waited longest, unless the engine is asleep.
-    pub(crate) fn run_next(&mut self) -> Option<(RequestId, Result<Reply, CommandError>)> {
+    pub(crate) fn run_next(&mut self) -> Option<(RequestId, Result<EngineReply, CommandError>)> {
         if self.asleep || self.mailbox.is_empty() {
             return None;
         }
@@ -76,7 +76,7 @@ impl FakeEngine {
     }
 
     /// Carries out one command.
-    pub fn run(&mut self, command: Command) -> Result<Reply, CommandError> {
+    pub fn run(&mut self, command: Command) -> Result<EngineReply, CommandError> {
         match command {
             Command::Apply { call, legs } => {
                 if let Some(error) = self.refuse {
@@ -95,25 +95,25 @@ impl FakeEngine {
                     });
                     (leg, ports)
                 });
-                Ok(Reply::Applied(ports.collect()))
+                Ok(EngineReply::Applied(ports.collect()))
             }
             Command::RemoveLeg { call, leg } => {
                 let legs = self.calls.get_mut(&call).ok_or(CommandError::UnknownCall)?;
-                legs.remove(&leg).ok_or(CommandError::UnknownLeg).map(|_| Reply::Done)
+                legs.remove(&leg).ok_or(CommandError::UnknownLeg).map(|_| EngineReply::Done)
             }
             Command::Delete { call } => {
                 let report = self.report(call)?;
                 self.calls.remove(&call);
-                Ok(Reply::Deleted(report))
+                Ok(EngineReply::Deleted(report))
             }
-            Command::Query { call } => self.report(call).map(Reply::Report),
+            Command::Query { call } => self.report(call).map(EngineReply::Report),
             Command::PlayDigit { leg, digit, duration, volume, .. } => {
                 self.played.push((leg, digit, duration, volume));
-                Ok(Reply::Done)
+                Ok(EngineReply::Done)
             }
             Command::Totals => {
                 let calls = self.calls.len() as u64;
-                Ok(Reply::Totals(Box::new(Totals { calls, digits: 3, ..Totals::default() })))
+                Ok(EngineReply::Totals(Box::new(Totals { calls, digits: 3, ..Totals::default() })))
             }
         }
     }

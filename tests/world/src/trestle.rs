@@ -8,7 +8,7 @@ use rand_chacha::rand_core::SeedableRng;
 use serde_json::Value;
 use trestle_calls::controller::{Controller, ControllerOutput, Origin};
 use trestle_core::report::Totals;
-use trestle_core::{Command, CommandError, Epoch, Event, EventKind, LegPorts, Output, Reply, RequestId, Shard};
+use trestle_core::{Command, CommandError, EngineReply, Epoch, Event, EventKind, LegPorts, Output, RequestId, Shard};
 
 use crate::checks::Checks;
 use crate::fake_engine::FakeEngine;
@@ -70,7 +70,7 @@ pub struct SimulatedTrestle {
     pub published: Vec<Value>,
     /// Events of the shard, with their time since the start.
     pub events: Vec<(Duration, Event)>,
-    own_reply: Option<Result<Reply, CommandError>>,
+    own_reply: Option<Result<EngineReply, CommandError>>,
 }
 
 impl SimulatedTrestle {
@@ -184,7 +184,7 @@ impl SimulatedTrestle {
         }
         shard.audit_at = now + AUDIT_EVERY;
         for call in shard.checks.calls() {
-            if let Ok(Reply::Report(report)) = self.command(Command::Query { call }) {
+            if let Ok(EngineReply::Report(report)) = self.command(Command::Query { call }) {
                 self.shard().checks.report(call, &report).unwrap_or_else(violated);
             }
         }
@@ -220,7 +220,7 @@ impl SimulatedTrestle {
     }
 
     /// Gives the shard a command and returns its reply.
-    pub fn command(&mut self, command: Command) -> Result<Reply, CommandError> {
+    pub fn command(&mut self, command: Command) -> Result<EngineReply, CommandError> {
         let now = self.now;
         self.shard_mut().handle_command(now, OWN, command);
         self.drain();
@@ -230,7 +230,7 @@ impl SimulatedTrestle {
     /// Opens legs and returns their ports.
     pub fn apply(&mut self, command: Command) -> Vec<LegPorts> {
         match self.command(command) {
-            Ok(Reply::Applied(ports)) => ports.into_iter().map(|(_, ports)| ports).collect(),
+            Ok(EngineReply::Applied(ports)) => ports.into_iter().map(|(_, ports)| ports).collect(),
             other => panic!("a good plan is refused: {other:?}"),
         }
     }
@@ -238,7 +238,7 @@ impl SimulatedTrestle {
     /// The shard's counters.
     pub fn totals(&mut self) -> Totals {
         match self.command(Command::Totals) {
-            Ok(Reply::Totals(totals)) => *totals,
+            Ok(EngineReply::Totals(totals)) => *totals,
             other => panic!("no totals but {other:?}"),
         }
     }
@@ -361,7 +361,7 @@ impl SimulatedShard {
     fn check_held(&mut self, now: Instant) {
         self.shard.handle_command(now, OWN, Command::Totals);
         while let Output::Reply(reply) = self.shard.poll_output() {
-            if let Ok(Reply::Totals(totals)) = reply.1 {
+            if let Ok(EngineReply::Totals(totals)) = reply.1 {
                 let held = [totals.calls as usize, totals.legs as usize, self.ports.pairs_in_use(&self.shard)];
                 self.checks.check_held(held).unwrap_or_else(violated);
             }

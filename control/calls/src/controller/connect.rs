@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use trestle_core::{CallId, Command, CommandError, LegId, LegPorts, Reply as EngineReply};
+use trestle_core::{CallId, Command, CommandError, EngineReply, LegId, LegPorts};
 use trestle_negotiate::CrossCallConnection;
 use trestle_ng::command::Connect;
 use trestle_ng::{Dict, Reply};

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use trestle_core::report::CallReport;
-use trestle_core::{CallId, Command, Reply as EngineReply};
+use trestle_core::{CallId, Command, EngineReply};
 use trestle_negotiate::Party;
 use trestle_ng::command::Delete;
 use trestle_ng::{Dict, Reply};

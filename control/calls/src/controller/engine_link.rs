@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trestle_core::{CallId, Command, CommandError, Reply as EngineReply, RequestId};
+use trestle_core::{CallId, Command, CommandError, EngineReply, RequestId};
 use trestle_ng::Reply;
 
 use super::{ControllerOutput, Outbox};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use trestle_core::{CallId, Command, CommandError, LegId, Reply as EngineReply};
+use trestle_core::{CallId, Command, CommandError, EngineReply, LegId};
 use trestle_negotiate::{GateState, Session, SessionChange};
 use trestle_ng::command::GateRequest;
 use trestle_ng::{Dict, Reply};

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use trestle_core::{CallId, Command, CommandError, Reply as EngineReply};
+use trestle_core::{CallId, Command, CommandError, EngineReply};
 use trestle_negotiate::{PartyLookupError, Session, SessionChange};
 use trestle_ng::command::{Block, Connect, PlayDigit};
 use trestle_ng::{Dict, Reply};

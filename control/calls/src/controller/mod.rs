@@ -56,9 +56,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
 use trestle_core::time::soonest;
-use trestle_core::{
-    CallId, Command, CommandError, Epoch, Event, EventKind, LegId, Milestone, Reply as EngineReply, RequestId,
-};
+use trestle_core::{CallId, Command, CommandError, EngineReply, Epoch, Event, EventKind, LegId, Milestone, RequestId};
 use trestle_negotiate::{Environment, Session};
 use trestle_ng::command::Op;
 use trestle_ng::command::flags::ProfileName;

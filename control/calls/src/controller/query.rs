@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trestle_core::{CallId, Command, Reply as EngineReply};
+use trestle_core::{CallId, Command, EngineReply};
 use trestle_ng::Reply;
 use trestle_ng::command::Query;
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 use trestle_ng::command::Switch;
 
 use trestle_core::limits::LEGS_PER_CALL_MAX;
-use trestle_core::{CallId, Command, CommandError, LegId, LegPorts, Reply as EngineReply};
+use trestle_core::{CallId, Command, CommandError, EngineReply, LegId, LegPorts};
 use trestle_negotiate::{NegotiationError, NegotiationStep, Session};
 use trestle_ng::command::Signal;
 use trestle_ng::{Dict, Reply};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use trestle_core::report::{Count, Totals};
-use trestle_core::{Command, Discard, Reply as EngineReply, RequestId};
+use trestle_core::{Command, Discard, EngineReply, RequestId};
 use trestle_ng::{Dict, Reply};
 
 use super::Controller;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use trestle_core::{CallId, Command, Reply as EngineReply};
+use trestle_core::{CallId, Command, EngineReply};
 
 use super::engine_link::{EngineResult, Failure};
 use super::in_flight::InFlight;

@@ -1,6 +1,6 @@
 //! Messages as proxies put them on the wire.
 
-/// Kamailio 5.6.3, as captured; `{SDP}` stands for [`SDP`] with its length.
+/// Kamailio 5.6.3, as captured; `{SDP}` is replaced by [`SDP`] with its length.
 pub(crate) const KAMAILIO_PING: &str = "0_3997_0 d7:command4:pinge";
 pub(crate) const KAMAILIO_BARE_OFFER: &str = "0_3997_1 d8:supportsl10:load limite3:sdp{SDP}7:call-id8:cid-none13:received-froml3:IP49:127.0.0.1e8:from-tag3:ft17:command5:offere";
 pub(crate) const KAMAILIO_OFFER_TO_PBX: &str = "0_3997_2 d8:supportsl10:load limite3:sdp{SDP}3:ICE6:remove4:DTLS3:off5:flagsl13:trust-addresse7:replacel6:origin18:session-connectione5:codecd4:maskl4:opuse9:transcodel4:PCMAee18:transport-protocol7:RTP/AVP8:rtcp-muxl5:demuxe7:call-id7:cid-std13:received-froml3:IP49:127.0.0.1e8:from-tag3:ft17:command5:offere";

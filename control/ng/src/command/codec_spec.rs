@@ -31,7 +31,7 @@ impl CodecSpec {
         Some(Self { name, clock_hz, channels, bitrate_bps, ptime_ms, fmtp })
     }
 
-    /// True if this names a codec of an SDP: what is not said matches anything.
+    /// True if this names a codec of an SDP: a part that is absent matches anything.
     /// No channel count in an `a=rtpmap` means one (RFC 8866 6.6).
     pub fn matches(&self, name: &str, clock_hz: u32, channels: u8) -> bool {
         self.name.eq_ignore_ascii_case(name)

@@ -7,7 +7,7 @@ const BRACKETS_MAX: usize = 8;
 
 /// One piece of a flag string.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub(super) enum FlagToken<'a> {
     /// A word on its own.
     Word(&'a str),
     /// `key=value`. A bracket makes a list, or a dictionary if it holds pairs.
@@ -17,32 +17,36 @@ pub(super) enum Token<'a> {
 }
 
 /// Splits a flag string. A bracket that is never closed ends with the string; a `]` too many is skipped.
-pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
-    Reader { rest: text }.tokens(0)
+pub(super) fn flag_tokens(text: &str) -> Vec<FlagToken<'_>> {
+    FlagStringReader { rest: text }.flag_tokens(0)
 }
 
-struct Reader<'a> {
+struct FlagStringReader<'a> {
     rest: &'a str,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FlagStringReader<'a> {
     /// Tokens up to the end of this bracket. Every turn of the loop takes at least one character.
-    fn tokens(&mut self, brackets: usize) -> Vec<Token<'a>> {
-        let mut tokens = Vec::new();
+    fn flag_tokens(&mut self, brackets: usize) -> Vec<FlagToken<'a>> {
+        let mut flag_tokens = Vec::new();
         loop {
             self.rest = self.rest.trim_start();
             if self.rest.is_empty() {
-                return tokens;
+                return flag_tokens;
             }
             if self.step(']') {
                 if brackets > 0 {
-                    return tokens;
+                    return flag_tokens;
                 }
             } else if self.step('[') {
-                tokens.push(Token::Bare(self.bracket(brackets)));
+                flag_tokens.push(FlagToken::Bare(self.bracket(brackets)));
             } else {
                 let name = self.take(" \t=[]");
-                tokens.push(if self.step('=') { Token::Pair(name, self.value(brackets)) } else { Token::Word(name) });
+                flag_tokens.push(if self.step('=') {
+                    FlagToken::Pair(name, self.value(brackets))
+                } else {
+                    FlagToken::Word(name)
+                });
             }
         }
     }
@@ -58,18 +62,18 @@ impl<'a> Reader<'a> {
         if brackets == BRACKETS_MAX {
             return "[".into();
         }
-        let tokens = self.tokens(brackets + 1);
-        if tokens.iter().any(|token| matches!(token, Token::Pair(..))) {
-            let pairs = tokens.into_iter().map(|token| match token {
-                Token::Word(word) => (word.as_bytes().to_vec(), "".into()),
-                Token::Pair(key, value) => (key.as_bytes().to_vec(), value),
-                Token::Bare(value) => (Vec::new(), value),
+        let flag_tokens = self.flag_tokens(brackets + 1);
+        if flag_tokens.iter().any(|token| matches!(token, FlagToken::Pair(..))) {
+            let pairs = flag_tokens.into_iter().map(|token| match token {
+                FlagToken::Word(word) => (word.as_bytes().to_vec(), "".into()),
+                FlagToken::Pair(key, value) => (key.as_bytes().to_vec(), value),
+                FlagToken::Bare(value) => (Vec::new(), value),
             });
             return Dict(pairs.collect()).into();
         }
-        let values = tokens.into_iter().map(|token| match token {
-            Token::Word(word) => word.into(),
-            Token::Pair(_, value) | Token::Bare(value) => value,
+        let values = flag_tokens.into_iter().map(|token| match token {
+            FlagToken::Word(word) => word.into(),
+            FlagToken::Pair(_, value) | FlagToken::Bare(value) => value,
         });
         Value::List(values.collect())
     }
@@ -96,26 +100,26 @@ mod tests {
         let list = |items: &[&str]| Value::List(items.iter().map(|item| (*item).into()).collect());
         let codec = Dict::default().with("strip", list(&["all"])).with("offer", list(&["PCMA", "opus/48000/2"]));
         assert_eq!(
-            tokens(
+            flag_tokens(
                 "trust-address  ICE=force label=a=b direction=[priv pub] codec=[strip=[all] offer=[PCMA opus/48000/2]] end"
             ),
             [
-                Token::Word("trust-address"),
-                Token::Pair("ICE", "force".into()),
-                Token::Pair("label", "a=b".into()),
-                Token::Pair("direction", list(&["priv", "pub"])),
-                Token::Pair("codec", codec.into()),
-                Token::Word("end"),
+                FlagToken::Word("trust-address"),
+                FlagToken::Pair("ICE", "force".into()),
+                FlagToken::Pair("label", "a=b".into()),
+                FlagToken::Pair("direction", list(&["priv", "pub"])),
+                FlagToken::Pair("codec", codec.into()),
+                FlagToken::Word("end"),
             ]
         );
     }
 
     #[test]
     fn crooked_brackets_end_somewhere() {
-        assert_eq!(tokens("a=[b c").len(), 1);
-        assert_eq!(tokens("] a ]").len(), 1);
-        assert_eq!(tokens("=x"), [Token::Pair("", "x".into())]);
-        assert!(!tokens(&"[".repeat(10_000)).is_empty());
-        assert!(!tokens(&"a=[".repeat(10_000)).is_empty());
+        assert_eq!(flag_tokens("a=[b c").len(), 1);
+        assert_eq!(flag_tokens("] a ]").len(), 1);
+        assert_eq!(flag_tokens("=x"), [FlagToken::Pair("", "x".into())]);
+        assert!(!flag_tokens(&"[".repeat(10_000)).is_empty());
+        assert!(!flag_tokens(&"a=[".repeat(10_000)).is_empty());
     }
 }

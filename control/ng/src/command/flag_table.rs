@@ -15,7 +15,7 @@ pub struct Word {
     pub name: &'static str,
     /// What it does.
     pub effect: WordEffect,
-    /// One sentence for docs/FLAGS.md; empty if the effect says it all.
+    /// One sentence for docs/FLAGS.md; empty if the effect is enough.
     pub doc: &'static str,
 }
 

@@ -214,9 +214,9 @@ pub struct BundleFlags {
 pub struct CodecFlags {
     /// Remove from the outgoing SDP.
     pub strip: CodecList,
-    /// Keep although `strip` says all.
+    /// Keep although `strip` is `all`.
     pub except: CodecList,
-    /// Keep, and in this order, although `strip` says all.
+    /// Keep, and in this order, although `strip` is `all`.
     pub offer: CodecList,
     /// Add to the outgoing offer even if the sender does not have it.
     pub transcode: CodecList,

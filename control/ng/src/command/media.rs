@@ -60,9 +60,9 @@ pub struct Block {
 pub struct PlayDigit {
     /// The call.
     pub call_id: String,
-    /// Who seems to press the key; the other side hears it.
+    /// The party as which the key is pressed; the other side receives it.
     pub target: TargetParty,
-    /// If given, only this party hears it.
+    /// If given, only this party receives it.
     pub to_tag: Option<String>,
     /// The digit.
     pub digit: Digit,

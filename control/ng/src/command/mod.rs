@@ -46,7 +46,7 @@ pub enum Op {
     Query(Query),
     /// `list`
     List {
-        /// Most call-ids to return; 32 if not said.
+        /// Most call-ids to return; 32 by default.
         limit: usize,
     },
     /// `statistics`

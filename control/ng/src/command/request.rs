@@ -6,7 +6,7 @@ use super::media::{self, Subject};
 use super::{Delete, Flags, NAME_BYTES_MAX, Op, Query, SDP_BYTES_MAX, Signal, Switch, subscribe, words};
 use crate::{Dict, Value};
 
-/// Call-ids that `list` returns if not told how many.
+/// Call-ids that `list` returns without a limit.
 const LIST_LIMIT: usize = 32;
 
 /// A request as far as everything but its operation goes.
@@ -82,8 +82,8 @@ impl Request {
         let mut verbose = flags.has(Switch::Verbose);
         let op = match command {
             b"ping" => Op::Ping,
-            b"offer" => Op::Offer(Box::new(signal(dict, flags, Said::Offer)?)),
-            b"answer" => Op::Answer(Box::new(signal(dict, flags, Said::Answer)?)),
+            b"offer" => Op::Offer(Box::new(signal(dict, flags, SdpBody::Offer)?)),
+            b"answer" => Op::Answer(Box::new(signal(dict, flags, SdpBody::Answer)?)),
             b"delete" => Op::Delete(Delete {
                 call_id: name(dict, "call-id")?.ok_or(OpError::NoCallId)?,
                 from_tag: name(dict, "from-tag")?,
@@ -118,8 +118,8 @@ impl Request {
             b"unblock media" => Op::Block(media::block(dict, &flags, Subject::Media, false)?),
             b"silence media" => Op::Block(media::block(dict, &flags, Subject::Audio, true)?),
             b"unsilence media" => Op::Block(media::block(dict, &flags, Subject::Audio, false)?),
-            b"create" => Op::Create(Box::new(signal(dict, flags, Said::Nothing)?)),
-            b"create answer" => Op::CreateAnswer(Box::new(signal(dict, flags, Said::Offer)?)),
+            b"create" => Op::Create(Box::new(signal(dict, flags, SdpBody::Nothing)?)),
+            b"create answer" => Op::CreateAnswer(Box::new(signal(dict, flags, SdpBody::Offer)?)),
             b"gate" => Op::Gate(media::gate(dict, &flags)?),
             b"subscribe events" => Op::Subscribe(subscribe::subscribe(dict)?),
             b"connect" => Op::Connect(media::connect(dict)?),
@@ -131,7 +131,7 @@ impl Request {
 
 /// What a message must have.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Said {
+enum SdpBody {
     /// No SDP.
     Nothing,
     /// An SDP.
@@ -141,15 +141,15 @@ enum Said {
 }
 
 /// What lacks is named in the order that rtpengine has: SDP, call-id, from-tag, to-tag.
-fn signal(dict: &Dict, flags: Flags, said: Said) -> Result<Signal, OpError> {
-    let sdp = match said {
-        Said::Nothing => &[],
+fn signal(dict: &Dict, flags: Flags, body: SdpBody) -> Result<Signal, OpError> {
+    let sdp = match body {
+        SdpBody::Nothing => &[],
         _ => dict.get("sdp").and_then(Value::as_bytes).filter(|sdp| !sdp.is_empty()).ok_or(OpError::NoSdp)?,
     };
     let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
     let from_tag = name(dict, "from-tag")?.ok_or(OpError::NoFromTag)?;
     let to_tag = name(dict, "to-tag")?;
-    if said == Said::Answer && to_tag.is_none() {
+    if body == SdpBody::Answer && to_tag.is_none() {
         return Err(OpError::NoToTag);
     }
     if sdp.len() > SDP_BYTES_MAX {

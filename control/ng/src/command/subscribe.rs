@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::request::{OpError, name};
 use crate::Dict;
 
-/// How long a subscription lasts if it does not say, and at most. Whoever has gone costs a datagram per event so long.
+/// Duration of a subscription by default, and at most. A subscriber that is gone costs a datagram per event until then.
 const EXPIRES: Duration = Duration::from_secs(300);
 const EXPIRES_MAX: Duration = Duration::from_secs(3_600);
 
@@ -47,8 +47,8 @@ mod tests {
             })
         };
         assert_eq!(read(None), Ok(300));
-        for (said, seconds) in [(Value::Integer(0), 0), ("60".into(), 60), (Value::Integer(i64::MAX), 3_600)] {
-            assert_eq!(read(Some(said)), Ok(seconds));
+        for (given, seconds) in [(Value::Integer(0), 0), ("60".into(), 60), (Value::Integer(i64::MAX), 3_600)] {
+            assert_eq!(read(Some(given)), Ok(seconds));
         }
         assert_eq!(read(Some(Value::Integer(-1))), Err(OpError::BadExpires));
         assert_eq!(read(Some("soon".into())), Err(OpError::BadExpires));

@@ -7,7 +7,7 @@ pub mod gate;
 pub(super) mod plain;
 mod values;
 
-use super::flag_string::{Token, tokens};
+use super::flag_string::{FlagToken, flag_tokens};
 use super::flag_table::{self, KEYS, KeyEffect, Switch, WordEffect};
 use super::flags::Flags;
 use crate::value::normalised;
@@ -88,15 +88,15 @@ impl FlagReader {
     }
 
     fn flag_string(&mut self, text: &str) {
-        for token in tokens(text) {
+        for token in flag_tokens(text) {
             match token {
-                Token::Word(word) => self.word(word),
+                FlagToken::Word(word) => self.word(word),
                 // A flag string must not carry another one: the sender would choose how deep the nesting is.
-                Token::Pair(key, value) if normalised(key) != "rtpp-flags" && normalised(key) != "flags" => {
+                FlagToken::Pair(key, value) if normalised(key) != "rtpp-flags" && normalised(key) != "flags" => {
                     self.key(key, &value)
                 }
-                Token::Pair(key, _) => self.flags.warn(format!("unknown key `{key}` ignored")),
-                Token::Bare(_) => self.flags.warn("a bracket without a key was ignored"),
+                FlagToken::Pair(key, _) => self.flags.warn(format!("unknown key `{key}` ignored")),
+                FlagToken::Bare(_) => self.flags.warn("a bracket without a key was ignored"),
             }
         }
     }

@@ -9,8 +9,8 @@ use super::{Finding, Role, Rule, Writer};
 #[derive(Debug, Default)]
 pub(super) struct Opened {
     pub(super) sdp: String,
-    /// What `sdp_type` says.
-    pub(super) role_said: Option<Role>,
+    /// The value of `sdp_type`.
+    pub(super) role_named: Option<Role>,
     /// There is a `session` without a readable `sdp_type`.
     pub(super) role_unsaid: bool,
     /// What the action or event around it needs it to be.
@@ -65,16 +65,16 @@ fn find(value: &Value, findings: &mut Vec<Finding>) -> Option<Opened> {
 
 fn read(around: &Value, session: &Value, sdp: String) -> Opened {
     let word = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let said = [word(session, "sdp_type"), word(session, "type")];
-    let role_said = said.iter().find_map(|word| Role::parse(word));
+    let types = [word(session, "sdp_type"), word(session, "type")];
+    let role_named = types.iter().find_map(|word| Role::parse(word));
     let (role, writer) =
         match (word(around, "action").as_str(), word(around, "event").as_str(), word(around, "direction").as_str()) {
             ("pre_accept" | "accept", _, _) => (Some(Role::Answer), Some(Writer::Us)),
             ("connect", _, _) => (Some(Role::Offer), Some(Writer::Us)),
             (_, "connect", "USER_INITIATED") => (Some(Role::Offer), Some(Writer::Meta)),
             (_, "connect", "BUSINESS_INITIATED") => (Some(Role::Answer), Some(Writer::Meta)),
-            (_, "connect", _) => (role_said, Some(Writer::Meta)),
-            _ => (role_said, None),
+            (_, "connect", _) => (role_named, Some(Writer::Meta)),
+            _ => (role_named, None),
         };
-    Opened { sdp, role_said, role_unsaid: role_said.is_none(), role, writer }
+    Opened { sdp, role_named, role_unsaid: role_named.is_none(), role, writer }
 }

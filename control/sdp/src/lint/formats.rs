@@ -25,15 +25,15 @@ impl Judge<'_> {
             let pt = format.pt.get();
             match format.kind {
                 FormatKind::Audio(Codec::Opus) if format.channels != 2 => {
-                    self.find(Rule::OpusClock, Some(mapped(format)), format!("says {}", format.rtpmap()));
+                    self.find(Rule::OpusClock, Some(mapped(format)), format!("it is {}", format.rtpmap()));
                 }
                 FormatKind::Audio(_) => {}
                 FormatKind::Event(clock) if clock.hz() == 8_000 => {}
                 _ if format.name.is_empty() && pt > 95 => {
-                    self.find(Rule::Rtpmap, Some(&audio.line), format!("nothing says what {pt} is"));
+                    self.find(Rule::Rtpmap, Some(&audio.line), format!("no line defines {pt}"));
                 }
                 _ if format.name.eq_ignore_ascii_case("opus") => {
-                    self.find(Rule::OpusClock, Some(mapped(format)), format!("says {}", format.rtpmap()));
+                    self.find(Rule::OpusClock, Some(mapped(format)), format!("it is {}", format.rtpmap()));
                 }
                 _ => {
                     let name = if format.name.is_empty() { "an unknown format".to_owned() } else { format.rtpmap() };

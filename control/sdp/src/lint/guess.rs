@@ -22,7 +22,7 @@ pub(super) fn writer(sdp: &Sdp) -> Writer {
     }
 }
 
-/// `a=setup` tells; SDES does not.
+/// `a=setup` shows it; SDES does not.
 pub(super) fn role(sdp: &Sdp) -> Option<Role> {
     match sdp.setup(sdp.media.first()?).ok()?? {
         Setup::ActPass => Some(Role::Offer),

@@ -47,11 +47,11 @@ impl<'a> Judge<'a> {
         self.role == Some(Role::Answer)
     }
 
-    /// What the envelope says against what it has to say.
+    /// Compares the envelope's type with the type that is needed.
     pub(super) fn sdp_type(&mut self, opened: &Opened) {
-        match (opened.role, opened.role_said) {
-            (Some(needed), Some(said)) if needed != said => {
-                let what = format!("`sdp_type` is \"{}\", but this has to be an {}", said.name(), needed.name());
+        match (opened.role, opened.role_named) {
+            (Some(needed), Some(given)) if needed != given => {
+                let what = format!("`sdp_type` is \"{}\", but this has to be an {}", given.name(), needed.name());
                 self.find(Rule::SdpType, None, what);
             }
             (_, None) if opened.role_unsaid => self.find(Rule::SdpType, None, "`sdp_type` is missing"),

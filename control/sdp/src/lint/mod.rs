@@ -1,7 +1,7 @@
 //! Session descriptions judged: by what WhatsApp takes, what Meta has been seen to write, and what a phone must say.
 //!
 //! [`lint`] reads more than [`Sdp::parse`] does. It takes a description out of the JSON around it, undoes escapes, mends
-//! line ends, and says what it mended; then it looks at every rule of [`Rule::ALL`] that concerns whoever wrote the
+//! line ends, and reports what it mended; then it checks every rule of [`Rule::ALL`] that concerns the writer of the
 //! description. It is a pure function, and what we write towards WhatsApp ourselves must pass it without a word.
 
 mod envelope;
@@ -105,7 +105,7 @@ pub struct Verdict {
     pub writer: Option<Writer>,
     /// The writer is a guess.
     pub writer_guessed: bool,
-    /// Which half it is; `None` if nothing tells.
+    /// Which half it is; `None` if unknown.
     pub role: Option<Role>,
     /// The half is a guess.
     pub role_guessed: bool,
@@ -119,7 +119,7 @@ impl Verdict {
         self.findings.iter().filter(|finding| finding.rule.severity() == severity).count()
     }
 
-    /// True if nobody would take this.
+    /// True if a peer would refuse this.
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
     }
@@ -158,7 +158,7 @@ pub fn lint(text: &str, context: &Context<'_>) -> Verdict {
         }
     }
     let mut found = judge.findings;
-    // What negotiation would refuse for a reason that no rule has: nobody shall be told that it is well.
+    // Negotiation may refuse a description for a reason that no rule has; the result must not be "good" then.
     let broken = |finding: &Finding| finding.rule.severity() == Severity::Error;
     if !found.iter().any(broken)
         && let Err(error) = Remote::read(&cleaned.text, &[], false)
@@ -168,7 +168,7 @@ pub fn lint(text: &str, context: &Context<'_>) -> Verdict {
     for finding in &mut found {
         finding.line = finding.line.map(|line| cleaned.original(line));
     }
-    // How a file ends its lines is nobody's business but of those who hand it to Meta.
+    // Line ends matter only in descriptions that are handed to Meta.
     findings.retain(|finding| finding.rule.concerns(writer));
     verdict(known_writer, Some(guessed_writer), known_role, guessed_role, found, findings)
 }

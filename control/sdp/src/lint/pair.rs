@@ -50,8 +50,8 @@ impl Judge<'_> {
             .retain(|finding| !(enabled && finding.rule == Rule::Opus || active && finding.rule == Rule::DtlsClient));
         let opus = |formats: &[Format]| formats.iter().find(|format| format.codec() == Some(Codec::Opus)).cloned();
         if let (Some(theirs), Some(ours)) = (opus(&theirs), opus(&ours)) {
-            let (said, known) = (parameters(&ours), parameters(&theirs));
-            let differs = said.iter().find(|(name, value)| known.iter().any(|(n, v)| n == name && v != value));
+            let (given, known) = (parameters(&ours), parameters(&theirs));
+            let differs = given.iter().find(|(name, value)| known.iter().any(|(n, v)| n == name && v != value));
             if let Some((name, value)) = differs {
                 let line = line_of(audio, "fmtp", &ours);
                 self.find(Rule::OpusFmtp, line, format!("{name}={value} is not what was offered"));

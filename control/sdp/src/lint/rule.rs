@@ -76,12 +76,12 @@ rules! {
         "JSON was encoded twice. Meta reads one endless line: error 138008, \"SDP Validation error\"."
         "Hand the string over as it is and let the JSON library escape it, once.";
     SessionSdp "session-sdp" Warning [Us Meta]
-        "the description stands in `session.sdp`"
+        "the description is in `session.sdp`"
         "Meta's FAQ: \"Do not use the legacy connection->WebRTC->SDP param\"; it is escaped in another way."
         "Read and write `session.sdp`.";
     SdpType "sdp-type" Error [Us Meta]
-        "`sdp_type` says what the description is: answer with pre_accept and accept, offer with connect"
-        "Meta's parameter table says \"offer\" everywhere, but an answer with that type is refused."
+        "`sdp_type` is the kind of the description: answer with pre_accept and accept, offer with connect"
+        "Meta's parameter table has \"offer\" everywhere, but an answer with that type is refused."
         "Say \"answer\" in pre_accept and accept, \"offer\" in connect.";
     LineEnds "line-ends" Warning [Us]
         "every line, the last one too, ends with CR LF (RFC 8866 section 5)"
@@ -97,15 +97,15 @@ rules! {
         "Take out the empty line, or the white space that an editor or a here-document put before the letter.";
     Readable "readable" Error [Us Meta Phone]
         "the description can be read (RFC 8866)"
-        "Nothing after this line is understood by anybody."
-        "Mend the line; the reason says what is expected.";
+        "No peer understands anything after this line."
+        "Mend the line; the reason names what is expected.";
     SessionLines "session-lines" Error [Us]
         "v=, o=, s= and t= stand at the head, in this order"
         "\"The SDP must be compliant with RFC 8866\", which demands them in section 5: 138008."
         "Begin with v=0, o=- ID VERSION IN IP4 ADDRESS, s=-, t=0 0.";
     Origin "origin" Warning [Us]
         "o= has a number as session id and one as version"
-        "Whoever compares versions (RFC 3264 section 8) cannot, if they are words."
+        "A peer that compares versions (RFC 3264 section 8) cannot compare words."
         "Draw a number as id and count the version up when the text changes.";
     Time "time" Warning [Us]
         "t=0 0: a call is not scheduled"
@@ -140,7 +140,7 @@ rules! {
         "RFC 8122 section 5 demands upper case, and some readers compare the text."
         "Write A to F, not a to f.";
     FingerprintPlace "fingerprint-place" Hint [Us]
-        "a=fingerprint stands below m="
+        "a=fingerprint is below m="
         "Above it, it is legal, but no description of Meta's has it there."
         "Move the line below the m= line.";
     OneCrypto "one-crypto" Error [Us Meta]
@@ -149,30 +149,30 @@ rules! {
         "Write one a=crypto; in an answer with the tag of the offered line.";
     CryptoKey "crypto-key" Error [Us Meta Phone]
         "a=crypto is TAG SUITE inline:KEY with a key of the suite's length (RFC 4568 section 9.1)"
-        "The peer cannot decrypt what it hears: silence, or 488."
+        "The peer cannot decrypt what it receives: silence, or 488."
         "Encode key and salt together, as base64: 30 octets for AES_CM_128.";
     CryptoSuite "crypto-suite" Warning [Us]
         "AES_CM_128_HMAC_SHA1_80 is among the suites"
-        "It is the one of Meta's own lines. Others were offered beside it with success; alone, nobody knows."
+        "It is the one of Meta's own lines. Others were offered beside it with success; alone they are untested."
         "Put AES_CM_128_HMAC_SHA1_80 first.";
     Setup "setup" Error [Us]
         "a=setup is actpass in an offer, active in an answer"
-        "RFC 5763 section 5 allows nothing else in an offer and no actpass in an answer; if both wait for the ClientHello, nobody hears anything and WhatsApp hangs up after 20 s."
+        "RFC 5763 section 5 allows nothing else in an offer and no actpass in an answer; if both wait for the ClientHello, no media flows and WhatsApp hangs up after 20 s."
         "Write a=setup:actpass in offers, a=setup:active in answers.";
     DtlsClient "dtls-client" Warning [Us]
-        "an answer to Meta says a=setup:active: you send the ClientHello"
+        "an answer to Meta has a=setup:active: you send the ClientHello"
         "Meta asks businesses to be the DTLS client. As server you wait for Meta, and the first words are clipped."
         "Answer a=setup:active, and send the ClientHello as soon as an ICE pair is valid.";
     SetupAnswered "setup-answered" Warning [Meta]
-        "Meta's answer says active or passive"
-        "It says actpass, or nothing, against RFC 5763: who sends the ClientHello is open. Seen in the wild."
+        "Meta's answer has active or passive"
+        "With actpass, or without a=setup, against RFC 5763, the sender of the ClientHello is undefined. Seen in real calls."
         "Send the ClientHello, and go on taking one. Trestle does.";
     IceLite "ice-lite" Error [Us]
         "no a=ice-lite"
         "Meta is ICE-lite. Two lite agents wait for each other's checks for ever: no media, the call ends after 20 s."
         "Use a full ICE agent that takes the controlling role.";
     LiteExpected "lite-expected" Warning [Meta]
-        "Meta's description says a=ice-lite"
+        "Meta's description has a=ice-lite"
         "It always has. Without it the roles are decided by who offered, and a conflict costs time."
         "Nothing, if ICE comes up; otherwise ask who has changed the description on its way.";
     IceCredentials "ice-credentials" Error [Us Meta]
@@ -220,8 +220,8 @@ rules! {
         "They name the default candidate (RFC 8839 section 4.2.1.2); Meta's own descriptions keep it so."
         "Write the host candidate's address and port into c= and m=.";
     MediaPort "media-port" Error [Us]
-        "m= and c= say where media goes: no port 0, and without ICE neither port 9 nor 0.0.0.0"
-        "With SDES nothing else tells the address; port 0 refuses the stream."
+        "m= and c= give the address of media: no port 0, and without ICE neither port 9 nor 0.0.0.0"
+        "With SDES nothing else gives the address; port 0 refuses the stream."
         "Write the address and port of the socket.";
     Codecs "codecs" Error [Us Meta Phone]
         "there is Opus, or G.711"
@@ -237,11 +237,11 @@ rules! {
         "Set the codec preferences before the description is made.";
     TelephoneEvent "telephone-event" Warning [Us Meta Phone]
         "there is telephone-event/8000"
-        "Digits are lost, or heard as tones. Meta sends them as payload type 126 even where its answer does not say so."
+        "Digits are lost, or arrive as tones. Meta sends them as payload type 126 even where its answer does not list it."
         "Write a=rtpmap:126 telephone-event/8000; the clock is 8000 Hz beside Opus too.";
     Rtpmap "rtpmap" Error [Us Meta]
         "every payload type above 95 has an a=rtpmap"
-        "Nobody can know what it stands for."
+        "The peer cannot know which codec it means."
         "Write the line, or take the number out of m=.";
     OpusClock "opus-clock" Error [Us]
         "Opus is opus/48000/2, whatever is spoken (RFC 7587 section 7)"
@@ -256,7 +256,7 @@ rules! {
         "20 ms is the default, and Meta's own current descriptions say it."
         "Write both lines.";
     OpusFec "opus-fec" Hint [Us]
-        "a=fmtp of Opus says useinbandfec=1"
+        "a=fmtp of Opus has useinbandfec=1"
         "Meta then sends copies of lost frames inside the next ones."
         "Write a=fmtp:111 useinbandfec=1, and the rest of Meta's own line.";
     OpusFmtp "opus-fmtp" Hint [Us]
@@ -293,7 +293,7 @@ rules! {
         "Answer each m= line, and keep its protocol.";
     AnswerFormats "answer-formats" Error [Us Meta]
         "an answer has no payload type that was not offered, nor gives one another meaning"
-        "Packets of that number are thrown away: one side hears nothing."
+        "Packets of that number are dropped: one side receives no audio."
         "Take numbers and names from the offer.";
     AnswerExtmap "answer-extmap" Warning [Us]
         "an answer has no a=extmap that was not offered"

@@ -28,7 +28,7 @@ const SDES: &str = "v=0\r\no=- 4611 1 IN IP4 203.0.113.9\r\ns=-\r\nt=0 0\r\na=gr
 const PHONE: &str = "v=0\r\no=pbx 1 1 IN IP4 10.0.0.7\r\ns=call\r\nc=IN IP4 10.0.0.7\r\nt=0 0\r\n\
     m=audio 4000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
 
-fn said(writer: Writer, role: Role) -> Context<'static> {
+fn context_of(writer: Writer, role: Role) -> Context<'static> {
     Context { writer: Some(writer), role: Some(role), offer: None }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn clean(text: &str, findings: &mut Vec<Finding>) -> Cleaned {
     }
     let body = text.trim_start_matches('\u{feff}').trim_end();
     let mut cleaned = Cleaned { text: String::with_capacity(body.len() + 64), numbers: Vec::new() };
-    // What has no form is told once for each way of having none: a file that is indented is so on every line.
+    // Each kind of malformed line is reported once: a file that is indented is so on every line.
     let mut faults: [Option<(usize, String, usize)>; 3] = [const { None }; 3];
     let mut fault = |kind: usize, number: usize, raw: &str| match &mut faults[kind] {
         Some((_, _, more)) => *more += 1,

@@ -12,7 +12,7 @@ const METAS_SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 const UFRAG_CHARS_MIN: usize = 4;
 const PWD_CHARS_MIN: usize = 22;
 
-/// True if nobody on the Internet can send there (RFC 6890). Addresses for documentation pass: they stand for public ones.
+/// True if the address is not reachable from the Internet (RFC 6890). Addresses for documentation pass: they represent public ones.
 fn is_unreachable(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -73,7 +73,7 @@ impl Judge<'_> {
             None => self.find(Rule::FingerprintHash, Some(fingerprint.line), "is not sha-256"),
         }
         if audio.attribute("fingerprint").is_none() {
-            self.find(Rule::FingerprintPlace, Some(fingerprint.line), "stands above m=");
+            self.find(Rule::FingerprintPlace, Some(fingerprint.line), "it is above m=");
         }
     }
 
@@ -199,11 +199,11 @@ impl Judge<'_> {
             Err(error) => return self.find(Rule::Readable, line, error.reason),
         };
         // An address that a candidate repeats was found there.
-        let told = |judge: &Self| {
-            let said = |finding: &super::Finding| finding.rule == Rule::PublicAddress;
-            judge.findings.iter().any(said)
+        let reported = |judge: &Self| {
+            let is_reported = |finding: &super::Finding| finding.rule == Rule::PublicAddress;
+            judge.findings.iter().any(is_reported)
         };
-        if is_unreachable(address) && !told(self) {
+        if is_unreachable(address) && !reported(self) {
             self.find(Rule::PublicAddress, line, format!("{address} is no public address"));
         }
         match audio.port {

@@ -14,7 +14,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use trestle_calls::controller::{Controller, ControllerOutput, Origin};
 use trestle_core::report::Totals;
-use trestle_core::{Epoch, Reply, RequestId};
+use trestle_core::{EngineReply, Epoch, RequestId};
 use trestle_io::mailbox::Bell;
 use trestle_io::{FromShard, ShardMessage, Worker, clock, entropy, socket};
 
@@ -205,7 +205,7 @@ impl ControlThread {
             match message {
                 ShardMessage::Reply(reply) => match *reply {
                     (id, result) if Scrapes::owns(id) => {
-                        let totals = if let Ok(Reply::Totals(totals)) = result { Some(*totals) } else { None };
+                        let totals = if let Ok(EngineReply::Totals(totals)) = result { Some(*totals) } else { None };
                         self.take_totals(id, worker, totals);
                         continue;
                     }

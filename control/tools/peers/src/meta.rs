@@ -21,7 +21,7 @@ use crate::srtp::{CryptoLine, Keys};
 use crate::talker::{SentFormat, Talker};
 use crate::{Arrival, Codec, GaveUp, MetaReport, Patience, SdpError, Transmit, Voice, ice_chars, rules};
 pub use options::{Flavour, MetaOptions, SetupAnswer};
-use text::{SdpSecurity, MetaSdp};
+use text::{MetaSdp, SdpSecurity};
 use webrtc::{Ends, MetaWebRtc};
 
 #[cfg(test)]

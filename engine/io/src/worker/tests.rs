@@ -5,7 +5,7 @@ use trestle_core::plan::{
     Codec, LatchPolicy, Muting, OpusSettings, ReceiveFormat, ReceivePlan, RtpPeer, SendFormat, SendPlan, SendPolicy,
     Source, Transport,
 };
-use trestle_core::{CallId, CommandError, DtlsIdentity, LegId, LegPlan, Reply};
+use trestle_core::{CallId, CommandError, DtlsIdentity, EngineReply, LegId, LegPlan};
 use trestle_wire::{Pt, Ptime, Ssrc};
 
 use super::*;
@@ -97,7 +97,7 @@ fn every_accepted_command_gets_a_reply_even_if_the_control_thread_is_slow_to_rea
     }
     worker.send(RequestId(99), Command::Totals).unwrap();
     let ShardMessage::Reply(reply) = control.next() else { panic!("no event was due") };
-    assert!(matches!(reply.1, Ok(Reply::Totals(_))));
+    assert!(matches!(reply.1, Ok(EngineReply::Totals(_))));
     worker.stop();
 }
 
@@ -190,7 +190,7 @@ impl Control {
         let legs = vec![(LegId(0), plan(phones[0], 1)), (LegId(1), plan(phones[1], 0))];
         worker.send(RequestId(0), Command::Apply { call, legs }).unwrap();
         match self.reply() {
-            (_, Ok(Reply::Applied(ports))) => [ports[0].1.rtp, ports[1].1.rtp],
+            (_, Ok(EngineReply::Applied(ports))) => [ports[0].1.rtp, ports[1].1.rtp],
             other => panic!("{other:?}"),
         }
     }
@@ -236,14 +236,14 @@ fn a_phone_that_sends_after_the_end_of_its_call_has_no_listener() {
     let (mut alice, bob) = (Phone::new(), Phone::new());
     let [for_alice, _] = control.open(&worker, CallId(1), [&alice, &bob]);
     worker.send(RequestId(1), Command::Delete { call: CallId(1) }).unwrap();
-    assert!(matches!(control.reply(), (_, Ok(Reply::Deleted(_)))));
+    assert!(matches!(control.reply(), (_, Ok(EngineReply::Deleted(_)))));
 
     alice.send(for_alice, 9);
     // Every reply is a turn of the worker; in one of the first turns it reads the packet.
     let mut turns = 0..100_000;
     let counted = turns.any(|_| {
         worker.send(RequestId(3), Command::Totals).unwrap();
-        matches!(control.reply(), (_, Ok(Reply::Totals(_)))) && worker.counts().quarantined == 1
+        matches!(control.reply(), (_, Ok(EngineReply::Totals(_)))) && worker.counts().quarantined == 1
     });
     assert!(counted, "{:?}", worker.counts());
     worker.stop();
@@ -256,12 +256,12 @@ fn the_ports_of_ended_calls_are_used_again_when_no_others_are_left() {
     let (alice, bob) = (Phone::new(), Phone::new());
     let before = control.open(&worker, CallId(1), [&alice, &bob]);
     worker.send(RequestId(1), Command::Delete { call: CallId(1) }).unwrap();
-    assert!(matches!(control.reply(), (_, Ok(Reply::Deleted(_)))));
+    assert!(matches!(control.reply(), (_, Ok(EngineReply::Deleted(_)))));
     let mut after = loop {
         let legs = vec![(LegId(0), plan(&alice, 1)), (LegId(1), plan(&bob, 0))];
         worker.send(RequestId(2), Command::Apply { call: CallId(2), legs }).unwrap();
         match control.reply().1 {
-            Ok(Reply::Applied(ports)) => break [ports[0].1.rtp, ports[1].1.rtp],
+            Ok(EngineReply::Applied(ports)) => break [ports[0].1.rtp, ports[1].1.rtp],
             Err(CommandError::NoPorts) => {}
             other => panic!("{other:?}"),
         }

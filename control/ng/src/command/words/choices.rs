@@ -116,7 +116,7 @@ fn replace_word(reader: &mut FlagReader, word: &str) {
         "username" => replace.username = true,
         "sdp-version" => replace.sdp_version = true,
         "force-increment-sdp-ver" => replace.force_increment_sdp_version = true,
-        // `c=` is always rewritten, whatever it said.
+        // `c=` is always rewritten.
         "session-connection" | "zero-address" => {}
         _ => reader.unknown_value("replace", word),
     }

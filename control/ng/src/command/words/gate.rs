@@ -17,11 +17,11 @@ pub const PRE_ROLL_MAX: Duration = Duration::from_millis(10_000);
 /// The values that the message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PresenceFlags {
-    /// `gate`: how the gate of the WhatsApp party stands.
+    /// `gate`: the state of the WhatsApp party's gate.
     pub gate: Option<Gate>,
     /// `gate-timeout`: how long it may stay shut.
     pub gate_timeout: Option<Duration>,
-    /// `gate-on-timeout`: how it stands after that.
+    /// `gate-on-timeout`: its state after that.
     pub gate_on_timeout: Option<Gate>,
     /// `pre-roll`: how much audio is kept meanwhile.
     pub pre_roll: Option<Duration>,

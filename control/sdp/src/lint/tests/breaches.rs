@@ -148,7 +148,7 @@ impl Breach {
     }
 
     fn judged(&self) -> Verdict {
-        let context = Context { offer: self.offer.as_deref(), ..said(self.writer, self.role) };
+        let context = Context { offer: self.offer.as_deref(), ..context_of(self.writer, self.role) };
         lint(&self.text, &context)
     }
 }
@@ -182,7 +182,7 @@ fn a_finding_names_the_line_as_the_file_has_it() {
         (swap(&swap(ANSWER, "setup:active", "setup:actpass"), "s=-\r\n", "s=-\r\n\r\n"), 14),
         (swap(&swap(ANSWER, "setup:active", "setup:actpass"), "\r\n", "\r"), 13),
     ] {
-        let verdict = lint(&text, &said(Writer::Us, Role::Answer));
+        let verdict = lint(&text, &context_of(Writer::Us, Role::Answer));
         let finding = verdict.findings.iter().find(|finding| finding.rule == Rule::Setup).unwrap();
         assert_eq!((finding.line, finding.text.as_str()), (Some(line), "a=setup:actpass"));
     }

@@ -22,7 +22,7 @@ fn who(name: &str) -> (Writer, Role) {
 fn what_meta_printed_is_clean_but_for_the_known_oddities() {
     for (name, text) in META {
         let (writer, role) = who(name);
-        let verdict = lint(text, &said(writer, role));
+        let verdict = lint(text, &context_of(writer, role));
         let odd = ODD.iter().find(|(odd, _)| *odd == name).map_or(&[][..], |(_, rules)| rules);
         let mut found: Vec<Rule> = verdict.findings.iter().map(|finding| finding.rule).collect();
         found.sort();
@@ -44,7 +44,7 @@ fn answers_fit_their_offers() {
         let context = Context { writer: Some(who(answer).0), role: None, offer: Some(meta_sample(offer)) };
         let verdict = lint(meta_sample(answer), &context);
         assert_eq!(verdict.role, Some(Role::Answer));
-        let alone = lint(meta_sample(answer), &said(who(answer).0, Role::Answer));
+        let alone = lint(meta_sample(answer), &context_of(who(answer).0, Role::Answer));
         assert_eq!(broken(&verdict), broken(&alone), "{answer}: the offer adds nothing");
     }
 }
@@ -56,7 +56,7 @@ fn who_wrote_it_and_which_half_it_is_can_be_guessed() {
         let (writer, role) = who(name);
         assert_eq!((verdict.writer, verdict.writer_guessed), (Some(writer), true), "{name}");
         let sdes = name.contains("sdes");
-        assert_eq!(verdict.role, (!sdes).then_some(role), "{name}: nothing tells the halves of SDES apart");
+        assert_eq!(verdict.role, (!sdes).then_some(role), "{name}: the halves of SDES cannot be distinguished");
     }
     assert_eq!(lint(PHONE, &Context::default()).writer, Some(Writer::Phone));
 }
@@ -69,10 +69,10 @@ fn our_own_texts_and_a_phones_are_clean() {
         (SDES.to_owned(), Writer::Us, Role::Answer),
         (SDES.to_owned(), Writer::Us, Role::Offer),
         (PHONE.to_owned(), Writer::Phone, Role::Offer),
-        // How a file ends its lines concerns nobody but Meta.
+        // Line ends matter only to Meta.
         (PHONE.replace("\r\n", "\n"), Writer::Phone, Role::Offer),
     ] {
-        assert_eq!(broken(&lint(&text, &said(writer, role))), [""; 0]);
+        assert_eq!(broken(&lint(&text, &context_of(writer, role))), [""; 0]);
     }
 }
 

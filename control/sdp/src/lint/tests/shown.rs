@@ -22,7 +22,7 @@ error[one-fingerprint] line 14: there are 2 fingerprints: sha-256, sha-512
 "
     );
     assert_eq!(
-        lint(ANSWER, &said(Writer::Us, Role::Answer)).text("-"),
+        lint(ANSWER, &context_of(Writer::Us, Role::Answer)).text("-"),
         "-: from us, answer\nnothing to say against it\n"
     );
 }
@@ -30,7 +30,7 @@ error[one-fingerprint] line 14: there are 2 fingerprints: sha-256, sha-512
 #[test]
 fn programs_get_the_same_as_json() {
     let text = ANSWER.replace("ptime:20", "ptime:30");
-    let json = lint(&text, &said(Writer::Us, Role::Answer)).json();
+    let json = lint(&text, &context_of(Writer::Us, Role::Answer)).json();
     assert_eq!((&json["from"], &json["role"], &json["errors"]), (&"us".into(), &"answer".into(), &1.into()));
     let finding = &json["findings"][0];
     assert_eq!(
@@ -43,11 +43,11 @@ fn programs_get_the_same_as_json() {
 #[test]
 fn no_key_and_no_password_is_shown() {
     let bad = SDES.replace("NTY3ODk6", "");
-    let verdict = lint(&bad, &said(Writer::Us, Role::Offer));
+    let verdict = lint(&bad, &context_of(Writer::Us, Role::Offer));
     let shown = verdict.text("x") + &verdict.json().to_string();
     assert!(shown.contains("a=crypto:...") && !shown.contains("HR4fIC"), "{shown}");
     let bad = ANSWER.replace("a=ice-pwd:0123456789abcdefghijkl", "a=ice-pwd:secret");
-    let verdict = lint(&bad, &said(Writer::Us, Role::Answer));
+    let verdict = lint(&bad, &context_of(Writer::Us, Role::Answer));
     let shown = verdict.text("x") + &verdict.json().to_string();
     assert!(shown.contains("a=ice-pwd:...") && !shown.contains("secret"), "{shown}");
 }

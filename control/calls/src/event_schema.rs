@@ -1,5 +1,5 @@
 //! The published JSON schema of events, `control/ng/schema/events.schema.json`, written from the table of events and the names
-//! that a verdict may have. `cargo run -p trestle-calls --example write_event_schema` writes it.
+//! that a verdict may have. `cargo run --example write_event_schema` writes it.
 
 use trestle_ng::{Dict, Value, json};
 
@@ -200,7 +200,7 @@ mod tests {
         let published = include_str!("../../ng/schema/events.schema.json");
         assert!(
             published == event_schema(),
-            "control/ng/schema/events.schema.json is stale: run `cargo run -p trestle-calls --example write_event_schema`"
+            "control/ng/schema/events.schema.json is stale: run `cargo run --example write_event_schema`"
         );
     }
 

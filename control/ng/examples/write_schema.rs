@@ -1,5 +1,5 @@
 //! Brings the lists of flags up to date in ng.schema.json, docs/FLAGS.md and both clients' types:
-//! `cargo run -p trestle-ng --example write_schema`.
+//! `cargo run --example write_schema`.
 
 use std::path::Path;
 use std::process::Command;

@@ -104,7 +104,7 @@ pub struct ControllerConfig {
 }
 
 impl Default for ControllerConfig {
-    /// One shard, the daemon's default timeouts, no limits, no outlet for digits or events.
+    /// One shard, no limits, no outlet for digits or events; an unanswered offer is kept for three minutes (the daemon: four).
     fn default() -> Self {
         Self {
             shards: 1,
@@ -112,7 +112,7 @@ impl Default for ControllerConfig {
             load: LoadBounds::default(),
             timeout: Duration::from_secs(60),
             silent_timeout: Duration::from_secs(3_600),
-            offer_timeout: Duration::from_secs(240),
+            offer_timeout: Duration::from_secs(180),
             delete_delay: Duration::from_secs(30),
             dtmf_log_dest: None,
             publish_events: false,
@@ -313,7 +313,7 @@ impl Controller {
                 self.feed_digit(now, id, &digit_feed::FeedDigit { leg, digit, duration, volume, source });
             }
             EventKind::Milestone { leg, milestone } => {
-                tracing::info!(call_id = ?name, leg = leg.0, ?milestone, after = ?self.age(now, id), "milestone");
+                tracing::info!(call_id = ?name, leg = leg.0, ?milestone, after = ?self.calls.age(now, id), "milestone");
                 if let Some(body) = EventBody::of_milestone(milestone) {
                     self.emit(now, id, Some(leg), body);
                 }
@@ -378,10 +378,6 @@ impl Controller {
     /// When [`Controller::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         soonest(self.calls.poll_timeout(), self.ng.poll_timeout())
-    }
-
-    fn age(&self, now: Instant, id: CallId) -> Option<Duration> {
-        self.calls.get(id).map(|call| now.saturating_duration_since(call.created))
     }
 
     fn reply(&mut self, reply_to: ReplyTo, reply: Reply) {

@@ -1,7 +1,7 @@
 //! All calls: by id, by Call-ID, by the time at which something is due; and how many calls each shard has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trestle_core::CallId;
 use trestle_core::time::soonest;
@@ -88,6 +88,11 @@ impl CallTable {
 
     pub(super) fn get(&self, id: CallId) -> Option<&CallRecord> {
         self.calls.get(&id).map(Box::as_ref)
+    }
+
+    /// Time since the call was created; `None` if there is no such call.
+    pub(super) fn age(&self, now: Instant, id: CallId) -> Option<Duration> {
+        self.get(id).map(|call| now.saturating_duration_since(call.created))
     }
 
     pub(super) fn get_mut(&mut self, id: CallId) -> Option<&mut CallRecord> {

@@ -2,7 +2,7 @@
 //! follow from it.
 //!
 //! A new event is a row here, a call of the controller's `emit`, and a row of the table in docs/PROTOCOL.md; then
-//! `cargo run -p trestle-calls --example write_event_schema` writes the schema and the clients' types.
+//! `cargo run --example write_event_schema` writes the schema and the clients' types.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! The rows drive the parser ([`super::words`]), the lists of words in `schema/ng.schema.json`, and the index in
 //! docs/FLAGS.md. To add a flag without a value: add a row to `switches`, use `flags.has(Switch::NAME)` where it takes
-//! effect, and run `cargo run -p trestle-ng --example write_schema`.
+//! effect, and run `cargo run --example write_schema`.
 
 use super::flags::{Flags, IceFlag};
 use super::words::{FlagReader, KeyReader, choices, gate, plain};
@@ -113,7 +113,7 @@ table! {
         NewBranch = "new-branch",
         /// Leave out `a=rtcp`.
         NoRtcpAttribute = "no-rtcp-attribute",
-        /// Leave `a=sendrecv` and its kin unchanged.
+        /// Leave the direction attribute (`a=sendrecv`, ...) unchanged.
         OriginalSendrecv = "original-sendrecv",
         /// Treat the incoming SDP as if it had no ICE.
         RejectIce = "reject-ICE",
@@ -121,7 +121,7 @@ table! {
         ReuseCodecs = "reuse-codecs",
         /// Answer with one codec (and telephone-event) only.
         SingleCodec = "single-codec",
-        /// Believe `received-from`, not the addresses in the SDP.
+        /// Use `received-from`, not the addresses in the SDP.
         SipSourceAddress = "SIP-source-address",
         /// `delete`: compare the to-tag too.
         ToTag = "to-tag",

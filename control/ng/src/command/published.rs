@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use super::flag_table::{KEYS, KeyEffect, WORDS, WordEffect};
 
 /// The command that writes the lists, for those who find them stale.
-pub const COMMAND: &str = "cargo run -p trestle-ng --example write_schema";
+pub const COMMAND: &str = "cargo run --example write_schema";
 
-const INDEX_BEGIN: &str = "<!-- Written by `cargo run -p trestle-ng --example write_schema` from here -->\n";
+const INDEX_BEGIN: &str = "<!-- Written by `cargo run --example write_schema` from here -->\n";
 const INDEX_END: &str = "<!-- to here -->\n";
 
 /// `schema` (ng.schema.json) with its lists of words and its pattern of keys in one word brought up to date.

@@ -49,7 +49,7 @@ impl TrestleSetup {
     }
 }
 
-/// The environment of a machine with one interface that has [`TRESTLE_V4`] and [`TRESTLE_V6`].
+/// The environment of a machine with one interface that has `TRESTLE_V4` and `TRESTLE_V6`.
 pub fn environment(fingerprint: [u8; 32]) -> Environment {
     let [v4, v6] = [TRESTLE_V4, TRESTLE_V6].map(|ip| Some(Address { local: ip, advertised: ip }));
     Environment {

@@ -1,6 +1,6 @@
 //! `trestle load`: a load that any ng engine can be put under, and what it costs the engine.
 //!
-//! [`calls`] is all calls of a run, a machine without socket or clock; [`drive`] turns it, over the sockets of [`wire`].
+//! [`calls`] is all calls of a run, a machine without socket or clock; [`drive`] turns it, over the sockets of [`sockets`].
 
 pub mod arrivals;
 pub mod call_end;

@@ -159,7 +159,7 @@ pub struct Signal {
     pub sdp: String,
     /// What to do with it.
     pub flags: Flags,
-    /// Where the signalling came from. Acted on only with [`Flags::sip_source_address`].
+    /// Where the signalling came from. Acted on only with [`Switch::SipSourceAddress`].
     pub received_from: Option<IpAddr>,
 }
 

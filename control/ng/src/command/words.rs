@@ -1,5 +1,5 @@
 //! Reads flags in each of their three spellings: keys of their own (Kamailio), words in the list `flags` (OpenSIPS),
-//! and one string (`rtpp-flags`). All end in [`FlagReader::key`] and [`FlagReader::word`], which look the name up in
+//! and one string (`rtpp-flags`). All end in `FlagReader::key` and `FlagReader::word`, which look the name up in
 //! [`super::flag_table`].
 
 pub(super) mod choices;

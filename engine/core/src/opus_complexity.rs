@@ -152,7 +152,7 @@ mod tests {
 
     /// A shard that is called 200 times a second, `late_ms(second, complexity)` late; gives the steps: when, and to what.
     fn run(
-        ladder: &mut OpusComplexityControl,
+        control: &mut OpusComplexityControl,
         seconds: std::ops::Range<u64>,
         late_ms: impl Fn(f64, u8) -> f64,
     ) -> Vec<(f64, u8)> {
@@ -161,8 +161,8 @@ mod tests {
         let mut steps = Vec::new();
         for n in seconds.start * 200..seconds.end * 200 {
             let second = n as f64 / 200.0;
-            let late = Duration::from_secs_f64(late_ms(second, ladder.complexity()) / 1_000.0);
-            let stepped = ladder.observe(*START + Duration::from_millis(5 * n), late);
+            let late = Duration::from_secs_f64(late_ms(second, control.complexity()) / 1_000.0);
+            let stepped = control.observe(*START + Duration::from_millis(5 * n), late);
             steps.extend(stepped.map(|complexity| (second, complexity)));
         }
         steps
@@ -170,44 +170,44 @@ mod tests {
 
     #[test]
     fn a_late_shard_steps_down_once_a_second_and_steps_up_after_it_was_in_time() {
-        let mut ladder = OpusComplexityControl::new(5);
-        assert_eq!(run(&mut ladder, 0..60, |_, _| 1.0), [], "no steps above the top");
-        let down = run(&mut ladder, 60..70, |_, _| 20.0);
+        let mut control = OpusComplexityControl::new(5);
+        assert_eq!(run(&mut control, 0..60, |_, _| 1.0), [], "no steps above the top");
+        let down = run(&mut control, 60..70, |_, _| 20.0);
         assert_eq!(down.iter().map(|(_, to)| *to).collect::<Vec<_>>(), [3, 1, 0], "{down:?}");
         assert!((60.5..61.0).contains(&down[0].0), "{down:?}");
         assert!(down.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1.0), "{down:?}");
-        let up = run(&mut ladder, 70..120, |_, _| 0.5);
+        let up = run(&mut control, 70..120, |_, _| 0.5);
         assert_eq!(up.iter().map(|(_, to)| *to).collect::<Vec<_>>(), [1, 3, 5], "{up:?}");
         assert!(up[0].0 >= 80.0 && up.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 10.0), "{up:?}");
-        assert_eq!((ladder.complexity(), ladder.steps()), (5, (3, 3)));
+        assert_eq!((control.complexity(), control.steps()), (5, (3, 3)));
     }
 
     #[test]
     fn between_late_and_in_time_nothing_changes() {
-        let mut ladder = OpusComplexityControl::new(5);
-        run(&mut ladder, 0..2, |_, _| 20.0);
-        let before = ladder.complexity();
+        let mut control = OpusComplexityControl::new(5);
+        run(&mut control, 0..2, |_, _| 20.0);
+        let before = control.complexity();
         assert!(before < 5);
-        assert_eq!(run(&mut ladder, 2..200, |_, _| 5.0), []);
-        assert_eq!(ladder.complexity(), before);
+        assert_eq!(run(&mut control, 2..200, |_, _| 5.0), []);
+        assert_eq!(control.complexity(), before);
     }
 
     #[test]
     fn a_single_delay_changes_nothing() {
         for (name, hiccup) in [("once for a second", 1_000.0), ("once for 30 ms", 30.0)] {
-            let mut ladder = OpusComplexityControl::new(5);
-            let steps = run(&mut ladder, 0..60, |second, _| if second == 30.0 { hiccup } else { 1.0 });
+            let mut control = OpusComplexityControl::new(5);
+            let steps = run(&mut control, 0..60, |second, _| if second == 30.0 { hiccup } else { 1.0 });
             assert_eq!(steps, [], "{name}");
         }
-        let mut ladder = OpusComplexityControl::new(5);
-        let every_second = run(&mut ladder, 0..60, |second, _| if second.fract() == 0.0 { 40.0 } else { 1.0 });
+        let mut control = OpusComplexityControl::new(5);
+        let every_second = run(&mut control, 0..60, |second, _| if second.fract() == 0.0 { 40.0 } else { 1.0 });
         assert_eq!(every_second, [], "one call in 200 is late");
     }
 
     #[test]
     fn a_shard_that_is_in_time_only_at_the_lower_step_tries_the_higher_one_less_and_less_often() {
-        let mut ladder = OpusComplexityControl::new(5);
-        let steps = run(&mut ladder, 0..1_000, |_, complexity| if complexity > 1 { 15.0 } else { 1.0 });
+        let mut control = OpusComplexityControl::new(5);
+        let steps = run(&mut control, 0..1_000, |_, complexity| if complexity > 1 { 15.0 } else { 1.0 });
         assert!(steps.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1.0), "{steps:?}");
         let tries: Vec<f64> = steps.iter().filter(|(_, to)| *to == 3).map(|(at, _)| *at).skip(1).collect();
         assert!((4..=9).contains(&tries.len()), "{tries:?}");
@@ -241,11 +241,11 @@ mod tests {
 
     #[test]
     fn a_top_between_two_steps_is_reached_again() {
-        let mut ladder = OpusComplexityControl::new(4);
-        run(&mut ladder, 0..10, |_, _| 20.0);
-        assert_eq!(ladder.complexity(), 0);
-        run(&mut ladder, 10..100, |_, _| 1.0);
-        assert_eq!(ladder.complexity(), 4);
+        let mut control = OpusComplexityControl::new(4);
+        run(&mut control, 0..10, |_, _| 20.0);
+        assert_eq!(control.complexity(), 0);
+        run(&mut control, 10..100, |_, _| 1.0);
+        assert_eq!(control.complexity(), 4);
         assert_eq!(OpusComplexityControl::new(255).complexity(), 10);
     }
 }

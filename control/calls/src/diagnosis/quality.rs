@@ -8,9 +8,8 @@
 //! MOS = 1 + 0.035 R + R (R - 60) (100 - R) 7e-6 equation B-4
 //! ```
 //!
-//! `Ie` and `Bpl` are those of G.113 (11/2007), table I.4: G.711 with concealment 0 and 25.1. It has no values for Opus; those of
-//! GSM EFR are used, 5 and 10: also a linear predictor of 20 ms frames, at a lower rate than WhatsApp's 20 kbit/s, so that
-//! the estimate is rather too low. Where a call is transcoded the `Ie` of both codecs add up (G.113 section 7).
+//! `Ie` and `Bpl` are properties of a codec: [`trestle_core::plan::Codec::info`]. Where a call is transcoded the `Ie` of both
+//! codecs add up (G.113 section 7).
 
 use std::time::Duration;
 
@@ -24,14 +23,6 @@ const LISTENER_BUFFER: Duration = Duration::from_millis(40);
 
 /// Half a round trip to a peer that sends no receiver reports: a mobile network in the same country.
 const HALF_TRIP_UNKNOWN: Duration = Duration::from_millis(40);
-
-/// Equipment impairment of a codec: `Ie` and `Bpl`.
-fn impairment(codec: Codec) -> (f64, f64) {
-    match codec {
-        Codec::Pcmu | Codec::Pcma => (0.0, 25.1),
-        Codec::Opus => (5.0, 10.0),
-    }
-}
 
 /// One segment of the path: its codec, its loss, its delay.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,15 +62,14 @@ impl Quality {
     pub(super) fn of_path(path: &AudioPath) -> Self {
         let AudioPath { inbound, outbound, added_delay } = path;
         let transcoded = inbound.codec != outbound.codec;
-        let (ie_in, bpl_in) = impairment(inbound.codec);
-        let (ie_out, bpl_out) = impairment(outbound.codec);
-        let coding = if transcoded { ie_in + ie_out } else { ie_out };
+        let (source, listener) = (inbound.codec.info().impairment, outbound.codec.info().impairment);
+        let coding = if transcoded { source.ie + listener.ie } else { listener.ie };
         // The decoder at the end of each segment conceals its losses.
         let lost = |ie: f64, bpl: f64, loss: f64| {
             let percent = loss.clamp(0.0, 1.0) * 100.0;
             (95.0 - ie) * percent / (percent + bpl)
         };
-        let loss = lost(coding, bpl_in, inbound.loss) + lost(coding, bpl_out, outbound.loss);
+        let loss = lost(coding, source.bpl, inbound.loss) + lost(coding, listener.bpl, outbound.loss);
         let half = |segment: &PathSegment| segment.round_trip.map_or(HALF_TRIP_UNKNOWN, |trip| trip / 2);
         let delay = half(inbound) + half(outbound) + *added_delay + LISTENER_BUFFER;
         Self::of_rating(R_BEST - delay_impairment(delay) - coding - loss)

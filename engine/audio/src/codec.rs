@@ -139,12 +139,14 @@ impl std::fmt::Display for Codec {
 
 impl Codec {
     /// The properties of the codec.
+    #[inline]
     pub const fn info(self) -> &'static CodecInfo {
         const ROWS: &[CodecInfo; CODECS.len()] = &CODECS;
         &ROWS[self as usize]
     }
 
     /// Rate of the RTP timestamps.
+    #[inline]
     pub const fn clock(self) -> ClockRate {
         self.info().clock
     }
@@ -159,6 +161,7 @@ impl Codec {
 
     /// Duration of a payload in microseconds; `None` if it is not a payload of this codec, or longer than
     /// [`PAYLOAD_MS_MAX`].
+    #[inline]
     pub fn duration_us(self, payload: &[u8]) -> Option<i64> {
         const RATE_HZ: u32 = 8_000;
         Some(self.duration_samples(payload, RATE_HZ)? as i64 * (1_000_000 / i64::from(RATE_HZ)))
@@ -166,6 +169,7 @@ impl Codec {
 
     /// Packet time of a payload; `None` if it is not a payload of this codec, or of a duration that `a=ptime` cannot
     /// state here (see [`Ptime::new`]).
+    #[inline]
     pub fn packet_ptime(self, payload: &[u8]) -> Option<Ptime> {
         let us = self.duration_us(payload)?;
         (us % 1_000 == 0).then(|| Ptime::new((us / 1_000) as u32))?
@@ -173,6 +177,7 @@ impl Codec {
 
     /// Duration of a payload in samples of PCM at `rate_hz`; `None` if it is not a payload of this codec, or longer than
     /// [`PAYLOAD_MS_MAX`].
+    #[inline]
     pub fn duration_samples(self, payload: &[u8], rate_hz: u32) -> Option<usize> {
         match self {
             Self::Pcmu | Self::Pcma => {
@@ -193,12 +198,14 @@ impl Codec {
     }
 
     /// True if a payload may carry a copy of the frame before it (in-band FEC), see [`Decoder::recover`].
+    #[inline]
     pub fn has_copies(self) -> bool {
         matches!(self, Self::Opus)
     }
 
     /// True if the background noise continues after a payload until the next packet: an Opus packet of at most two
     /// bytes (RFC 7587 section 3.1.3, DTX).
+    #[inline]
     pub fn is_dtx(self, payload: &[u8]) -> bool {
         matches!(self, Self::Opus) && payload.len() <= 2
     }
@@ -252,6 +259,7 @@ impl Decoder {
     }
 
     /// The codec that it decodes.
+    #[inline]
     pub fn codec(&self) -> Codec {
         match self {
             Self::Pcmu(_) => Codec::Pcmu,
@@ -261,6 +269,7 @@ impl Decoder {
     }
 
     /// Rate of the PCM, in Hz.
+    #[inline]
     pub fn rate_hz(&self) -> u32 {
         match self {
             Self::Pcmu(_) | Self::Pcma(_) => g711::RATE_HZ,
@@ -352,6 +361,7 @@ impl Encoder {
     }
 
     /// The codec that it encodes.
+    #[inline]
     pub fn codec(&self) -> Codec {
         match self {
             Self::Pcmu => Codec::Pcmu,

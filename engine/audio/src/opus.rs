@@ -182,6 +182,7 @@ impl OpusDecoder {
     }
 
     /// Rate of the PCM, in Hz.
+    #[inline]
     pub fn rate_hz(&self) -> u32 {
         self.rate_hz
     }

@@ -51,20 +51,24 @@ impl FrameEncoder {
     }
 
     /// The listener's codec.
+    #[inline]
     pub(super) fn codec(&self) -> Codec {
         self.encoder.codec()
     }
 
     /// Rate of the PCM, in Hz.
+    #[inline]
     pub(super) fn rate_hz(&self) -> u32 {
         self.rate_hz
     }
 
     /// Samples of a frame.
+    #[inline]
     pub(super) fn frame_samples(&self) -> usize {
         self.frame_samples
     }
 
+    #[inline]
     pub(super) fn packer_mut(&mut self) -> &mut Packer {
         &mut self.packer
     }
@@ -81,6 +85,7 @@ impl FrameEncoder {
     }
 
     /// Takes PCM.
+    #[inline]
     pub(super) fn push(&mut self, pcm: &[i16]) {
         self.packer.push(pcm);
     }
@@ -97,6 +102,7 @@ impl FrameEncoder {
 
     /// Encodes the next frame to `out` ([`FRAME_BYTES_MAX`]), with a digit's tone in place of its audio if `tones` has
     /// one. `None` if there is not enough PCM. `scratch` is overwritten.
+    #[inline]
     pub(super) fn poll(
         &mut self,
         scratch: &mut Pcm,

@@ -68,11 +68,13 @@ impl PrerollBuffer {
     }
 
     /// True while audio is stored that cannot be sent yet.
+    #[inline]
     pub(super) fn is_keeping(&self) -> bool {
         self.backlog.as_ref().is_some_and(|backlog| backlog.is_keeping())
     }
 
     /// True while audio goes through the backlog.
+    #[inline]
     pub(super) fn is_active(&self) -> bool {
         self.backlog.is_some()
     }
@@ -81,17 +83,20 @@ impl PrerollBuffer {
         self.backlog.as_ref().map_or(self.ended, |backlog| backlog.preroll())
     }
 
+    #[inline]
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if let Some(backlog) = &mut self.backlog {
             backlog.handle_timeout(now);
         }
     }
 
+    #[inline]
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.backlog.as_ref().and_then(|backlog| backlog.poll_timeout())
     }
 
     /// Passes decoded audio on to `output`, or stores it behind what is stored already.
+    #[inline]
     pub(super) fn deliver(&mut self, pcm: &[i16], output: &mut FrameEncoder) {
         match &mut self.backlog {
             Some(backlog) => backlog.push(pcm),
@@ -100,6 +105,7 @@ impl PrerollBuffer {
     }
 
     /// Moves stored audio that is due to `output`.
+    #[inline]
     pub(super) fn poll(&mut self, output: &mut FrameEncoder) -> BacklogOutput {
         let Some(backlog) = &mut self.backlog else { return BacklogOutput::Nothing };
         let frame_samples = output.frame_samples();

@@ -50,6 +50,7 @@ impl SourceDecoder {
     }
 
     /// Notes a packet of `stream`: another stream needs a decoder in its initial state. Audio is back after a key.
+    #[inline]
     pub(super) fn note_packet(&mut self, stream: u64) {
         if self.stream.replace(stream) != Some(stream) {
             self.decoder = None;
@@ -58,6 +59,7 @@ impl SourceDecoder {
     }
 
     /// True if no packet came yet.
+    #[inline]
     pub(super) fn is_unused(&self) -> bool {
         self.stream.is_none()
     }
@@ -67,17 +69,26 @@ impl SourceDecoder {
         self.key_down = key_down;
     }
 
+    /// The codec of the last frame; `None` before the first one of a stream.
+    #[inline]
+    pub(super) fn codec(&self) -> Option<Codec> {
+        self.decoder.as_ref().map(Decoder::codec)
+    }
+
     /// The latest piece.
+    #[inline]
     pub(super) fn pcm(&self) -> &[i16] {
         self.pcm.as_slice()
     }
 
     /// The storage of the latest piece, for other use between pieces.
+    #[inline]
     pub(super) fn scratch(&mut self) -> &mut Pcm {
         &mut self.pcm
     }
 
     /// Decodes a frame to PCM of `rate_hz`. False if it cannot be decoded: then its time is concealed.
+    #[inline]
     pub(super) fn decode(&mut self, codec: Codec, rate_hz: u32, payload: &[u8]) -> bool {
         self.in_dtx = codec.is_dtx(payload);
         if self.decoder.as_ref().is_none_or(|decoder| decoder.codec() != codec || decoder.rate_hz() != rate_hz) {
@@ -95,6 +106,7 @@ impl SourceDecoder {
 
     /// The decoded frame from sample `skip` on, blended with the beginning of a frame that was dropped before it. With
     /// `drop` this frame is dropped: `None`.
+    #[inline]
     pub(super) fn frame(&mut self, rate_hz: u32, skip: usize, drop: bool) -> Option<&[i16]> {
         let pcm = self.pcm.as_mut_slice().get_mut(skip..).unwrap_or_default();
         if drop {
@@ -106,8 +118,10 @@ impl SourceDecoder {
             }
             return None;
         }
-        blend(&self.seam, pcm);
-        self.seam.clear();
+        if !self.seam.is_empty() {
+            blend(&self.seam, pcm);
+            self.seam.clear();
+        }
         Some(pcm)
     }
 

@@ -209,11 +209,14 @@ impl Transcoder {
         let Some(due) = self.playout.poll() else { return false };
         match due {
             PlayoutOutput::Frame { codec, payload, skip_us, drop } => {
-                let rate_hz = codec.bridge_rate_hz(self.output.codec());
-                if rate_hz != self.output.rate_hz() {
-                    self.output.set_rate(rate_hz);
-                    self.preroll.set_rate(rate_hz);
+                if self.input.codec() != Some(codec) {
+                    let rate_hz = codec.bridge_rate_hz(self.output.codec());
+                    if rate_hz != self.output.rate_hz() {
+                        self.output.set_rate(rate_hz);
+                        self.preroll.set_rate(rate_hz);
+                    }
                 }
+                let rate_hz = self.output.rate_hz();
                 self.counts.undecodable += u64::from(!self.input.decode(codec, rate_hz, payload));
                 if let Some(pcm) = self.input.frame(rate_hz, samples(skip_us, rate_hz), drop) {
                     self.preroll.deliver(pcm, &mut self.output);

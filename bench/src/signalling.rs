@@ -3,7 +3,7 @@
 use serde_json::json;
 use trestle_core::{LegId, LegPorts};
 use trestle_negotiate::{Environment, GatePolicy};
-use trestle_ng::command::{Op, Request, Signal};
+use trestle_ng::command::{Request, Signal, Verb};
 use trestle_ng::frame;
 
 /// What Meta offers for a call from a WhatsApp user.
@@ -23,9 +23,9 @@ pub fn offer() -> Vec<u8> {
 /// The same, understood.
 pub fn signal() -> Signal {
     let (_, dict) = frame::read(&offer()).expect("a request");
-    match Request::read(&dict).expect("an operation").op {
-        Op::Offer(signal) => *signal,
-        other => panic!("an offer is {}", other.name()),
+    match Request::read(&dict).expect("a request").verb {
+        Verb::Offer(signal) => *signal,
+        other => panic!("not an offer: {other:?}"),
     }
 }
 

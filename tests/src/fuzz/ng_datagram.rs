@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use trestle_ng::command::Op;
 use trestle_ng::frame::{self, Encoding};
 use trestle_ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
 use trestle_ng::value::{Dict, Value};
@@ -80,8 +79,9 @@ impl Desk {
 
     /// A request as proxies and applications send it.
     fn request(&mut self, input: &mut Input<'_>) -> Vec<u8> {
-        // Half of all make calls; the rest is every verb there is.
-        let command = if input.flag() { input.one_of(&["offer", "answer"]) } else { input.one_of(&Op::NAMES) };
+        // Half of all requests open or change calls; the other half has any verb.
+        let verbs: Vec<&str> = trestle_ng::command::verb_names().collect();
+        let command = if input.flag() { input.one_of(&["offer", "answer"]) } else { input.one_of(&verbs) };
         let mut dict = Dict::default().with("command", command).with("call-id", input.one_of(&CALLS));
         dict.push("from-tag", input.one_of(&TAGS));
         let names_two = matches!(command, "answer" | "connect");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use trestle_core::report::CallReport;
 use trestle_core::{CallId, LegId, LegPorts};
 use trestle_negotiate::{GateState, Party, Session};
-use trestle_ng::command::Op;
+use trestle_ng::command::Verb;
 
 use super::in_flight::InFlight;
 use super::progress::CallProgress;
@@ -80,7 +80,7 @@ pub(super) struct EndedCall {
 #[derive(Debug, Default)]
 pub(super) struct WaitingWork {
     /// Requests, oldest first.
-    pub(super) requests: VecDeque<(ReplyTo, Op)>,
+    pub(super) requests: VecDeque<(ReplyTo, Verb)>,
     /// Legs of links to other calls that are to be removed.
     pub(super) removed_links: Vec<LegId>,
     /// The call is to end.
@@ -207,11 +207,11 @@ impl CallRecord {
     /// # Errors
     ///
     /// Returns the request if too many wait.
-    pub(super) fn enqueue(&mut self, reply_to: ReplyTo, op: Op) -> Result<(), ReplyTo> {
+    pub(super) fn enqueue(&mut self, reply_to: ReplyTo, verb: Verb) -> Result<(), ReplyTo> {
         if self.waiting.requests.len() == QUEUE_MAX {
             return Err(reply_to);
         }
-        self.waiting.requests.push_back((reply_to, op));
+        self.waiting.requests.push_back((reply_to, verb));
         Ok(())
     }
 

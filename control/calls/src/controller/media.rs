@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use trestle_core::{CallId, Command, CommandError, EngineReply};
 use trestle_negotiate::{PartyLookupError, Session, SessionChange};
-use trestle_ng::command::{Block, Connect, PlayDigit};
+use trestle_ng::command::{BlockRequest, Connect, PlayDigit};
 use trestle_ng::{Dict, Reply};
 
 use super::engine_link::EngineResult;
@@ -47,7 +47,7 @@ pub(super) fn play_digit(controller: &mut Controller, reply_to: ReplyTo, play: &
 }
 
 /// `block ...`, `unblock ...`, `silence ...`
-pub(super) fn block(controller: &mut Controller, now: Instant, reply_to: ReplyTo, block: &Block) {
+pub(super) fn block(controller: &mut Controller, now: Instant, reply_to: ReplyTo, block: &BlockRequest) {
     change(controller, now, reply_to, &block.call_id, |session| session.block(block));
 }
 

@@ -17,7 +17,7 @@
 //! statistics   requests that wait for shards                    verdicts    verdicts on ended calls
 //! ```
 //!
-//! An offer takes this way: frame, retransmit cache, dictionary, [`Op`], negotiation (pure), [`Command::Apply`]; and with the
+//! An offer takes this way: frame, retransmit cache, dictionary, [`Verb`], negotiation (pure), [`Command::Apply`]; and with the
 //! ports in the engine's reply: SDP, reply, cache. A call has one command in the engine at a time (`in_flight`); requests
 //! that come meanwhile wait, so that each works on the state that the one before has left.
 
@@ -58,7 +58,7 @@ use rand_chacha::ChaCha12Rng;
 use trestle_core::time::soonest;
 use trestle_core::{CallId, Command, CommandError, EngineReply, Epoch, Event, EventKind, LegId, Milestone, RequestId};
 use trestle_negotiate::{Environment, Session};
-use trestle_ng::command::Op;
+use trestle_ng::command::Verb;
 use trestle_ng::command::flags::ProfileName;
 use trestle_ng::{Dict, Reply};
 
@@ -219,46 +219,46 @@ impl Controller {
 
     /// Takes a request from a proxy or an application.
     pub fn handle_datagram(&mut self, now: Instant, origin: Origin, bytes: &[u8]) {
-        if let Some((reply_to, op)) = self.ng.receive(now, origin, bytes, &mut self.outbox) {
-            self.dispatch(now, reply_to, op);
+        if let Some((reply_to, verb)) = self.ng.receive(now, origin, bytes, &mut self.outbox) {
+            self.dispatch(now, reply_to, verb);
         }
     }
 
-    /// Executes an operation, or puts it behind the command in flight of its call, or of one of its two.
-    fn dispatch(&mut self, now: Instant, reply_to: ReplyTo, op: Op) {
-        let names = [op.call_id(), op.other_call_id()].into_iter().flatten();
+    /// Executes a request, or puts it behind the command in flight of its call, or of one of its two.
+    fn dispatch(&mut self, now: Instant, reply_to: ReplyTo, verb: Verb) {
+        let names = [verb.call_id(), verb.other_call_id()].into_iter().flatten();
         let busy = names.filter_map(|name| self.calls.by_name(name)).find(|call| call.is_busy()).map(|call| call.id);
         if let Some(call) = busy.and_then(|id| self.calls.get_mut(id)) {
-            if let Err(reply_to) = call.enqueue(reply_to, op) {
+            if let Err(reply_to) = call.enqueue(reply_to, verb) {
                 self.reply(reply_to, Reply::error("Busy: too many requests for this call"));
             }
             return;
         }
-        match op {
-            Op::Ping => self.reply(reply_to, Reply::pong()),
-            Op::Offer(offer) => signal::offer(self, now, reply_to, *offer),
-            Op::Answer(answer) => signal::answer(self, reply_to, &answer),
-            Op::Create(offer) => signal::create(self, now, reply_to, &offer),
-            Op::CreateAnswer(answer) => signal::create_answer(self, reply_to, &answer),
-            Op::Delete(delete) => ending::delete(self, reply_to, &delete),
-            Op::Query(query) => query::query(self, reply_to, &query),
-            Op::List { limit } => {
+        match verb {
+            Verb::Ping => self.reply(reply_to, Reply::pong()),
+            Verb::Offer(offer) => signal::offer(self, now, reply_to, *offer),
+            Verb::Answer(answer) => signal::answer(self, reply_to, &answer),
+            Verb::Create(offer) => signal::create(self, now, reply_to, &offer),
+            Verb::CreateAnswer(answer) => signal::create_answer(self, reply_to, &answer),
+            Verb::Delete(delete) => ending::delete(self, reply_to, &delete),
+            Verb::Query(query) => query::query(self, reply_to, &query),
+            Verb::List { limit } => {
                 let reply = report::list(&self.calls, limit, &reply_to);
                 self.reply(reply_to, reply);
             }
-            Op::Statistics => statistics::statistics(self, reply_to),
-            Op::PlayDigit(play) => media::play_digit(self, reply_to, &play),
-            Op::Block(block) => media::block(self, now, reply_to, &block),
-            Op::Connect(connect) => media::connect(self, now, reply_to, &connect),
-            Op::Gate(gate) => gate::gate(self, now, reply_to, &gate),
-            Op::Subscribe(subscribe) => event_feed::subscribe(self, now, reply_to, subscribe),
+            Verb::Statistics => statistics::statistics(self, reply_to),
+            Verb::PlayDigit(play) => media::play_digit(self, reply_to, &play),
+            Verb::Block(block) => media::block(self, now, reply_to, &block),
+            Verb::Connect(connect) => media::connect(self, now, reply_to, &connect),
+            Verb::Gate(gate) => gate::gate(self, now, reply_to, &gate),
+            Verb::Subscribe(subscribe) => event_feed::subscribe(self, now, reply_to, subscribe),
         }
     }
 
     /// Each request is looked up by its call-id again: the call may be removed by now, replaced, or busy with the first.
-    fn dispatch_all(&mut self, now: Instant, waiting: VecDeque<(ReplyTo, Op)>) {
-        for (reply_to, op) in waiting {
-            self.dispatch(now, reply_to, op);
+    fn dispatch_all(&mut self, now: Instant, waiting: VecDeque<(ReplyTo, Verb)>) {
+        for (reply_to, verb) in waiting {
+            self.dispatch(now, reply_to, verb);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use trestle_ng::command::{Op, OpError, Request};
+use trestle_ng::command::{Request, RequestError, Verb, verb_names};
 use trestle_ng::value::{Dict, Value};
 use trestle_ng::{Encoding, FrameError, Replay, Reply, Seen, frame};
 
@@ -17,9 +17,9 @@ const COMMAND_SHOWN_MAX: usize = 40;
 #[derive(Debug, Default)]
 pub(super) struct NgEndpoint {
     replay: Replay,
-    /// Requests understood, by operation.
+    /// Requests understood, by verb.
     pub(super) understood: Tally<&'static str>,
-    /// Error replies, by operation.
+    /// Error replies, by verb.
     pub(super) errors: Tally<&'static str>,
     /// Requests that were seen before.
     pub(super) retransmits: u64,
@@ -35,7 +35,7 @@ impl NgEndpoint {
         origin: Origin,
         bytes: &[u8],
         outbox: &mut Outbox,
-    ) -> Option<(ReplyTo, Op)> {
+    ) -> Option<(ReplyTo, Verb)> {
         let Some((cookie, body)) = frame::split(bytes) else {
             self.without_cookie += 1;
             return None;
@@ -66,17 +66,17 @@ impl NgEndpoint {
         }
     }
 
-    fn read(&mut self, mut reply_to: ReplyTo, body: &[u8], outbox: &mut Outbox) -> Option<(ReplyTo, Op)> {
+    fn read(&mut self, mut reply_to: ReplyTo, body: &[u8], outbox: &mut Outbox) -> Option<(ReplyTo, Verb)> {
         let error = match frame::read(body) {
             Ok((_, dict)) => match Request::read(&dict) {
                 Ok(request) => {
                     reply_to.warnings = request.warnings;
                     reply_to.verbose = request.verbose;
-                    reply_to.verb = request.op.name();
+                    reply_to.verb = request.verb_name;
                     self.understood.add(reply_to.verb);
-                    return Some((reply_to, request.op));
+                    return Some((reply_to, request.verb));
                 }
-                Err(OpError::UnknownCommand) => unknown_command(&dict),
+                Err(RequestError::UnknownCommand) => unknown_command(&dict),
                 Err(error) => Reply::error(error.to_string()),
             },
             Err(FrameError::Json(detail)) => {
@@ -119,7 +119,7 @@ impl NgEndpoint {
 fn unknown_command(dict: &Dict) -> Reply {
     let command = dict.get("command").and_then(Value::to_text).unwrap_or_default();
     let command: String = command.chars().take(COMMAND_SHOWN_MAX).collect();
-    let known = Op::NAMES.join(", ");
+    let known = verb_names().collect::<Vec<_>>().join(", ");
     let warning = format!("unknown command `{command}`; known are {known}");
-    Reply::error(OpError::UnknownCommand.to_string()).with_warnings([warning])
+    Reply::error(RequestError::UnknownCommand.to_string()).with_warnings([warning])
 }

@@ -198,13 +198,13 @@ impl<'a> Exchange<'a> {
         let party = self.party_mut(index);
         party.preferences.detect_inband_dtmf |= flags.has(Switch::DetectDtmf);
         if flags.has(Switch::BlockDtmf) {
-            party.muted.set(trestle_ng::command::Subject::Digits, true);
+            party.muted.set(trestle_ng::command::MediaKind::Digits, true);
         }
         if let Some(label) = &flags.call.label {
             party.names.set_label(label);
         }
         if let Some(drop) = flags.media.drop_traffic {
-            self.session.muted.set(trestle_ng::command::Subject::Media, drop);
+            self.session.muted.set(trestle_ng::command::MediaKind::AudioAndDigits, drop);
         }
         if let Tos::Byte(byte) = flags.media.tos {
             self.session.parties.iter_mut().for_each(|party| party.preferences.tos = Some(byte));

@@ -1,6 +1,6 @@
 //! What of a party's media the other parties do not get (`block ...`, `silence ...`).
 
-use trestle_ng::command::Subject;
+use trestle_ng::command::MediaKind;
 
 /// The media of one party, or of all parties, that is not forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,11 +11,11 @@ pub(crate) struct MutedMedia {
 }
 
 impl MutedMedia {
-    pub(crate) fn set(&mut self, subject: Subject, muted: bool) {
-        match subject {
-            Subject::Digits => self.digits = muted,
-            Subject::Media => self.media = muted,
-            Subject::Audio => self.audio = muted,
+    pub(crate) fn set(&mut self, kind: MediaKind, muted: bool) {
+        match kind {
+            MediaKind::Digits => self.digits = muted,
+            MediaKind::AudioAndDigits => self.media = muted,
+            MediaKind::Audio => self.audio = muted,
         }
     }
 

@@ -6,7 +6,7 @@ use trestle_core::plan::{AudioMuting, LegPlan, Muting, Source};
 use super::{Session, routing};
 use crate::party::{GateState, Party, PartyGate};
 use trestle_ng::command::flags::ProfileName;
-use trestle_ng::command::{Block, Connect, GateRequest, PlayDigit, TargetParty};
+use trestle_ng::command::{BlockRequest, Connect, GateRequest, PlayDigit, TargetParty};
 
 /// A change of a call, to be committed once the engine has applied its plans.
 #[derive(Debug)]
@@ -62,14 +62,14 @@ impl Session {
     /// # Errors
     ///
     /// The request names no party of the call.
-    pub fn block(&self, block: &Block) -> Result<SessionChange, PartyLookupError> {
+    pub fn block(&self, block: &BlockRequest) -> Result<SessionChange, PartyLookupError> {
         let mut session = self.clone();
         match find(self, &block.target)? {
-            Some(index) => session.parties[index].muted.set(block.subject, block.on),
+            Some(index) => session.parties[index].muted.set(block.media, block.block),
             None => {
-                session.muted.set(block.subject, block.on);
-                if !block.on {
-                    session.parties.iter_mut().for_each(|party| party.muted.set(block.subject, false));
+                session.muted.set(block.media, block.block);
+                if !block.block {
+                    session.parties.iter_mut().for_each(|party| party.muted.set(block.media, false));
                 }
             }
         }

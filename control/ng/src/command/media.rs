@@ -1,20 +1,20 @@
-//! Requests about the media of a call that is there: whose, and what.
+//! The arguments of requests about the media of an existing call: `play DTMF`, `block ...`, `silence ...`, `connect`, `gate`.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use trestle_wire::telephone_event::Digit;
 
-use super::request::{OpError, name};
-use super::{Flags, Switch};
+use super::request::{RequestError, name};
+use super::{Flags, Switch, Verb};
 use crate::value::normalised;
 use crate::{Dict, Value};
 
-/// How long a played digit sounds if the request does not say; and what it may say.
+/// Duration of a played digit, in milliseconds: the default, and the range that a request may set.
 const DURATION_MS: i64 = 250;
 const DURATION_MS_MIN: i64 = 100;
 const DURATION_MS_MAX: i64 = 5_000;
-/// Power of a played digit in -dBm0 if the request does not say.
+/// Power of a played digit in -dBm0: the default, and the highest value (the lowest power).
 const VOLUME: i64 = 8;
 const VOLUME_MAX: i64 = 63;
 
@@ -31,104 +31,104 @@ pub enum TargetParty {
     Tag(String),
 }
 
-/// What of a party's media can be kept from the others.
+/// Which media of a party a request blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
+pub enum MediaKind {
     /// `block DTMF`: digits, as telephone-events.
     Digits,
     /// `block media`: audio and digits.
-    Media,
-    /// `silence media`: audio, with silence in its place.
+    AudioAndDigits,
+    /// `silence media`: audio; the other parties receive silence in its place.
     Audio,
 }
 
-/// `block ...`, `unblock ...`, `silence ...`, `unsilence ...`.
+/// The arguments of `block ...`, `unblock ...`, `silence ...` and `unsilence ...`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
+pub struct BlockRequest {
     /// The call.
     pub call_id: String,
-    /// Whose media.
+    /// The party that sends the media.
     pub target: TargetParty,
-    /// What of it.
-    pub subject: Subject,
-    /// Keep it from the others, or let it through again.
-    pub on: bool,
+    /// Which of its media.
+    pub media: MediaKind,
+    /// Block, or unblock.
+    pub block: bool,
 }
 
-/// `play DTMF`.
+/// The arguments of `play DTMF`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlayDigit {
     /// The call.
     pub call_id: String,
-    /// The party as which the key is pressed; the other side receives it.
+    /// The party in whose name the digit is played. The other parties receive it.
     pub target: TargetParty,
-    /// If given, only this party receives it.
+    /// If present, only this party receives the digit.
     pub to_tag: Option<String>,
     /// The digit.
     pub digit: Digit,
-    /// How long it sounds.
+    /// Its duration.
     pub duration: Duration,
     /// Power in -dBm0.
     pub volume: u8,
 }
 
-/// `connect`.
+/// The arguments of `connect`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connect {
     /// The call.
     pub call_id: String,
-    /// The call of the other party, if it is another one.
+    /// The call of `to_tag`, if it is another one.
     pub to_call_id: Option<String>,
-    /// One party.
+    /// The first party.
     pub from_tag: String,
-    /// The other.
+    /// The second party.
     pub to_tag: String,
 }
 
-/// `gate`.
+/// The arguments of `gate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateRequest {
     /// The call.
     pub call_id: String,
-    /// Whose gate; all gates of the call if no party is named.
+    /// The party with the gate; all gates of the call if no party is named.
     pub target: TargetParty,
-    /// Open it; or else close it for good.
+    /// Open it, or close it for the rest of the call.
     pub open: bool,
-    /// Opening, throw away what was kept.
+    /// When it opens, discard the audio buffered for the party.
     pub drop_pre_roll: bool,
 }
 
-pub(super) fn gate(dict: &Dict, flags: &Flags) -> Result<GateRequest, OpError> {
-    let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
+pub(super) fn gate(dict: &Dict, flags: &Flags) -> Result<GateRequest, RequestError> {
+    let call_id = name(dict, "call-id")?.ok_or(RequestError::NoCallId)?;
     let word = |key| dict.get(key).map(|value| value.to_text().map(|text| normalised(&text)).unwrap_or_default());
     let open = match word("op").as_deref() {
         Some("open") => true,
         Some("close") => false,
-        _ => return Err(OpError::BadGateOp),
+        _ => return Err(RequestError::BadGateOp),
     };
     let drop_pre_roll = match word("pre-roll").as_deref() {
         Some("keep") | None => false,
         Some("drop") => true,
-        Some(_) => return Err(OpError::BadPreRoll),
+        Some(_) => return Err(RequestError::BadPreRoll),
     };
     Ok(GateRequest { call_id, target: target(dict, flags)?, open, drop_pre_roll })
 }
 
-pub(super) fn block(dict: &Dict, flags: &Flags, subject: Subject, on: bool) -> Result<Block, OpError> {
-    let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
-    Ok(Block { call_id, target: target(dict, flags)?, subject, on })
+pub(super) fn block(dict: &Dict, flags: &Flags, media: MediaKind, block: bool) -> Result<Verb, RequestError> {
+    let call_id = name(dict, "call-id")?.ok_or(RequestError::NoCallId)?;
+    Ok(Verb::Block(BlockRequest { call_id, target: target(dict, flags)?, media, block }))
 }
 
-pub(super) fn play_digit(dict: &Dict, flags: &Flags) -> Result<PlayDigit, OpError> {
-    let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
+pub(super) fn play_digit(dict: &Dict, flags: &Flags) -> Result<PlayDigit, RequestError> {
+    let call_id = name(dict, "call-id")?.ok_or(RequestError::NoCallId)?;
     let target = target(dict, flags)?;
     if target == TargetParty::All {
-        return Err(OpError::NoParty);
+        return Err(RequestError::NoParty);
     }
-    let digit = dict.get("code").or_else(|| dict.get("digit")).and_then(digit).ok_or(OpError::BadCode)?;
+    let digit = dict.get("code").or_else(|| dict.get("digit")).and_then(digit).ok_or(RequestError::BadCode)?;
     let number = |key: &str, default: i64| dict.get(key).and_then(Value::to_integer).unwrap_or(default);
     let duration_ms = number("duration", DURATION_MS).clamp(DURATION_MS_MIN, DURATION_MS_MAX);
-    // Written with or without the minus of its unit.
+    // With or without the minus sign of -dBm0.
     let volume = number("volume", VOLUME).saturating_abs().min(VOLUME_MAX);
     Ok(PlayDigit {
         call_id,
@@ -140,16 +140,16 @@ pub(super) fn play_digit(dict: &Dict, flags: &Flags) -> Result<PlayDigit, OpErro
     })
 }
 
-pub(super) fn connect(dict: &Dict) -> Result<Connect, OpError> {
-    let call_id = name(dict, "call-id")?.ok_or(OpError::NoCallId)?;
+pub(super) fn connect(dict: &Dict) -> Result<Connect, RequestError> {
+    let call_id = name(dict, "call-id")?.ok_or(RequestError::NoCallId)?;
     let to_call_id = name(dict, "to-call-id")?.filter(|other| *other != call_id);
-    let from_tag = name(dict, "from-tag")?.ok_or(OpError::NoFromTag)?;
-    let to_tag = name(dict, "to-tag")?.ok_or(OpError::NoToTag)?;
+    let from_tag = name(dict, "from-tag")?.ok_or(RequestError::NoFromTag)?;
+    let to_tag = name(dict, "to-tag")?.ok_or(RequestError::NoToTag)?;
     Ok(Connect { call_id, to_call_id, from_tag, to_tag })
 }
 
-/// Proxies send from-tag for these only when they mean that one party.
-fn target(dict: &Dict, flags: &Flags) -> Result<TargetParty, OpError> {
+/// The party that the request names. Proxies send `from-tag` with these verbs only to name one party.
+fn target(dict: &Dict, flags: &Flags) -> Result<TargetParty, RequestError> {
     if flags.has(Switch::All) {
         return Ok(TargetParty::All);
     }
@@ -158,12 +158,12 @@ fn target(dict: &Dict, flags: &Flags) -> Result<TargetParty, OpError> {
     }
     if let Some(address) = name(dict, "address")? {
         let address = address.trim().trim_matches(['[', ']']);
-        return address.parse().map(TargetParty::Address).map_err(|_| OpError::BadAddress);
+        return address.parse().map(TargetParty::Address).map_err(|_| RequestError::BadAddress);
     }
     Ok(name(dict, "from-tag")?.map_or(TargetParty::All, TargetParty::Tag))
 }
 
-/// The key's name, or the number of its event: `"*"`, `10`, `"10"`.
+/// A digit as its character, or as the number of its event (RFC 4733): `"*"`, `10`, `"10"`.
 fn digit(value: &Value) -> Option<Digit> {
     let text = value.to_text()?;
     let text = text.trim();
@@ -176,22 +176,22 @@ fn digit(value: &Value) -> Option<Digit> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Op, Request};
+    use super::super::{Request, verb_names};
     use super::*;
 
     fn request(command: &str) -> Dict {
         Dict::default().with("command", command).with("call-id", "c")
     }
 
-    fn play(dict: Dict) -> Result<PlayDigit, OpError> {
-        Request::read(&dict).map(|request| match request.op {
-            Op::PlayDigit(play) => play,
+    fn play(dict: Dict) -> Result<PlayDigit, RequestError> {
+        Request::read(&dict).map(|request| match request.verb {
+            Verb::PlayDigit(play) => play,
             other => panic!("{other:?}"),
         })
     }
 
     #[test]
-    fn a_digit_comes_as_its_name_or_its_number() {
+    fn a_digit_is_read_as_a_character_or_as_an_event_number() {
         let table: [(Value, Option<char>); 14] = [
             ("5".into(), Some('5')),
             (Value::Integer(5), Some('5')),
@@ -211,10 +211,10 @@ mod tests {
         for (code, digit) in table {
             for key in ["code", "digit"] {
                 let read = play(request("play DTMF").with("from-tag", "a").with(key, code.clone()));
-                assert_eq!(read.map(|play| play.digit.to_char()), digit.ok_or(OpError::BadCode), "{code:?}");
+                assert_eq!(read.map(|play| play.digit.to_char()), digit.ok_or(RequestError::BadCode), "{code:?}");
             }
         }
-        assert_eq!(play(request("play DTMF").with("from-tag", "a")), Err(OpError::BadCode));
+        assert_eq!(play(request("play DTMF").with("from-tag", "a")), Err(RequestError::BadCode));
     }
 
     #[test]
@@ -229,10 +229,10 @@ mod tests {
     }
 
     #[test]
-    fn a_party_is_named_by_label_address_or_tag_in_this_order() {
+    fn the_target_is_the_label_then_the_address_then_the_tag() {
         let all = || request("block media").with("label", "l").with("address", "192.0.2.1").with("from-tag", "a");
-        let target = |dict: Dict| match Request::read(&dict).map(|request| request.op) {
-            Ok(Op::Block(block)) => Ok(block.target),
+        let target = |dict: Dict| match Request::read(&dict).map(|request| request.verb) {
+            Ok(Verb::Block(block)) => Ok(block.target),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error),
         };
@@ -245,29 +245,29 @@ mod tests {
         assert_eq!(target(without(&["label", "address"])), Ok(TargetParty::Tag("a".to_owned())));
         assert_eq!(target(without(&["label", "address", "from-tag"])), Ok(TargetParty::All));
         assert_eq!(target(all().with("flags", "all")), Ok(TargetParty::All));
-        assert_eq!(target(request("block media").with("address", "here")), Err(OpError::BadAddress));
-        assert_eq!(play(request("play DTMF").with("code", "1")), Err(OpError::NoParty));
+        assert_eq!(target(request("block media").with("address", "here")), Err(RequestError::BadAddress));
+        assert_eq!(play(request("play DTMF").with("code", "1")), Err(RequestError::NoParty));
     }
 
     #[test]
-    fn every_verb_is_what_it_is_called() {
-        for (verb, subject, on) in [
-            ("block DTMF", Subject::Digits, true),
-            ("unblock DTMF", Subject::Digits, false),
-            ("block media", Subject::Media, true),
-            ("unblock media", Subject::Media, false),
-            ("silence media", Subject::Audio, true),
-            ("unsilence media", Subject::Audio, false),
+    fn each_block_verb_has_its_media_and_effect() {
+        for (name, media, block) in [
+            ("block DTMF", MediaKind::Digits, true),
+            ("unblock DTMF", MediaKind::Digits, false),
+            ("block media", MediaKind::AudioAndDigits, true),
+            ("unblock media", MediaKind::AudioAndDigits, false),
+            ("silence media", MediaKind::Audio, true),
+            ("unsilence media", MediaKind::Audio, false),
         ] {
-            let op = Request::read(&request(verb)).unwrap().op;
-            let expected = Block { call_id: "c".to_owned(), target: TargetParty::All, subject, on };
-            assert_eq!((op.name(), &op), (verb, &Op::Block(expected)));
-            assert!(Op::NAMES.contains(&verb));
+            let read = Request::read(&request(name)).unwrap();
+            let expected = BlockRequest { call_id: "c".to_owned(), target: TargetParty::All, media, block };
+            assert_eq!((read.verb_name, read.verb), (name, Verb::Block(expected)));
+            assert!(verb_names().any(|known| known == name));
         }
     }
 
     #[test]
-    fn nothing_that_a_media_request_can_say_is_called_unknown() {
+    fn each_key_of_a_media_request_is_known() {
         let dict = request("play DTMF").with("from-tag", "a").with("to-tag", "b").with("code", "1");
         let dict = dict.with("duration", "200").with("volume", "-10").with("address", "192.0.2.1");
         let dict = dict.with("flags", vec!["directional".into(), "all".into()]).with("label", "x");
@@ -275,13 +275,13 @@ mod tests {
     }
 
     #[test]
-    fn connect_names_two_parties_of_one_call_or_of_two() {
+    fn connect_reads_two_parties_of_one_call_or_of_two_calls() {
         let both = || request("connect").with("from-tag", "a").with("to-tag", "b");
-        let other = |dict: Dict| Request::read(&dict).unwrap().op.other_call_id().map(str::to_owned);
+        let other = |dict: Dict| Request::read(&dict).unwrap().verb.other_call_id().map(str::to_owned);
         assert_eq!(other(both()), None);
         assert_eq!(other(both().with("to-call-id", "c")), None, "the same call");
         assert_eq!(other(both().with("to-call-id", "d")).as_deref(), Some("d"));
-        assert_eq!(Request::read(&request("connect").with("from-tag", "a")), Err(OpError::NoToTag));
-        assert_eq!(Request::read(&request("connect").with("to-tag", "a")), Err(OpError::NoFromTag));
+        assert_eq!(Request::read(&request("connect").with("from-tag", "a")), Err(RequestError::NoToTag));
+        assert_eq!(Request::read(&request("connect").with("to-tag", "a")), Err(RequestError::NoFromTag));
     }
 }

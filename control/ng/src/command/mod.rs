@@ -1,4 +1,6 @@
-//! Operations: what a request asks for, typed. No bytes, no dictionaries beyond this point.
+//! Requests as typed values: the verb ([`Verb`]) with its arguments, and the flags ([`Flags`]) of an SDP.
+//!
+//! [`Request::read`] turns a dictionary into a [`Request`]. Bytes and dictionaries are not used beyond this point.
 
 pub mod codec_spec;
 mod flag_string;
@@ -21,19 +23,19 @@ use std::time::Duration;
 pub use codec_spec::{CodecList, CodecSpec};
 pub use flag_table::{Switch, Switches};
 pub use flags::Flags;
-pub use media::{Block, Connect, GateRequest, PlayDigit, Subject, TargetParty};
-pub use request::{OpError, Request};
+pub use media::{BlockRequest, Connect, GateRequest, MediaKind, PlayDigit, TargetParty};
+pub use request::{Request, RequestError, verb_names};
 pub use subscribe::Subscribe;
 
-/// Longest call-id, tag or label, in bytes. SIP sets no limit; real ones stay under 150.
+/// Longest call-id, tag or label, in bytes. SIP sets no limit; call-ids in use are shorter than 150 bytes.
 pub const NAME_BYTES_MAX: usize = 255;
 
-/// Longest SDP, in bytes. A full WebRTC description with a dozen candidates has 3 kB.
+/// Longest SDP, in bytes. A WebRTC description with a dozen candidates has 3 kB.
 pub const SDP_BYTES_MAX: usize = 16 * 1024;
 
-/// A request, understood.
+/// The action that a request asks for, with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Op {
+pub enum Verb {
     /// `ping`
     Ping,
     /// `offer`
@@ -46,15 +48,15 @@ pub enum Op {
     Query(Query),
     /// `list`
     List {
-        /// Most call-ids to return; 32 by default.
+        /// Most call-ids to return; 32 if the request has no `limit`.
         limit: usize,
     },
     /// `statistics`
     Statistics,
     /// `play DTMF`
     PlayDigit(PlayDigit),
-    /// `block DTMF`, `block media`, `silence media` and what undoes them.
-    Block(Block),
+    /// `block DTMF`, `block media`, `silence media`, and the verbs that end them.
+    Block(BlockRequest),
     /// `connect`
     Connect(Connect),
     /// `gate`
@@ -67,58 +69,8 @@ pub enum Op {
     CreateAnswer(Box<Signal>),
 }
 
-impl Op {
-    /// Every operation's name.
-    pub const NAMES: [&str; 19] = [
-        "ping",
-        "offer",
-        "answer",
-        "delete",
-        "query",
-        "list",
-        "statistics",
-        "play DTMF",
-        "block DTMF",
-        "unblock DTMF",
-        "block media",
-        "unblock media",
-        "silence media",
-        "unsilence media",
-        "connect",
-        "create",
-        "create answer",
-        "gate",
-        "subscribe events",
-    ];
-
-    /// Its name in requests.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Ping => "ping",
-            Self::Offer(_) => "offer",
-            Self::Answer(_) => "answer",
-            Self::Delete(_) => "delete",
-            Self::Query(_) => "query",
-            Self::List { .. } => "list",
-            Self::Statistics => "statistics",
-            Self::PlayDigit(_) => "play DTMF",
-            Self::Block(Block { subject, on, .. }) => match (subject, on) {
-                (Subject::Digits, true) => "block DTMF",
-                (Subject::Digits, false) => "unblock DTMF",
-                (Subject::Media, true) => "block media",
-                (Subject::Media, false) => "unblock media",
-                (Subject::Audio, true) => "silence media",
-                (Subject::Audio, false) => "unsilence media",
-            },
-            Self::Connect(_) => "connect",
-            Self::Gate(_) => "gate",
-            Self::Subscribe(_) => "subscribe events",
-            Self::Create(_) => "create",
-            Self::CreateAnswer(_) => "create answer",
-        }
-    }
-
-    /// The call that it is about.
+impl Verb {
+    /// The call-id of the call that the request acts on.
     pub fn call_id(&self) -> Option<&str> {
         match self {
             Self::Offer(signal) | Self::Answer(signal) | Self::Create(signal) | Self::CreateAnswer(signal) => {
@@ -130,12 +82,12 @@ impl Op {
             Self::Block(block) => Some(&block.call_id),
             Self::Connect(connect) => Some(&connect.call_id),
             Self::Gate(gate) => Some(&gate.call_id),
-            // A subscription is not about a call: it waits for none, and none need be there.
+            // A subscription filters by call-id. The call need not exist, and the request does not wait for it.
             Self::Ping | Self::List { .. } | Self::Statistics | Self::Subscribe(_) => None,
         }
     }
 
-    /// The second call that it is about.
+    /// The call-id of the second call that the request acts on: only `connect` has one.
     pub fn other_call_id(&self) -> Option<&str> {
         match self {
             Self::Connect(connect) => connect.to_call_id.as_deref(),
@@ -144,55 +96,55 @@ impl Op {
     }
 }
 
-/// An `offer` or an `answer`: one SDP on its way from one party to the other.
+/// The arguments of `offer`, `answer`, `create` and `create answer`: one SDP on its way from one party to the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal {
-    /// The call: the Call-ID of the dialogue.
+    /// The call. With SIP, the Call-ID of the dialogue.
     pub call_id: String,
-    /// In an offer the party whose SDP this is; in an answer the party that offered.
+    /// In an offer the party that sent this SDP; in an answer the party that sent the offer.
     pub from_tag: String,
-    /// In an answer the party whose SDP this is; in an offer the receiver, if it is known (re-offers).
+    /// In an answer the party that sent this SDP; in a re-offer the party that receives it.
     pub to_tag: Option<String>,
     /// Distinguishes branches of a forked or retried request.
     pub via_branch: Option<String>,
     /// The SDP as received.
     pub sdp: String,
-    /// What to do with it.
+    /// How to rewrite the SDP, and how the legs behave.
     pub flags: Flags,
-    /// Where the signalling came from. Acted on only with [`Switch::SipSourceAddress`].
+    /// Source address of the signalling. Has an effect only with [`Switch::SipSourceAddress`].
     pub received_from: Option<IpAddr>,
 }
 
-/// A `delete`.
+/// The arguments of `delete`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delete {
     /// The call.
     pub call_id: String,
-    /// If given, the call must have a party of that tag. OpenSIPS gives none.
+    /// If present, the call must have a party with this tag. OpenSIPS does not send it.
     pub from_tag: Option<String>,
-    /// Looked at only with the flag `to-tag`.
+    /// If present, the call must have a party with this tag. Read only with the flag `to-tag`.
     pub to_tag: Option<String>,
-    /// If given and the call knows its branches, it must know this one.
+    /// If present, and the call has branches, it must have this one.
     pub via_branch: Option<String>,
-    /// How long the call is kept for `query` and `list`; `None` for the configured time.
+    /// How long `query` and `list` still report the call; `None` for the configured time.
     pub delay: Option<Duration>,
-    /// A call that is not there is an error rather than a warning.
+    /// An unknown call is an error, not a warning.
     pub fatal: bool,
-    /// No statistics in the reply.
+    /// The reply has no statistics.
     pub fast: bool,
 }
 
-/// A `query`.
+/// The arguments of `query`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     /// The call.
     pub call_id: String,
-    /// If given, the call must have a party of that tag.
+    /// If present, the call must have a party with this tag.
     pub from_tag: Option<String>,
-    /// If given, the call must have a party of that tag.
+    /// If present, the call must have a party with this tag.
     pub to_tag: Option<String>,
-    /// Everything that is known, even if the reply grows beyond 1,200 bytes.
+    /// All known values, even if the reply is longer than 1,200 bytes.
     pub verbose: bool,
-    /// What the call was like and why it ended, in full, and nothing else; of calls that ended some time ago, too.
+    /// Only the verdict, in full. Also for the last calls that have ended.
     pub verdict: bool,
 }

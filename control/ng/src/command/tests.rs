@@ -19,8 +19,8 @@ fn request(datagram: &str) -> Request {
 }
 
 fn offer(datagram: &str) -> Signal {
-    match request(datagram).op {
-        Op::Offer(signal) => *signal,
+    match request(datagram).verb {
+        Verb::Offer(signal) => *signal,
         other => panic!("{other:?}"),
     }
 }
@@ -43,7 +43,7 @@ fn listed(words: &[&str]) -> Flags {
 
 #[test]
 fn kamailio_ping() {
-    assert_eq!(request(KAMAILIO_PING).op, Op::Ping);
+    assert_eq!(request(KAMAILIO_PING).verb, Verb::Ping);
 }
 
 #[test]
@@ -109,12 +109,12 @@ fn kamailio_offer_towards_webrtc() {
 
 #[test]
 fn kamailio_answer_delete_and_query() {
-    let Op::Answer(answer) = request(KAMAILIO_ANSWER).op else { panic!("no answer") };
+    let Verb::Answer(answer) = request(KAMAILIO_ANSWER).verb else { panic!("no answer") };
     assert_eq!((answer.from_tag.as_str(), answer.to_tag.as_deref()), ("ft1", Some("tt9")));
     assert_eq!(answer.flags.ice, IceFlag::Force);
-    let Op::Delete(delete) = request(KAMAILIO_DELETE).op else { panic!("no delete") };
+    let Verb::Delete(delete) = request(KAMAILIO_DELETE).verb else { panic!("no delete") };
     assert_eq!((delete.call_id.as_str(), delete.from_tag.as_deref(), delete.delay), ("cid-std", Some("ft1"), None));
-    let Op::Query(query) = request(KAMAILIO_QUERY).op else { panic!("no query") };
+    let Verb::Query(query) = request(KAMAILIO_QUERY).verb else { panic!("no query") };
     assert_eq!((query.call_id.as_str(), query.to_tag.as_deref(), query.verbose), ("cid-std", Some("tt1"), false));
 }
 
@@ -139,7 +139,7 @@ fn opensips_spellings_mean_the_same_as_kamailios() {
     };
     assert_eq!(signal.flags, expected);
     assert_eq!(signal.received_from, Some(IpAddr::from([192, 0, 2, 7])));
-    let Op::Delete(delete) = request(OPENSIPS_DELETE).op else { panic!("no delete") };
+    let Verb::Delete(delete) = request(OPENSIPS_DELETE).verb else { panic!("no delete") };
     assert_eq!((delete.from_tag, delete.delay), (None, Some(Duration::from_secs(5))));
 }
 
@@ -278,16 +278,16 @@ fn rubbish_by_the_hundred_makes_few_and_short_warnings() {
 #[test]
 fn what_lacks_is_named_in_rtpengines_order() {
     let answer = Dict::default().with("command", "answer");
-    let table: [(Dict, OpError); 9] = [
-        (Dict::default(), OpError::NoCommand),
-        (Dict::default().with("command", "PING"), OpError::UnknownCommand),
-        (Dict::default().with("command", "play media"), OpError::UnknownCommand),
-        (answer.clone(), OpError::NoSdp),
-        (answer.clone().with("sdp", "v=0"), OpError::NoCallId),
-        (answer.clone().with("sdp", "v=0").with("call-id", "c"), OpError::NoFromTag),
-        (answer.with("sdp", "v=0").with("call-id", "c").with("from-tag", "a"), OpError::NoToTag),
-        (Dict::default().with("command", "delete"), OpError::NoCallId),
-        (Dict::default().with("command", "list").with("limit", Value::Integer(-1)), OpError::InvalidLimit),
+    let table: [(Dict, RequestError); 9] = [
+        (Dict::default(), RequestError::NoCommand),
+        (Dict::default().with("command", "PING"), RequestError::UnknownCommand),
+        (Dict::default().with("command", "play media"), RequestError::UnknownCommand),
+        (answer.clone(), RequestError::NoSdp),
+        (answer.clone().with("sdp", "v=0"), RequestError::NoCallId),
+        (answer.clone().with("sdp", "v=0").with("call-id", "c"), RequestError::NoFromTag),
+        (answer.with("sdp", "v=0").with("call-id", "c").with("from-tag", "a"), RequestError::NoToTag),
+        (Dict::default().with("command", "delete"), RequestError::NoCallId),
+        (Dict::default().with("command", "list").with("limit", Value::Integer(-1)), RequestError::InvalidLimit),
     ];
     for (dict, error) in table {
         assert_eq!(Request::read(&dict), Err(error));
@@ -351,8 +351,8 @@ fn names_and_sdp_have_a_length() {
         Request::read(&dict.with("sdp", sdp)).map(|_| ())
     };
     assert_eq!(dict(&"x".repeat(NAME_BYTES_MAX), SDP), Ok(()));
-    assert_eq!(dict(&"x".repeat(NAME_BYTES_MAX + 1), SDP), Err(OpError::NameTooLong("call-id")));
-    assert_eq!(dict("c", &"x".repeat(SDP_BYTES_MAX + 1)), Err(OpError::SdpTooLong));
+    assert_eq!(dict(&"x".repeat(NAME_BYTES_MAX + 1), SDP), Err(RequestError::NameTooLong("call-id")));
+    assert_eq!(dict("c", &"x".repeat(SDP_BYTES_MAX + 1)), Err(RequestError::SdpTooLong));
 }
 
 proptest::proptest! {

@@ -11,7 +11,7 @@ use super::arrivals::SentFrames;
 use super::call_end::{CallEnd, Setting};
 use super::counts::Counts;
 use super::leg::{PACKET_ROOM, ReceivedFrame};
-use super::ng::{Client, CommandOutcome, Verb};
+use super::ng::{Client, CommandOutcome, LoadVerb};
 use super::pace::{FrameDue, Ns};
 use super::sdp::EngineSdp;
 use super::send_batch::{FrameStamp, SendBatch};
@@ -91,7 +91,7 @@ impl LoadCalls {
         let sdp = self.legs[leg].describe(&self.setting, leg, None);
         self.calls[call] = LoadCall { state: CallState::Offered, started_at: at, since: now };
         let request = self.setting.manner.offer(self.setting.work, &self.id(call), &sdp);
-        self.ask(now, call, Verb::Offer, &request);
+        self.ask(now, call, LoadVerb::Offer, &request);
     }
 
     /// Deletes a call, whatever became of it. False if there is nothing to delete.
@@ -101,11 +101,11 @@ impl LoadCalls {
         }
         self.calls[call].state = CallState::Deleting;
         let request = self.setting.manner.delete(&self.id(call));
-        self.ask(now, call, Verb::Delete, &request);
+        self.ask(now, call, LoadVerb::Delete, &request);
         true
     }
 
-    fn ask(&mut self, now: Ns, call: usize, verb: Verb, request: &Value) {
+    fn ask(&mut self, now: Ns, call: usize, verb: LoadVerb, request: &Value) {
         let datagram = self.ng.ask(now, call, verb, request);
         let (socket, to) = self.setting.ng;
         self.out.push(socket, to, &datagram);
@@ -265,9 +265,9 @@ impl LoadCalls {
 
     fn handle_outcome(&mut self, now: Now, CommandOutcome { call, verb, reply, took }: CommandOutcome) {
         let wanted = match verb {
-            Verb::Offer => CallState::Offered,
-            Verb::Answer => CallState::Answered,
-            Verb::Delete => CallState::Deleting,
+            LoadVerb::Offer => CallState::Offered,
+            LoadVerb::Answer => CallState::Answered,
+            LoadVerb::Delete => CallState::Deleting,
         };
         if self.calls[call].state != wanted {
             return;
@@ -280,15 +280,15 @@ impl LoadCalls {
         }
         let sdp = reply["sdp"].as_str().unwrap_or_default();
         match verb {
-            Verb::Offer => match self.settle(2 * call + 1, sdp) {
+            LoadVerb::Offer => match self.settle(2 * call + 1, sdp) {
                 Ok(theirs) => self.answer(now.ns, call, &theirs),
                 Err(reason) => self.fail(call, format!("the offer's reply: {reason}")),
             },
-            Verb::Answer => match self.settle(2 * call, sdp) {
+            LoadVerb::Answer => match self.settle(2 * call, sdp) {
                 Ok(theirs) => self.begin(now, call, theirs.passive),
                 Err(reason) => self.fail(call, format!("the answer's reply: {reason}")),
             },
-            Verb::Delete => {
+            LoadVerb::Delete => {
                 self.calls[call].state = CallState::Over;
                 self.counts.deleted += 1;
                 self.forget(call);
@@ -316,7 +316,7 @@ impl LoadCalls {
         let sdp = self.legs[leg].describe(&self.setting, leg, Some(theirs));
         self.calls[call].state = CallState::Answered;
         let request = self.setting.manner.answer(self.setting.work, &self.id(call), &sdp);
-        self.ask(now, call, Verb::Answer, &request);
+        self.ask(now, call, LoadVerb::Answer, &request);
     }
 
     /// The engine has both descriptions.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::arrivals::FrameArrival;
 use super::latencies::Latencies;
-use super::ng::Verb;
+use super::ng::LoadVerb;
 
 /// What was counted. Of packets, those whose frame lies in the time that is measured.
 #[derive(Debug, Default, Clone)]
@@ -24,7 +24,7 @@ pub struct Counts {
     /// How late the load was.
     pub late: Latencies,
     /// From a command to its reply, by verb.
-    pub replies: HashMap<Verb, Latencies>,
+    pub replies: HashMap<LoadVerb, Latencies>,
     /// From the answer's reply to the SRTP keys.
     pub connected: Latencies,
     /// From when a call should have been offered to its coming up.

@@ -13,7 +13,7 @@ const TRIES: u32 = 5;
 
 /// What a command was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verb {
+pub enum LoadVerb {
     /// `offer`
     Offer,
     /// `answer`
@@ -28,7 +28,7 @@ pub struct CommandOutcome {
     /// Whose.
     pub call: usize,
     /// What.
-    pub verb: Verb,
+    pub verb: LoadVerb,
     /// The reply; `None` if none came.
     pub reply: Option<Value>,
     /// From the first sending to the reply.
@@ -38,7 +38,7 @@ pub struct CommandOutcome {
 #[derive(Debug)]
 struct Pending {
     call: usize,
-    verb: Verb,
+    verb: LoadVerb,
     datagram: Vec<u8>,
     first_at: Ns,
     sent_at: Ns,
@@ -64,7 +64,7 @@ impl Client {
     }
 
     /// The datagram of a command.
-    pub fn ask(&mut self, now: Ns, call: usize, verb: Verb, request: &Value) -> Vec<u8> {
+    pub fn ask(&mut self, now: Ns, call: usize, verb: LoadVerb, request: &Value) -> Vec<u8> {
         self.cookies += 1;
         let datagram = format!("{}_{} {request}", self.run, self.cookies).into_bytes();
         let pending = Pending { call, verb, datagram: datagram.clone(), first_at: now, sent_at: now, tries: 1 };
@@ -118,11 +118,11 @@ mod tests {
     #[test]
     fn a_reply_finds_its_command_and_only_once() {
         let mut client = Client::new("r");
-        let first = client.ask(10, 7, Verb::Offer, &json!({"command": "offer"}));
+        let first = client.ask(10, 7, LoadVerb::Offer, &json!({"command": "offer"}));
         assert_eq!(first, br#"r_1 {"command":"offer"}"#);
-        client.ask(20, 8, Verb::Delete, &json!({}));
+        client.ask(20, 8, LoadVerb::Delete, &json!({}));
         let outcome = client.handle_datagram(35, br#"r_1 {"result":"ok"}"#).unwrap();
-        assert_eq!((outcome.call, outcome.verb, outcome.took), (7, Verb::Offer, 25));
+        assert_eq!((outcome.call, outcome.verb, outcome.took), (7, LoadVerb::Offer, 25));
         assert_eq!(outcome.reply.unwrap()["result"], "ok");
         assert!(client.handle_datagram(36, br#"r_1 {"result":"ok"}"#).is_none());
         assert!(client.handle_datagram(36, b"other_2 {}").is_none());
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn an_unanswered_command_is_sent_five_times_and_then_given_up() {
         let mut client = Client::new("r");
-        let datagram = client.ask(0, 3, Verb::Answer, &json!({}));
+        let datagram = client.ask(0, 3, LoadVerb::Answer, &json!({}));
         let mut again = Vec::new();
         for second in 1..=4 {
             assert!(client.handle_timeout(second * REPEAT_NS - 1, &mut again).is_empty());
@@ -141,7 +141,7 @@ mod tests {
         }
         assert_eq!(again, vec![datagram; 4]);
         let outcomes = client.handle_timeout(5 * REPEAT_NS, &mut again);
-        assert!(matches!(outcomes[..], [CommandOutcome { call: 3, verb: Verb::Answer, reply: None, .. }]));
+        assert!(matches!(outcomes[..], [CommandOutcome { call: 3, verb: LoadVerb::Answer, reply: None, .. }]));
         assert_eq!((client.waiting(), again.len(), client.repeats), (0, 4, 4));
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::counts::Counts;
 use super::drive::RunOutcome;
 use super::latencies::Latencies;
-use super::ng::Verb;
+use super::ng::LoadVerb;
 use super::options::LoadArgs;
 use super::target::Memory;
 
@@ -144,8 +144,8 @@ impl SetUp {
     pub fn of(counts: &Counts, repeats: u64) -> Self {
         let reply = |verb| counts.replies.get(&verb).and_then(Times::of);
         Self {
-            offer: reply(Verb::Offer),
-            answer: reply(Verb::Answer),
+            offer: reply(LoadVerb::Offer),
+            answer: reply(LoadVerb::Answer),
             dtls: Times::of(&counts.connected),
             whole: Times::of(&counts.set_up),
             repeats,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use trestle_sdp::Protocol;
-use trestle_sdp::{MediaDescription, RemoteError};
+use trestle_sdp::{MediaDescription, PeerDescriptionError};
 
 /// A refused offer or answer. The session is as it was before.
 ///
@@ -11,7 +11,7 @@ use trestle_sdp::{MediaDescription, RemoteError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NegotiationError {
     /// The party's SDP cannot be used.
-    Sdp(RemoteError),
+    Sdp(PeerDescriptionError),
     /// The flags contradict each other, the environment or the SDP.
     Flags(FlagsError),
     /// No party of the call has this tag.
@@ -176,7 +176,7 @@ impl std::fmt::Display for NegotiationError {
 
 impl std::error::Error for NegotiationError {}
 
-impl<E: Into<RemoteError>> From<E> for NegotiationError {
+impl<E: Into<PeerDescriptionError>> From<E> for NegotiationError {
     fn from(error: E) -> Self {
         Self::Sdp(error.into())
     }
@@ -184,5 +184,5 @@ impl<E: Into<RemoteError>> From<E> for NegotiationError {
 
 /// An error about the `m=` line.
 pub(crate) fn unbridgeable(media: &MediaDescription, reason: impl Into<String>) -> NegotiationError {
-    NegotiationError::Sdp(RemoteError::Unbridgeable(media.line.error(reason)))
+    NegotiationError::Sdp(PeerDescriptionError::Unbridgeable(media.line.error(reason)))
 }

@@ -11,8 +11,8 @@ pub mod fingerprint;
 pub mod limits;
 pub mod lint;
 mod parse;
+mod peer_description;
 mod protocol;
-mod remote;
 mod types;
 mod write;
 
@@ -25,6 +25,6 @@ mod tests;
 pub use candidate::Candidate;
 pub use codec::{Format, FormatKind};
 pub use crypto::Crypto;
+pub use peer_description::{PeerAddresses, PeerDescription, PeerDescriptionError, PeerIce, Security};
 pub use protocol::Protocol;
-pub use remote::{Remote, RemoteError, RemoteIce, Security};
 pub use types::{Attribute, Connection, Direction, Line, MediaDescription, Sdp, SdpError, Setup};

@@ -66,7 +66,7 @@ impl PartyFacts {
             profile: party.profile(),
             security: party.security(),
             answered: party.answered(),
-            sends: party.remote().is_none_or(|remote| remote.speaks()),
+            sends: party.remote().is_none_or(|remote| remote.can_send()),
             source,
             codec_in: party.receive_formats().first().map(|format| format.codec),
             codec_out: party.send_format().map(|send| (send.codec, send.ptime.duration())),

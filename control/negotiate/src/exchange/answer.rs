@@ -4,7 +4,7 @@ use std::sync::Arc;
 use trestle_ng::command::Switch;
 
 use trestle_core::plan::DtlsRole;
-use trestle_sdp::{Crypto, Format, Remote, Security, Setup};
+use trestle_sdp::{Crypto, Format, PeerDescription, Security, Setup};
 
 use super::describe::{self, Draft};
 use super::{Exchange, NegotiationStep};
@@ -37,16 +37,16 @@ pub(super) fn answer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Nego
 }
 
 /// Reads the answer of the party at `index`, and checks it against what is agreed with it.
-pub(super) fn read(exchange: &Exchange<'_>, index: usize) -> Result<Arc<Remote>, NegotiationError> {
+pub(super) fn read(exchange: &Exchange<'_>, index: usize) -> Result<Arc<PeerDescription>, NegotiationError> {
     let party = exchange.party(index);
     let prefer_sdes = party.security() == Security::Sdes;
-    let remote = Remote::read(&exchange.signal.sdp, party.sent_sdp.formats(), prefer_sdes)?;
+    let remote = PeerDescription::read(&exchange.signal.sdp, party.sent_sdp.formats(), prefer_sdes)?;
     exchange.check(index, &remote, DescriptionKind::Answer)?;
     Ok(Arc::new(remote))
 }
 
 /// A party that was offered to as a browser, and answers as Meta: from now on Meta's rules apply to it.
-pub(super) fn recognise_whatsapp(exchange: &mut Exchange<'_>, index: usize, remote: &Remote) {
+pub(super) fn recognise_whatsapp(exchange: &mut Exchange<'_>, index: usize, remote: &PeerDescription) {
     if profile::of_sender(remote) == ProfileName::Whatsapp {
         exchange.party_mut(index).endpoint.kind.profile = ProfileName::Whatsapp;
     }
@@ -61,7 +61,7 @@ pub(super) fn offered_formats(party: &Party) -> Result<Vec<Format>, NegotiationE
 pub(super) fn agree_answerer(
     exchange: &mut Exchange<'_>,
     index: usize,
-    remote: &Arc<Remote>,
+    remote: &Arc<PeerDescription>,
     format: &Format,
     offered: Vec<Format>,
 ) -> Result<PeerTerms, NegotiationError> {
@@ -75,7 +75,11 @@ pub(super) fn agree_answerer(
 }
 
 /// Keys, role and multiplexing by an answer. WhatsApp repeats its only answer, which changes none of these.
-fn answered_terms(party: &Party, remote: &Arc<Remote>, address: AddressRule) -> Result<PeerTerms, NegotiationError> {
+fn answered_terms(
+    party: &Party,
+    remote: &Arc<PeerDescription>,
+    address: AddressRule,
+) -> Result<PeerTerms, NegotiationError> {
     if let Some(terms) = party.negotiation.terms().filter(|_| party.is_fixed()) {
         return Ok(PeerTerms { remote: remote.clone(), address, ..terms.clone() });
     }
@@ -94,7 +98,7 @@ fn answered_terms(party: &Party, remote: &Arc<Remote>, address: AddressRule) -> 
         DtlsRole::Either if party.security() == Security::Dtls => transport::role_by_answer(remote.setup),
         role => role,
     };
-    let rtcp_mux = offer.rtcp_mux || remote.rtcp_mux;
+    let rtcp_mux = offer.rtcp_mux || remote.addresses.rtcp_mux;
     Ok(PeerTerms { remote: remote.clone(), crypto, dtls_role, rtcp_mux, address })
 }
 
@@ -130,7 +134,7 @@ fn agree_offerer(
     exchange: &mut Exchange<'_>,
     index: usize,
     choice: codecs::Choice,
-    answered: Arc<Remote>,
+    answered: Arc<PeerDescription>,
 ) -> Result<SdpTemplate, NegotiationError> {
     let flags = exchange.flags();
     let party = exchange.party(index);

@@ -9,7 +9,7 @@ use crate::error::OutOfPlace;
 use crate::rules::{codecs, profile};
 use crate::write::family;
 use trestle_ng::command::flags::ProfileName;
-use trestle_sdp::Remote;
+use trestle_sdp::PeerDescription;
 
 /// An offer of our own for the party of from-tag.
 pub(super) fn create(mut exchange: Exchange<'_>) -> Result<NegotiationStep, NegotiationError> {
@@ -19,7 +19,7 @@ pub(super) fn create(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Nego
         let tag = exchange.party(index).tags()[0].clone();
         return Err(NegotiationError::OutOfPlace(OutOfPlace::HasAnswered { tag }));
     }
-    let all = Remote::read(&everything_we_speak(0, Ipv4Addr::LOCALHOST.into()), &[], false)?;
+    let all = PeerDescription::read(&everything_we_speak(0, Ipv4Addr::LOCALHOST.into()), &[], false)?;
     let kind = profile::of_receiver(&all, ProfileName::Sip, exchange.flags())?;
     let interface = exchange.interface(1)?;
     let is_same = |index: &usize| {
@@ -43,7 +43,7 @@ pub(super) fn create(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Nego
     let party = exchange.party(index);
     let address = exchange.environment.advertised(party.endpoint.interface, party.endpoint.ipv6);
     let address = address.unwrap_or(Ipv4Addr::LOCALHOST.into());
-    let own = Remote::read(&everything_we_speak(party.secrets.session_id, address), &[], false)?;
+    let own = PeerDescription::read(&everything_we_speak(party.secrets.session_id, address), &[], false)?;
     let description = offer::propose(&mut exchange, &Arc::new(own), ProfileName::Sip, index)?;
     Ok(exchange.finish(&[index], None, description))
 }

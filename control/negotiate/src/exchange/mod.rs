@@ -14,7 +14,7 @@ use trestle_core::plan::LegPlan;
 use trestle_core::{InterfaceId, LegId};
 use trestle_ng::command::Signal;
 use trestle_ng::command::flags::{Flags, ProfileName, Tos};
-use trestle_sdp::{Crypto, Remote, RemoteError, Security};
+use trestle_sdp::{Crypto, PeerDescription, PeerDescriptionError, Security};
 use trestle_wire::Ssrc;
 
 use crate::error::{DescriptionKind, FlagsError, unbridgeable};
@@ -144,12 +144,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// What every description of a party must satisfy, given what is agreed with it.
-    fn check(&self, index: usize, remote: &Remote, kind: DescriptionKind) -> Result<(), NegotiationError> {
+    fn check(&self, index: usize, remote: &PeerDescription, kind: DescriptionKind) -> Result<(), NegotiationError> {
         let party = self.party(index);
         if party.is_fixed() && party.remote().is_some_and(|known| known.text != remote.text) {
             return Err(NegotiationError::WhatsappIsFixed(kind));
         }
-        if remote.rtp.port() == 0 && !party.answered() {
+        if remote.addresses.rtp.port() == 0 && !party.answered() {
             return Err(unbridgeable(remote.media(), "the audio is refused (port 0)"));
         }
         self.check_family(party, remote)?;
@@ -157,7 +157,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// A leg without ICE keeps its address family with its port.
-    fn check_family(&self, party: &Party, remote: &Remote) -> Result<(), NegotiationError> {
+    fn check_family(&self, party: &Party, remote: &PeerDescription) -> Result<(), NegotiationError> {
         let ipv6 = party.endpoint.ipv6;
         match remote.address() {
             Some(address) if remote.security != Security::Dtls && address.is_ipv6() != ipv6 => {
@@ -170,12 +170,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// A peer that offers our own key would have both directions encrypted alike (RFC 4568 section 7), or has no key of its own.
-    fn check_keys(&self, remote: &Remote) -> Result<(), NegotiationError> {
+    fn check_keys(&self, remote: &PeerDescription) -> Result<(), NegotiationError> {
         let is_ours = |crypto: &&Crypto| self.session.parties.iter().any(|party| party.secrets.owns(&crypto.key));
         if remote.cryptos.iter().any(|crypto| is_ours(&crypto)) {
             let line = remote.media().attribute("crypto").map_or(&remote.media().line, |attribute| attribute.line);
             let error = line.error("the key is one of ours; a peer must bring its own");
-            return Err(NegotiationError::Sdp(RemoteError::Unbridgeable(error)));
+            return Err(NegotiationError::Sdp(PeerDescriptionError::Unbridgeable(error)));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use trestle_ng::command::Switch;
 
 use trestle_core::plan::DtlsRole;
-use trestle_sdp::{Crypto, Remote, Security, Setup};
+use trestle_sdp::{Crypto, PeerDescription, Security, Setup};
 
 use super::describe::{self, Draft};
 use super::{Exchange, NegotiationStep};
@@ -22,7 +22,7 @@ pub(super) fn offer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Negot
     let known = exchange.session.party_by_tag(&exchange.signal.from_tag);
     let formats = known.map_or(&[][..], |party| party.sent_sdp.formats());
     let prefer_sdes = flags.sdes.prefer || known.is_some_and(|party| party.security() == Security::Sdes);
-    let remote = Arc::new(Remote::read(&exchange.signal.sdp, formats, prefer_sdes)?);
+    let remote = Arc::new(PeerDescription::read(&exchange.signal.sdp, formats, prefer_sdes)?);
     if flags.has(Switch::RejectIce) && remote.security == Security::Dtls {
         return Err(NegotiationError::Flags(FlagsError::IceRejected(remote.protocol)));
     }
@@ -50,7 +50,7 @@ pub(super) fn offer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Negot
 }
 
 /// The party that offers. It is added if it is new, or if an earlier attempt of it with another security was not answered.
-fn offerer(exchange: &mut Exchange<'_>, remote: &Remote) -> Result<usize, NegotiationError> {
+fn offerer(exchange: &mut Exchange<'_>, remote: &PeerDescription) -> Result<usize, NegotiationError> {
     if let Some(index) = known_offerer(exchange) {
         let party = exchange.party(index);
         exchange.check_family(party, remote)?;
@@ -97,7 +97,11 @@ fn remove_attempt(exchange: &mut Exchange<'_>, index: usize) {
 }
 
 /// Records an offer as its sender's proposal. Returns its terms.
-fn record_offer(exchange: &mut Exchange<'_>, index: usize, remote: Arc<Remote>) -> Result<PeerTerms, NegotiationError> {
+fn record_offer(
+    exchange: &mut Exchange<'_>,
+    index: usize,
+    remote: Arc<PeerDescription>,
+) -> Result<PeerTerms, NegotiationError> {
     let flags = exchange.flags();
     exchange.check(index, &remote, DescriptionKind::Offer)?;
     exchange.take_flags(index);
@@ -120,7 +124,7 @@ fn record_offer(exchange: &mut Exchange<'_>, index: usize, remote: Arc<Remote>) 
         Security::Dtls => {}
     }
     let required = party.security() == Security::Dtls || party.profile() == ProfileName::Whatsapp;
-    let rtcp_mux = required || (remote.rtcp_mux && !flags.rtcp_mux.reject);
+    let rtcp_mux = required || (remote.addresses.rtcp_mux && !flags.rtcp_mux.reject);
     party.preferences.ptime_ms = flags.media.ptime_reverse_ms.or(party.preferences.ptime_ms);
     let terms = PeerTerms { remote, crypto: chosen, dtls_role, rtcp_mux, address };
     party.propose(IncomingOffer { terms: terms.clone(), answerable });
@@ -129,7 +133,7 @@ fn record_offer(exchange: &mut Exchange<'_>, index: usize, remote: Arc<Remote>) 
 
 /// The party that gets the offer. It is added if it is new, or if the flags now ask for another kind of leg than that of an
 /// earlier attempt which was not answered.
-fn receiver(exchange: &mut Exchange<'_>, sender: usize, remote: &Remote) -> Result<usize, NegotiationError> {
+fn receiver(exchange: &mut Exchange<'_>, sender: usize, remote: &PeerDescription) -> Result<usize, NegotiationError> {
     let from = exchange.party(sender);
     let kind = profile::of_receiver(remote, from.profile(), exchange.flags());
     let (ipv6, sender_leg) = (from.endpoint.ipv6, from.leg());
@@ -170,7 +174,7 @@ fn find_receiver(exchange: &Exchange<'_>, sender: usize) -> Option<usize> {
 /// Makes the party at `receiver` an offer, given the description of the other side.
 pub(super) fn propose(
     exchange: &mut Exchange<'_>,
-    remote: &Arc<Remote>,
+    remote: &Arc<PeerDescription>,
     from_profile: ProfileName,
     receiver: usize,
 ) -> Result<SdpTemplate, NegotiationError> {
@@ -193,13 +197,13 @@ pub(super) fn propose(
     };
     let mux = flags.rtcp_mux;
     let always = security == Security::Dtls || profile == ProfileName::Whatsapp;
-    let passed_on = remote.rtcp_mux && from_profile == ProfileName::Sip;
+    let passed_on = remote.addresses.rtcp_mux && from_profile == ProfileName::Sip;
     let offer_mux = always
         || mux.offer
         || mux.require
         || mux_before
         || (passed_on && !mux.demux && !mux.reject && !mux.accept)
-        || (remote.rtcp_mux && mux.accept);
+        || (remote.addresses.rtcp_mux && mux.accept);
     let rtcp_mux = always || mux.require || (answered && mux_before);
 
     let to = &mut exchange.session.parties[receiver];

@@ -4,7 +4,7 @@ use trestle_core::InterfaceId;
 use trestle_core::plan::{LatchPolicy, RtpPeer, Transport, WebRtcPlan, WebRtcRemote};
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::Protocol;
-use trestle_sdp::{Remote, Security};
+use trestle_sdp::{PeerDescription, Security};
 
 use super::proposal::PeerTerms;
 use super::secrets::Secrets;
@@ -57,7 +57,7 @@ impl Endpoint {
         }
     }
 
-    fn web_rtc_remote(&self, remote: &Remote) -> Option<WebRtcRemote> {
+    fn web_rtc_remote(&self, remote: &PeerDescription) -> Option<WebRtcRemote> {
         let ice = remote.ice.as_ref()?;
         Some(WebRtcRemote {
             credentials: ice.credentials.clone(),

@@ -16,7 +16,7 @@ use trestle_core::LegId;
 use trestle_core::plan::{DtlsRole, LegPlan, Muting, ReceiveFormat, ReceivePlan, SendFormat, SendPlan, Source};
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::Protocol;
-use trestle_sdp::{Format, Remote, Security};
+use trestle_sdp::{Format, PeerDescription, Security};
 
 pub(crate) use agreed::{Agreed, ReceiveFormats};
 pub(crate) use endpoint::{Endpoint, PartyKind};
@@ -114,7 +114,7 @@ impl Party {
     }
 
     /// Its description that is in force: the agreed one; before the first answer the one it has offered.
-    pub fn remote(&self) -> Option<&Remote> {
+    pub fn remote(&self) -> Option<&PeerDescription> {
         self.negotiation.remote()
     }
 
@@ -208,13 +208,13 @@ impl Party {
                 source: self.source(),
                 muting,
                 policy: self.gate.as_ref().map(PartyGate::send_policy).unwrap_or_default(),
-                enabled: remote.is_none_or(Remote::listens),
+                enabled: remote.is_none_or(PeerDescription::can_receive),
             },
             receive: ReceivePlan {
                 formats: receive.audio,
                 events: receive.events,
                 detect_inband_dtmf: self.detects_inband_dtmf(),
-                enabled: remote.is_none_or(Remote::speaks),
+                enabled: remote.is_none_or(PeerDescription::can_send),
             },
             tos: self.preferences.tos,
         }

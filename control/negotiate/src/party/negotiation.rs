@@ -1,7 +1,7 @@
 //! State of offer/answer on one leg: what is proposed, and what is agreed.
 
 use trestle_core::plan::SendFormat;
-use trestle_sdp::{Format, Remote};
+use trestle_sdp::{Format, PeerDescription};
 
 use super::agreed::{Agreed, ReceiveFormats};
 use super::proposal::{IncomingOffer, OutgoingOffer, PeerTerms};
@@ -64,7 +64,7 @@ impl Negotiation {
         }
     }
 
-    pub(super) fn remote(&self) -> Option<&Remote> {
+    pub(super) fn remote(&self) -> Option<&PeerDescription> {
         self.terms().map(|terms| &*terms.remote)
     }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use trestle_core::plan::{DtlsRole, LatchPolicy, RtpPeer};
-use trestle_sdp::{Crypto, Format, Remote};
+use trestle_sdp::{Crypto, Format, PeerDescription};
 use trestle_srtp::Profile as Suite;
 
 /// How the address of a peer without ICE is found.
@@ -21,7 +21,7 @@ pub(crate) struct AddressRule {
 /// A peer's own description, and what of it holds for the leg.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerTerms {
-    pub(crate) remote: Arc<Remote>,
+    pub(crate) remote: Arc<PeerDescription>,
     /// The `a=crypto` line in use; `None` for a leg without SDES.
     pub(crate) crypto: Option<Crypto>,
     pub(crate) dtls_role: DtlsRole,
@@ -34,13 +34,17 @@ impl PeerTerms {
     pub(crate) fn rtp_peer(&self) -> RtpPeer {
         let mut peer = RtpPeer { rtp: None, rtcp: None, latch: self.address.latch };
         let remote = &self.remote;
-        if remote.rtp.port() != 0
+        if remote.addresses.rtp.port() != 0
             && let Some(address) = self.address.media_address.or_else(|| remote.address())
         {
             // An address that replaces the one of the SDP holds for RTCP too, unless a=rtcp names another one.
-            let rtcp_ip = if remote.rtcp.ip() == remote.rtp.ip() { address } else { remote.rtcp.ip() };
-            peer.rtp = Some(SocketAddr::new(address, remote.rtp.port()));
-            peer.rtcp = Some(SocketAddr::new(rtcp_ip, remote.rtcp.port()));
+            let rtcp_ip = if remote.addresses.rtcp.ip() == remote.addresses.rtp.ip() {
+                address
+            } else {
+                remote.addresses.rtcp.ip()
+            };
+            peer.rtp = Some(SocketAddr::new(address, remote.addresses.rtp.port()));
+            peer.rtcp = Some(SocketAddr::new(rtcp_ip, remote.addresses.rtcp.port()));
         }
         peer
     }

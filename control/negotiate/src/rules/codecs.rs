@@ -11,7 +11,7 @@ use crate::party::Party;
 use trestle_ng::command::CodecSpec;
 use trestle_ng::command::flags::{CodecFlags, Flags, ProfileName};
 use trestle_sdp::Format;
-use trestle_sdp::Remote;
+use trestle_sdp::PeerDescription;
 
 /// Opus as Meta describes its own.
 const OPUS_FMTP: &str =
@@ -33,7 +33,7 @@ fn takes(list: &trestle_ng::command::CodecList, flags: &CodecFlags, format: &For
 
 /// The formats that the receiver is offered, given the sender's.
 pub(crate) fn for_receiver(
-    sender: &Remote,
+    sender: &PeerDescription,
     sender_profile: ProfileName,
     receiver: ProfileName,
     flags: &Flags,
@@ -92,7 +92,7 @@ pub(crate) fn for_receiver(
 
 /// telephone-event for a receiver: one line, at 8000 Hz.
 fn event_for_receiver(
-    sender: &Remote,
+    sender: &PeerDescription,
     sender_profile: ProfileName,
     receiver: ProfileName,
     flags: &CodecFlags,
@@ -128,7 +128,7 @@ fn event_for_receiver(
     }
 }
 
-fn add(formats: &mut Vec<Format>, codec: Codec, fmtp: Option<&str>, sender: &Remote) {
+fn add(formats: &mut Vec<Format>, codec: Codec, fmtp: Option<&str>, sender: &PeerDescription) {
     if formats.iter().any(|format| format.codec() == Some(codec)) {
         return;
     }
@@ -162,7 +162,7 @@ fn codec_of(spec: &CodecSpec) -> Option<Codec> {
 
 /// The offerer's codecs that an answer may use. `strip` removes codecs here as well, unless none would be left: an answer
 /// must choose from the offer (RFC 3264 6.1).
-pub(crate) fn answerable(sender: &Remote, flags: &Flags, warnings: &mut Vec<String>) -> Vec<Format> {
+pub(crate) fn answerable(sender: &PeerDescription, flags: &Flags, warnings: &mut Vec<String>) -> Vec<Format> {
     let all = sender.codecs();
     let gone = |format: &&Format| {
         takes(&flags.codec.strip, &flags.codec, format) || takes(&flags.codec.ignore, &flags.codec, format)
@@ -191,7 +191,7 @@ pub(crate) struct Choice {
 pub(crate) fn choose(
     offerer: &Party,
     offered: &[Format],
-    remote: &Remote,
+    remote: &PeerDescription,
     flags: &Flags,
 ) -> Result<Choice, NegotiationError> {
     let is_offered = |codec: Codec| offered.iter().any(|format| format.codec() == Some(codec));
@@ -253,12 +253,12 @@ fn usable(offerer: &Party) -> Vec<Format> {
 }
 
 /// The answerer's first codec that it was offered.
-pub(crate) fn first_accepted(offered: &[Format], remote: &Remote) -> Result<Format, NegotiationError> {
+pub(crate) fn first_accepted(offered: &[Format], remote: &PeerDescription) -> Result<Format, NegotiationError> {
     let is_offered = |format: &Format| offered.iter().any(|offered| offered.codec() == format.codec());
     remote.codecs().into_iter().find(is_offered).ok_or_else(|| no_common_codec(offered, remote))
 }
 
-fn no_common_codec(offered: &[Format], remote: &Remote) -> NegotiationError {
+fn no_common_codec(offered: &[Format], remote: &PeerDescription) -> NegotiationError {
     let names: Vec<&str> = offered.iter().filter(|f| f.codec().is_some()).map(|f| f.name.as_str()).collect();
     unbridgeable(remote.media(), format!("answers with no codec that was offered ({})", names.join(", ")))
 }
@@ -266,7 +266,7 @@ fn no_common_codec(offered: &[Format], remote: &Remote) -> NegotiationError {
 /// What is sent to an answerer whose answer is `remote`. `format` is the codec chosen, `offered` are the formats of the offer.
 pub(crate) fn send_to_answerer(
     party: &Party,
-    remote: &Remote,
+    remote: &PeerDescription,
     format: &Format,
     offered: &[Format],
     set: &CodecFlags,
@@ -294,7 +294,7 @@ fn event_for_offerer(offerer: &Party, to_offerer: &Format) -> Option<Format> {
 /// What is sent to a peer in `format`, with digits as `event`.
 pub(crate) fn send_format(
     party: &Party,
-    remote: &Remote,
+    remote: &PeerDescription,
     format: &Format,
     event: Option<&Format>,
     set: &CodecFlags,

@@ -1,7 +1,7 @@
 //! SDES (RFC 4568): which suites are offered, and which `a=crypto` line is taken.
 
 use trestle_ng::command::flags::{ProfileName, SdesFlags};
-use trestle_sdp::{Crypto, Remote, RemoteError};
+use trestle_sdp::{Crypto, PeerDescription, PeerDescriptionError};
 use trestle_srtp::Profile as Suite;
 
 use crate::NegotiationError;
@@ -21,7 +21,7 @@ const SUITES: [Suite; 6] = [
 /// Suites of an offer to a receiver of this profile, given the sender's description.
 pub(crate) fn suites_to_offer(
     profile: ProfileName,
-    sender: &Remote,
+    sender: &PeerDescription,
     flags: &SdesFlags,
 ) -> Result<Vec<Suite>, NegotiationError> {
     let names = |list: &[String], suite: Suite| list.iter().any(|name| Suite::from_name(name) == Some(suite));
@@ -47,7 +47,7 @@ pub(crate) fn suites_to_offer(
 
 /// The offerer's `a=crypto` line that is answered: the suite in use, else the flags' choice, else its first.
 pub(crate) fn choose_crypto(
-    remote: &Remote,
+    remote: &PeerDescription,
     in_use: Option<Suite>,
     flags: &SdesFlags,
 ) -> Result<Crypto, NegotiationError> {
@@ -68,7 +68,7 @@ pub(crate) fn choose_crypto(
 }
 
 /// The line of an answer must have a tag of the offer, and the suite of that line (RFC 4568 5.1.3).
-pub(crate) fn answered_crypto(remote: &Remote, offered: &[Suite]) -> Result<Crypto, NegotiationError> {
+pub(crate) fn answered_crypto(remote: &PeerDescription, offered: &[Suite]) -> Result<Crypto, NegotiationError> {
     let found = remote.cryptos.iter().find(|crypto| {
         let line = (crypto.tag as usize).checked_sub(1).and_then(|index| offered.get(index));
         line == Some(&crypto.key.profile())
@@ -76,6 +76,6 @@ pub(crate) fn answered_crypto(remote: &Remote, offered: &[Suite]) -> Result<Cryp
     found.cloned().ok_or_else(|| {
         let line = remote.media().attribute("crypto").map_or(&remote.media().line, |attribute| attribute.line);
         let reason = "no a=crypto has tag and suite of a line that was offered";
-        NegotiationError::Sdp(RemoteError::Unbridgeable(line.error(reason)))
+        NegotiationError::Sdp(PeerDescriptionError::Unbridgeable(line.error(reason)))
     })
 }

@@ -6,13 +6,13 @@ use crate::party::PartyKind;
 use trestle_ng::command::Flags;
 use trestle_ng::command::flags::{DtlsFlag, IceFlag, ProfileName};
 use trestle_sdp::Protocol;
-use trestle_sdp::{Remote, Security};
+use trestle_sdp::{PeerDescription, Security};
 
 /// The profile of the writer of this SDP.
 ///
 /// Meta's descriptions are recognised by the names of the stream (`WhatsAppTrack1`, `WhatsAppAudioStream1`), or by an ICE-lite
 /// agent with `UDP/TLS/RTP/SAVPF`: no other peer that calls a bridge is lite.
-pub(crate) fn of_sender(remote: &Remote) -> ProfileName {
+pub(crate) fn of_sender(remote: &PeerDescription) -> ProfileName {
     let named = remote.media().attributes().any(|attribute| {
         matches!(attribute.name, "msid" | "ssrc") && attribute.value.is_some_and(|value| value.contains("WhatsApp"))
     });
@@ -34,7 +34,7 @@ pub(crate) fn of_sender(remote: &Remote) -> ProfileName {
 /// Without `transport-protocol`, a SIP receiver is offered the sender's protocol, and SDES in place of DTLS: media that is
 /// protected on one side is sent in the clear on the other side only if the flags ask for it.
 pub(crate) fn of_receiver(
-    sender: &Remote,
+    sender: &PeerDescription,
     sender_profile: ProfileName,
     flags: &Flags,
 ) -> Result<PartyKind, NegotiationError> {

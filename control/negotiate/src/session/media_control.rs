@@ -180,7 +180,8 @@ fn find(session: &Session, target: &TargetParty) -> Result<Option<usize>, PartyL
             position(&|party| party.label() == Some(label)).ok_or(PartyLookupError::UnknownLabel)
         }
         TargetParty::Address(address) => {
-            let has_address = |party: &Party| party.remote().is_some_and(|remote| remote.rtp.ip() == *address);
+            let has_address =
+                |party: &Party| party.remote().is_some_and(|remote| remote.addresses.rtp.ip() == *address);
             position(&has_address).ok_or(PartyLookupError::UnknownAddress)
         }
         TargetParty::Tag(tag) => session.index_of_tag(tag).ok_or(PartyLookupError::UnknownFromTag),

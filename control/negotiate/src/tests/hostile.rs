@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use trestle_sdp::RemoteError;
+use trestle_sdp::PeerDescriptionError;
 
 /// Changes a good offer into a bad one.
 struct Bad {
@@ -91,7 +91,9 @@ fn forty_bad_offers_are_refused_with_line_and_reason_and_leave_nothing_behind() 
         let error = desk.offer(&signal(&sdp, "a", None, Flags::default())).expect_err(what);
         let shown = error.to_string();
         let NegotiationError::Sdp(
-            RemoteError::Malformed(detail) | RemoteError::Incomplete(detail) | RemoteError::Unbridgeable(detail),
+            PeerDescriptionError::Malformed(detail)
+            | PeerDescriptionError::Incomplete(detail)
+            | PeerDescriptionError::Unbridgeable(detail),
         ) = &error
         else {
             panic!("{what}: {error:?}");
@@ -239,7 +241,11 @@ fn what_trestle_writes_can_be_read_and_has_one_statement_per_line() {
         for profile in [None, Some(ProfileName::Webrtc), Some(ProfileName::Sip), Some(ProfileName::Whatsapp)] {
             let flags = Flags { profile, ..Flags::default() };
             let written = Desk::new().offer(&signal(text, "a", None, flags)).unwrap();
-            assert!(trestle_sdp::Remote::read(&written.sdp, &[], false).is_ok(), "{name} {profile:?}\n{}", written.sdp);
+            assert!(
+                trestle_sdp::PeerDescription::read(&written.sdp, &[], false).is_ok(),
+                "{name} {profile:?}\n{}",
+                written.sdp
+            );
             for once in
                 ["setup:", "mid:", "ice-ufrag:", "ice-pwd:", "fingerprint:", "sendrecv", "rtcp-mux", "ptime:", "ssrc:"]
             {

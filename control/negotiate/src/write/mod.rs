@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use trestle_ng::command::Flags;
 use trestle_ng::command::flags::ProfileName;
-use trestle_sdp::{Direction, Format, MediaDescription, Remote, Security, Setup};
+use trestle_sdp::{Direction, Format, MediaDescription, PeerDescription, Security, Setup};
 
 use crate::party::{Party, RTP_PORT, SdpTemplate};
 
 /// What an exchange decides about a description.
 pub(crate) struct Draft {
     /// The other side's description, whose lines are passed on.
-    pub(crate) base: Arc<Remote>,
+    pub(crate) base: Arc<PeerDescription>,
     /// The receiver's own description: the offer that this answers, or the one in force. Its `m=` lines set ours.
-    pub(crate) own: Option<Arc<Remote>>,
+    pub(crate) own: Option<Arc<PeerDescription>>,
     pub(crate) formats: Vec<Format>,
     /// Values of our `a=crypto` lines.
     pub(crate) cryptos: Vec<String>,

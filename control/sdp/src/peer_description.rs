@@ -1,7 +1,8 @@
-//! A party's description, read from its SDP once for all later questions.
+//! [`PeerDescription`]: what a peer's SDP states about its audio, read and checked once.
 
 use std::net::{IpAddr, SocketAddr};
 
+use trestle_audio::CODECS;
 use trestle_core::limits::REMOTE_CANDIDATES_MAX;
 use trestle_core::plan::{Fingerprint, IceCredentials};
 use trestle_wire::Ssrc;
@@ -9,10 +10,10 @@ use trestle_wire::Ssrc;
 use crate::Protocol;
 use crate::{Candidate, Crypto, Direction, Format, MediaDescription, Sdp, SdpError, Setup};
 
-/// How media is protected, and so what kind of transport the leg has.
+/// How media is protected. It decides the kind of transport of the leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Security {
-    /// RTP as it is.
+    /// Plain RTP.
     Plain,
     /// SRTP with keys from `a=crypto`.
     Sdes,
@@ -20,33 +21,29 @@ pub enum Security {
     Dtls,
 }
 
-/// A party's SDP with its one audio stream understood.
+/// A peer's SDP, with the values of the one audio stream that Trestle bridges.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remote {
-    /// As received.
+pub struct PeerDescription {
+    /// The SDP as received.
     pub text: String,
-    /// The lines.
+    /// Its lines.
     pub sdp: Sdp,
-    /// Which of its media is the audio that we bridge.
+    /// Index of the audio stream in [`Sdp::media`].
     pub audio: usize,
     /// Protocol of that `m=` line.
     pub protocol: Protocol,
-    /// How it is protected.
+    /// How media is protected.
     pub security: Security,
-    /// Its formats, in its order.
+    /// Payload types in the order of the `m=` line.
     pub formats: Vec<Format>,
-    /// Its direction attribute.
+    /// Direction attribute; `sendrecv` if there is none.
     pub direction: Direction,
-    /// Address of `c=` and port of `m=`.
-    pub rtp: SocketAddr,
-    /// Where it wants RTCP if not multiplexed.
-    pub rtcp: SocketAddr,
-    /// `a=rtcp-mux`.
-    pub rtcp_mux: bool,
-    /// `a=crypto` lines that we can use.
+    /// Where the peer receives RTP and RTCP.
+    pub addresses: PeerAddresses,
+    /// `a=crypto` lines with a supported suite, in the peer's order.
     pub cryptos: Vec<Crypto>,
-    /// Its ICE agent; only with [`Security::Dtls`].
-    pub ice: Option<RemoteIce>,
+    /// ICE and certificate; only with [`Security::Dtls`].
+    pub ice: Option<PeerIce>,
     /// `a=setup`.
     pub setup: Option<Setup>,
     /// `a=mid`.
@@ -55,13 +52,24 @@ pub struct Remote {
     pub bundled: bool,
     /// `a=ptime`, but not more than `a=maxptime`, milliseconds.
     pub ptime_ms: Option<u32>,
-    /// SSRCs that it announces.
+    /// SSRCs of `a=ssrc`.
     pub ssrcs: Vec<Ssrc>,
+}
+
+/// Where a peer receives RTP and RTCP, as signalled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddresses {
+    /// Address of `c=` and port of `m=`.
+    pub rtp: SocketAddr,
+    /// `a=rtcp`, else the port above that of RTP (RFC 3605). Not used with `a=rtcp-mux`.
+    pub rtcp: SocketAddr,
+    /// `a=rtcp-mux`: RTCP is received on the RTP port.
+    pub rtcp_mux: bool,
 }
 
 /// Why a party's SDP cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RemoteError {
+pub enum PeerDescriptionError {
     /// The text is not SDP, or a line that Trestle needs is malformed.
     Malformed(SdpError),
     /// A part that a call needs is missing.
@@ -70,8 +78,8 @@ pub enum RemoteError {
     Unbridgeable(SdpError),
 }
 
-impl RemoteError {
-    /// The words that signalling proxies compare.
+impl PeerDescriptionError {
+    /// The text that signalling proxies compare; the details follow it after a colon.
     pub fn contract(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "Failed to parse SDP",
@@ -81,16 +89,16 @@ impl RemoteError {
     }
 }
 
-impl std::fmt::Display for RemoteError {
+impl std::fmt::Display for PeerDescriptionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (Self::Malformed(error) | Self::Incomplete(error) | Self::Unbridgeable(error)) = self;
         write!(f, "{}: {error}", self.contract())
     }
 }
 
-impl std::error::Error for RemoteError {}
+impl std::error::Error for PeerDescriptionError {}
 
-impl From<SdpError> for RemoteError {
+impl From<SdpError> for PeerDescriptionError {
     fn from(error: SdpError) -> Self {
         Self::Malformed(error)
     }
@@ -98,7 +106,7 @@ impl From<SdpError> for RemoteError {
 
 /// `a=ice-*`, `a=candidate`, `a=fingerprint`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteIce {
+pub struct PeerIce {
     /// User name fragment and password.
     pub credentials: IceCredentials,
     /// Usable candidates.
@@ -109,10 +117,14 @@ pub struct RemoteIce {
     pub fingerprint: Fingerprint,
 }
 
-impl Remote {
-    /// Reads an SDP. `known` are formats that payload types without `a=rtpmap` may refer to. Where DTLS and SDES are both
-    /// on offer, DTLS is taken unless `prefer_sdes`.
-    pub fn read(text: &str, known: &[Format], prefer_sdes: bool) -> Result<Self, RemoteError> {
+impl PeerDescription {
+    /// Reads an SDP. `known` has the formats that Trestle sent: a dynamic payload type without `a=rtpmap` is looked up
+    /// there. If the peer offers both DTLS and SDES, DTLS is used unless `prefer_sdes`.
+    ///
+    /// # Errors
+    ///
+    /// The text is not SDP, or lacks a part that a call needs, or Trestle cannot bridge it.
+    pub fn read(text: &str, known: &[Format], prefer_sdes: bool) -> Result<Self, PeerDescriptionError> {
         let sdp = Sdp::parse(text)?;
         let audio = find_audio(&sdp)?;
         let media = &sdp.media[audio];
@@ -120,11 +132,12 @@ impl Remote {
             let known: Vec<&str> = Protocol::ALL.iter().map(|protocol| protocol.as_str()).collect();
             unbridgeable(media, format!("protocol must be one of {}", known.join(", ")))
         })?;
-        let address = sdp.connection(media).map_err(RemoteError::Incomplete)?.address;
+        let address = sdp.connection(media).map_err(PeerDescriptionError::Incomplete)?.address;
         let rtp = SocketAddr::new(address, media.port);
         let formats = media.audio_formats(known)?;
         if !formats.iter().any(|format| format.codec().is_some()) {
-            return Err(unbridgeable(media, "no codec that Trestle speaks (opus, PCMA, PCMU)"));
+            let supported: Vec<&str> = CODECS.iter().rev().map(|info| info.name).collect();
+            return Err(unbridgeable(media, format!("no codec that Trestle supports ({})", supported.join(", "))));
         }
         let cryptos = media.cryptos()?;
         let fingerprint = if protocol.is_secure() { sdp.fingerprint(media)? } else { None };
@@ -132,7 +145,7 @@ impl Remote {
         let ice = match (security, fingerprint) {
             (Security::Dtls, Some(fingerprint)) => Some(read_ice(&sdp, media, fingerprint)?),
             (Security::Dtls, None) => {
-                return Err(RemoteError::Incomplete(media.line.error("DTLS-SRTP needs an a=fingerprint")));
+                return Err(PeerDescriptionError::Incomplete(media.line.error("DTLS-SRTP needs an a=fingerprint")));
             }
             _ => None,
         };
@@ -159,9 +172,7 @@ impl Remote {
             security,
             formats,
             direction: sdp.direction(media),
-            rtp,
-            rtcp: sdp.rtcp_address(media, rtp)?,
-            rtcp_mux: media.rtcp_mux(),
+            addresses: PeerAddresses { rtp, rtcp: sdp.rtcp_address(media, rtp)?, rtcp_mux: media.rtcp_mux() },
             cryptos,
             ice,
             setup: sdp.setup(media)?,
@@ -178,7 +189,7 @@ impl Remote {
         &self.sdp.media[self.audio]
     }
 
-    /// Its codecs of ours, the first payload type of each.
+    /// The codecs that Trestle supports, the first payload type of each.
     pub fn codecs(&self) -> Vec<Format> {
         let mut codecs: Vec<Format> = Vec::new();
         for format in self.formats.iter().filter(|format| format.codec().is_some()) {
@@ -189,21 +200,22 @@ impl Remote {
         codecs
     }
 
-    /// Its telephone-events, whatever their clock.
+    /// The telephone-event formats, at any clock rate.
     pub fn events(&self) -> impl Iterator<Item = &Format> {
         self.formats.iter().filter(|format| format.event_clock().is_some())
     }
 
-    /// True if its media lives in IPv6 alone, as far as one can see.
+    /// True if media goes to an IPv6 address, or, without an address in `c=`, if all candidates are IPv6.
     pub fn prefers_ipv6(&self) -> bool {
-        if !self.rtp.ip().is_unspecified() {
-            return self.rtp.is_ipv6();
+        if !self.addresses.rtp.ip().is_unspecified() {
+            return self.addresses.rtp.is_ipv6();
         }
         let candidates = self.ice.as_ref().map_or(&[][..], |ice| &ice.candidates);
         !candidates.is_empty() && candidates.iter().all(|candidate| candidate.address.is_ipv6())
     }
 
-    /// Its candidates in one family, as the engine takes them; those of highest priority if there are too many.
+    /// The candidates of one address family as attribute values; those with the highest priority if there are more than
+    /// [`REMOTE_CANDIDATES_MAX`].
     pub fn candidates(&self, ipv6: bool) -> Vec<String> {
         let candidates = self.ice.as_ref().map_or(&[][..], |ice| &ice.candidates);
         let mut usable: Vec<&Candidate> = candidates.iter().filter(|c| c.address.is_ipv6() == ipv6).collect();
@@ -211,26 +223,26 @@ impl Remote {
         usable.into_iter().take(REMOTE_CANDIDATES_MAX).map(ToString::to_string).collect()
     }
 
-    /// True if packets may be sent to it: it receives, at a known address. `c=0.0.0.0` is the old form of hold (RFC 3264 8.4),
-    /// except with ICE, where candidates count.
-    pub fn listens(&self) -> bool {
-        let addressed = self.security == Security::Dtls || !self.rtp.ip().is_unspecified();
-        self.rtp.port() != 0 && addressed && self.direction.receives()
+    /// True if packets may be sent to the peer: it receives, at a known address. `c=0.0.0.0` is the old form of hold
+    /// (RFC 3264 section 8.4), except with ICE: there the candidates have the addresses.
+    pub fn can_receive(&self) -> bool {
+        let addressed = self.security == Security::Dtls || !self.addresses.rtp.ip().is_unspecified();
+        self.addresses.rtp.port() != 0 && addressed && self.direction.receives()
     }
 
-    /// True if it may send.
-    pub fn speaks(&self) -> bool {
-        self.rtp.port() != 0 && self.direction.sends()
+    /// True if the peer may send packets.
+    pub fn can_send(&self) -> bool {
+        self.addresses.rtp.port() != 0 && self.direction.sends()
     }
 
     /// The peer's address, or `None` if it is unspecified.
     pub fn address(&self) -> Option<IpAddr> {
-        (!self.rtp.ip().is_unspecified()).then_some(self.rtp.ip())
+        (!self.addresses.rtp.ip().is_unspecified()).then_some(self.addresses.rtp.ip())
     }
 }
 
-/// The first audio with a port; if all have port 0, that is an end of the stream which only re-offers may say, so the first.
-fn find_audio(sdp: &Sdp) -> Result<usize, RemoteError> {
+/// Index of the first audio stream with a port. If all have port 0, which ends a stream in a re-offer, the first one.
+fn find_audio(sdp: &Sdp) -> Result<usize, PeerDescriptionError> {
     let audio = |media: &MediaDescription| media.media == "audio";
     sdp.media
         .iter()
@@ -238,7 +250,7 @@ fn find_audio(sdp: &Sdp) -> Result<usize, RemoteError> {
         .or_else(|| sdp.media.iter().position(audio))
         .ok_or_else(|| match sdp.media.first() {
             Some(media) => unbridgeable(media, "there is no audio"),
-            None => RemoteError::Incomplete(SdpError::whole("no m= line")),
+            None => PeerDescriptionError::Incomplete(SdpError::whole("no m= line")),
         })
 }
 
@@ -248,7 +260,7 @@ fn security(
     cryptos: &[Crypto],
     fingerprint: bool,
     prefer_sdes: bool,
-) -> Result<Security, RemoteError> {
+) -> Result<Security, PeerDescriptionError> {
     if !protocol.is_secure() {
         return Ok(Security::Plain);
     }
@@ -260,19 +272,20 @@ fn security(
     }
     Err(match media.attribute("crypto") {
         Some(attribute) => {
-            RemoteError::Unbridgeable(attribute.line.error("no a=crypto has a suite that Trestle speaks"))
+            PeerDescriptionError::Unbridgeable(attribute.line.error("no a=crypto has a suite that Trestle supports"))
         }
-        None => RemoteError::Incomplete(media.line.error("SRTP needs an a=crypto or an a=fingerprint")),
+        None => PeerDescriptionError::Incomplete(media.line.error("SRTP needs an a=crypto or an a=fingerprint")),
     })
 }
 
-fn read_ice(sdp: &Sdp, media: &MediaDescription, fingerprint: Fingerprint) -> Result<RemoteIce, RemoteError> {
+fn read_ice(sdp: &Sdp, media: &MediaDescription, fingerprint: Fingerprint) -> Result<PeerIce, PeerDescriptionError> {
     let need = |name: &str| {
-        let missing =
-            || RemoteError::Incomplete(media.line.error(format!("DTLS-SRTP needs ICE, and a={name} is missing")));
+        let missing = || {
+            PeerDescriptionError::Incomplete(media.line.error(format!("DTLS-SRTP needs ICE, and a={name} is missing")))
+        };
         sdp.ice_credential(media, name)?.ok_or_else(missing)
     };
-    Ok(RemoteIce {
+    Ok(PeerIce {
         credentials: IceCredentials { ufrag: need("ice-ufrag")?, pwd: need("ice-pwd")? },
         candidates: media.candidates()?,
         lite: sdp.ice_lite(media),
@@ -281,6 +294,6 @@ fn read_ice(sdp: &Sdp, media: &MediaDescription, fingerprint: Fingerprint) -> Re
 }
 
 /// An error about the `m=` line.
-fn unbridgeable(media: &MediaDescription, reason: impl Into<String>) -> RemoteError {
-    RemoteError::Unbridgeable(media.line.error(reason))
+fn unbridgeable(media: &MediaDescription, reason: impl Into<String>) -> PeerDescriptionError {
+    PeerDescriptionError::Unbridgeable(media.line.error(reason))
 }

@@ -48,7 +48,7 @@ fn the_exit_code_of_sdp_lint_depends_on_errors() {
     let lint = |words: &[&str], input: &str| trestle(&[&["sdp", "lint", "-"], words].concat(), input);
     let good = lint(&["--from=meta"], META);
     assert!(good.status.success(), "{}", text(&good.stdout));
-    assert_eq!(text(&good.stdout), "standard input: from meta, offer (guessed)\nnothing to say against it\n");
+    assert_eq!(text(&good.stdout), "standard input: from meta, offer (guessed)\nno findings\n");
     let bad = lint(&["--from=us", "--json"], META);
     assert_eq!(bad.status.code(), Some(1));
     let json: serde_json::Value = serde_json::from_slice(&bad.stdout).unwrap();

@@ -5,85 +5,83 @@ use std::collections::BTreeSet;
 use trestle_core::plan::Codec;
 
 use super::Rule;
-use super::judge::Judge;
+use super::run::LintRun;
 use crate::{Format, FormatKind, Line, MediaDescription};
 
-impl Judge<'_> {
-    pub(super) fn formats(&mut self) {
-        let Some(audio) = self.audio else { return };
-        let formats = match audio.audio_formats(&[]) {
-            Ok(formats) => formats,
-            Err(error) => {
-                let lines = std::iter::once(&audio.line).chain(&audio.lines);
-                let line = lines.into_iter().find(|line| Some(line.number) == error.line);
-                return self.find(Rule::Readable, line, error.reason);
+pub(super) fn check(run: &mut LintRun<'_>) {
+    let Some(audio) = run.audio else { return };
+    let formats = match audio.audio_formats(&[]) {
+        Ok(formats) => formats,
+        Err(error) => {
+            let lines = std::iter::once(&audio.line).chain(&audio.lines);
+            let line = lines.into_iter().find(|line| Some(line.number) == error.line);
+            return run.report(Rule::Readable, line, error.reason);
+        }
+    };
+    let mapped = |format: &Format| line_of(audio, "rtpmap", format).unwrap_or(&audio.line);
+    let has = |kind: fn(&FormatKind) -> bool| formats.iter().any(|format| kind(&format.kind));
+    for format in &formats {
+        let pt = format.pt.get();
+        match format.kind {
+            FormatKind::Audio(Codec::Opus) if format.channels != 2 => {
+                run.report(Rule::OpusClock, Some(mapped(format)), format!("it is {}", format.rtpmap()));
             }
-        };
-        let mapped = |format: &Format| line_of(audio, "rtpmap", format).unwrap_or(&audio.line);
-        let has = |kind: fn(&FormatKind) -> bool| formats.iter().any(|format| kind(&format.kind));
-        for format in &formats {
-            let pt = format.pt.get();
-            match format.kind {
-                FormatKind::Audio(Codec::Opus) if format.channels != 2 => {
-                    self.find(Rule::OpusClock, Some(mapped(format)), format!("it is {}", format.rtpmap()));
-                }
-                FormatKind::Audio(_) => {}
-                FormatKind::Event(clock) if clock.hz() == 8_000 => {}
-                _ if format.name.is_empty() && pt > 95 => {
-                    self.find(Rule::Rtpmap, Some(&audio.line), format!("no line defines {pt}"));
-                }
-                _ if format.name.eq_ignore_ascii_case("opus") => {
-                    self.find(Rule::OpusClock, Some(mapped(format)), format!("it is {}", format.rtpmap()));
-                }
-                _ => {
-                    let name = if format.name.is_empty() { "an unknown format".to_owned() } else { format.rtpmap() };
-                    self.find(Rule::CodecList, Some(mapped(format)), format!("{pt} is {name}"));
-                }
+            FormatKind::Audio(_) => {}
+            FormatKind::Event(clock) if clock.hz() == 8_000 => {}
+            _ if format.name.is_empty() && pt > 95 => {
+                run.report(Rule::Rtpmap, Some(&audio.line), format!("no line defines {pt}"));
+            }
+            _ if format.name.eq_ignore_ascii_case("opus") => {
+                run.report(Rule::OpusClock, Some(mapped(format)), format!("it is {}", format.rtpmap()));
+            }
+            _ => {
+                let name = if format.name.is_empty() { "an unknown format".to_owned() } else { format.rtpmap() };
+                run.report(Rule::CodecList, Some(mapped(format)), format!("{pt} is {name}"));
             }
         }
-        let opus_by_name = formats.iter().any(|format| format.name.eq_ignore_ascii_case("opus"));
-        if !has(|kind| matches!(kind, FormatKind::Audio(_))) && !opus_by_name {
-            self.find(Rule::Codecs, Some(&audio.line), "there is neither Opus nor G.711");
-        } else if !opus_by_name {
-            self.find(Rule::Opus, Some(&audio.line), "there is G.711 only");
-        }
-        if !has(|kind| matches!(kind, FormatKind::Event(clock) if clock.hz() == 8_000)) {
-            self.find(Rule::TelephoneEvent, Some(&audio.line), "there is no telephone-event/8000");
-        }
-        if let Some(opus) = formats.iter().find(|format| format.codec() == Some(Codec::Opus))
-            && opus.parameter("useinbandfec") != Some("1")
-        {
-            let line = line_of(audio, "fmtp", opus).unwrap_or_else(|| mapped(opus));
-            self.find(Rule::OpusFec, Some(line), "does not ask for copies of lost frames");
-        }
-        self.packet_time(audio);
     }
+    let opus_by_name = formats.iter().any(|format| format.name.eq_ignore_ascii_case("opus"));
+    if !has(|kind| matches!(kind, FormatKind::Audio(_))) && !opus_by_name {
+        run.report(Rule::Codecs, Some(&audio.line), "there is neither Opus nor G.711");
+    } else if !opus_by_name {
+        run.report(Rule::Opus, Some(&audio.line), "there is G.711 only");
+    }
+    if !has(|kind| matches!(kind, FormatKind::Event(clock) if clock.hz() == 8_000)) {
+        run.report(Rule::TelephoneEvent, Some(&audio.line), "there is no telephone-event/8000");
+    }
+    if let Some(opus) = formats.iter().find(|format| format.codec() == Some(Codec::Opus))
+        && opus.parameter("useinbandfec") != Some("1")
+    {
+        let line = line_of(audio, "fmtp", opus).unwrap_or_else(|| mapped(opus));
+        run.report(Rule::OpusFec, Some(line), "does not ask for copies of lost frames");
+    }
+    check_packet_time(run, audio);
+}
 
-    fn packet_time(&mut self, audio: &MediaDescription) {
-        let of = |name| (audio.milliseconds(name), audio.attribute(name).map(|attribute| attribute.line));
-        let ((ptime, ptime_line), (maxptime, maxptime_line)) = (of("ptime"), of("maxptime"));
-        match (&ptime, &maxptime) {
-            (Err(error), _) => self.find(Rule::Ptime, ptime_line, error.reason.clone()),
-            (_, Err(error)) => self.find(Rule::Ptime, maxptime_line, error.reason.clone()),
-            (Ok(Some(ms)), _) if *ms != 20 => self.find(Rule::Ptime, ptime_line, format!("asks for {ms} ms")),
-            (_, Ok(Some(ms))) if *ms < 20 => {
-                self.find(Rule::Ptime, maxptime_line, format!("allows no more than {ms} ms"));
-            }
-            (Ok(None), _) => self.find(Rule::PtimeUnsaid, None, "there is no a=ptime"),
-            (_, Ok(None)) => self.find(Rule::PtimeUnsaid, None, "there is no a=maxptime"),
-            (Ok(Some(_)), Ok(Some(ms))) if *ms != 20 => {
-                self.find(Rule::PtimeUnsaid, maxptime_line, format!("allows {ms} ms"));
-            }
-            _ => {}
+fn check_packet_time(run: &mut LintRun<'_>, audio: &MediaDescription) {
+    let of = |name| (audio.milliseconds(name), audio.attribute(name).map(|attribute| attribute.line));
+    let ((ptime, ptime_line), (maxptime, maxptime_line)) = (of("ptime"), of("maxptime"));
+    match (&ptime, &maxptime) {
+        (Err(error), _) => run.report(Rule::Ptime, ptime_line, error.reason.clone()),
+        (_, Err(error)) => run.report(Rule::Ptime, maxptime_line, error.reason.clone()),
+        (Ok(Some(ms)), _) if *ms != 20 => run.report(Rule::Ptime, ptime_line, format!("asks for {ms} ms")),
+        (_, Ok(Some(ms))) if *ms < 20 => {
+            run.report(Rule::Ptime, maxptime_line, format!("allows no more than {ms} ms"));
         }
-        let extension = self.all("extmap").iter().any(|a| a.value.is_some_and(|v| v.contains("transport-wide-cc")));
-        let surplus = audio.attributes().find(|attribute| {
-            let word = attribute.value.and_then(|value| value.split_ascii_whitespace().nth(1)).unwrap_or_default();
-            attribute.name == "rtcp-fb" && !(word == "transport-cc" && extension)
-        });
-        if let Some(surplus) = surplus {
-            self.find(Rule::RtcpFb, Some(surplus.line), "promises feedback that is not sent");
+        (Ok(None), _) => run.report(Rule::PtimeUnsaid, None, "there is no a=ptime"),
+        (_, Ok(None)) => run.report(Rule::PtimeUnsaid, None, "there is no a=maxptime"),
+        (Ok(Some(_)), Ok(Some(ms))) if *ms != 20 => {
+            run.report(Rule::PtimeUnsaid, maxptime_line, format!("allows {ms} ms"));
         }
+        _ => {}
+    }
+    let extension = run.all("extmap").iter().any(|a| a.value.is_some_and(|v| v.contains("transport-wide-cc")));
+    let surplus = audio.attributes().find(|attribute| {
+        let word = attribute.value.and_then(|value| value.split_ascii_whitespace().nth(1)).unwrap_or_default();
+        attribute.name == "rtcp-fb" && !(word == "transport-cc" && extension)
+    });
+    if let Some(surplus) = surplus {
+        run.report(Rule::RtcpFb, Some(surplus.line), "promises feedback that is not sent");
     }
 }
 

@@ -3,32 +3,30 @@
 use std::collections::BTreeSet;
 
 use super::Rule;
-use super::judge::Judge;
+use super::run::LintRun;
 use crate::Direction;
 
-impl Judge<'_> {
-    pub(super) fn media(&mut self) {
-        let Some(audio) = self.audio else { return };
-        if self.is_dtls() && !audio.rtcp_mux() {
-            self.find(Rule::RtcpMux, None, "there is no a=rtcp-mux");
+pub(super) fn check(run: &mut LintRun<'_>) {
+    let Some(audio) = run.audio else { return };
+    if run.is_dtls() && !audio.rtcp_mux() {
+        run.report(Rule::RtcpMux, None, "there is no a=rtcp-mux");
+    }
+    let direction = run.sdp.direction(audio);
+    if direction != Direction::SendRecv {
+        let line = run.first(direction.as_str()).map(|attribute| attribute.line);
+        run.report(Rule::SendRecv, line, "keeps one side silent");
+    }
+    let mut ssrcs = BTreeSet::new();
+    let mut second = None;
+    for attribute in audio.attributes().filter(|attribute| attribute.name == "ssrc") {
+        let ssrc = attribute.value.and_then(|value| value.split_ascii_whitespace().next());
+        if ssrcs.insert(ssrc) && ssrcs.len() == 2 {
+            second = Some(attribute.line);
         }
-        let direction = self.sdp.direction(audio);
-        if direction != Direction::SendRecv {
-            let line = self.first(direction.as_str()).map(|attribute| attribute.line);
-            self.find(Rule::SendRecv, line, "keeps one side silent");
-        }
-        let mut ssrcs = BTreeSet::new();
-        let mut second = None;
-        for attribute in audio.attributes().filter(|attribute| attribute.name == "ssrc") {
-            let ssrc = attribute.value.and_then(|value| value.split_ascii_whitespace().next());
-            if ssrcs.insert(ssrc) && ssrcs.len() == 2 {
-                second = Some(attribute.line);
-            }
-        }
-        match (ssrcs.len(), second) {
-            (0, _) if self.is_dtls() => self.find(Rule::SsrcUnsaid, None, "there is no a=ssrc"),
-            (count, Some(line)) => self.find(Rule::OneSsrc, Some(line), format!("{count} SSRCs are announced")),
-            _ => {}
-        }
+    }
+    match (ssrcs.len(), second) {
+        (0, _) if run.is_dtls() => run.report(Rule::SsrcUnsaid, None, "there is no a=ssrc"),
+        (count, Some(line)) => run.report(Rule::OneSsrc, Some(line), format!("{count} SSRCs are announced")),
+        _ => {}
     }
 }

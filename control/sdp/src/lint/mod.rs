@@ -7,10 +7,11 @@
 mod envelope;
 mod formats;
 mod guess;
-mod judge;
 mod media;
 mod pair;
 mod rule;
+mod run;
+mod session;
 mod show;
 mod text;
 mod transport;
@@ -21,9 +22,9 @@ mod tests;
 pub use rule::{Explanation, Rule, Severity};
 pub use show::table;
 
-use crate::Remote;
+use crate::PeerDescription;
 use crate::Sdp;
-use judge::Judge;
+use run::LintRun;
 
 /// Who wrote a description, and thereby which rules it has to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,7 +101,7 @@ pub struct Finding {
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct LintReport {
     /// Who wrote it; `None` if nothing could be read.
     pub writer: Option<Writer>,
     /// The writer is a guess.
@@ -113,7 +114,7 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
 }
 
-impl Verdict {
+impl LintReport {
     /// How many findings there are of this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.rule.severity() == severity).count()
@@ -126,7 +127,7 @@ impl Verdict {
 }
 
 /// Judges `text`: a description, or JSON with one in it.
-pub fn lint(text: &str, context: &Context<'_>) -> Verdict {
+pub fn lint(text: &str, context: &Context<'_>) -> LintReport {
     let mut findings = Vec::new();
     let opened = envelope::open(text, &mut findings);
     let cleaned = text::clean(&opened.sdp, &mut findings);
@@ -140,28 +141,28 @@ pub fn lint(text: &str, context: &Context<'_>) -> Verdict {
             let line = error.line.map(|line| cleaned.original(line));
             let finding = Finding { rule: Rule::Readable, line, text: error.text, what: error.reason };
             findings.retain(|finding| finding.rule.concerns(known_writer.unwrap_or(Writer::Phone)));
-            return verdict(known_writer, None, known_role, None, vec![finding], findings);
+            return report(known_writer, None, known_role, None, vec![finding], findings);
         }
     };
     let guessed_writer = guess::writer(&sdp);
     let guessed_role = guess::role(&sdp);
     let writer = known_writer.unwrap_or(guessed_writer);
     let role = known_role.or(guessed_role);
-    let mut judge = Judge::new(&sdp, writer, role);
-    judge.sdp_type(&opened);
-    if judge.head() {
-        judge.transport();
-        judge.formats();
-        judge.media();
+    let mut run = LintRun::new(&sdp, writer, role);
+    session::check_sdp_type(&mut run, &opened);
+    if session::check(&mut run) {
+        transport::check(&mut run);
+        formats::check(&mut run);
+        media::check(&mut run);
         if let Some(offer) = &offer {
-            judge.pair(offer);
+            pair::check(&mut run, offer);
         }
     }
-    let mut found = judge.findings;
+    let mut found = run.findings;
     // Negotiation may refuse a description for a reason that no rule has; the result must not be "good" then.
     let broken = |finding: &Finding| finding.rule.severity() == Severity::Error;
     if !found.iter().any(broken)
-        && let Err(error) = Remote::read(&cleaned.text, &[], false)
+        && let Err(error) = PeerDescription::read(&cleaned.text, &[], false)
     {
         found.push(Finding { rule: Rule::Bridgeable, line: None, text: String::new(), what: error.to_string() });
     }
@@ -170,20 +171,20 @@ pub fn lint(text: &str, context: &Context<'_>) -> Verdict {
     }
     // Line ends matter only in descriptions that are handed to Meta.
     findings.retain(|finding| finding.rule.concerns(writer));
-    verdict(known_writer, Some(guessed_writer), known_role, guessed_role, found, findings)
+    report(known_writer, Some(guessed_writer), known_role, guessed_role, found, findings)
 }
 
-fn verdict(
+fn report(
     known_writer: Option<Writer>,
     guessed_writer: Option<Writer>,
     known_role: Option<Role>,
     guessed_role: Option<Role>,
     found: Vec<Finding>,
     mut findings: Vec<Finding>,
-) -> Verdict {
+) -> LintReport {
     findings.extend(found);
     findings.sort_by_key(|finding| finding.line);
-    Verdict {
+    LintReport {
         writer: known_writer.or(guessed_writer),
         writer_guessed: known_writer.is_none(),
         role: known_role.or(guessed_role),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Finding, Rule, Severity, Verdict};
+use super::{Finding, LintReport, Rule, Severity};
 
 impl std::fmt::Display for Finding {
     /// One line: where, what, by which rule.
@@ -16,7 +16,7 @@ impl std::fmt::Display for Finding {
     }
 }
 
-impl Verdict {
+impl LintReport {
     /// For people: each finding with its reason and its remedy, then a sum. `name` is what the text is called.
     pub fn text(&self, name: &str) -> String {
         let mut out = String::new();
@@ -49,7 +49,7 @@ impl Verdict {
             writeln!(out, "  fix:  {}", words.fix)?;
         }
         if self.findings.is_empty() {
-            return writeln!(out, "nothing to say against it");
+            return writeln!(out, "no findings");
         }
         let sum = [Severity::Error, Severity::Warning, Severity::Hint].map(|severity| {
             let count = self.count(severity);

@@ -32,6 +32,6 @@ fn context_of(writer: Writer, role: Role) -> Context<'static> {
     Context { writer: Some(writer), role: Some(role), offer: None }
 }
 
-fn broken(verdict: &Verdict) -> Vec<&'static str> {
-    verdict.findings.iter().map(|finding| finding.rule.id()).collect()
+fn broken(report: &LintReport) -> Vec<&'static str> {
+    report.findings.iter().map(|finding| finding.rule.id()).collect()
 }

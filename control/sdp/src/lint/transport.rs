@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::judge::Judge;
+use super::run::LintRun;
 use super::{Role, Rule, Writer};
 use crate::{Attribute, Candidate, MediaDescription, Setup};
 
@@ -23,199 +23,194 @@ fn is_unreachable(address: IpAddr) -> bool {
     }
 }
 
-impl Judge<'_> {
-    pub(super) fn transport(&mut self) {
-        let Some(audio) = self.audio else { return };
-        let (fingerprints, cryptos) = (self.all("fingerprint"), self.all("crypto"));
-        match audio.proto.as_str() {
-            "UDP/TLS/RTP/SAVPF" => {
-                if let Some(crypto) = cryptos.first() {
-                    self.find(Rule::Keying, Some(crypto.line), "a=crypto beside DTLS");
-                }
-                self.fingerprints(audio, &fingerprints);
-                self.setup(audio);
-                self.ice(audio);
+pub(super) fn check(run: &mut LintRun<'_>) {
+    let Some(audio) = run.audio else { return };
+    let (fingerprints, cryptos) = (run.all("fingerprint"), run.all("crypto"));
+    match audio.proto.as_str() {
+        "UDP/TLS/RTP/SAVPF" => {
+            if let Some(crypto) = cryptos.first() {
+                run.report(Rule::Keying, Some(crypto.line), "a=crypto beside DTLS");
             }
-            "RTP/SAVP" => {
-                if let Some(fingerprint) = fingerprints.first() {
-                    self.find(Rule::Keying, Some(fingerprint.line), "a=fingerprint beside RTP/SAVP");
-                }
-                self.cryptos(audio, &cryptos);
-            }
-            other => self.find(Rule::Profile, Some(&audio.line), format!("the protocol is {}", other.escape_debug())),
+            check_fingerprints(run, audio, &fingerprints);
+            check_setup(run, audio);
+            check_ice(run, audio);
         }
-        self.address(audio);
+        "RTP/SAVP" => {
+            if let Some(fingerprint) = fingerprints.first() {
+                run.report(Rule::Keying, Some(fingerprint.line), "a=fingerprint beside RTP/SAVP");
+            }
+            check_cryptos(run, audio, &cryptos);
+        }
+        other => run.report(Rule::Profile, Some(&audio.line), format!("the protocol is {}", other.escape_debug())),
     }
+    check_address(run, audio);
+}
 
-    fn fingerprints(&mut self, audio: &MediaDescription, fingerprints: &[Attribute<'_>]) {
-        match fingerprints {
-            [] => self.find(Rule::OneFingerprint, None, "there is no a=fingerprint"),
-            [_] => {}
-            [_, others @ ..] => {
-                let hash = |a: &Attribute<'_>| a.value.unwrap_or_default().split(' ').next().unwrap_or("").to_owned();
-                let hashes: Vec<String> = fingerprints.iter().map(hash).collect();
-                let what = format!("there are {} fingerprints: {}", fingerprints.len(), hashes.join(", "));
-                return self.find(Rule::OneFingerprint, Some(others[0].line), what);
-            }
-        }
-        let Some(fingerprint) = fingerprints.first() else { return };
-        let value = fingerprint.value.unwrap_or_default().trim();
-        let digits =
-            value.split_once(' ').filter(|(hash, _)| hash.eq_ignore_ascii_case("sha-256")).map(|(_, d)| d.trim());
-        let pair = |pair: &str| pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
-        match digits {
-            Some(digits) if digits.split(':').count() == 32 && digits.split(':').all(pair) => {
-                if digits.contains(|char: char| char.is_ascii_lowercase()) {
-                    self.find(Rule::FingerprintCapitals, Some(fingerprint.line), "has small letters");
-                }
-            }
-            Some(_) => self.find(Rule::FingerprintHash, Some(fingerprint.line), "is no digest of sha-256"),
-            None => self.find(Rule::FingerprintHash, Some(fingerprint.line), "is not sha-256"),
-        }
-        if audio.attribute("fingerprint").is_none() {
-            self.find(Rule::FingerprintPlace, Some(fingerprint.line), "it is above m=");
+fn check_fingerprints(run: &mut LintRun<'_>, audio: &MediaDescription, fingerprints: &[Attribute<'_>]) {
+    match fingerprints {
+        [] => run.report(Rule::OneFingerprint, None, "there is no a=fingerprint"),
+        [_] => {}
+        [_, others @ ..] => {
+            let hash = |a: &Attribute<'_>| a.value.unwrap_or_default().split(' ').next().unwrap_or("").to_owned();
+            let hashes: Vec<String> = fingerprints.iter().map(hash).collect();
+            let what = format!("there are {} fingerprints: {}", fingerprints.len(), hashes.join(", "));
+            return run.report(Rule::OneFingerprint, Some(others[0].line), what);
         }
     }
-
-    fn setup(&mut self, audio: &MediaDescription) {
-        let line = self.first("setup").map(|attribute| attribute.line);
-        let setup = match self.sdp.setup(audio) {
-            Ok(setup) => setup,
-            Err(error) => return self.find(Rule::Setup, line, error.reason),
-        };
-        match (self.role, setup) {
-            (Some(Role::Offer), Some(Setup::ActPass)) | (Some(Role::Answer), Some(Setup::Active)) => {}
-            (Some(Role::Answer), Some(Setup::Passive)) => {
-                self.find(Rule::DtlsClient, line, "leaves the ClientHello to Meta");
+    let Some(fingerprint) = fingerprints.first() else { return };
+    let value = fingerprint.value.unwrap_or_default().trim();
+    let digits = value.split_once(' ').filter(|(hash, _)| hash.eq_ignore_ascii_case("sha-256")).map(|(_, d)| d.trim());
+    let pair = |pair: &str| pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match digits {
+        Some(digits) if digits.split(':').count() == 32 && digits.split(':').all(pair) => {
+            if digits.contains(|char: char| char.is_ascii_lowercase()) {
+                run.report(Rule::FingerprintCapitals, Some(fingerprint.line), "has small letters");
             }
-            (Some(Role::Answer), Some(Setup::ActPass)) => {
-                self.find(Rule::Setup, line, "an answer has to choose");
-                self.find(Rule::SetupAnswered, line, "chooses nothing");
-            }
-            (Some(Role::Answer), None) => {
-                self.find(Rule::Setup, None, "there is no a=setup");
-                self.find(Rule::SetupAnswered, None, "there is no a=setup");
-            }
-            (Some(Role::Offer) | None, None) => self.find(Rule::Setup, None, "there is no a=setup"),
-            (Some(Role::Offer), Some(_)) => self.find(Rule::Setup, line, "an offer has to leave the choice"),
-            (None, Some(_)) => {}
         }
+        Some(_) => run.report(Rule::FingerprintHash, Some(fingerprint.line), "is no digest of sha-256"),
+        None => run.report(Rule::FingerprintHash, Some(fingerprint.line), "is not sha-256"),
     }
+    if audio.attribute("fingerprint").is_none() {
+        run.report(Rule::FingerprintPlace, Some(fingerprint.line), "it is above m=");
+    }
+}
 
-    fn cryptos(&mut self, audio: &MediaDescription, cryptos: &[Attribute<'_>]) {
-        match cryptos {
-            [] => return self.find(Rule::OneCrypto, None, "there is no a=crypto"),
-            [_, second, ..] if self.is_answer() => {
-                self.find(Rule::OneCrypto, Some(second.line), "an answer chooses one key, this has more");
-            }
-            _ => {}
+fn check_setup(run: &mut LintRun<'_>, audio: &MediaDescription) {
+    let line = run.first("setup").map(|attribute| attribute.line);
+    let setup = match run.sdp.setup(audio) {
+        Ok(setup) => setup,
+        Err(error) => return run.report(Rule::Setup, line, error.reason),
+    };
+    match (run.role, setup) {
+        (Some(Role::Offer), Some(Setup::ActPass)) | (Some(Role::Answer), Some(Setup::Active)) => {}
+        (Some(Role::Answer), Some(Setup::Passive)) => {
+            run.report(Rule::DtlsClient, line, "leaves the ClientHello to Meta");
         }
-        match audio.cryptos() {
-            Err(error) => {
-                let line = cryptos.iter().find(|crypto| Some(crypto.line.number) == error.line).map(|a| a.line);
-                self.find(Rule::CryptoKey, line, error.reason);
-            }
-            Ok(_) => {
-                let suite =
-                    |a: &Attribute<'_>| a.value.and_then(|v| v.split_ascii_whitespace().nth(1)) == Some(METAS_SUITE);
-                if !cryptos.iter().any(suite) {
-                    self.find(Rule::CryptoSuite, Some(cryptos[0].line), format!("is not {METAS_SUITE}"));
-                }
+        (Some(Role::Answer), Some(Setup::ActPass)) => {
+            run.report(Rule::Setup, line, "an answer has to choose");
+            run.report(Rule::SetupAnswered, line, "chooses nothing");
+        }
+        (Some(Role::Answer), None) => {
+            run.report(Rule::Setup, None, "there is no a=setup");
+            run.report(Rule::SetupAnswered, None, "there is no a=setup");
+        }
+        (Some(Role::Offer) | None, None) => run.report(Rule::Setup, None, "there is no a=setup"),
+        (Some(Role::Offer), Some(_)) => run.report(Rule::Setup, line, "an offer has to leave the choice"),
+        (None, Some(_)) => {}
+    }
+}
+
+fn check_cryptos(run: &mut LintRun<'_>, audio: &MediaDescription, cryptos: &[Attribute<'_>]) {
+    match cryptos {
+        [] => return run.report(Rule::OneCrypto, None, "there is no a=crypto"),
+        [_, second, ..] if run.is_answer() => {
+            run.report(Rule::OneCrypto, Some(second.line), "an answer chooses one key, this has more");
+        }
+        _ => {}
+    }
+    match audio.cryptos() {
+        Err(error) => {
+            let line = cryptos.iter().find(|crypto| Some(crypto.line.number) == error.line).map(|a| a.line);
+            run.report(Rule::CryptoKey, line, error.reason);
+        }
+        Ok(_) => {
+            let suite =
+                |a: &Attribute<'_>| a.value.and_then(|v| v.split_ascii_whitespace().nth(1)) == Some(METAS_SUITE);
+            if !cryptos.iter().any(suite) {
+                run.report(Rule::CryptoSuite, Some(cryptos[0].line), format!("is not {METAS_SUITE}"));
             }
         }
     }
+}
 
-    fn ice(&mut self, audio: &MediaDescription) {
-        match self.first("ice-lite") {
-            Some(lite) => self.find(Rule::IceLite, Some(lite.line), "promises that you answer checks and send none"),
-            None => self.find(Rule::LiteExpected, None, "there is no a=ice-lite"),
-        }
-        for (name, chars_min) in [("ice-ufrag", UFRAG_CHARS_MIN), ("ice-pwd", PWD_CHARS_MIN)] {
-            let line = self.first(name).map(|attribute| attribute.line);
-            match self.sdp.ice_credential(audio, name) {
-                Ok(None) => self.find(Rule::IceCredentials, None, format!("there is no a={name}")),
-                Err(error) => self.find(Rule::IceCredentials, line, error.reason),
-                Ok(Some(value)) if value.len() < chars_min => {
-                    self.find(Rule::IceCredentials, line, format!("is shorter than {chars_min} characters"));
-                }
-                Ok(Some(value)) => {
-                    if value.contains(['=', '-', '_']) {
-                        self.find(Rule::IceChars, line, "has a character that is none of the 64");
-                    }
-                    if value.ends_with('=') {
-                        self.find(Rule::PaddedPwd, line, "ends with \"=\"");
-                    }
-                }
-            }
-        }
-        if let Some(options) = self.first("ice-options")
-            && options.value.is_some_and(|value| value.split_ascii_whitespace().any(|option| option == "trickle"))
-        {
-            self.find(Rule::Trickle, Some(options.line), "promises more candidates");
-        }
-        self.candidates(audio);
+fn check_ice(run: &mut LintRun<'_>, audio: &MediaDescription) {
+    match run.first("ice-lite") {
+        Some(lite) => run.report(Rule::IceLite, Some(lite.line), "promises that you answer checks and send none"),
+        None => run.report(Rule::LiteExpected, None, "there is no a=ice-lite"),
     }
-
-    fn candidates(&mut self, audio: &MediaDescription) {
-        let lines: Vec<Attribute<'_>> = audio.attributes().filter(|a| a.name == "candidate").collect();
-        let mut usable: Vec<Candidate> = Vec::new();
-        for attribute in &lines {
-            match Candidate::parse(attribute.line, attribute.value.unwrap_or_default()) {
-                Err(error) => self.find(Rule::CandidateForm, Some(attribute.line), error.reason),
-                Ok(None) => self.find(Rule::CandidateKind, Some(attribute.line), "is of no use to Meta"),
-                Ok(Some(candidate)) if candidate.kind != "host" => {
-                    self.find(Rule::CandidateKind, Some(attribute.line), format!("is of type {}", candidate.kind));
+    for (name, chars_min) in [("ice-ufrag", UFRAG_CHARS_MIN), ("ice-pwd", PWD_CHARS_MIN)] {
+        let line = run.first(name).map(|attribute| attribute.line);
+        match run.sdp.ice_credential(audio, name) {
+            Ok(None) => run.report(Rule::IceCredentials, None, format!("there is no a={name}")),
+            Err(error) => run.report(Rule::IceCredentials, line, error.reason),
+            Ok(Some(value)) if value.len() < chars_min => {
+                run.report(Rule::IceCredentials, line, format!("is shorter than {chars_min} characters"));
+            }
+            Ok(Some(value)) => {
+                if value.contains(['=', '-', '_']) {
+                    run.report(Rule::IceChars, line, "has a character that is none of the 64");
                 }
-                Ok(Some(candidate)) => {
-                    if is_unreachable(candidate.address.ip()) {
-                        let what = format!("{} is no public address", candidate.address.ip());
-                        self.find(Rule::PublicAddress, Some(attribute.line), what);
-                    }
-                    let family = candidate.address.is_ipv4();
-                    if usable.iter().any(|other| other.address.is_ipv4() == family) {
-                        let what = format!("is a second {} candidate", if family { "IPv4" } else { "IPv6" });
-                        self.find(Rule::CandidateCount, Some(attribute.line), what);
-                    }
-                    usable.push(candidate);
+                if value.ends_with('=') {
+                    run.report(Rule::PaddedPwd, line, "ends with \"=\"");
                 }
             }
-        }
-        if lines.is_empty() {
-            self.find(Rule::Candidates, None, "there is no candidate");
-        }
-        if usable.is_empty() {
-            return self.find(Rule::CandidatesExpected, None, "there is no host candidate over UDP");
-        }
-        let main = self.sdp.connection(audio).ok().map(|connection| (connection.address, audio.port));
-        if main.is_some_and(|main| !usable.iter().any(|c| (c.address.ip(), c.address.port()) == main)) {
-            self.find(Rule::CandidateAddress, Some(&audio.line), "c= and m= name no candidate");
         }
     }
+    if let Some(options) = run.first("ice-options")
+        && options.value.is_some_and(|value| value.split_ascii_whitespace().any(|option| option == "trickle"))
+    {
+        run.report(Rule::Trickle, Some(options.line), "promises more candidates");
+    }
+    check_candidates(run, audio);
+}
 
-    fn address(&mut self, audio: &MediaDescription) {
-        let line = audio.lines.iter().chain(&self.sdp.session).find(|line| line.letter == 'c');
-        let address = match self.sdp.connection(audio) {
-            Ok(connection) => connection.address,
-            Err(error) => return self.find(Rule::Readable, line, error.reason),
-        };
-        // An address that a candidate repeats was found there.
-        let reported = |judge: &Self| {
-            let is_reported = |finding: &super::Finding| finding.rule == Rule::PublicAddress;
-            judge.findings.iter().any(is_reported)
-        };
-        if is_unreachable(address) && !reported(self) {
-            self.find(Rule::PublicAddress, line, format!("{address} is no public address"));
-        }
-        match audio.port {
-            0 if self.writer == Writer::Us => {
-                self.find(Rule::MediaPort, Some(&audio.line), "port 0 refuses the stream")
+fn check_candidates(run: &mut LintRun<'_>, audio: &MediaDescription) {
+    let lines: Vec<Attribute<'_>> = audio.attributes().filter(|a| a.name == "candidate").collect();
+    let mut usable: Vec<Candidate> = Vec::new();
+    for attribute in &lines {
+        match Candidate::parse(attribute.line, attribute.value.unwrap_or_default()) {
+            Err(error) => run.report(Rule::CandidateForm, Some(attribute.line), error.reason),
+            Ok(None) => run.report(Rule::CandidateKind, Some(attribute.line), "is of no use to Meta"),
+            Ok(Some(candidate)) if candidate.kind != "host" => {
+                run.report(Rule::CandidateKind, Some(attribute.line), format!("is of type {}", candidate.kind));
             }
-            0 => {}
-            9 if !self.is_dtls() => self.find(Rule::MediaPort, Some(&audio.line), "port 9 without ICE"),
-            _ if !self.is_dtls() && address.is_unspecified() => {
-                self.find(Rule::MediaPort, line, format!("{address} without ICE"));
+            Ok(Some(candidate)) => {
+                if is_unreachable(candidate.address.ip()) {
+                    let what = format!("{} is no public address", candidate.address.ip());
+                    run.report(Rule::PublicAddress, Some(attribute.line), what);
+                }
+                let family = candidate.address.is_ipv4();
+                if usable.iter().any(|other| other.address.is_ipv4() == family) {
+                    let what = format!("is a second {} candidate", if family { "IPv4" } else { "IPv6" });
+                    run.report(Rule::CandidateCount, Some(attribute.line), what);
+                }
+                usable.push(candidate);
             }
-            _ => {}
         }
+    }
+    if lines.is_empty() {
+        run.report(Rule::Candidates, None, "there is no candidate");
+    }
+    if usable.is_empty() {
+        return run.report(Rule::CandidatesExpected, None, "there is no host candidate over UDP");
+    }
+    let main = run.sdp.connection(audio).ok().map(|connection| (connection.address, audio.port));
+    if main.is_some_and(|main| !usable.iter().any(|c| (c.address.ip(), c.address.port()) == main)) {
+        run.report(Rule::CandidateAddress, Some(&audio.line), "c= and m= name no candidate");
+    }
+}
+
+fn check_address(run: &mut LintRun<'_>, audio: &MediaDescription) {
+    let line = audio.lines.iter().chain(&run.sdp.session).find(|line| line.letter == 'c');
+    let address = match run.sdp.connection(audio) {
+        Ok(connection) => connection.address,
+        Err(error) => return run.report(Rule::Readable, line, error.reason),
+    };
+    // An address that a candidate repeats was found there.
+    let reported = |run: &LintRun<'_>| {
+        let is_reported = |finding: &super::Finding| finding.rule == Rule::PublicAddress;
+        run.findings.iter().any(is_reported)
+    };
+    if is_unreachable(address) && !reported(run) {
+        run.report(Rule::PublicAddress, line, format!("{address} is no public address"));
+    }
+    match audio.port {
+        0 if run.writer == Writer::Us => run.report(Rule::MediaPort, Some(&audio.line), "port 0 refuses the stream"),
+        0 => {}
+        9 if !run.is_dtls() => run.report(Rule::MediaPort, Some(&audio.line), "port 9 without ICE"),
+        _ if !run.is_dtls() && address.is_unspecified() => {
+            run.report(Rule::MediaPort, line, format!("{address} without ICE"));
+        }
+        _ => {}
     }
 }

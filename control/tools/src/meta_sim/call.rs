@@ -10,7 +10,7 @@ use trestle_peers::{
 };
 
 use super::graph::{Refusal, SignalDirection};
-use trestle_sdp::lint::{Context, Role, Severity, Verdict, Writer, lint};
+use trestle_sdp::lint::{Context, LintReport, Role, Severity, Writer, lint};
 
 /// How long a call may ring: "about 30 to 60 seconds".
 const RING_MAX: Duration = Duration::from_secs(60);
@@ -135,7 +135,7 @@ impl SimTimeline {
 /// What Meta finds in the business' descriptions.
 #[derive(Default)]
 pub(super) struct SdpFindings {
-    pub(super) lints: Vec<Verdict>,
+    pub(super) lints: Vec<LintReport>,
     pub(super) refusals: Vec<String>,
 }
 

@@ -147,7 +147,7 @@ impl Breach {
         Self { text: swap(&self.text, from, to), ..self }
     }
 
-    fn judged(&self) -> Verdict {
+    fn judged(&self) -> LintReport {
         let context = Context { offer: self.offer.as_deref(), ..context_of(self.writer, self.role) };
         lint(&self.text, &context)
     }
@@ -182,8 +182,8 @@ fn a_finding_names_the_line_as_the_file_has_it() {
         (swap(&swap(ANSWER, "setup:active", "setup:actpass"), "s=-\r\n", "s=-\r\n\r\n"), 14),
         (swap(&swap(ANSWER, "setup:active", "setup:actpass"), "\r\n", "\r"), 13),
     ] {
-        let verdict = lint(&text, &context_of(Writer::Us, Role::Answer));
-        let finding = verdict.findings.iter().find(|finding| finding.rule == Rule::Setup).unwrap();
+        let report = lint(&text, &context_of(Writer::Us, Role::Answer));
+        let finding = report.findings.iter().find(|finding| finding.rule == Rule::Setup).unwrap();
         assert_eq!((finding.line, finding.text.as_str()), (Some(line), "a=setup:actpass"));
     }
 }

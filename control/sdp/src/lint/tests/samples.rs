@@ -22,14 +22,14 @@ fn who(name: &str) -> (Writer, Role) {
 fn what_meta_printed_is_clean_but_for_the_known_oddities() {
     for (name, text) in META {
         let (writer, role) = who(name);
-        let verdict = lint(text, &context_of(writer, role));
+        let report = lint(text, &context_of(writer, role));
         let odd = ODD.iter().find(|(odd, _)| *odd == name).map_or(&[][..], |(_, rules)| rules);
-        let mut found: Vec<Rule> = verdict.findings.iter().map(|finding| finding.rule).collect();
+        let mut found: Vec<Rule> = report.findings.iter().map(|finding| finding.rule).collect();
         found.sort();
         let mut expected = odd.to_vec();
         expected.sort();
-        assert_eq!(found, expected, "{name}\n{}", verdict.text(name));
-        assert!(!verdict.has_errors());
+        assert_eq!(found, expected, "{name}\n{}", report.text(name));
+        assert!(!report.has_errors());
     }
 }
 
@@ -42,21 +42,21 @@ fn answers_fit_their_offers() {
         ("user_initiated.sip_sdes.meta_offer", "user_initiated.sip_sdes.partner_answer"),
     ] {
         let context = Context { writer: Some(who(answer).0), role: None, offer: Some(meta_sample(offer)) };
-        let verdict = lint(meta_sample(answer), &context);
-        assert_eq!(verdict.role, Some(Role::Answer));
+        let report = lint(meta_sample(answer), &context);
+        assert_eq!(report.role, Some(Role::Answer));
         let alone = lint(meta_sample(answer), &context_of(who(answer).0, Role::Answer));
-        assert_eq!(broken(&verdict), broken(&alone), "{answer}: the offer adds nothing");
+        assert_eq!(broken(&report), broken(&alone), "{answer}: the offer adds nothing");
     }
 }
 
 #[test]
 fn who_wrote_it_and_which_half_it_is_can_be_guessed() {
     for (name, text) in META {
-        let verdict = lint(text, &Context::default());
+        let report = lint(text, &Context::default());
         let (writer, role) = who(name);
-        assert_eq!((verdict.writer, verdict.writer_guessed), (Some(writer), true), "{name}");
+        assert_eq!((report.writer, report.writer_guessed), (Some(writer), true), "{name}");
         let sdes = name.contains("sdes");
-        assert_eq!(verdict.role, (!sdes).then_some(role), "{name}: the halves of SDES cannot be distinguished");
+        assert_eq!(report.role, (!sdes).then_some(role), "{name}: the halves of SDES cannot be distinguished");
     }
     assert_eq!(lint(PHONE, &Context::default()).writer, Some(Writer::Phone));
 }
@@ -98,17 +98,17 @@ fn a_description_is_found_in_whatever_json_it_came_in() {
             Role::Offer,
         ),
     ] {
-        let verdict = lint(&json, &Context::default());
-        assert_eq!((verdict.writer, verdict.role), (Some(writer), Some(role)), "{json}");
-        assert_eq!(broken(&verdict), [""; 0], "{json}");
+        let report = lint(&json, &Context::default());
+        assert_eq!((report.writer, report.role), (Some(writer), Some(role)), "{json}");
+        assert_eq!(broken(&report), [""; 0], "{json}");
     }
 }
 
 #[test]
 fn what_is_no_description_at_all_is_said_to_be_none() {
     for text in ["", "\r\n\r\n", "{}", "[]", "\"\"", "{\"sdp\":1}", "hello", "\u{0}", "v", "v=0"] {
-        let verdict = lint(text, &Context::default());
-        assert!(verdict.has_errors(), "{text:?}");
-        assert!(broken(&verdict).iter().all(|rule| ["readable", "line-form", "one-media"].contains(rule)), "{text:?}");
+        let report = lint(text, &Context::default());
+        assert!(report.has_errors(), "{text:?}");
+        assert!(broken(&report).iter().all(|rule| ["readable", "line-form", "one-media"].contains(rule)), "{text:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! How a verdict looks.
+//! How a report looks.
 
 use proptest::prelude::*;
 
@@ -21,10 +21,7 @@ error[one-fingerprint] line 14: there are 2 fingerprints: sha-256, sha-512
 1 error, 0 warnings, 0 hints
 "
     );
-    assert_eq!(
-        lint(ANSWER, &context_of(Writer::Us, Role::Answer)).text("-"),
-        "-: from us, answer\nnothing to say against it\n"
-    );
+    assert_eq!(lint(ANSWER, &context_of(Writer::Us, Role::Answer)).text("-"), "-: from us, answer\nno findings\n");
 }
 
 #[test]
@@ -43,12 +40,12 @@ fn programs_get_the_same_as_json() {
 #[test]
 fn no_key_and_no_password_is_shown() {
     let bad = SDES.replace("NTY3ODk6", "");
-    let verdict = lint(&bad, &context_of(Writer::Us, Role::Offer));
-    let shown = verdict.text("x") + &verdict.json().to_string();
+    let report = lint(&bad, &context_of(Writer::Us, Role::Offer));
+    let shown = report.text("x") + &report.json().to_string();
     assert!(shown.contains("a=crypto:...") && !shown.contains("HR4fIC"), "{shown}");
     let bad = ANSWER.replace("a=ice-pwd:0123456789abcdefghijkl", "a=ice-pwd:secret");
-    let verdict = lint(&bad, &context_of(Writer::Us, Role::Answer));
-    let shown = verdict.text("x") + &verdict.json().to_string();
+    let report = lint(&bad, &context_of(Writer::Us, Role::Answer));
+    let shown = report.text("x") + &report.json().to_string();
     assert!(shown.contains("a=ice-pwd:...") && !shown.contains("secret"), "{shown}");
 }
 

@@ -214,7 +214,7 @@ impl<'a> Exchange<'a> {
     /// Flags about gates, for the WhatsApp parties among these. Must be called before the exchange counts as complete:
     /// see [`PartyGate::apply`].
     fn take_gate_flags(&mut self, indexes: &[usize]) {
-        let flags = self.flags().presence;
+        let flags = self.flags().gate;
         let mut applied = false;
         for &index in indexes {
             let policy = &self.environment.gate_policy;

@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use trestle_core::plan::{Filler, Gate, SendPolicy};
-use trestle_ng::command::flags::PresenceFlags;
+use trestle_ng::command::flags::GateFlags;
 
 /// Defaults of the gates of WhatsApp parties, for what a message does not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl PartyGate {
     ///
     /// They shut a gate before the first answer only, so that a repeated answer does not shut a gate that was opened since.
     /// Nor do they shut one that the verb has moved: a call may be accepted before its answer arrives here.
-    pub(crate) fn apply(&mut self, flags: &PresenceFlags, answered: bool) -> bool {
+    pub(crate) fn apply(&mut self, flags: &GateFlags, answered: bool) -> bool {
         self.timeout = flags.gate_timeout.unwrap_or(self.timeout);
         self.on_timeout = flags.gate_on_timeout.unwrap_or(self.on_timeout);
         self.pre_roll = flags.pre_roll.unwrap_or(self.pre_roll);

@@ -7,7 +7,7 @@ use trestle_sdp::Protocol;
 
 use super::CodecList;
 use super::flag_table::{Switch, Switches};
-pub use super::words::gate::PresenceFlags;
+pub use super::words::gate::GateFlags;
 
 /// The options of one message, in whichever spelling they came. Defaults are what an untouched `rtpengine_offer()`
 /// means. The sender is the party whose SDP the message carries; the receiver gets the SDP of the reply.
@@ -40,7 +40,7 @@ pub struct Flags {
     /// Packets: their time, their DSCP byte, and whether they pass.
     pub media: MediaFlags,
     /// When WhatsApp gets media.
-    pub presence: PresenceFlags,
+    pub gate: GateFlags,
     /// What was not understood, one sentence each; at most [`Flags::WARNINGS_MAX`].
     pub warnings: Vec<String>,
 }

@@ -16,7 +16,7 @@ pub const PRE_ROLL_MAX: Duration = Duration::from_millis(10_000);
 
 /// The values that the message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PresenceFlags {
+pub struct GateFlags {
     /// `gate`: the state of the WhatsApp party's gate.
     pub gate: Option<Gate>,
     /// `gate-timeout`: how long it may stay shut.
@@ -51,21 +51,21 @@ pub fn filler_named(word: &str) -> Option<Filler> {
 
 pub(crate) fn gate(reader: &mut FlagReader, key: &str, value: &Value) {
     reader.each(key, value, |reader, word| match gate_named(word) {
-        Some(gate) => reader.flags.presence.gate = Some(gate),
+        Some(gate) => reader.flags.gate.gate = Some(gate),
         None => reader.unknown_value("gate", word),
     });
 }
 
 pub(crate) fn gate_on_timeout(reader: &mut FlagReader, key: &str, value: &Value) {
     reader.each(key, value, |reader, word| match gate_named(word) {
-        Some(gate) => reader.flags.presence.gate_on_timeout = Some(gate),
+        Some(gate) => reader.flags.gate.gate_on_timeout = Some(gate),
         None => reader.unknown_value("gate-on-timeout", word),
     });
 }
 
 pub(crate) fn filler(reader: &mut FlagReader, key: &str, value: &Value) {
     reader.each(key, value, |reader, word| match filler_named(word) {
-        Some(filler) => reader.flags.presence.filler = Some(filler),
+        Some(filler) => reader.flags.gate.filler = Some(filler),
         None => reader.unknown_value("filler", word),
     });
 }
@@ -75,7 +75,7 @@ pub(crate) fn gate_timeout(reader: &mut FlagReader, key: &str, value: &Value) {
         Some(0) => reader.unknown_value("gate-timeout", "0"),
         Some(seconds) => {
             let timeout = Duration::from_secs(seconds.into()).min(GATE_TIMEOUT_MAX);
-            reader.flags.presence.gate_timeout = Some(timeout);
+            reader.flags.gate.gate_timeout = Some(timeout);
         }
         None => {}
     }
@@ -87,5 +87,5 @@ pub(crate) fn pre_roll(reader: &mut FlagReader, key: &str, value: &Value) {
         return;
     }
     let pre_roll = reader.number(key, value).map(|ms| Duration::from_millis(ms.into()).min(PRE_ROLL_MAX));
-    reader.flags.presence.pre_roll = pre_roll.or(reader.flags.presence.pre_roll);
+    reader.flags.gate.pre_roll = pre_roll.or(reader.flags.gate.pre_roll);
 }

@@ -40,7 +40,7 @@ impl PhoneHeard {
     pub(crate) fn assert(&self, digits: &str, digit_ms: RangeInclusive<f64>, silence_ms_max: u32) {
         let report = &self.report;
         println!("the phone: {report:?}");
-        assert_eq!(report.digits_heard(), digits);
+        assert_eq!(report.digits_received(), digits);
         for digit in &report.digits {
             assert_eq!((digit.markers, digit.ends), (1, 3), "{digit:?}");
             assert!(digit_ms.contains(&digit.duration_ms), "not of {digit_ms:?} ms: {digit:?}");

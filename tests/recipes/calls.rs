@@ -39,7 +39,7 @@ through_both_recipes! {
     a_user_who_declines_is_busy_to_the_pbx
     the_pbx_gives_up_while_graph_still_thinks
     a_call_without_permission_fails_at_the_pbx
-    the_web_hook_proves_to_be_ours
+    the_web_hook_signature_verifies
 }
 
 /// Up to the 200 of the PBX: the answer that WhatsApp has got, and the INVITE.
@@ -316,7 +316,7 @@ fn a_call_without_permission_fails_at_the_pbx(recipe: Recipe) {
     bridge.end();
 }
 
-fn the_web_hook_proves_to_be_ours(recipe: Recipe) {
+fn the_web_hook_signature_verifies(recipe: Recipe) {
     let bridge = Bridge::start(recipe);
     assert_eq!(bridge.graph.verify(VERIFY_TOKEN), (200, "1158201444".to_owned()));
     assert_eq!(bridge.graph.verify("another-secret").0, 403);

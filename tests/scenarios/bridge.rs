@@ -136,7 +136,7 @@ fn clocks_keep_time_through_12_digits_and_20_seconds_of_speech() {
             assert!(stream.drift_ms.abs() <= 20.0, "{who} with {codec:?}: {} ms off", stream.drift_ms);
             assert_eq!((stream.lost, stream.duplicates), (0, 0), "{who} with {codec:?}");
             assert_eq!(stream.ssrcs.len(), 1, "{who} with {codec:?}");
-            assert_eq!(stream.digits_heard(), "123456789*0#", "{who} with {codec:?}");
+            assert_eq!(stream.digits_received(), "123456789*0#", "{who} with {codec:?}");
         }
     }
 }

@@ -110,7 +110,7 @@ fn events_on_a_timestamp_line_of_their_own_are_understood() {
 }
 
 #[test]
-fn our_events_stand_on_the_audio_line_of_each_leg() {
+fn sent_events_use_the_audio_timeline_of_each_leg() {
     let mut world = World::new(17);
     let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
     both_ways(&mut world, &call);
@@ -134,9 +134,9 @@ fn no_digit_is_lost_or_doubled_at_ten_percent_loss_and_disorder() {
     world.whatsapp_presses(&call, &digits, 500);
     world.phone_presses(&call, &digits, 160);
     world.run_for_ms(2_000);
-    let report = world.phone(call.phone).report().digits_heard();
+    let report = world.phone(call.phone).report().digits_received();
     assert_eq!(report, digits, "WhatsApp to phone");
-    let report = world.meta(call.meta).report().stream.digits_heard();
+    let report = world.meta(call.meta).report().stream.digits_received();
     assert_eq!(report, digits, "phone to WhatsApp");
 }
 

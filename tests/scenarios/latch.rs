@@ -59,7 +59,7 @@ fn the_offerer_may_be_the_one_behind_the_nat() {
 }
 
 #[test]
-fn a_phone_on_another_address_is_not_believed_unless_signalling_allows_it() {
+fn a_phone_on_another_address_is_not_accepted_unless_signalling_allows_it() {
     let source = json!(["IP4", "192.0.2.77"]);
     for (what, flags) in [
         ("no key", json!({})),
@@ -90,7 +90,7 @@ fn a_phone_on_another_address_is_not_believed_unless_signalling_allows_it() {
 }
 
 #[test]
-fn learning_off_believes_the_signalled_port_alone() {
+fn learning_off_accepts_the_signalled_port_alone() {
     let flags = json!({"endpoint-learning": "off"});
     let mut world = World::new(605);
     let call = behind_nat(&mut world, OTHER_PORT, calls::phone(), &flags);
@@ -126,7 +126,7 @@ fn an_asymmetric_phone_sends_from_one_port_and_receives_on_the_other() {
 }
 
 #[test]
-fn once_learnt_no_other_port_of_the_same_address_is_believed() {
+fn once_learnt_no_other_port_of_the_same_address_is_accepted() {
     for flags in [json!({}), json!({"flags": ["strict-source"]}), json!({"endpoint-learning": "immediate"})] {
         let mut world = World::new(607);
         let call = behind_nat(&mut world, OTHER_PORT, calls::phone(), &flags);
@@ -169,7 +169,7 @@ fn with_immediate_learning_a_single_packet_of_a_stranger_decides_nothing() {
 }
 
 #[test]
-fn a_phone_with_keys_is_believed_by_its_packets_wherever_it_is() {
+fn a_phone_with_keys_is_accepted_at_any_address_by_its_packets() {
     let mut world = World::new(609);
     let secured = PhoneOptions { suites: vec![CM], ..calls::phone() };
     let call = behind_nat(&mut world, OTHER_IP, secured, &json!({}));

@@ -111,7 +111,7 @@ fn kept_key_of(before: &str, written: &str) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn either_phone_may_hold_and_resume_and_everything_of_ours_stays() {
+fn either_phone_may_hold_and_resume_and_ports_keys_and_ssrc_stay() {
     for suites in [vec![], vec![CM]] {
         let mut world = World::new(802);
         world.capture();

@@ -98,7 +98,7 @@ fn a_lifetime_and_a_master_key_identifier_are_no_obstacle() {
 }
 
 #[test]
-fn no_key_of_ours_is_anybody_elses_or_used_for_a_second_leg() {
+fn no_key_of_trestle_equals_a_peers_key_or_serves_a_second_leg() {
     let mut world = World::new(430);
     let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
     let bytes = |key: &trestle_srtp::KeyingMaterial| key.key_and_salt().to_vec();
@@ -122,7 +122,7 @@ fn no_key_of_ours_is_anybody_elses_or_used_for_a_second_leg() {
 }
 
 #[test]
-fn a_peer_that_shows_us_our_own_key_is_refused() {
+fn a_peer_that_sends_a_key_of_trestle_is_refused() {
     let mut world = World::new(431);
     let caller = RawPhone::new(&mut world, "198.51.100.10:20000", None);
     let extra = json!({"transport-protocol": "RTP/SAVP"});

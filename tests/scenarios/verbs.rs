@@ -71,8 +71,8 @@ fn blocked_digits_are_reported_and_go_no_further() {
     done(&mut world, &call, "unblock DTMF", json!({}));
     world.whatsapp_presses(&call, "5", 200);
     world.run_for_ms(1_000);
-    assert_eq!(world.phone(call.phone).report().digits_heard(), "5");
-    assert_eq!(world.meta(call.meta).report().stream.digits_heard(), "4");
+    assert_eq!(world.phone(call.phone).report().digits_received(), "5");
+    assert_eq!(world.meta(call.meta).report().stream.digits_received(), "4");
     let reported: Vec<u64> = world.feed.iter().map(|line| line["event"].as_u64().expect("a number")).collect();
     assert_eq!(reported, [1, 2, 3, 4, 5], "the application gets all");
     world.assert_audio_both_ways(&call);
@@ -139,7 +139,7 @@ fn a_phone_gets_no_packets_while_whatsapp_is_blocked_and_silence_while_it_is_sil
     world.run_for_ms(2_000);
     world.whatsapp_presses(&call, "2", 200);
     world.run_for_ms(1_000);
-    assert_eq!(world.phone(call.phone).report().digits_heard(), "2", "digits pass through silence");
+    assert_eq!(world.phone(call.phone).report().digits_received(), "2", "digits pass through silence");
     let level = level_dbov(world.phone(call.phone).recording(), 8_000);
     assert!(level < -60.0, "the phone receives {level} dBov");
     done(&mut world, &call, "unsilence media", json!({"from-tag": "meta"}));
@@ -202,8 +202,8 @@ fn two_parties_that_were_offered_to_one_by_one_are_connected() {
         world.whatsapp_presses(&call, "12", 200);
         world.phone_presses(&call, "3", 200);
         world.run_for_ms(1_000);
-        assert_eq!(world.phone(call.phone).report().digits_heard(), "12");
-        assert_eq!(world.meta(call.meta).report().stream.digits_heard(), "3");
+        assert_eq!(world.phone(call.phone).report().digits_received(), "12");
+        assert_eq!(world.meta(call.meta).report().stream.digits_received(), "3");
     }
 }
 
@@ -344,8 +344,8 @@ fn a_caller_is_connected_to_a_party_of_another_call_and_each_call_ends_by_itself
         world.phone_presses(&other, "3", 200);
         done(&mut world, &other, "play DTMF", json!({"from-tag": "second", "code": "#", "duration": 200}));
         world.run_for_ms(1_000);
-        assert_eq!(world.phone(second).report().digits_heard(), "12");
-        assert_eq!(world.meta(call.meta).report().stream.digits_heard(), "3#");
+        assert_eq!(world.phone(second).report().digits_received(), "12");
+        assert_eq!(world.meta(call.meta).report().stream.digits_received(), "3#");
         let reported: Vec<u64> = world.feed.iter().map(|line| line["event"].as_u64().expect("a number")).collect();
         assert_eq!(reported, [1, 2, 3], "each once, from the call it was pressed in");
 

@@ -57,7 +57,7 @@ impl<P: Peer> Line<P> {
             peer.stream().digits.iter().filter(|digit| digit.ends > 0).count() >= digits.len()
         });
         let stream = self.with(|peer, _| peer.stream());
-        assert_eq!(stream.digits_heard(), digits, "{}", self.name());
+        assert_eq!(stream.digits_received(), digits, "{}", self.name());
         for digit in &stream.digits {
             assert_eq!(digit.markers, 1, "{}: {digit:?}", self.name());
             assert!((40.0..400.0).contains(&digit.duration_ms), "{}: {digit:?}", self.name());

@@ -105,7 +105,7 @@ fn a_user_calls_an_sdes_phone() {
 }
 
 #[test]
-fn a_user_calls_an_sdes_phone_and_profiles_say_it_all() {
+fn a_user_calls_an_sdes_phone_and_the_profiles_suffice() {
     let mut call = Call::user_initiated(
         Flags::new("profile=sip codec-mask-opus codec-transcode-PCMA", "profile=whatsapp"),
         Kind::PcmaSdes,

@@ -150,8 +150,8 @@ fn digits_survive_ten_percent_loss_on_real_sockets_in_either_direction() {
     peers.lossy = false;
     let packets = peers.phone.report().packets;
     peers.run_until("audio again", |peers| peers.phone.report().packets > packets + 25);
-    assert_eq!(peers.phone.report().digits_heard(), USER_PRESSES);
-    assert_eq!(peers.meta.report().stream.digits_heard(), PHONE_PRESSES);
+    assert_eq!(peers.phone.report().digits_received(), USER_PRESSES);
+    assert_eq!(peers.meta.report().stream.digits_received(), PHONE_PRESSES);
 
     let (mut of_user, mut of_phone) = (String::new(), String::new());
     let mut buffer = [0; 2_048];

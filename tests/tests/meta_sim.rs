@@ -204,7 +204,7 @@ fn a_user_calls_an_agent_and_whatsapp_is_content() {
     assert_eq!(place.act(&act("accept", sdp(&answered))).0, 200);
     place.request(&json!({"command": "gate", "op": "open"}));
     place.talk();
-    assert_eq!(place.phone.report().digits_heard(), "15#");
+    assert_eq!(place.phone.report().digits_received(), "15#");
     let (judgement, lines) = place.end();
     // The one fault is the answer that was refused on purpose.
     assert_eq!(judgement.faults.len(), 1, "{judgement:#?}\n{lines:#?}");

@@ -84,7 +84,7 @@ fn a_repeat_over_tcp_gets_the_same_answer_and_is_not_done_twice() {
 }
 
 #[test]
-fn a_tcp_stream_that_makes_no_sense_is_answered_and_closed() {
+fn a_tcp_stream_without_a_message_is_answered_and_closed() {
     let server = start();
     for (bytes, answer) in [
         (

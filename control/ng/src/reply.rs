@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replies_are_byte_for_byte_what_proxies_know() {
+    fn replies_are_byte_for_byte_what_proxies_expect() {
         let warning = Dict::default().with("warning", "Call-ID not found or tags didn't match");
         let table: [(Reply, &str); 6] = [
             (Reply::pong(), "d6:result4:ponge"),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn json_callers_are_told_what_was_not_understood() {
+    fn json_replies_name_what_was_not_understood() {
         let reply = Reply::ok(Dict::default().with("sdp", "v=0\r\n")).with_warnings(["unknown flag `x`".to_owned()]);
         let expected = r#"{"sdp":"v=0\r\n","warnings":["unknown flag `x`"],"result":"ok"}"#;
         assert_eq!(String::from_utf8_lossy(&reply.write(Encoding::Json)), expected);

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_words_stand_in_for_each_other() {
+    fn numbers_and_words_replace_each_other() {
         assert_eq!(Value::from("184").to_integer(), Some(184));
         assert_eq!(Value::Integer(-1).to_text().as_deref(), Some("-1"));
         assert_eq!(Value::from("18x").to_integer(), None);

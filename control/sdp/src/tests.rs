@@ -93,7 +93,7 @@ fn an_error_shows_control_characters_escaped_and_secrets_not_at_all() {
 }
 
 #[test]
-fn metas_offer_says_what_it_says() {
+fn metas_offer_is_read_completely() {
     let (sdp, media) = media(META[8].1);
     assert!(sdp.ice_lite(&media) && media.rtcp_mux());
     assert_eq!(sdp.setup(&media).unwrap(), Some(Setup::ActPass));
@@ -258,7 +258,7 @@ fn connection_addresses_are_literals() {
 }
 
 #[test]
-fn rtcp_goes_where_it_was_said_and_port_9_says_nothing() {
+fn rtcp_goes_to_the_signalled_port_and_port_9_is_no_port() {
     let rtp: SocketAddr = "192.0.2.1:4000".parse().unwrap();
     for (lines, expected) in [
         ("", "192.0.2.1:4001"),

@@ -63,7 +63,7 @@ fn the_exit_code_of_sdp_lint_depends_on_errors() {
 }
 
 #[test]
-fn a_sim_that_gets_no_answer_or_a_bad_one_says_so_and_fails() {
+fn a_sim_that_gets_no_answer_or_a_bad_one_reports_it_and_fails() {
     let call = ["meta-sim", "user-calls", "--relay=127.0.0.1:0"];
     let none = trestle(&call, "");
     assert!(!none.status.success());
@@ -136,5 +136,5 @@ fn a_call_over_files_is_judged_well() {
         }
     }
     assert!(sim.wait().unwrap().success(), "{story:#?}");
-    assert_eq!(engine.report().digits_heard(), "7");
+    assert_eq!(engine.report().digits_received(), "7");
 }

@@ -30,7 +30,7 @@ pub fn rtp_rewrite(data: &[u8]) -> usize {
         5 => events::sender(&mut input),
         6 => playout::playout(&mut input),
         7 => playout::transcoder(&mut input),
-        8 => events::heard_once(&mut input),
+        8 => events::received_once(&mut input),
         _ => rtp_header(&mut input),
     }
 }

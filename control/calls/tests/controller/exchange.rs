@@ -64,7 +64,7 @@ fn what_kamailio_and_opensips_send_is_done() {
 }
 
 #[test]
-fn a_limit_of_the_engine_has_the_error_text_that_proxies_know() {
+fn a_limit_of_the_engine_has_the_error_text_that_proxies_expect() {
     let mut world = World::with(|config| config.max_sessions = Some(1));
     world.sdp(&offer("first"));
     let new = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8\r\n";

@@ -230,7 +230,7 @@ fn a_call_that_ends_before_its_gate_is_opened_closes_it() {
 }
 
 #[test]
-fn a_proxy_that_knows_no_verb_opens_the_gate_by_a_key() {
+fn a_proxy_without_the_verb_opens_the_gate_by_a_key() {
     let mut world = World::new();
     world.sdp(&meta_offer().with("rtpp-flags", "gate=shut"));
     world.sdp(&phone_answer());

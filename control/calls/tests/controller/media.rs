@@ -58,7 +58,7 @@ fn opensips_plays_with_both_tags_and_a_code_that_is_text() {
 }
 
 #[test]
-fn errors_of_play_dtmf_have_the_texts_that_proxies_know() {
+fn errors_of_play_dtmf_have_the_texts_that_proxies_expect() {
     let mut world = World::new();
     world.talk_with_digits("c");
     let play = |call_id: &str| command("play DTMF", call_id).with("code", "1");

@@ -19,7 +19,7 @@ pub(super) fn create(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Nego
         let tag = exchange.party(index).tags()[0].clone();
         return Err(NegotiationError::OutOfPlace(OutOfPlace::HasAnswered { tag }));
     }
-    let all = PeerDescription::read(&everything_we_speak(0, Ipv4Addr::LOCALHOST.into()), &[], false)?;
+    let all = PeerDescription::read(&every_message_of_trestle(0, Ipv4Addr::LOCALHOST.into()), &[], false)?;
     let kind = profile::of_receiver(&all, ProfileName::Sip, exchange.flags())?;
     let interface = exchange.interface(1)?;
     let is_same = |index: &usize| {
@@ -43,7 +43,7 @@ pub(super) fn create(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Nego
     let party = exchange.party(index);
     let address = exchange.environment.advertised(party.endpoint.interface, party.endpoint.ipv6);
     let address = address.unwrap_or(Ipv4Addr::LOCALHOST.into());
-    let own = PeerDescription::read(&everything_we_speak(party.secrets.session_id, address), &[], false)?;
+    let own = PeerDescription::read(&every_message_of_trestle(party.secrets.session_id, address), &[], false)?;
     let description = offer::propose(&mut exchange, &Arc::new(own), ProfileName::Sip, index)?;
     Ok(exchange.finish(&[index], None, description))
 }
@@ -68,7 +68,7 @@ pub(super) fn create_answer(mut exchange: Exchange<'_>) -> Result<NegotiationSte
 }
 
 /// The offer when there is no other side: every codec of Trestle.
-fn everything_we_speak(session_id: u64, address: IpAddr) -> String {
+fn every_message_of_trestle(session_id: u64, address: IpAddr) -> String {
     let at = format!("IN {} {address}", family(address));
     let lines = [
         "v=0",

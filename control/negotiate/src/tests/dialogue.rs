@@ -80,7 +80,7 @@ fn each_party_is_the_source_of_the_other() {
 }
 
 #[test]
-fn a_re_offer_keeps_port_ssrc_and_our_keys_and_its_answer_brings_the_new_ones_of_the_peer() {
+fn a_re_offer_keeps_port_ssrc_and_trestles_keys_and_its_answer_brings_the_peers_new_ones() {
     let mut desk = Desk::new();
     let first = desk.offer(&signal(SDES_OFFER, "a", None, Flags::default())).unwrap();
     let b = sip_answer("RTP/SAVP", "8 101");

@@ -278,7 +278,7 @@ fn sip_to_sip_looks_as_rtpengine_makes_it() {
 }
 
 #[test]
-fn lines_that_mean_nothing_to_us_go_through_and_the_peers_transport_does_not() {
+fn unknown_lines_are_copied_and_the_peers_transport_is_not() {
     let meta = meta_sample("user_initiated.graph_webrtc.meta_offer")
         .replace("t=0 0\r\n", "b=AS:64\r\nt=0 0\r\na=tool:x\r\n")
         .replace("a=mid:audio\r\n", "a=mid:audio\r\na=label:7\r\na=X-nat:0\r\n");

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spec_names_what_it_says_and_leaves_the_rest_open() {
+    fn a_spec_sets_what_it_names_and_leaves_the_rest_open() {
         let spec = CodecSpec::parse("opus/48000/2/20000/20/useinbandfec--1;..stereo--0").unwrap();
         assert_eq!(
             (spec.clock_hz, spec.channels, spec.bitrate_bps, spec.ptime_ms),

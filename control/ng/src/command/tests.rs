@@ -144,7 +144,7 @@ fn opensips_spellings_mean_the_same_as_kamailios() {
 }
 
 #[test]
-fn a_flag_string_a_list_of_words_and_keys_say_the_same() {
+fn a_flag_string_a_list_of_words_and_keys_are_equivalent() {
     let keys = Dict::default()
         .with("Transport Protocol", "RTP/SAVP")
         .with("sdes", vec!["no-AES_CM_128_HMAC_SHA1_32".into(), "pad".into()])

@@ -89,7 +89,7 @@ pub struct Report {
 
 impl Report {
     /// The digits as one word, for example `159#`.
-    pub fn digits_heard(&self) -> String {
+    pub fn digits_received(&self) -> String {
         self.digits.iter().map(|digit| digit.digit).collect()
     }
 }

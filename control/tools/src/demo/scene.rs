@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_presses_while_speaking_or_after_the_end() {
+    fn no_digit_is_pressed_during_speech_or_after_the_end() {
         let scripts = [5, 10, 60].map(|seconds| DemoScript::full(Duration::from_secs(seconds)));
         for script in scripts.into_iter().chain([DemoScript::brief()]) {
             let spoken_ms = (script.caller.len() / 16).max(script.agent.len() / 8) as u64;

@@ -117,7 +117,7 @@ pub(crate) fn hearings(screen: &Screen, judged: &JudgedCall) {
     row("SSRCs, sender reports", &|h| format!("{}, {}", h.report.ssrcs.len(), h.report.sender_reports));
     row("concealed frames", &|h| concealed(account, h.listener).unwrap_or_else(|| "?".to_owned()));
     row("digits", &|h| {
-        let digits = h.report.digits_heard();
+        let digits = h.report.digits_received();
         if digits.is_empty() { "none".to_owned() } else { digits }
     });
     row("  their lengths, ms", &|h| {

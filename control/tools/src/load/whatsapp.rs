@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_without_a_name_is_for_nobody() {
+    fn a_check_without_a_user_name_is_ignored() {
         assert_eq!(wanted_ufrag(&check("a")[..20]), None);
         assert_eq!(wanted_ufrag(&[0; 3]), None);
         let mut lying = check("a");

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bridge_is_told_in_the_words_that_any_ng_engine_knows() {
+    fn the_bridge_gets_requests_that_any_ng_engine_understands() {
         let manner = NgStyle { direction: Some(["wa".to_owned(), "sip".to_owned()]), flags: Vec::new() };
         let offer = manner.offer(Workload::Bridge, "c", "v=0");
         assert_eq!(offer["transport-protocol"], "RTP/SAVP");

@@ -112,7 +112,7 @@ fn a_call_that_is_bridged_well_is_judged_well() {
     assert!(judged.good && judged.faults.is_empty(), "{judged:?}");
     assert!(judged.account.iter().any(|line| line == "received the digits 7"), "{judged:?}");
     let engine = world.engine.report();
-    assert_eq!(engine.digits_heard(), "15#");
+    assert_eq!(engine.digits_received(), "15#");
     let digit = &engine.digits;
     assert!(digit.iter().all(|digit| (digit.duration_ms - 500.0).abs() < 1.0));
     let gap = digit[1].at - digit[0].at;
@@ -181,7 +181,7 @@ fn a_second_ssrc_is_a_fault() {
 }
 
 #[test]
-fn meta_may_speak_late_and_the_network_may_be_bad() {
+fn meta_may_send_late_and_the_network_may_be_bad() {
     let network =
         NetworkOptions { loss_percent: 10, delay: Duration::from_millis(50), jitter: Duration::from_millis(30) };
     let first_packet = Duration::from_secs(2);
@@ -199,7 +199,7 @@ fn meta_may_speak_late_and_the_network_may_be_bad() {
 }
 
 #[test]
-fn a_called_user_picks_up_when_it_has_rung_and_nobody_is_asked_twice() {
+fn a_called_user_answers_after_ringing_and_gets_one_request() {
     let mut world = World::new(script(SignalDirection::BusinessInitiated));
     world.engine.set_silent(true);
     let offer = world.engine.offer();
@@ -217,7 +217,7 @@ fn a_called_user_picks_up_when_it_has_rung_and_nobody_is_asked_twice() {
 }
 
 #[test]
-fn a_call_that_nobody_answers_rings_for_60_s() {
+fn a_call_without_an_answer_rings_for_60_s() {
     let mut world = World::new(script(SignalDirection::UserInitiated));
     world.call.offer(world.now).unwrap();
     world.run(59.0);

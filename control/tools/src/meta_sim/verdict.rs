@@ -60,7 +60,7 @@ impl SimVerdict {
             }
         }
         if !stream.digits.is_empty() {
-            judgement.account.push(format!("received the digits {}", stream.digits_heard()));
+            judgement.account.push(format!("received the digits {}", stream.digits_received()));
         }
         judgement.account.push(format!(
             "sent {} packets{}",

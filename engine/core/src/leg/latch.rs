@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn each_policy_believes_only_its_sources_and_then_only_one() {
+    fn each_policy_accepts_only_its_sources_and_then_only_one() {
         let table = [
             (LatchPolicy::SameIp, "192.0.2.1:4000", true),
             (LatchPolicy::SameIp, "192.0.2.1:9999", true),

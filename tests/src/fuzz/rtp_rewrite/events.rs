@@ -53,7 +53,7 @@ pub(super) fn receiver(input: &mut Input<'_>) -> usize {
 
 /// Digits of an honest phone over a network that loses, repeats and swaps packets: each of which anything has arrived is
 /// reported once, in order.
-pub(super) fn heard_once(input: &mut Input<'_>) -> usize {
+pub(super) fn received_once(input: &mut Input<'_>) -> usize {
     let mut packets = Vec::new();
     let mut time = RtpTime(input.u32());
     let (mut seq, mut at_ms) = (1u64 << 16, 0u64);

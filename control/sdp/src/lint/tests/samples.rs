@@ -62,7 +62,7 @@ fn who_wrote_it_and_which_half_it_is_can_be_guessed() {
 }
 
 #[test]
-fn our_own_texts_and_a_phones_are_clean() {
+fn descriptions_of_trestle_and_of_a_phone_have_no_finding() {
     for (text, writer, role) in [
         (ANSWER.to_owned(), Writer::Us, Role::Answer),
         (ANSWER.replace("setup:active", "setup:actpass"), Writer::Us, Role::Offer),
@@ -105,7 +105,7 @@ fn a_description_is_found_in_whatever_json_it_came_in() {
 }
 
 #[test]
-fn what_is_no_description_at_all_is_said_to_be_none() {
+fn text_that_is_no_description_is_reported_as_none() {
     for text in ["", "\r\n\r\n", "{}", "[]", "\"\"", "{\"sdp\":1}", "hello", "\u{0}", "v", "v=0"] {
         let report = lint(text, &Context::default());
         assert!(report.has_errors(), "{text:?}");

@@ -50,11 +50,11 @@ fn run_with_digits(wire: &mut Wire, meta: &mut Meta, client: &mut Client) {
     wire.run(meta, client, 3.0);
     assert_tone(&meta.recording()[..16_000], 1_000.0);
     assert_tone(&client.listener.pcm()[..16_000], 440.0);
-    assert_eq!(client.listener.report.digits_heard(), "15");
+    assert_eq!(client.listener.report.digits_received(), "15");
     let durations: Vec<f64> = client.listener.report.digits.iter().map(|digit| digit.duration_ms).collect();
     assert_eq!(durations, [500.0, 500.0]);
     let report = meta.report();
-    assert_eq!(report.stream.digits_heard(), "#");
+    assert_eq!(report.stream.digits_received(), "#");
     assert!((report.stream.digits[0].duration_ms - 160.0).abs() < 1.0);
     assert!(report.stream.digits[0].off_line_ms.abs() < 1.0);
     assert_eq!((report.stream.lost, report.stream.auth_failures, report.stream.ptime_violations), (0, 0, 0));
@@ -120,7 +120,7 @@ fn media_before_nomination_and_before_acceptance_is_counted() {
 }
 
 #[test]
-fn a_silent_meta_says_nothing_and_hears_all_the_same() {
+fn a_silent_meta_sends_nothing_and_still_receives() {
     let mut wire = Wire::new();
     let (mut meta, mut client) = user_initiated(&wire, MetaOptions { silent: true, ..options(Flavour::WebRtc) });
     wire.run(&mut meta, &mut client, 2.0);
@@ -174,7 +174,10 @@ fn an_sdes_meta_and_an_opus_phone_talk_in_both_call_directions() {
         assert_tone(meta.recording(), 1_000.0);
         let recorded = ear::tone_hz(phone.recording(), 8_000);
         assert!(recorded.is_some_and(|hz| (hz - 440.0).abs() < 5.0), "{recorded:?}");
-        assert_eq!((phone.report().digits_heard(), meta.report().stream.digits_heard()), ("7".into(), "8".into()));
+        assert_eq!(
+            (phone.report().digits_received(), meta.report().stream.digits_received()),
+            ("7".into(), "8".into())
+        );
         assert_eq!(phone.report().digits[0].duration_ms, 500.0);
         let report = meta.report();
         assert_eq!((report.stream.lost, report.stream.auth_failures, report.stream.sender_reports), (0, 0, 1));

@@ -49,7 +49,11 @@ fn every_codec_and_packet_time_carries_sound_and_digits_both_ways() {
             "0*".chars().for_each(|digit| bob.press(digit, Duration::from_millis(160)));
             wire.run(&mut ann, &mut bob, 3.0);
             let (at_ann, at_bob) = (ann.report(), bob.report());
-            assert_eq!((at_ann.digits_heard().as_str(), at_bob.digits_heard().as_str()), ("0*", "159#"), "{label}");
+            assert_eq!(
+                (at_ann.digits_received().as_str(), at_bob.digits_received().as_str()),
+                ("0*", "159#"),
+                "{label}"
+            );
             for (digit, pressed_ms) in
                 at_bob.digits.iter().map(|d| (d, 120.0)).chain(at_ann.digits.iter().map(|d| (d, 160.0)))
             {
@@ -91,7 +95,7 @@ fn every_suite_secures_sound_and_reports() {
 }
 
 #[test]
-fn of_several_suites_the_first_that_both_speak_is_taken() {
+fn of_several_suites_the_first_that_both_support_is_taken() {
     let wire = Wire::new();
     let (mut ann, mut bob) = pair(|_| ());
     ann.suites = vec![Profile::AeadAes256Gcm, Profile::AesCm128HmacSha1_32, Profile::AesCm128HmacSha1_80];
@@ -105,7 +109,7 @@ fn of_several_suites_the_first_that_both_speak_is_taken() {
 }
 
 #[test]
-fn a_wrong_key_is_noticed_and_nothing_is_heard() {
+fn a_wrong_key_is_reported_and_nothing_is_decoded() {
     let mut wire = Wire::new();
     let suites = vec![Profile::AesCm128HmacSha1_80];
     let (mut ann, mut bob) = call(&wire, pair(|phone| phone.suites = suites.clone()));
@@ -149,7 +153,7 @@ fn digits_survive_loss_of_some_of_their_packets() {
     wire.lost_per_mille = 100;
     "123456789*0#".chars().for_each(|digit| ann.press(digit, Duration::from_millis(100)));
     wire.run(&mut ann, &mut bob, 5.0);
-    assert_eq!(bob.report().digits_heard(), "123456789*0#");
+    assert_eq!(bob.report().digits_received(), "123456789*0#");
     assert!(!ann.is_pressing());
 }
 
@@ -197,7 +201,7 @@ fn on_hold_one_side_falls_silent_and_comes_back_on_the_same_stream() {
 }
 
 #[test]
-fn a_phone_behind_nat_says_one_address_and_uses_another() {
+fn a_phone_behind_nat_signals_one_address_and_uses_another() {
     let mut wire = Wire::new();
     let (mut ann, bob) = pair(|_| ());
     ann.sends_from = Some("203.0.113.9:61000".parse().unwrap());

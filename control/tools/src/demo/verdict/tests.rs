@@ -63,14 +63,14 @@ fn a_good_call_has_no_fault() {
 }
 
 #[test]
-fn a_call_that_never_stood_has_one_fault_and_no_second_hand_ones() {
+fn a_call_that_was_never_connected_has_one_fault_and_none_that_follows_from_it() {
     let deaf = Hearing { report: Report::default(), speech: None, ..good(DemoParty::Phone) };
     let faults = judge(Some("Trestle refused the offer: no"), &MetaReport::default(), Flavour::WebRtc, &[deaf]);
     assert_eq!(faults.iter().map(|f| f.what.as_str()).collect::<Vec<_>>(), ["Trestle refused the offer: no"]);
 }
 
 #[test]
-fn whatever_is_wrong_with_what_a_side_heard_is_said_once() {
+fn each_fault_of_the_received_audio_is_reported_once() {
     type Change = fn(&mut Hearing);
     fn speech(hearing: &mut Hearing) -> &mut Speech {
         hearing.speech.as_mut().unwrap()

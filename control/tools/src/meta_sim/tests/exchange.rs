@@ -142,7 +142,7 @@ fn requests_that_graph_does_not_take() {
 }
 
 #[test]
-fn a_business_calls_and_is_told_of_every_step() {
+fn a_business_calls_and_receives_every_step() {
     let world = World::new(script(SignalDirection::BusinessInitiated));
     let mut desk = Desk { world, graph: graph(SignalDirection::BusinessInitiated) };
     let offer = desk.world.engine.offer();
@@ -165,7 +165,7 @@ fn a_business_calls_and_is_told_of_every_step() {
 }
 
 #[test]
-fn a_call_that_hears_nothing_fails_with_its_code() {
+fn a_call_without_received_audio_fails_with_its_code() {
     let (mut desk, answer) = Desk::called();
     desk.world.call = {
         let long = UserScript { length: Duration::from_secs(60), ..script(SignalDirection::UserInitiated) };

@@ -219,7 +219,7 @@ fn a_lite_peer_is_nominated_regularly_and_the_client_hello_comes_right_behind_th
 }
 
 #[test]
-fn a_peer_that_answers_active_finds_us_as_dtls_server() {
+fn a_peer_that_answers_active_gets_trestle_as_dtls_server() {
     let start = Instant::now();
     let identity = DtlsIdentity::generate().unwrap();
     let (mut meta, fingerprint) = lite_peer(start, addr(META), identity.fingerprint(), true);

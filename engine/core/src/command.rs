@@ -101,6 +101,9 @@ pub enum CommandError {
     /// The leg's gate is shut: no media may be sent yet.
     #[error("gate is shut")]
     GateShut,
+    /// Digits of [`crate::limits::DIGITS_WAITING_MAX`] wait for the peer.
+    #[error("too many digits wait")]
+    DigitQueueFull,
     /// A bug in Trestle: the command caused a panic. The call no longer exists.
     #[error("internal error")]
     Failed,

@@ -35,11 +35,13 @@ pub enum Discard {
     NoListener,
     /// The decoder refused the payload.
     Undecodable,
+    /// A digit for a peer to which too many digits wait already ([`crate::limits::DIGITS_WAITING_MAX`]).
+    DigitQueueFull,
 }
 
 impl Discard {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Unroutable,
         Self::Malformed,
         Self::NotConnected,
@@ -56,6 +58,7 @@ impl Discard {
         Self::Overflow,
         Self::NoListener,
         Self::Undecodable,
+        Self::DigitQueueFull,
     ];
 
     /// Name in metrics and reports.
@@ -77,6 +80,7 @@ impl Discard {
             Self::Overflow => "overflow",
             Self::NoListener => "no_listener",
             Self::Undecodable => "undecodable",
+            Self::DigitQueueFull => "digit_queue_full",
         }
     }
 }

@@ -19,5 +19,9 @@ pub const DATAGRAM_BYTES_MAX: usize = 2_048;
 /// Digits queued towards one leg, and digits listed in its report.
 pub const DIGITS_MAX: usize = 64;
 
+/// Duration of the digits that wait towards one leg, with their pauses: while they are sent, the peer receives no audio. It is
+/// enough for [`DIGITS_MAX`] digits of 100 ms.
+pub const DIGITS_WAITING_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Port pairs per interface and address family that the edge keeps bound in advance, so that a leg opens at once.
 pub const PORT_STOCK: usize = 16;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use trestle_core::limits::DIGITS_WAITING_MAX;
 use trestle_core::{CallId, Command, CommandError, EngineReply};
 use trestle_negotiate::{PartyLookupError, Session, SessionChange};
 use trestle_ng::command::{BlockRequest, Connect, PlayDigit};
@@ -97,6 +98,10 @@ impl MediaChange {
             Ok(_) => Reply::error("Internal error: an unexpected reply of the engine"),
             Err(failure) => failure.reply(|error| match error {
                 CommandError::GateShut => Reply::error("Gate is shut: nothing reaches WhatsApp before it is opened"),
+                CommandError::DigitQueueFull => Reply::error(format!(
+                    "Busy: digits of {} s wait for this party already; play further digits later",
+                    DIGITS_WAITING_MAX.as_secs()
+                )),
                 CommandError::NoFormat => Reply::error(PartyLookupError::NoSink.to_string()),
                 CommandError::UnknownCall => Reply::error(UNKNOWN_CALL),
                 error => Reply::error(format!("Internal error: {error}")),

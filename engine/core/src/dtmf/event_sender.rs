@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use trestle_wire::ClockRate;
 use trestle_wire::telephone_event::{Digit, TelephoneEvent};
 
-use super::{DIGIT_MAX, DIGIT_MIN};
+use super::{DIGIT_MAX, DIGIT_MIN, LIVE_MAX, has_room};
 use crate::limits;
 
 /// Time between packets of an event, and the duration that the first of them states: a duration of 0 has another meaning
@@ -19,8 +19,6 @@ use crate::limits;
 const INTERVAL: Duration = Duration::from_millis(20);
 /// Silence between two digits that every receiver can separate (ITU-T Q.24).
 const GAP_MIN: Duration = Duration::from_millis(40);
-/// A key whose release does not arrive is released after this.
-const LIVE_MAX: Duration = Duration::from_secs(5);
 /// The end is sent three times (RFC 4733 2.5.1.4).
 const END_PACKETS: u8 = 3;
 /// Longest duration that fits a packet.
@@ -36,7 +34,6 @@ pub struct EventSender {
     sending: Option<SendingEvent>,
     /// No digit begins before this.
     quiet_until: Option<Instant>,
-    dropped: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +71,7 @@ pub struct EventPacket {
 
 impl Default for EventSender {
     fn default() -> Self {
-        Self { clock: ClockRate::HZ_8000, waiting: VecDeque::new(), sending: None, quiet_until: None, dropped: 0 }
+        Self { clock: ClockRate::HZ_8000, waiting: VecDeque::new(), sending: None, quiet_until: None }
     }
 }
 
@@ -85,10 +82,10 @@ impl EventSender {
     }
 
     /// A key goes down; its packets begin at once unless another digit is still being sent. A key that is already down is
-    /// released first.
-    pub fn start(&mut self, now: Instant, digit: Digit, volume: u8) {
+    /// released first. False if too many digits wait: the key is ignored.
+    pub fn start(&mut self, now: Instant, digit: Digit, volume: u8) -> bool {
         self.end(now, Duration::ZERO);
-        self.queue(QueuedEvent { queued_at: now, digit, volume, duration: None });
+        self.queue(QueuedEvent { queued_at: now, digit, volume, duration: None })
     }
 
     /// The key is released after `duration`. Ignored if no key is down, or if it was released after 5 s.
@@ -104,20 +101,15 @@ impl EventSender {
         }
     }
 
-    /// Queues a digit of known duration. `volume` is in -dBm0.
-    pub fn play(&mut self, now: Instant, digit: Digit, duration: Duration, volume: u8) {
+    /// Queues a digit of known duration. `volume` is in -dBm0. False if too many digits wait: it is not sent.
+    pub fn play(&mut self, now: Instant, digit: Digit, duration: Duration, volume: u8) -> bool {
         let duration = Some(duration.clamp(DIGIT_MIN, DIGIT_MAX));
-        self.queue(QueuedEvent { queued_at: now, digit, volume: volume.min(VOLUME_MAX), duration });
+        self.queue(QueuedEvent { queued_at: now, digit, volume: volume.min(VOLUME_MAX), duration })
     }
 
     /// True while digits are being sent or queued: they replace audio.
     pub fn is_active(&self) -> bool {
         self.sending.is_some() || !self.waiting.is_empty()
-    }
-
-    /// Digits refused because [`limits::DIGITS_MAX`] were queued.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
     }
 
     /// When the next packet is due; in the past if it is due at once.
@@ -153,16 +145,16 @@ impl EventSender {
         Some(packet)
     }
 
-    fn queue(&mut self, queued: QueuedEvent) {
-        if self.waiting.len() == limits::DIGITS_MAX {
-            self.dropped += 1;
-            return;
+    fn queue(&mut self, queued: QueuedEvent) -> bool {
+        if !has_room(self.waiting.iter().map(|waiting| waiting.duration), queued.duration) {
+            return false;
         }
         if self.waiting.capacity() == 0 {
             // The whole capacity at once, for a leg that has digits: later digits cost no allocation.
             self.waiting.reserve_exact(limits::DIGITS_MAX);
         }
         self.waiting.push_back(queued);
+        true
     }
 }
 

@@ -13,15 +13,12 @@ use std::time::Duration;
 use trestle_audio::Tone;
 use trestle_wire::telephone_event::Digit;
 
-use super::DIGIT_MAX;
-use crate::limits;
+use super::{DIGIT_MAX, LIVE_MAX, has_room};
 
 /// Shortest tone: Q.24 requires 40 ms of receivers on a good line, and a lossy codec needs a margin.
 const TONE_MIN: Duration = Duration::from_millis(70);
 /// Silence after a tone; 40 ms are enough for Q.24.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A key whose release does not arrive is released after this.
-const LIVE_MAX: Duration = Duration::from_secs(5);
 /// A tone rises and falls within this time, so that it does not click.
 const RAMP: Duration = Duration::from_millis(2);
 
@@ -37,7 +34,6 @@ pub struct ToneSender {
     pause_left: u32,
     /// The other audio is silenced.
     muted: bool,
-    dropped: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,10 +55,10 @@ struct PlayingTone {
 }
 
 impl ToneSender {
-    /// A key goes down. A key that is already down is released first.
-    pub fn start(&mut self, digit: Digit, volume: u8) {
+    /// A key goes down. A key that is already down is released first. False if too many digits wait: the key is ignored.
+    pub fn start(&mut self, digit: Digit, volume: u8) -> bool {
         self.end(Duration::ZERO);
-        self.queue(QueuedTone { digit, volume, duration: None });
+        self.queue(QueuedTone { digit, volume, duration: None })
     }
 
     /// The key is released after `duration`. Ignored if no key is down, or if it was released after 5 s.
@@ -77,9 +73,10 @@ impl ToneSender {
         }
     }
 
-    /// Queues a digit of known duration. `volume` is that of both tones together, in -dBm0.
-    pub fn play(&mut self, digit: Digit, duration: Duration, volume: u8) {
-        self.queue(QueuedTone { digit, volume, duration: Some(bounded(duration)) });
+    /// Queues a digit of known duration. `volume` is that of both tones together, in -dBm0. False if too many digits wait: it is
+    /// not sent.
+    pub fn play(&mut self, digit: Digit, duration: Duration, volume: u8) -> bool {
+        self.queue(QueuedTone { digit, volume, duration: Some(bounded(duration)) })
     }
 
     /// Silences all audio except for these tones, or ends that.
@@ -90,11 +87,6 @@ impl ToneSender {
     /// True while the peer must not get the other audio unchanged.
     pub fn is_active(&self) -> bool {
         self.muted || self.playing.is_some() || self.pause_left > 0 || !self.waiting.is_empty()
-    }
-
-    /// Digits refused because [`limits::DIGITS_MAX`] were queued.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
     }
 
     /// Replaces the audio in `pcm`, the next piece at `rate_hz`, by the tone that is due in it.
@@ -127,12 +119,12 @@ impl ToneSender {
         silent
     }
 
-    fn queue(&mut self, queued: QueuedTone) {
-        if self.waiting.len() == limits::DIGITS_MAX {
-            self.dropped += 1;
-            return;
+    fn queue(&mut self, queued: QueuedTone) -> bool {
+        let has_room = has_room(self.waiting.iter().map(|waiting| waiting.duration), queued.duration);
+        if has_room {
+            self.waiting.push_back(queued);
         }
-        self.waiting.push_back(queued);
+        has_room
     }
 }
 

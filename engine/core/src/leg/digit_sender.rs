@@ -26,23 +26,26 @@ impl DigitSender {
     }
 
     /// Takes a change of a digit of the source as a telephone-event. `muted` digits do not start, but a started one ends.
-    pub(super) fn relay_as_event(&mut self, now: Instant, update: &EventUpdate, muted: bool) {
+    /// False if too many digits wait: this one is not sent.
+    pub(super) fn relay_as_event(&mut self, now: Instant, update: &EventUpdate, muted: bool) -> bool {
         match *update {
             EventUpdate::Started { .. } if muted => {}
             EventUpdate::Started { digit, volume } => {
-                note_digit(&mut self.sent, digit);
-                self.events.start(now, digit, volume);
+                let queued = self.events.start(now, digit, volume);
+                return self.note_if(queued, digit);
             }
             EventUpdate::Ended { duration, .. } => self.events.end(now, duration),
         }
+        true
     }
 
-    /// Takes a change of a digit of the source as a tone. A digit that came as a tone is in the source's audio already.
-    pub(super) fn relay_as_tone(&mut self, update: &EventUpdate, form: DigitForm, muted: bool) {
+    /// Takes a change of a digit of the source as a tone. A digit that came as a tone is in the source's audio already. False
+    /// if too many digits wait: this one is not sent.
+    pub(super) fn relay_as_tone(&mut self, update: &EventUpdate, form: DigitForm, muted: bool) -> bool {
         match (*update, form) {
             (EventUpdate::Started { digit, volume }, DigitForm::Event) if !muted => {
-                note_digit(&mut self.sent, digit);
-                self.tones.get_or_insert_default().start(digit, volume);
+                let queued = self.tones.get_or_insert_default().start(digit, volume);
+                return self.note_if(queued, digit);
             }
             (EventUpdate::Ended { duration, .. }, DigitForm::Event) => {
                 if let Some(tones) = &mut self.tones {
@@ -52,6 +55,7 @@ impl DigitSender {
             (EventUpdate::Started { digit, .. }, DigitForm::Tone) if !muted => note_digit(&mut self.sent, digit),
             (EventUpdate::Started { .. } | EventUpdate::Ended { .. }, _) => {}
         }
+        true
     }
 
     /// Silences the audio of the source, or ends that. Used while a muted digit is pressed: its tone may be in the audio.
@@ -63,14 +67,21 @@ impl DigitSender {
         }
     }
 
-    /// Queues a digit of Trestle's own.
-    pub(super) fn play(&mut self, now: Instant, digit: Digit, duration: Duration, volume: u8, as_event: bool) {
-        note_digit(&mut self.sent, digit);
-        if as_event {
-            self.events.play(now, digit, duration, volume);
+    /// Queues a digit of Trestle's own. False if too many digits wait: it is not sent.
+    pub(super) fn play(&mut self, now: Instant, digit: Digit, duration: Duration, volume: u8, as_event: bool) -> bool {
+        let queued = if as_event {
+            self.events.play(now, digit, duration, volume)
         } else {
-            self.tones.get_or_insert_default().play(digit, duration, volume);
+            self.tones.get_or_insert_default().play(digit, duration, volume)
+        };
+        self.note_if(queued, digit)
+    }
+
+    fn note_if(&mut self, queued: bool, digit: Digit) -> bool {
+        if queued {
+            note_digit(&mut self.sent, digit);
         }
+        queued
     }
 
     /// True while telephone-events take the audio's place.

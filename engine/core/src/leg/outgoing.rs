@@ -359,10 +359,13 @@ impl Outgoing {
             EventUpdate::Started { .. } => {}
             EventUpdate::Ended { .. } => self.digits.mute_audio(false),
         }
-        if self.plan.takes_events() && !(muted && form == DigitForm::Tone) {
-            self.digits.relay_as_event(now, update, muted);
+        let has_room = if self.plan.takes_events() && !(muted && form == DigitForm::Tone) {
+            self.digits.relay_as_event(now, update, muted)
         } else {
-            self.digits.relay_as_tone(update, form, muted);
+            self.digits.relay_as_tone(update, form, muted)
+        };
+        if !has_room {
+            self.discards.add(Discard::DigitQueueFull);
         }
     }
 
@@ -380,7 +383,10 @@ impl Outgoing {
         if self.plan.policy.gate == Gate::Shut {
             return Err(CommandError::GateShut);
         }
-        self.digits.play(now, digit, duration, volume, self.plan.takes_events());
+        if !self.digits.play(now, digit, duration, volume, self.plan.takes_events()) {
+            self.discards.add(Discard::DigitQueueFull);
+            return Err(CommandError::DigitQueueFull);
+        }
         Ok(())
     }
 

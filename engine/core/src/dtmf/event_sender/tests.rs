@@ -185,12 +185,31 @@ fn the_announced_event_clock_is_used() {
 #[test]
 fn the_queue_of_digits_is_bounded() {
     let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
-    for _ in 0..limits::DIGITS_MAX + 10 {
-        sender.play(start, digit('5'), ms(40), 10);
-    }
-    assert_eq!(sender.dropped(), 10);
+    let taken = (0..limits::DIGITS_MAX + 10).filter(|_| sender.play(start, digit('5'), ms(40), 10)).count();
+    assert_eq!(taken, limits::DIGITS_MAX);
     run(&mut sender, start, forever(start), &mut log);
     assert_eq!(log.iter().filter(|line| line.contains('M')).count(), limits::DIGITS_MAX);
+}
+
+#[test]
+fn the_queue_of_digits_is_bounded_by_their_duration() {
+    let (mut sender, start, mut log) = (EventSender::default(), start(), Vec::new());
+    assert!(sender.play(start, digit('1'), ms(5_000), 10));
+    drain(&mut sender, start, start, &mut log);
+    let taken = (0..1_000).filter(|_| sender.play(start, digit('5'), ms(5_000), 10)).count();
+    assert_eq!(taken, 1, "one is sent, one waits, and two would last longer than 10 s");
+    assert!(!sender.start(start, digit('6'), 10), "keys of the source, too");
+    sender.end(start, ms(100));
+    run(&mut sender, start, forever(start), &mut log);
+    assert_eq!(log.iter().filter(|line| line.contains('M')).count(), 2);
+    assert!(sender.start(start + ms(60_000), digit('6'), 10), "there is room again");
+}
+
+#[test]
+fn the_longest_digit_fits_into_an_empty_queue() {
+    let (mut sender, start) = (EventSender::default(), start());
+    assert!(sender.play(start, digit('5'), crate::dtmf::DIGIT_MAX, 10));
+    assert!(!sender.play(start, digit('5'), ms(40), 10));
 }
 
 /// A thousand digits over a path that loses a fifth of the packets, duplicates some and reorders some: each arrives

@@ -1,6 +1,7 @@
 use trestle_audio::{DigitDetection, DigitDetector};
 
 use super::*;
+use crate::limits;
 
 const FRAME: usize = 160;
 
@@ -136,9 +137,18 @@ fn muted_audio_is_silent_until_the_mute_ends() {
 #[test]
 fn the_queue_of_digits_is_bounded() {
     let mut sender = ToneSender::default();
-    for _ in 0..limits::DIGITS_MAX + 10 {
-        sender.play(digit('5'), ms(70), 10);
-    }
-    assert_eq!(sender.dropped(), 10);
+    let taken = (0..limits::DIGITS_MAX + 10).filter(|_| sender.play(digit('5'), ms(70), 10)).count();
+    assert_eq!(taken, limits::DIGITS_MAX);
     assert_eq!(digits(&frames(&mut sender, 500)).len(), limits::DIGITS_MAX);
+}
+
+#[test]
+fn the_queue_of_digits_is_bounded_by_their_duration() {
+    let mut sender = ToneSender::default();
+    let taken = (0..1_000).filter(|_| sender.play(digit('5'), ms(5_000), 10)).count();
+    assert_eq!(taken, 1, "two would last longer than 10 s with their pauses");
+    assert!(!sender.start(digit('6'), 10), "keys of the source, too");
+    sender.end(ms(100));
+    assert_eq!(digits(&frames(&mut sender, 600)).len(), 1);
+    assert!(sender.start(digit('6'), 10), "there is room again");
 }

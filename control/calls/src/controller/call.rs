@@ -19,6 +19,9 @@ use crate::leg_map::LegMap;
 /// Requests that may wait for one call. A proxy sends one at a time per dialogue.
 const QUEUE_MAX: usize = 16;
 
+/// `delete` requests that may wait beside them: one for each of [`BRANCHES_MAX`] branches.
+const DELETES_MAX: usize = 16;
+
 /// Branches remembered per call; a fork to more destinations loses the oldest.
 const BRANCHES_MAX: usize = 16;
 
@@ -74,17 +77,44 @@ pub(super) struct EndedCall {
     pub(super) report: Option<Box<CallReport>>,
     /// `None` if the call never opened.
     pub(super) verdict: Option<Arc<CallVerdict>>,
+    /// Ended calls are numbered in the order of their ends. Written by the table.
+    pub(super) number: u64,
 }
 
 /// What is to be done as soon as nothing is in flight.
 #[derive(Debug, Default)]
 pub(super) struct WaitingWork {
     /// Requests, oldest first.
-    pub(super) requests: VecDeque<(ReplyTo, Verb)>,
+    requests: VecDeque<(ReplyTo, Verb)>,
+    /// The call is to end by a `delete` when no request waits any more.
+    ends_after_requests: bool,
     /// Legs of links to other calls that are to be removed.
     pub(super) removed_links: Vec<LegId>,
     /// The call is to end.
     pub(super) end: Option<EndedBy>,
+}
+
+/// What has become of a request for a busy call.
+#[derive(Debug)]
+pub(super) enum Enqueued {
+    /// It waits.
+    Waits,
+    /// Too many wait.
+    Refused(ReplyTo),
+    /// A `delete`, and too many of them wait. The call ends when the waiting requests are done.
+    CallEnds(ReplyTo),
+}
+
+impl WaitingWork {
+    /// The requests that wait, oldest first.
+    pub(super) fn take_requests(&mut self) -> VecDeque<(ReplyTo, Verb)> {
+        std::mem::take(&mut self.requests)
+    }
+
+    /// True, once, if the call is to end by a `delete` and no request waits any more.
+    pub(super) fn take_end_after_requests(&mut self) -> bool {
+        self.requests.is_empty() && std::mem::take(&mut self.ends_after_requests)
+    }
 }
 
 /// What is known of one leg.
@@ -100,7 +130,7 @@ pub(super) struct LegRecord {
 #[derive(Debug, Default)]
 pub(super) struct Branches {
     /// Branches that were not deleted, oldest first.
-    live: Vec<String>,
+    live: VecDeque<String>,
     answered: Option<String>,
 }
 
@@ -119,10 +149,10 @@ impl Branches {
     /// Remembers the branch of an offer or an answer.
     pub(super) fn add(&mut self, branch: &str) {
         if !self.live.iter().any(|known| known == branch) {
-            if self.live.len() == BRANCHES_MAX {
-                self.live.remove(0);
+            if self.live.len() >= BRANCHES_MAX {
+                self.live.pop_front();
             }
-            self.live.push(branch.to_owned());
+            self.live.push_back(branch.to_owned());
         }
     }
 
@@ -202,17 +232,21 @@ impl CallRecord {
         !self.legs.iter().any(|(_, leg)| leg.receiving)
     }
 
-    /// Puts a request behind the command in flight.
-    ///
-    /// # Errors
-    ///
-    /// Returns the request if too many wait.
-    pub(super) fn enqueue(&mut self, reply_to: ReplyTo, verb: Verb) -> Result<(), ReplyTo> {
-        if self.waiting.requests.len() == QUEUE_MAX {
-            return Err(reply_to);
+    /// Puts a request behind the command in flight, and behind the requests that wait.
+    pub(super) fn enqueue(&mut self, reply_to: ReplyTo, verb: Verb) -> Enqueued {
+        let is_delete = |verb: &Verb| matches!(verb, Verb::Delete(_));
+        let requests = &mut self.waiting.requests;
+        let of_this_kind = requests.iter().filter(|(_, waiting)| is_delete(waiting) == is_delete(&verb)).count();
+        match is_delete(&verb) {
+            true if of_this_kind >= DELETES_MAX => {
+                self.waiting.ends_after_requests = true;
+                return Enqueued::CallEnds(reply_to);
+            }
+            false if of_this_kind >= QUEUE_MAX => return Enqueued::Refused(reply_to),
+            _ => {}
         }
-        self.waiting.requests.push_back((reply_to, verb));
-        Ok(())
+        requests.push_back((reply_to, verb));
+        Enqueued::Waits
     }
 
     /// What negotiation knows of the call.

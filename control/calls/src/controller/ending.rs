@@ -118,9 +118,9 @@ impl Ending {
             controller.reply(reply_to, reply);
         }
         if self.keep.is_zero()
-            && let Some(call) = controller.calls.remove(id)
+            && let Some(mut call) = controller.calls.remove(id)
         {
-            controller.dispatch_all(now, call.waiting.requests);
+            controller.dispatch_all(now, call.waiting.take_requests());
         }
     }
 }
@@ -156,7 +156,7 @@ fn ended(
     let verdict = opened.then(|| controller.verdicts.add(now, call, created, report.as_deref(), cause));
     connect::remove_far_ends(controller, id);
     emit_end(controller, now, id, cause, report.as_deref(), verdict.as_deref());
-    controller.calls.end(id, EndedCall { report, verdict });
+    controller.calls.end(id, EndedCall { report, verdict, number: 0 });
     controller.calls.wake(id, Some(now + keep));
 }
 
@@ -192,7 +192,7 @@ pub(super) fn call_lost(controller: &mut Controller, now: Instant, id: CallId) {
     }
     if opened {
         controller.proceed(now, id);
-    } else if let Some(call) = controller.calls.remove(id) {
-        controller.dispatch_all(now, call.waiting.requests);
+    } else if let Some(mut call) = controller.calls.remove(id) {
+        controller.dispatch_all(now, call.waiting.take_requests());
     }
 }

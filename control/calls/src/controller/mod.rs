@@ -65,6 +65,7 @@ use trestle_ng::{Dict, Reply};
 use crate::ended::EndedBy;
 use crate::events::{Dbm0, EventBody};
 use admission::Admission;
+use call::Enqueued;
 pub use counters::{ControllerCounters, Tally};
 use engine_link::{EngineLink, EngineResult, Failure};
 use event_feed::EventFeed;
@@ -104,7 +105,7 @@ pub struct ControllerConfig {
 }
 
 impl Default for ControllerConfig {
-    /// One shard, no limits, no outlet for digits or events; an unanswered offer is kept for three minutes (the daemon: four).
+    /// One shard, no limits, no outlet for digits or events; the times are the daemon's defaults.
     fn default() -> Self {
         Self {
             shards: 1,
@@ -112,7 +113,7 @@ impl Default for ControllerConfig {
             load: LoadBounds::default(),
             timeout: Duration::from_secs(60),
             silent_timeout: Duration::from_secs(3_600),
-            offer_timeout: Duration::from_secs(180),
+            offer_timeout: Duration::from_secs(240),
             delete_delay: Duration::from_secs(30),
             dtmf_log_dest: None,
             publish_events: false,
@@ -229,8 +230,15 @@ impl Controller {
         let names = [verb.call_id(), verb.other_call_id()].into_iter().flatten();
         let busy = names.filter_map(|name| self.calls.by_name(name)).find(|call| call.is_busy()).map(|call| call.id);
         if let Some(call) = busy.and_then(|id| self.calls.get_mut(id)) {
-            if let Err(reply_to) = call.enqueue(reply_to, verb) {
-                self.reply(reply_to, Reply::error("Busy: too many requests for this call"));
+            match call.enqueue(reply_to, verb) {
+                Enqueued::Waits => {}
+                Enqueued::Refused(reply_to) => {
+                    self.reply(reply_to, Reply::error("Busy: too many requests for this call"))
+                }
+                Enqueued::CallEnds(reply_to) => {
+                    let warning = "many deletes of this call wait; the call ends after them";
+                    self.reply(reply_to, Reply::ok(Dict::default().with("warning", warning)));
+                }
             }
             return;
         }
@@ -298,9 +306,17 @@ impl Controller {
         {
             return ending::end(self, call_id, cause);
         }
-        let waiting = std::mem::take(&mut call.waiting.requests);
+        if call.is_live() && call.waiting.take_end_after_requests() {
+            return ending::end(self, call_id, EndedBy::Deleted);
+        }
+        let waiting = call.waiting.take_requests();
+        let has_waited = !waiting.is_empty();
         connect::remove_idle_links(self, call_id);
         self.dispatch_all(now, waiting);
+        if has_waited {
+            // None of them may have a command in the engine now.
+            self.proceed(now, call_id);
+        }
     }
 
     /// Takes an event of the engine.

@@ -153,10 +153,10 @@ impl PendingSignal {
         };
         controller.reply(self.reply_to, failed);
         if self.opens
-            && let Some(call) = controller.calls.remove(id)
+            && let Some(mut call) = controller.calls.remove(id)
         {
             // Requests that waited for it find no call, or open one.
-            controller.dispatch_all(now, call.waiting.requests);
+            controller.dispatch_all(now, call.waiting.take_requests());
         }
     }
 

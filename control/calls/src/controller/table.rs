@@ -8,7 +8,7 @@ use trestle_core::time::soonest;
 
 use super::call::{CallLifecycle, CallRecord, EndedCall};
 
-/// Ended calls kept for `query`. More than that at once means a flood; the ones due first are removed early.
+/// Ended calls kept for `query`. More than that at once means a flood; the ones that ended first are removed early.
 const ENDED_MAX: usize = 10_000;
 
 /// Calls by the time at which something is due. A call is in it once at most; the call holds its own time.
@@ -46,7 +46,9 @@ pub(super) struct CallTable {
     gates_due: CallSchedule,
     /// Live calls per shard.
     shards: Vec<usize>,
-    ended: usize,
+    /// Ended calls by the number of their end, so that the one that ended first is found at once.
+    ended: BTreeMap<u64, CallId>,
+    last_end: u64,
     last_id: u64,
 }
 
@@ -59,7 +61,8 @@ impl CallTable {
             due: CallSchedule::default(),
             gates_due: CallSchedule::default(),
             shards: vec![0; shards.max(1)],
-            ended: 0,
+            ended: BTreeMap::new(),
+            last_end: 0,
             last_id: 0,
         }
     }
@@ -70,7 +73,7 @@ impl CallTable {
 
     /// Number of calls that have not ended.
     pub(super) fn live(&self) -> usize {
-        self.calls.len() - self.ended
+        self.calls.len() - self.ended.len()
     }
 
     /// Adds a call, on the shard with the fewest calls. An ended call of the same Call-ID is removed.
@@ -122,16 +125,17 @@ impl CallTable {
     }
 
     /// A live call has ended in the engine. It is kept until it is due.
-    pub(super) fn end(&mut self, id: CallId, remains: EndedCall) {
+    pub(super) fn end(&mut self, id: CallId, mut remains: EndedCall) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.is_live()) else { return };
+        self.last_end += 1;
+        remains.number = self.last_end;
         call.state = CallLifecycle::Ended(Box::new(remains));
         self.shards[call.shard] -= 1;
-        self.ended += 1;
-        while self.ended > ENDED_MAX {
-            let oldest =
-                self.calls.values().filter(|call| !call.is_live() && call.id != id).min_by_key(|call| call.due);
-            let Some(oldest) = oldest.map(|call| call.id) else { return };
-            self.remove(oldest);
+        self.ended.insert(self.last_end, id);
+        while self.ended.len() > ENDED_MAX
+            && let Some((_, first)) = self.ended.pop_first()
+        {
+            self.remove(first);
         }
     }
 
@@ -148,10 +152,9 @@ impl CallTable {
         let mut call = self.calls.remove(&id)?;
         self.due.set(id, &mut call.due, None);
         self.gates_due.set(id, &mut call.gate_due, None);
-        if call.is_live() {
-            self.shards[call.shard] -= 1;
-        } else {
-            self.ended -= 1;
+        match call.ended() {
+            None => self.shards[call.shard] -= 1,
+            Some(ended) => _ = self.ended.remove(&ended.number),
         }
         Some(*call)
     }
@@ -184,5 +187,33 @@ impl CallTable {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         soonest(self.due.next(), self.gates_due.next())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Opens a call and ends it.
+    fn pass(table: &mut CallTable, now: Instant, name: &str) {
+        let id = table.open(now, name);
+        table.end(id, EndedCall { report: None, verdict: None, number: 0 });
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "one instant to count from")]
+    fn of_too_many_ended_calls_those_that_ended_first_are_removed() {
+        let (mut table, now) = (CallTable::new(1), Instant::now());
+        let long = table.open(now, "long");
+        for n in 0..ENDED_MAX {
+            pass(&mut table, now, &n.to_string());
+        }
+        assert!(table.by_name("0").is_some());
+        table.end(long, EndedCall { report: None, verdict: None, number: 0 });
+        assert!(table.by_name("0").is_none(), "it ended first, although it was opened after the long one");
+        assert!(table.by_name("1").is_some() && table.by_name("long").is_some());
+        // The same name again replaces the ended call.
+        pass(&mut table, now, "long");
+        assert_eq!((table.live(), table.calls.len(), table.ended.len()), (0, ENDED_MAX, ENDED_MAX));
     }
 }

@@ -171,6 +171,39 @@ fn too_many_requests_for_one_call_are_refused() {
 }
 
 #[test]
+fn a_delete_is_carried_out_after_what_waits_however_much_that_is() {
+    let mut world = World::new();
+    world.engine_mut().asleep = true;
+    let busy = (0..200).filter_map(|_| world.request(&offer("c"))).count();
+    assert_eq!(busy, 200 - 1 - 16);
+    assert_eq!(world.request(&command("delete", "c")), None, "it waits");
+    assert!(world.request(&offer("c")).expect("a reply").contains("Busy"), "the limit of other requests is as before");
+    world.wake_engine();
+    let replies: Vec<_> = world.replies.drain(..).map(|(_, bytes)| String::from_utf8(bytes).expect("text")).collect();
+    assert_eq!(replies.len(), 1 + 16 + 1);
+    assert!(replies[17].contains("totals"), "{}", replies[17]);
+    assert_eq!((world.engine().calls.len(), world.controller.counters().calls), (0, 0));
+}
+
+#[test]
+fn more_deletes_than_can_wait_end_the_call_too() {
+    for delete in [command("delete", "c"), command("delete", "c").with("via-branch", "z9hG4bK-unknown")] {
+        let mut world = World::new();
+        world.sdp(&offer("c").with("via-branch", "z9hG4bK-1"));
+        world.engine_mut().asleep = true;
+        assert_eq!(world.request(&offer("c")), None);
+        let early: Vec<_> = (0..100).filter_map(|_| world.request(&delete)).collect();
+        assert_eq!(early.len(), 100 - 16);
+        assert!(early.iter().all(|reply| reply.contains("many deletes of this call wait")), "{}", early[0]);
+        assert_eq!(world.request(&command("delete", "c")).map(|reply| reply.contains("2:ok")), Some(true));
+        world.wake_engine();
+        assert_eq!((world.engine().calls.len(), world.controller.counters().calls), (0, 0));
+        assert_eq!(world.replies.drain(..).count(), 1 + 16, "those that waited");
+        world.talk("c");
+    }
+}
+
+#[test]
 fn a_refused_first_offer_leaves_nothing_behind() {
     let mut world = World::new();
     let broken = command("offer", "c").with("sdp", "v=0\r\nthis is no SDP\r\n").with("from-tag", "a");

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use tracing::level_filters::LevelFilter;
+use trestle_calls::controller::ControllerConfig;
 
 use super::*;
 use trestle_negotiate::{Address, GatePolicy};
@@ -58,7 +59,10 @@ fn one_interface_is_the_only_required_setting() {
     assert_eq!(seconds, [60, 3_600, 240, 30]);
     assert_eq!(config.settings.log.log_level, LevelFilter::INFO);
     assert!(config.num_threads > 0);
-    let load = config.controller().load;
+    let controller = config.controller();
+    let times = |of: &ControllerConfig| [of.timeout, of.silent_timeout, of.offer_timeout, of.delete_delay];
+    assert_eq!(times(&controller), times(&ControllerConfig::default()), "the defaults have one value");
+    let load = controller.load;
     assert_eq!((load.lateness, load.cpu, load.average), (Some(Duration::from_millis(20)), None, None));
 }
 

@@ -1,24 +1,25 @@
-//! The description taken out of what it came in: Graph's web hooks and requests, ng replies, a browser's session
-//! description, a string.
+//! Takes the description out of the JSON around it: a web hook or request of Graph, an ng reply, the session description object
+//! of a browser, or a JSON string.
 
 use serde_json::Value;
 
 use super::{Finding, Role, Rule, Writer};
 
-/// A description without its envelope, and what was written on that.
+/// A description without its envelope, and what the envelope states about it.
 #[derive(Debug, Default)]
 pub(super) struct Opened {
     pub(super) sdp: String,
-    /// The value of `sdp_type`.
-    pub(super) role_named: Option<Role>,
-    /// There is a `session` without a readable `sdp_type`.
-    pub(super) role_unsaid: bool,
-    /// What the action or event around it needs it to be.
+    /// The value of `sdp_type` (Graph) or `type` (browser).
+    pub(super) named_role: Option<Role>,
+    /// There is a `session` object without a valid `sdp_type`.
+    pub(super) lacks_sdp_type: bool,
+    /// The role that the action or event of the envelope requires.
     pub(super) role: Option<Role>,
+    /// The writer that follows from the action or event.
     pub(super) writer: Option<Writer>,
 }
 
-/// Takes the description out of `text`, which may be one itself.
+/// Takes the description out of `text`. Text that is not JSON is the description itself.
 pub(super) fn open(text: &str, findings: &mut Vec<Finding>) -> Opened {
     let trimmed = text.trim_start_matches('\u{feff}').trim();
     let looks_like_json = trimmed.starts_with(['{', '[', '"']);
@@ -33,14 +34,14 @@ pub(super) fn open(text: &str, findings: &mut Vec<Finding>) -> Opened {
             rule: Rule::Escaped,
             line: None,
             text: String::new(),
-            what: "has \"\\r\\n\" as four characters where lines should end".to_owned(),
+            what: "line ends are written as the four characters \"\\r\\n\"".to_owned(),
         });
         opened.sdp = opened.sdp.replace("\\r\\n", "\r\n").replace("\\n", "\r\n");
     }
     opened
 }
 
-/// The first object with a description in it, whatever is around it.
+/// The description in the first object that has one, at any depth.
 fn find(value: &Value, findings: &mut Vec<Finding>) -> Option<Opened> {
     match value {
         Value::Array(items) => items.iter().find_map(|item| find(item, findings)),
@@ -50,12 +51,12 @@ fn find(value: &Value, findings: &mut Vec<Finding>) -> Option<Opened> {
                 return Some(read(value, &value["session"], sdp));
             }
             if let Some(sdp) = value.get("sdp").and_then(text) {
-                return Some(Opened { role_unsaid: false, ..read(value, value, sdp) });
+                return Some(Opened { lacks_sdp_type: false, ..read(value, value, sdp) });
             }
             if let Some(sdp) = value["connection"]["webrtc"].get("sdp").and_then(text) {
-                let what = "only `connection.webrtc.sdp` is there".to_owned();
+                let what = "the description is in `connection.webrtc.sdp` alone".to_owned();
                 findings.push(Finding { rule: Rule::SessionSdp, line: None, text: String::new(), what });
-                return Some(Opened { role_unsaid: false, ..read(value, &value["connection"]["webrtc"], sdp) });
+                return Some(Opened { lacks_sdp_type: false, ..read(value, &value["connection"]["webrtc"], sdp) });
             }
             object.values().find_map(|item| find(item, findings))
         }
@@ -66,15 +67,15 @@ fn find(value: &Value, findings: &mut Vec<Finding>) -> Option<Opened> {
 fn read(around: &Value, session: &Value, sdp: String) -> Opened {
     let word = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let types = [word(session, "sdp_type"), word(session, "type")];
-    let role_named = types.iter().find_map(|word| Role::parse(word));
+    let named_role = types.iter().find_map(|word| Role::parse(word));
     let (role, writer) =
         match (word(around, "action").as_str(), word(around, "event").as_str(), word(around, "direction").as_str()) {
             ("pre_accept" | "accept", _, _) => (Some(Role::Answer), Some(Writer::Us)),
             ("connect", _, _) => (Some(Role::Offer), Some(Writer::Us)),
             (_, "connect", "USER_INITIATED") => (Some(Role::Offer), Some(Writer::Meta)),
             (_, "connect", "BUSINESS_INITIATED") => (Some(Role::Answer), Some(Writer::Meta)),
-            (_, "connect", _) => (role_named, Some(Writer::Meta)),
-            _ => (role_named, None),
+            (_, "connect", _) => (named_role, Some(Writer::Meta)),
+            _ => (named_role, None),
         };
-    Opened { sdp, role_named, role_unsaid: role_named.is_none(), role, writer }
+    Opened { sdp, named_role, lacks_sdp_type: named_role.is_none(), role, writer }
 }

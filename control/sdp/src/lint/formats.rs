@@ -1,4 +1,4 @@
-//! Codecs, digits, and how long a packet is.
+//! Checks of codecs, telephone-event, packet time and RTCP feedback.
 
 use std::collections::BTreeSet;
 
@@ -24,19 +24,19 @@ pub(super) fn check(run: &mut LintRun<'_>) {
         let pt = format.pt.get();
         match format.kind {
             FormatKind::Audio(Codec::Opus) if format.channels != 2 => {
-                run.report(Rule::OpusClock, Some(mapped(format)), format!("it is {}", format.rtpmap()));
+                run.report(Rule::OpusClock, Some(mapped(format)), format!("Opus is declared as {}", format.rtpmap()));
             }
             FormatKind::Audio(_) => {}
             FormatKind::Event(clock) if clock.hz() == 8_000 => {}
             _ if format.name.is_empty() && pt > 95 => {
-                run.report(Rule::Rtpmap, Some(&audio.line), format!("no line defines {pt}"));
+                run.report(Rule::Rtpmap, Some(&audio.line), format!("no a=rtpmap defines payload type {pt}"));
             }
             _ if format.name.eq_ignore_ascii_case("opus") => {
-                run.report(Rule::OpusClock, Some(mapped(format)), format!("it is {}", format.rtpmap()));
+                run.report(Rule::OpusClock, Some(mapped(format)), format!("Opus is declared as {}", format.rtpmap()));
             }
             _ => {
                 let name = if format.name.is_empty() { "an unknown format".to_owned() } else { format.rtpmap() };
-                run.report(Rule::CodecList, Some(mapped(format)), format!("{pt} is {name}"));
+                run.report(Rule::CodecList, Some(mapped(format)), format!("payload type {pt} is {name}"));
             }
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn check(run: &mut LintRun<'_>) {
     if !has(|kind| matches!(kind, FormatKind::Audio(_))) && !opus_by_name {
         run.report(Rule::Codecs, Some(&audio.line), "there is neither Opus nor G.711");
     } else if !opus_by_name {
-        run.report(Rule::Opus, Some(&audio.line), "there is G.711 only");
+        run.report(Rule::Opus, Some(&audio.line), "G.711 is the only codec");
     }
     if !has(|kind| matches!(kind, FormatKind::Event(clock) if clock.hz() == 8_000)) {
         run.report(Rule::TelephoneEvent, Some(&audio.line), "there is no telephone-event/8000");
@@ -53,7 +53,7 @@ pub(super) fn check(run: &mut LintRun<'_>) {
         && opus.parameter("useinbandfec") != Some("1")
     {
         let line = line_of(audio, "fmtp", opus).unwrap_or_else(|| mapped(opus));
-        run.report(Rule::OpusFec, Some(line), "does not ask for copies of lost frames");
+        run.report(Rule::OpusFec, Some(line), "useinbandfec=1 is missing");
     }
     check_packet_time(run, audio);
 }
@@ -64,14 +64,14 @@ fn check_packet_time(run: &mut LintRun<'_>, audio: &MediaDescription) {
     match (&ptime, &maxptime) {
         (Err(error), _) => run.report(Rule::Ptime, ptime_line, error.reason.clone()),
         (_, Err(error)) => run.report(Rule::Ptime, maxptime_line, error.reason.clone()),
-        (Ok(Some(ms)), _) if *ms != 20 => run.report(Rule::Ptime, ptime_line, format!("asks for {ms} ms")),
+        (Ok(Some(ms)), _) if *ms != 20 => run.report(Rule::Ptime, ptime_line, format!("a=ptime is {ms} ms, not 20 ms")),
         (_, Ok(Some(ms))) if *ms < 20 => {
-            run.report(Rule::Ptime, maxptime_line, format!("allows no more than {ms} ms"));
+            run.report(Rule::Ptime, maxptime_line, format!("a=maxptime is {ms} ms, less than 20 ms"));
         }
-        (Ok(None), _) => run.report(Rule::PtimeUnsaid, None, "there is no a=ptime"),
-        (_, Ok(None)) => run.report(Rule::PtimeUnsaid, None, "there is no a=maxptime"),
+        (Ok(None), _) => run.report(Rule::PtimeExplicit, None, "there is no a=ptime"),
+        (_, Ok(None)) => run.report(Rule::PtimeExplicit, None, "there is no a=maxptime"),
         (Ok(Some(_)), Ok(Some(ms))) if *ms != 20 => {
-            run.report(Rule::PtimeUnsaid, maxptime_line, format!("allows {ms} ms"));
+            run.report(Rule::PtimeExplicit, maxptime_line, format!("a=maxptime is {ms} ms, not 20 ms"));
         }
         _ => {}
     }
@@ -81,18 +81,18 @@ fn check_packet_time(run: &mut LintRun<'_>, audio: &MediaDescription) {
         attribute.name == "rtcp-fb" && !(word == "transport-cc" && extension)
     });
     if let Some(surplus) = surplus {
-        run.report(Rule::RtcpFb, Some(surplus.line), "promises feedback that is not sent");
+        run.report(Rule::RtcpFb, Some(surplus.line), "a=rtcp-fb announces feedback that is not sent");
     }
 }
 
-/// The line of this name that is about this payload type.
+/// The first attribute `name` whose value begins with the payload type of `format`.
 pub(super) fn line_of<'a>(audio: &'a MediaDescription, name: &str, format: &Format) -> Option<&'a Line> {
     let pt = format.pt.get().to_string();
     let about = |value: &str| value.split_ascii_whitespace().next() == Some(pt.as_str());
     audio.attributes().find(|a| a.name == name && a.value.is_some_and(about)).map(|attribute| attribute.line)
 }
 
-/// `a=fmtp` as a set.
+/// The parameters of `a=fmtp` as pairs of name (lower case) and value.
 pub(super) fn parameters(format: &Format) -> BTreeSet<(String, String)> {
     let text = format.fmtp.as_deref().unwrap_or_default();
     let pair = |part: &str| {

@@ -1,13 +1,13 @@
-//! Who wrote a description, and which half it is, by the looks of it.
+//! Guesses the writer and the role of a description from its contents.
 
 use super::{Role, Writer};
 use crate::{Sdp, Setup};
 
-/// Ports that Meta names for its relays; subject to change, and only a hint here.
+/// Ports of Meta's relays. Meta may change them; here they only support a guess.
 const META_PORTS: [u16; 5] = [3478, 3480, 3482, 3484, 40012];
 
-/// Meta is known by the names of its stream, or by an ICE-lite agent on one of its ports; a phone by plain RTP. What is left
-/// is taken for what is handed to Meta, as that is what most people want judged.
+/// Meta: the name `WhatsApp` in `a=msid` or `a=ssrc`, or ICE-lite on a port of Meta's relays. A phone: plain RTP. Otherwise
+/// [`Writer::Us`], since most descriptions that are checked are for Meta.
 pub(super) fn writer(sdp: &Sdp) -> Writer {
     let Some(audio) = sdp.media.first() else { return Writer::Us };
     let named = audio.attributes().any(|attribute| {
@@ -22,7 +22,7 @@ pub(super) fn writer(sdp: &Sdp) -> Writer {
     }
 }
 
-/// `a=setup` shows it; SDES does not.
+/// The role that `a=setup` implies; `None` with SDES, which has no `a=setup`.
 pub(super) fn role(sdp: &Sdp) -> Option<Role> {
     match sdp.setup(sdp.media.first()?).ok()?? {
         Setup::ActPass => Some(Role::Offer),

@@ -1,4 +1,4 @@
-//! The stream: both ways, one source, RTCP beside it.
+//! Checks of `a=rtcp-mux`, the direction, and the number of SSRCs.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ pub(super) fn check(run: &mut LintRun<'_>) {
     let direction = run.sdp.direction(audio);
     if direction != Direction::SendRecv {
         let line = run.first(direction.as_str()).map(|attribute| attribute.line);
-        run.report(Rule::SendRecv, line, "keeps one side silent");
+        run.report(Rule::SendRecv, line, format!("the direction is a={}", direction.as_str()));
     }
     let mut ssrcs = BTreeSet::new();
     let mut second = None;
@@ -25,7 +25,7 @@ pub(super) fn check(run: &mut LintRun<'_>) {
         }
     }
     match (ssrcs.len(), second) {
-        (0, _) if run.is_dtls() => run.report(Rule::SsrcUnsaid, None, "there is no a=ssrc"),
+        (0, _) if run.is_dtls() => run.report(Rule::SsrcAnnounced, None, "there is no a=ssrc"),
         (count, Some(line)) => run.report(Rule::OneSsrc, Some(line), format!("{count} SSRCs are announced")),
         _ => {}
     }

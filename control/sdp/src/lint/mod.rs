@@ -1,8 +1,9 @@
-//! Session descriptions judged: by what WhatsApp takes, what Meta has been seen to write, and what a phone must say.
+//! Checks session descriptions against the rules in [`Rule::ALL`]: what Meta accepts, what Meta is known to write, and what a
+//! phone must write.
 //!
-//! [`lint`] reads more than [`Sdp::parse`] does. It takes a description out of the JSON around it, undoes escapes, mends
-//! line ends, and reports what it mended; then it checks every rule of [`Rule::ALL`] that concerns the writer of the
-//! description. It is a pure function, and what we write towards WhatsApp ourselves must pass it without a word.
+//! [`lint`] accepts more than [`Sdp::parse`] does. It takes a description out of the JSON around it, undoes escapes, repairs line
+//! ends, and reports these repairs. Then it checks each rule that concerns the writer of the description. It is a pure function.
+//! The SDP that Trestle writes for WhatsApp must have no finding.
 
 mod envelope;
 mod formats;
@@ -26,22 +27,22 @@ use crate::PeerDescription;
 use crate::Sdp;
 use run::LintRun;
 
-/// Who wrote a description, and thereby which rules it has to keep.
+/// The writer of a description. It selects the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Writer {
-    /// The business: it is handed to Meta.
+    /// The business, or Trestle for it: the description is sent to Meta.
     Us,
-    /// Meta: it comes from WhatsApp.
+    /// Meta: the description comes from WhatsApp.
     Meta,
     /// The SIP side.
     Phone,
 }
 
 impl Writer {
-    /// Every writer.
+    /// All writers.
     pub const ALL: [Self; 3] = [Self::Us, Self::Meta, Self::Phone];
 
-    /// As on the command line.
+    /// Value of `--from` on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Us => "us",
@@ -51,17 +52,17 @@ impl Writer {
     }
 }
 
-/// Which half of the exchange a description is (RFC 3264).
+/// Offer or answer (RFC 3264).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// It opens.
+    /// The first description of an exchange.
     Offer,
-    /// It answers.
+    /// The answer to an offer.
     Answer,
 }
 
 impl Role {
-    /// As on the command line, and in Graph's `sdp_type`.
+    /// Value of `--role` on the command line, and of Graph's `sdp_type`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Offer => "offer",
@@ -69,64 +70,64 @@ impl Role {
         }
     }
 
-    /// From a word of the command line or of Graph's `sdp_type`.
+    /// The role of a [`Role::name`].
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Offer, Self::Answer].into_iter().find(|role| role.name() == name)
     }
 }
 
-/// What is known beside the text. What is not is guessed from it.
+/// What the caller knows about a description. [`lint`] guesses what is `None`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Context<'a> {
-    /// Who wrote it.
+    /// The writer.
     pub writer: Option<Writer>,
-    /// Which half it is.
+    /// Offer or answer.
     pub role: Option<Role>,
-    /// The offer that it answers; read as leniently as the description itself.
+    /// The offer that the description answers: SDP, or JSON with SDP in it.
     pub offer: Option<&'a str>,
 }
 
-/// A rule that is broken.
+/// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The rule.
     pub rule: Rule,
-    /// Line of the description, from 1; `None` if it is about a line that is missing, or about the whole.
+    /// Line number of the description, from 1; `None` if a line is missing, or if the whole description is concerned.
     pub line: Option<usize>,
-    /// That line without what is secret in it; empty without a line.
+    /// The text of that line without keys and passwords; empty if `line` is `None`.
     pub text: String,
-    /// What is wrong here, in one sentence.
+    /// The fault, in one sentence.
     pub what: String,
 }
 
-/// What came of it.
+/// The result of [`lint`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LintReport {
-    /// Who wrote it; `None` if nothing could be read.
+    /// The writer; `None` if it is not known and the text cannot be parsed.
     pub writer: Option<Writer>,
     /// The writer is a guess.
     pub writer_guessed: bool,
-    /// Which half it is; `None` if unknown.
+    /// Offer or answer; `None` if unknown.
     pub role: Option<Role>,
-    /// The half is a guess.
+    /// The role is a guess.
     pub role_guessed: bool,
-    /// In the order of the lines; what has no line comes first.
+    /// Ordered by line; findings without a line are first.
     pub findings: Vec<Finding>,
 }
 
 impl LintReport {
-    /// How many findings there are of this severity.
+    /// The number of findings of this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.rule.severity() == severity).count()
     }
 
-    /// True if a peer would refuse this.
+    /// True if there is a finding of [`Severity::Error`].
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
     }
 }
 
-/// Judges `text`: a description, or JSON with one in it.
+/// Checks `text`: a description, or JSON with a description in it.
 pub fn lint(text: &str, context: &Context<'_>) -> LintReport {
     let mut findings = Vec::new();
     let opened = envelope::open(text, &mut findings);
@@ -159,7 +160,7 @@ pub fn lint(text: &str, context: &Context<'_>) -> LintReport {
         }
     }
     let mut found = run.findings;
-    // Negotiation may refuse a description for a reason that no rule has; the result must not be "good" then.
+    // Negotiation may refuse a description for a reason that no rule covers. The report must have an error then too.
     let broken = |finding: &Finding| finding.rule.severity() == Severity::Error;
     if !found.iter().any(broken)
         && let Err(error) = PeerDescription::read(&cleaned.text, &[], false)
@@ -169,7 +170,7 @@ pub fn lint(text: &str, context: &Context<'_>) -> LintReport {
     for finding in &mut found {
         finding.line = finding.line.map(|line| cleaned.original(line));
     }
-    // Line ends matter only in descriptions that are handed to Meta.
+    // The repairs that concern this writer: line ends matter only in descriptions for Meta.
     findings.retain(|finding| finding.rule.concerns(writer));
     report(known_writer, Some(guessed_writer), known_role, guessed_role, found, findings)
 }

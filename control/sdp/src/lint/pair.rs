@@ -1,4 +1,4 @@
-//! An answer beside its offer.
+//! Compares an answer with its offer.
 
 use trestle_core::plan::Codec;
 
@@ -11,19 +11,19 @@ pub(super) fn check(run: &mut LintRun<'_>, offer: &Sdp) {
     let (Some(audio), true) = (run.audio, run.is_answer()) else { return };
     let Some(offered) = offer.media.iter().find(|media| media.media == "audio") else { return };
     if offer.media.len() != run.sdp.media.len() {
-        let what = format!("{} m= lines answer {}", run.sdp.media.len(), offer.media.len());
+        let what = format!("the answer has {} m= lines, the offer {}", run.sdp.media.len(), offer.media.len());
         run.report(Rule::AnswerShape, Some(&audio.line), what);
     } else if offered.proto != audio.proto {
-        run.report(Rule::AnswerShape, Some(&audio.line), format!("{} was offered", offered.proto));
+        run.report(Rule::AnswerShape, Some(&audio.line), format!("the protocol of the offer is {}", offered.proto));
     }
     if let (Ok(Some(theirs)), Ok(ours)) = (offered.mid(), audio.mid()) {
         match ours {
             Some(ours) if ours != theirs => {
                 let line = audio.attribute("mid").map(|mid| mid.line);
-                run.report(Rule::MidEcho, line, format!("a=mid:{theirs} was offered"));
+                run.report(Rule::MidEcho, line, format!("the offer has a=mid:{theirs}"));
             }
-            // Answers with SDES and without a=mid were taken.
-            None if run.is_dtls() => run.report(Rule::MidEcho, None, format!("a=mid:{theirs} was offered")),
+            // Meta has accepted answers with SDES and without a=mid.
+            None if run.is_dtls() => run.report(Rule::MidEcho, None, format!("the offer has a=mid:{theirs}")),
             _ => {}
         }
     }
@@ -33,14 +33,19 @@ pub(super) fn check(run: &mut LintRun<'_>, offer: &Sdp) {
         let line = line_of(audio, "rtpmap", format).unwrap_or(&audio.line);
         let pt = format.pt.get();
         match theirs.iter().find(|other| other.pt == format.pt) {
-            None => run.report(Rule::AnswerFormats, Some(line), format!("{pt} was not offered")),
+            None => run.report(Rule::AnswerFormats, Some(line), format!("payload type {pt} is not in the offer")),
             Some(other) if !same(other) => {
-                run.report(Rule::AnswerFormats, Some(line), format!("{pt} was offered as {}", other.rtpmap()));
+                run.report(
+                    Rule::AnswerFormats,
+                    Some(line),
+                    format!("payload type {pt} is {} in the offer", other.rtpmap()),
+                );
             }
             Some(_) => {}
         }
     }
-    // What is else against our customs may be what Meta's offer leaves.
+    // Withdraws two findings if Meta's offer is the reason: no Opus, if the offer has G.711 (so the number has it enabled), and
+    // a=setup:passive, if the offer has a=setup:active.
     let g711 = |format: &Format| matches!(format.codec(), Some(Codec::Pcma | Codec::Pcmu));
     let enabled = theirs.iter().any(g711);
     let active = matches!(offer.setup(offered), Ok(Some(Setup::Active)));
@@ -52,7 +57,7 @@ pub(super) fn check(run: &mut LintRun<'_>, offer: &Sdp) {
         let differs = given.iter().find(|(name, value)| known.iter().any(|(n, v)| n == name && v != value));
         if let Some((name, value)) = differs {
             let line = line_of(audio, "fmtp", &ours);
-            run.report(Rule::OpusFmtp, line, format!("{name}={value} is not what was offered"));
+            run.report(Rule::OpusFmtp, line, format!("{name}={value} differs from the offer"));
         }
     }
     let known: Vec<&str> = offered
@@ -67,6 +72,6 @@ pub(super) fn check(run: &mut LintRun<'_>, offer: &Sdp) {
         uri.is_some_and(|uri| !known.contains(&uri))
     });
     if let Some(surplus) = surplus {
-        run.report(Rule::AnswerExtmap, Some(surplus.line), "was not offered");
+        run.report(Rule::AnswerExtmap, Some(surplus.line), "this a=extmap is not in the offer");
     }
 }

@@ -1,20 +1,20 @@
-//! The rules: what each asks for, why, and what to do.
+//! The rules. Each has a requirement, the reason for it, and the correction. Operators read these texts.
 
 use super::Writer;
 
-/// What a broken rule costs.
+/// How serious a broken rule is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Works as it is; there is something to know about it.
+    /// The call works. The finding is for information.
     Hint,
-    /// Works with luck, or worse than it could.
+    /// The call may fail, or has a lower quality.
     Warning,
-    /// The call is refused, or comes up without media.
+    /// The call is refused, or has no media.
     Error,
 }
 
 impl Severity {
-    /// As it is printed.
+    /// Name in the output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hint => "hint",
@@ -24,45 +24,45 @@ impl Severity {
     }
 }
 
-/// A rule in words.
+/// The texts of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Explanation {
-    /// What the rule asks for.
+    /// The requirement, as a statement that is true of a correct description.
     pub asks: &'static str,
-    /// What happens otherwise, with Meta's error where one is known.
+    /// The reason: what happens if the rule is broken, with Meta's error code if it is known.
     pub why: &'static str,
-    /// What to do.
+    /// The correction.
     pub fix: &'static str,
 }
 
 macro_rules! rules {
     ($($rule:ident $id:literal $severity:ident [$($writer:ident)*] $asks:literal $why:literal $fix:literal;)*) => {
-        /// Something that is asked of a description.
+        /// A requirement that a description must meet.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Rule {
             $(#[doc = $asks] $rule,)*
         }
 
         impl Rule {
-            /// Every rule, in the order in which a description is read.
+            /// All rules, in the order of the lines of a description.
             pub const ALL: &[Self] = &[$(Self::$rule),*];
 
-            /// Its name.
+            /// Name in the output and on the command line.
             pub fn id(self) -> &'static str {
                 match self { $(Self::$rule => $id,)* }
             }
 
-            /// What breaking it costs.
+            /// How serious it is to break the rule.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$rule => Severity::$severity,)* }
             }
 
-            /// Whose descriptions have to keep it.
+            /// The writers whose descriptions must keep the rule.
             pub fn writers(self) -> &'static [Writer] {
                 match self { $(Self::$rule => &[$(Writer::$writer),*],)* }
             }
 
-            /// It in words.
+            /// The texts of the rule.
             pub fn explain(self) -> Explanation {
                 match self { $(Self::$rule => Explanation { asks: $asks, why: $why, fix: $fix },)* }
             }
@@ -72,251 +72,251 @@ macro_rules! rules {
 
 rules! {
     Escaped "escaped" Error [Us Meta Phone]
-        "line ends are line ends, not a backslash and a letter"
-        "JSON was encoded twice. Meta reads one endless line: error 138008, \"SDP Validation error\"."
-        "Hand the string over as it is and let the JSON library escape it, once.";
+        "lines end with CR LF, not with a backslash and a letter"
+        "JSON was encoded twice. Meta reads one long line: error 138008, \"SDP Validation error\"."
+        "Pass the string unchanged, and let the JSON library escape it once.";
     SessionSdp "session-sdp" Warning [Us Meta]
         "the description is in `session.sdp`"
-        "Meta's FAQ: \"Do not use the legacy connection->WebRTC->SDP param\"; it is escaped in another way."
+        "Meta's FAQ: \"Do not use the legacy connection->WebRTC->SDP param\". Its value is escaped in another way."
         "Read and write `session.sdp`.";
     SdpType "sdp-type" Error [Us Meta]
-        "`sdp_type` is the kind of the description: answer with pre_accept and accept, offer with connect"
-        "Meta's parameter table has \"offer\" everywhere, but an answer with that type is refused."
-        "Say \"answer\" in pre_accept and accept, \"offer\" in connect.";
+        "`sdp_type` is \"answer\" in pre_accept and accept, and \"offer\" in connect"
+        "Meta's parameter table has \"offer\" for all three, but Meta refuses an answer with that type."
+        "Write \"answer\" in pre_accept and accept, \"offer\" in connect.";
     LineEnds "line-ends" Warning [Us]
-        "every line, the last one too, ends with CR LF (RFC 8866 section 5)"
-        "Meta's FAQ: RFC 8866 \"requires CRLF to be used to end a record\". An editor may have saved this file with LF; then only the file is at fault."
-        "Write \\r\\n after every line.";
+        "each line, the last one too, ends with CR LF (RFC 8866 section 5)"
+        "Meta's FAQ: RFC 8866 \"requires CRLF to be used to end a record\". If an editor saved this file with LF, only the file is wrong."
+        "Write \\r\\n after each line.";
     Ascii "ascii" Warning [Us]
-        "nothing but ASCII, and no byte order mark"
-        "A name with an accent is legal UTF-8 in s= and i=; in a cname or in o= it is not, and nothing is gained by finding out."
+        "all characters are ASCII, and there is no byte order mark"
+        "RFC 8866 allows UTF-8 in s= and i=, but not in o= or in a cname."
         "Write s=- and a cname of letters and digits.";
     LineForm "line-form" Error [Us Meta Phone]
-        "a line is a small letter, \"=\" and a value, without white space before it and without empty lines between"
-        "A strict reader stops here: 138008 at Meta, an error-reason here."
-        "Take out the empty line, or the white space that an editor or a here-document put before the letter.";
+        "a line is a lower-case letter, \"=\" and a value; there is no white space before it and no empty line between"
+        "A strict parser stops here: 138008 at Meta, an error-reason at Trestle."
+        "Remove the empty line, or the white space that an editor or a here-document put before the letter.";
     Readable "readable" Error [Us Meta Phone]
-        "the description can be read (RFC 8866)"
-        "No peer understands anything after this line."
-        "Mend the line; the reason names what is expected.";
+        "the description can be parsed (RFC 8866)"
+        "A peer refuses a description that it cannot parse."
+        "Correct the line. The message above names what is expected.";
     SessionLines "session-lines" Error [Us]
-        "v=, o=, s= and t= stand at the head, in this order"
-        "\"The SDP must be compliant with RFC 8866\", which demands them in section 5: 138008."
+        "v=, o=, s= and t= are the first lines, in this order"
+        "\"The SDP must be compliant with RFC 8866\", and its section 5 requires them: 138008."
         "Begin with v=0, o=- ID VERSION IN IP4 ADDRESS, s=-, t=0 0.";
     Origin "origin" Warning [Us]
-        "o= has a number as session id and one as version"
+        "o= has a number as session id and a number as version"
         "A peer that compares versions (RFC 3264 section 8) cannot compare words."
-        "Draw a number as id and count the version up when the text changes.";
+        "Use a random number as id, and increase the version when the text changes.";
     Time "time" Warning [Us]
-        "t=0 0: a call is not scheduled"
-        "Every sample of Meta's has it; another time would mean that the call is over, or not yet on."
+        "t= is 0 0: the call has no scheduled time"
+        "All samples of Meta have it. Another time means that the call is over or has not begun."
         "Write t=0 0.";
     OneMedia "one-media" Error [Us Meta]
         "there is one m= line, and it is audio"
         "\"Only one stream is supported in the Offer/Answer SDP\": 138008."
-        "Take out video and data channels before the offer is made (one audio transceiver, nothing else).";
+        "Remove video and data channels before the offer is made: one audio transceiver, nothing else.";
     Bundle "bundle" Warning [Us]
-        "with DTLS, one a=group:BUNDLE names the a=mid of the audio"
-        "Meta's own texts have it, and so have all answers with DTLS that are known to be taken."
-        "Write a=group:BUNDLE and a=mid with the same word: the offer's in an answer.";
+        "with DTLS, one a=group:BUNDLE contains the a=mid of the audio"
+        "Meta's own descriptions have it. Each answer with DTLS that Meta is known to accept has it too."
+        "Write a=group:BUNDLE and a=mid with the same word; in an answer, with the word of the offer.";
     Profile "profile" Error [Us Meta]
         "the protocol of m= is UDP/TLS/RTP/SAVPF (DTLS) or RTP/SAVP (SDES)"
-        "Meta takes no other: SIP 488, or 138008. Plain RTP is never taken."
-        "Offer what the number's srtp_key_exchange_protocol is set to.";
+        "Meta accepts no other protocol: SIP 488, or 138008. Meta never accepts plain RTP."
+        "Use the protocol that the number's srtp_key_exchange_protocol selects.";
     Keying "keying" Error [Us Meta]
         "keys come from a=fingerprint or from a=crypto, never from both"
-        "Meta takes the one that the number is set to and refuses the description with both: 138008."
-        "Take out a=crypto with UDP/TLS/RTP/SAVPF, a=fingerprint with RTP/SAVP.";
+        "The number is set to one of the two. Meta refuses a description with both: 138008."
+        "Remove a=crypto with UDP/TLS/RTP/SAVPF, or a=fingerprint with RTP/SAVP.";
     OneFingerprint "one-fingerprint" Error [Us Meta]
         "with DTLS there is exactly one a=fingerprint"
-        "The most frequent cause of 138008 (subcode 2593093). Without one the text is \"No fingerprint found in SDP\"."
-        "Keep the sha-256 line and drop the others; some stacks write sha-384 and sha-512 beside it.";
+        "This is the most frequent cause of 138008 (subcode 2593093). If there is none, Meta's text is \"No fingerprint found in SDP\"."
+        "Keep the sha-256 line and remove the others. Some stacks add sha-384 and sha-512.";
     FingerprintHash "fingerprint-hash" Error [Us Meta]
         "the fingerprint is sha-256, 32 pairs of hexadecimal digits"
-        "Meta's samples and every answer known to be taken have sha-256. Another is 138008, or a handshake that fails."
+        "Meta's samples have sha-256, and so has each answer that Meta is known to accept. Another hash causes 138008, or the handshake fails."
         "Write a=fingerprint:sha-256 with the digest of the certificate in use.";
     FingerprintCapitals "fingerprint-capitals" Warning [Us]
-        "the digits of the fingerprint are capitals"
-        "RFC 8122 section 5 demands upper case, and some readers compare the text."
+        "the hexadecimal digits of the fingerprint are upper-case"
+        "RFC 8122 section 5 requires upper case, and some parsers compare the text."
         "Write A to F, not a to f.";
     FingerprintPlace "fingerprint-place" Hint [Us]
         "a=fingerprint is below m="
-        "Above it, it is legal, but no description of Meta's has it there."
+        "It is legal above m=, but each description of Meta has it below."
         "Move the line below the m= line.";
     OneCrypto "one-crypto" Error [Us Meta]
-        "with RTP/SAVP there is an a=crypto, and in an answer only one"
+        "with RTP/SAVP there is an a=crypto, and in an answer exactly one"
         "Without keys there is no SRTP. An answer chooses one line of the offer (RFC 4568 section 5.1.2)."
-        "Write one a=crypto; in an answer with the tag of the offered line.";
+        "Write one a=crypto; in an answer, with the tag of the offered line.";
     CryptoKey "crypto-key" Error [Us Meta Phone]
         "a=crypto is TAG SUITE inline:KEY with a key of the suite's length (RFC 4568 section 9.1)"
-        "The peer cannot decrypt what it receives: silence, or 488."
+        "The peer cannot decrypt what it receives: no audio, or SIP 488."
         "Encode key and salt together, as base64: 30 octets for AES_CM_128.";
     CryptoSuite "crypto-suite" Warning [Us]
-        "AES_CM_128_HMAC_SHA1_80 is among the suites"
-        "It is the one of Meta's own lines. Others were offered beside it with success; alone they are untested."
+        "AES_CM_128_HMAC_SHA1_80 is one of the suites"
+        "Meta's own lines have this suite. Other suites were accepted beside it; without it they are untested."
         "Put AES_CM_128_HMAC_SHA1_80 first.";
     Setup "setup" Error [Us]
         "a=setup is actpass in an offer, active in an answer"
-        "RFC 5763 section 5 allows nothing else in an offer and no actpass in an answer; if both wait for the ClientHello, no media flows and WhatsApp hangs up after 20 s."
+        "RFC 5763 section 5 requires actpass in an offer and forbids it in an answer. If both sides wait for the ClientHello, no media flows, and WhatsApp hangs up after 20 s."
         "Write a=setup:actpass in offers, a=setup:active in answers.";
     DtlsClient "dtls-client" Warning [Us]
         "an answer to Meta has a=setup:active: you send the ClientHello"
-        "Meta asks businesses to be the DTLS client. As server you wait for Meta, and the first words are clipped."
+        "Meta asks businesses to be the DTLS client. A DTLS server has to wait for Meta, and the first words of the call are lost."
         "Answer a=setup:active, and send the ClientHello as soon as an ICE pair is valid.";
     SetupAnswered "setup-answered" Warning [Meta]
-        "Meta's answer has active or passive"
-        "With actpass, or without a=setup, against RFC 5763, the sender of the ClientHello is undefined. Seen in real calls."
-        "Send the ClientHello, and go on taking one. Trestle does.";
+        "Meta's answer has a=setup:active or a=setup:passive"
+        "RFC 5763 section 5 forbids actpass in an answer. With it, or without a=setup, it is undefined which side sends the ClientHello. This occurs in real calls."
+        "Send the ClientHello, and also accept one. Trestle does both.";
     IceLite "ice-lite" Error [Us]
-        "no a=ice-lite"
-        "Meta is ICE-lite. Two lite agents wait for each other's checks for ever: no media, the call ends after 20 s."
-        "Use a full ICE agent that takes the controlling role.";
+        "there is no a=ice-lite"
+        "Meta is ICE-lite. Two lite agents both wait for checks of the other: no media, and the call ends after 20 s."
+        "Use a full ICE agent in the controlling role.";
     LiteExpected "lite-expected" Warning [Meta]
         "Meta's description has a=ice-lite"
-        "It always has. Without it the roles are decided by who offered, and a conflict costs time."
-        "Nothing, if ICE comes up; otherwise ask who has changed the description on its way.";
+        "Meta's descriptions always have it. Without it the offerer gets the controlling role, and a role conflict takes time."
+        "If ICE connects, do nothing. Otherwise find out which element changed the description.";
     IceCredentials "ice-credentials" Error [Us Meta]
         "with DTLS there are a=ice-ufrag (4 characters or more) and a=ice-pwd (22 or more)"
-        "No connectivity check can be made or answered without (RFC 8839 section 5.4)."
-        "Write what your ICE agent drew.";
+        "Without them no connectivity check can be sent or answered (RFC 8839 section 5.4)."
+        "Write the values of your ICE agent.";
     IceChars "ice-chars" Warning [Us]
-        "ice-ufrag and ice-pwd are letters, digits, + and /"
-        "Others are no ice-char (RFC 8839 section 5.4). Meta writes base64 with = at its end itself, but be strict in what you send."
-        "Draw from those 64 characters; do not pad.";
+        "ice-ufrag and ice-pwd have only letters, digits, + and /"
+        "RFC 8839 section 5.4 allows no other characters. Meta itself writes base64 with = at the end; a strict parser refuses that."
+        "Use random characters of these 64, without padding.";
     PaddedPwd "padded-pwd" Hint [Meta]
         "Meta's ice-pwd ends with ="
-        "Base64 padding is no ice-char; a strict parser refuses the whole description. Trestle takes it."
-        "Make your parser lenient here, and use the password with its padding.";
+        "Base64 padding is not an ice-char; a strict parser refuses the whole description. Trestle accepts it."
+        "Make your parser accept it, and use the password with its padding.";
     Candidates "candidates" Hint [Us]
-        "the description has a candidate"
-        "Meta takes descriptions without: it learns your address from your checks. It can then do nothing until they come."
-        "Wait until gathering is complete, and hand over the complete description.";
+        "the description has an a=candidate"
+        "Meta accepts a description without candidates: it learns your address from your checks. Until they arrive, Meta can send nothing."
+        "Wait until gathering is complete, then send the complete description.";
     CandidatesExpected "candidates-expected" Warning [Meta]
-        "Meta's description has a UDP candidate to send checks to"
-        "Without one nothing can be connected, unless c= and m= are meant."
-        "Ask who has shortened the description on its way.";
+        "Meta's description has a host candidate over UDP"
+        "Without one, ICE cannot connect, unless c= and m= have the address."
+        "Find out which element removed it from the description.";
     Trickle "trickle" Hint [Us]
-        "no a=ice-options:trickle"
-        "There is no way to hand candidates to Meta later; the line promises them."
-        "Leave the line out, and put all candidates in.";
+        "there is no a=ice-options:trickle"
+        "The line announces later candidates, but there is no way to send them to Meta."
+        "Remove the line, and write all candidates.";
     CandidateForm "candidate-form" Error [Us Meta Phone]
         "a=candidate is FOUNDATION COMPONENT udp PRIORITY ADDRESS PORT typ TYPE (RFC 8839 section 5.1)"
-        "One unreadable candidate makes strict readers refuse all: 138008."
-        "Take the line from your ICE agent as it is.";
+        "A strict parser refuses the whole description for one malformed candidate: 138008."
+        "Copy the line from your ICE agent unchanged.";
     CandidateKind "candidate-kind" Warning [Us]
-        "candidates are host, UDP, component 1, with an IP address"
-        "Meta has one UDP address and one component; TCP, mDNS names, and RTCP's own candidates are of no use to it."
-        "Advertise the public address as host candidate (1:1 NAT), and leave the others out.";
+        "each candidate has the type host, UDP, component 1, and an IP address"
+        "Meta has one UDP address and one component. It cannot use TCP, mDNS names, or candidates for RTCP."
+        "Write the public address as host candidate (1:1 NAT), and remove the others.";
     CandidateCount "candidate-count" Warning [Us]
-        "one IPv4 candidate and at most one IPv6 candidate"
-        "\"A single ipv4 and ipv6 address per data stream component. The SDP answer should follow the same format.\" More are addresses of virtual interfaces, on which STUN may pass and media may not."
-        "Gather on the one interface that Meta can reach.";
+        "there is one IPv4 candidate and at most one IPv6 candidate"
+        "Meta: \"A single ipv4 and ipv6 address per data stream component. The SDP answer should follow the same format.\" Further addresses are often those of virtual interfaces: STUN may pass on them, and media may not."
+        "Gather candidates only on the interface that Meta can reach.";
     PublicAddress "public-address" Error [Us]
         "c= and candidates are addresses that Meta can reach"
-        "A private c= was in descriptions that ended in 138008; with SDES, media is sent there and lost: silence, and the end after 30 s."
-        "Advertise the public side of the NAT. Trestle: --interface=10.0.0.5!203.0.113.9.";
+        "Descriptions with a private address in c= were refused with 138008. With SDES, Meta sends media there and it is lost: no audio, and the call ends after 30 s."
+        "Write the public address of the NAT. Trestle: --interface=10.0.0.5!203.0.113.9.";
     CandidateAddress "candidate-address" Warning [Us]
         "c= and the port of m= are those of a candidate"
-        "They name the default candidate (RFC 8839 section 4.2.1.2); Meta's own descriptions keep it so."
+        "They are the default candidate (RFC 8839 section 4.2.1.2), also in Meta's own descriptions."
         "Write the host candidate's address and port into c= and m=.";
     MediaPort "media-port" Error [Us]
-        "m= and c= give the address of media: no port 0, and without ICE neither port 9 nor 0.0.0.0"
-        "With SDES nothing else gives the address; port 0 refuses the stream."
+        "m= and c= give the address of media: the port is not 0; without ICE, the port is not 9 and the address is not 0.0.0.0"
+        "With SDES there is no other place for the address. Port 0 refuses the stream."
         "Write the address and port of the socket.";
     Codecs "codecs" Error [Us Meta Phone]
-        "there is Opus, or G.711"
-        "\"Use only the supported codecs\": Opus, PCMA and PCMU. Without one the call is refused."
-        "Put opus/48000/2 into the description, or a transcoder between.";
+        "there is Opus or G.711"
+        "\"Use only the supported codecs\": Opus, PCMA and PCMU. Meta refuses a call without one of them."
+        "Add opus/48000/2 to the description, or put a transcoder between.";
     Opus "opus" Warning [Us]
         "there is Opus"
-        "G.711 needs to be enabled for the number, and Meta transcodes it, which takes time and quality."
+        "G.711 must be enabled for the number, and Meta transcodes it, which adds delay and reduces quality."
         "Offer opus/48000/2 first.";
     CodecList "codec-list" Warning [Us]
-        "no format but Opus, PCMA, PCMU and telephone-event/8000"
-        "\"Use only the supported codecs.\" If any mandatory requirement is unmet, the call fails. G722, red, CN and telephone-event/48000 come from browsers."
+        "there is no format other than Opus, PCMA, PCMU and telephone-event/8000"
+        "\"Use only the supported codecs.\" If a mandatory requirement is not met, the call fails. G722, red, CN and telephone-event/48000 come from browsers."
         "Set the codec preferences before the description is made.";
     TelephoneEvent "telephone-event" Warning [Us Meta Phone]
         "there is telephone-event/8000"
-        "Digits are lost, or arrive as tones. Meta sends them as payload type 126 even where its answer does not list it."
-        "Write a=rtpmap:126 telephone-event/8000; the clock is 8000 Hz beside Opus too.";
+        "Digits are lost, or arrive as tones. Meta sends them as payload type 126 even if its answer does not list it."
+        "Write a=rtpmap:126 telephone-event/8000. The clock rate is 8000 Hz, also beside Opus.";
     Rtpmap "rtpmap" Error [Us Meta]
         "every payload type above 95 has an a=rtpmap"
-        "The peer cannot know which codec it means."
-        "Write the line, or take the number out of m=.";
+        "The peer cannot know the codec of the payload type."
+        "Write the line, or remove the payload type from m=.";
     OpusClock "opus-clock" Error [Us]
-        "Opus is opus/48000/2, whatever is spoken (RFC 7587 section 7)"
-        "\"Set the media clock rate to 48 kHz\" is mandatory: the call fails in signalling or in decoding."
-        "Write opus/48000/2; say 16 kHz with maxplaybackrate.";
+        "Opus is opus/48000/2 at any audio bandwidth (RFC 7587 section 7)"
+        "\"Set the media clock rate to 48 kHz\" is mandatory. Otherwise signalling or decoding fails."
+        "Write opus/48000/2. Announce 16 kHz with maxplaybackrate.";
     Ptime "ptime" Error [Us]
-        "packets of 20 ms: a=ptime:20, a=maxptime not below"
+        "packets have 20 ms: a=ptime is 20, and a=maxptime is not less"
         "\"Use a ptime of 20ms\" is mandatory for Meta."
-        "Write a=ptime:20 and a=maxptime:20, and send it.";
-    PtimeUnsaid "ptime-unsaid" Hint [Us]
-        "a=ptime:20 and a=maxptime:20 are written down"
-        "20 ms is the default, and Meta's own current descriptions say it."
+        "Write a=ptime:20 and a=maxptime:20, and send packets of 20 ms.";
+    PtimeExplicit "ptime-explicit" Hint [Us]
+        "a=ptime:20 and a=maxptime:20 are both present"
+        "20 ms is the default, but Meta's own current descriptions have both lines."
         "Write both lines.";
     OpusFec "opus-fec" Hint [Us]
         "a=fmtp of Opus has useinbandfec=1"
-        "Meta then sends copies of lost frames inside the next ones."
-        "Write a=fmtp:111 useinbandfec=1, and the rest of Meta's own line.";
+        "Meta then sends, in each packet, a copy of the frame before (in-band FEC)."
+        "Write a=fmtp:111 useinbandfec=1, and the other parameters of Meta's own line.";
     OpusFmtp "opus-fmtp" Hint [Us]
         "the parameters of Opus in an answer are those of Meta's offer"
-        "Meta encodes for 16 kHz and 20 kbit/s; more is neither played nor liked."
+        "Meta encodes at 16 kHz and 20 kbit/s. It plays no higher bandwidth."
         "Copy Meta's a=fmtp.";
     RtcpFb "rtcp-fb" Hint [Us]
-        "a=rtcp-fb promises nothing that is not sent"
-        "transport-cc needs its header extension; nack and ccm are for video."
-        "Leave the lines out unless your stack sends that feedback.";
+        "a=rtcp-fb announces only feedback that is sent"
+        "transport-cc needs its header extension. nack and ccm are for video."
+        "Remove the lines unless your stack sends that feedback.";
     RtcpMux "rtcp-mux" Error [Us]
         "with DTLS there is a=rtcp-mux"
-        "Meta has one port and one component; RTCP elsewhere is lost, and with it the sign of life."
-        "Write a=rtcp-mux and send RTCP on the pair of RTP.";
+        "Meta has one port and one component. RTCP on another port is lost."
+        "Write a=rtcp-mux, and send RTCP on the ICE pair of RTP.";
     SendRecv "sendrecv" Error [Us Meta]
-        "a=sendrecv"
-        "Hold is nothing that Meta's leg knows: without packets from you WhatsApp hangs up after 20 s at the start, after 30 s later."
-        "Keep sendrecv and send music or silence.";
+        "the direction is a=sendrecv"
+        "Meta does not support hold. Without packets from you, WhatsApp hangs up: after 20 s at the start of a call, after 30 s later."
+        "Keep a=sendrecv, and send music or silence.";
     OneSsrc "one-ssrc" Error [Us Meta]
         "one SSRC is announced"
-        "\"Audio must use a single SSRC\"; more mean glitches and likely total media failure."
-        "Announce one, and keep it through hold, transfer and prompts.";
-    SsrcUnsaid "ssrc-unsaid" Hint [Us]
-        "a=ssrc with a cname is written down"
-        "Meta's own descriptions have it; then a second SSRC is noticed before it does harm."
+        "\"Audio must use a single SSRC\". A second SSRC causes glitches and probably total loss of media."
+        "Announce one SSRC, and keep it through hold, transfer and prompts.";
+    SsrcAnnounced "ssrc-announced" Hint [Us]
+        "there is an a=ssrc with a cname"
+        "Meta's own descriptions have it. A second SSRC can then be detected before it causes harm."
         "Write a=ssrc:NUMBER cname:NAME.";
     MidEcho "mid-echo" Error [Us]
         "an answer has the a=mid of the offer"
-        "The answer speaks about a stream that was not offered (RFC 9143): 138008."
+        "Otherwise the answer is about a stream that is not in the offer (RFC 9143): 138008."
         "Copy a=mid from the offer.";
     AnswerShape "answer-shape" Error [Us Meta]
         "an answer has as many m= lines as the offer, with the same protocols"
-        "RFC 3264 section 6. The number's srtp_key_exchange_protocol decides between DTLS and SDES."
+        "RFC 3264 section 6 requires it. The number's srtp_key_exchange_protocol selects DTLS or SDES."
         "Answer each m= line, and keep its protocol.";
     AnswerFormats "answer-formats" Error [Us Meta]
-        "an answer has no payload type that was not offered, nor gives one another meaning"
-        "Packets of that number are dropped: one side receives no audio."
-        "Take numbers and names from the offer.";
+        "an answer has only payload types of the offer, each with the same codec"
+        "Packets with another payload type are dropped: one side receives no audio."
+        "Copy payload types and names from the offer.";
     AnswerExtmap "answer-extmap" Warning [Us]
-        "an answer has no a=extmap that was not offered"
-        "RFC 8285 section 6. Meta's current offers have none."
-        "Leave the lines out.";
+        "an answer has only a=extmap lines of the offer"
+        "RFC 8285 section 6 requires it. Meta's current offers have none."
+        "Remove the lines.";
     Bridgeable "bridgeable" Error [Us Meta Phone]
-        "Trestle can bridge it"
-        "Trestle would refuse this description with that reason."
-        "See the reason.";
+        "Trestle can bridge the description"
+        "Trestle refuses this description for the reason in the message above."
+        "Correct what the message above names.";
 }
 
 impl Rule {
-    /// The rule of this name.
+    /// The rule with this [`Rule::id`].
     pub fn by_id(id: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|rule| rule.id() == id)
     }
 
-    /// True if a description by `writer` has to keep it.
+    /// True if a description of `writer` must keep the rule.
     pub fn concerns(self, writer: Writer) -> bool {
         self.writers().contains(&writer)
     }
 
-    /// Meta's error code, where the rule is known to end in one.
+    /// Meta's error code for a description that breaks the rule, if it is known.
     pub fn meta_error(self) -> Option<u32> {
         self.explain().why.contains("138008").then_some(138_008)
     }

@@ -33,12 +33,12 @@ impl<'a> LintRun<'a> {
         self.sdp.attributes().chain(media).filter(|attribute| attribute.name == name).collect()
     }
 
-    /// The attribute of the audio stream, else that of the session part.
+    /// The first attribute with this name: of the audio stream, else of the session part.
     pub(super) fn first(&self, name: &str) -> Option<Attribute<'a>> {
         self.sdp.attribute(self.audio?, name)
     }
 
-    /// True if DTLS makes the keys.
+    /// True if the protocol is DTLS-SRTP.
     pub(super) fn is_dtls(&self) -> bool {
         self.audio.is_some_and(|audio| audio.proto.starts_with("UDP/TLS/"))
     }

@@ -5,19 +5,19 @@ use super::envelope::Opened;
 use super::run::LintRun;
 use crate::{Attribute, MediaDescription};
 
-/// Compares the envelope's type with the type that is needed.
+/// Compares the `sdp_type` of the envelope with the role that its action or event requires.
 pub(super) fn check_sdp_type(run: &mut LintRun<'_>, opened: &Opened) {
-    match (opened.role, opened.role_named) {
+    match (opened.role, opened.named_role) {
         (Some(needed), Some(given)) if needed != given => {
-            let what = format!("`sdp_type` is \"{}\", but this has to be an {}", given.name(), needed.name());
+            let what = format!("`sdp_type` is \"{}\", but an {} is required here", given.name(), needed.name());
             run.report(Rule::SdpType, None, what);
         }
-        (_, None) if opened.role_unsaid => run.report(Rule::SdpType, None, "`sdp_type` is missing"),
+        (_, None) if opened.lacks_sdp_type => run.report(Rule::SdpType, None, "`sdp_type` is missing"),
         _ => {}
     }
 }
 
-/// The session part, and the `m=` lines. False if there is no audio to go on with.
+/// Checks the session part and the number of `m=` lines. False if there is no audio, so that nothing else can be checked.
 pub(super) fn check(run: &mut LintRun<'_>) -> bool {
     let session = &run.sdp.session;
     let letters: Vec<char> = session.iter().map(|line| line.letter).filter(|l| "vost".contains(*l)).collect();
@@ -25,7 +25,7 @@ pub(super) fn check(run: &mut LintRun<'_>) -> bool {
         let missing: Vec<String> =
             ['s', 't'].iter().filter(|l| !letters.contains(l)).map(|letter| format!("{letter}=")).collect();
         let what = match missing.is_empty() {
-            true => "v=, o=, s= and t= are not in this order, once each".to_owned(),
+            true => "v=, o=, s= and t= must occur once each, in this order".to_owned(),
             false => format!("{} is missing", missing.join(" and ")),
         };
         run.report(Rule::SessionLines, None, what);
@@ -35,9 +35,9 @@ pub(super) fn check(run: &mut LintRun<'_>) -> bool {
         let mut words = line.value.split_ascii_whitespace().skip(1);
         match line.letter {
             'o' if !(number(words.next()) && number(words.next())) => {
-                run.report(Rule::Origin, Some(line), "the session id or its version is no number of 64 bits");
+                run.report(Rule::Origin, Some(line), "the session id or the version is not a 64-bit number");
             }
-            't' if line.value.trim() != "0 0" => run.report(Rule::Time, Some(line), "is not t=0 0"),
+            't' if line.value.trim() != "0 0" => run.report(Rule::Time, Some(line), "the line is not t=0 0"),
             _ => {}
         }
     }
@@ -46,7 +46,7 @@ pub(super) fn check(run: &mut LintRun<'_>) -> bool {
         return false;
     };
     for other in run.sdp.media.iter().filter(|media| !std::ptr::eq(*media, audio) && media.port != 0) {
-        run.report(Rule::OneMedia, Some(&other.line), format!("{} beside the audio", other.media));
+        run.report(Rule::OneMedia, Some(&other.line), format!("there is an m={} beside the audio", other.media));
     }
     check_bundle(run, audio);
     true
@@ -69,9 +69,13 @@ fn check_bundle<'a>(run: &mut LintRun<'a>, audio: &'a MediaDescription) {
         ([group], Some(mid)) => {
             let named = group.value.unwrap_or_default().split_ascii_whitespace().skip(1).any(|word| word == mid);
             if !named {
-                run.report(Rule::Bundle, Some(group.line), format!("does not name a=mid:{mid}"));
+                run.report(
+                    Rule::Bundle,
+                    Some(group.line),
+                    format!("the group does not contain the audio (a=mid:{mid})"),
+                );
             }
         }
-        ([_, second, ..], Some(_)) => run.report(Rule::Bundle, Some(second.line), "is a second group"),
+        ([_, second, ..], Some(_)) => run.report(Rule::Bundle, Some(second.line), "this is a second a=group:BUNDLE"),
     }
 }

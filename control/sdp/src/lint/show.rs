@@ -1,4 +1,4 @@
-//! Verdicts and rules as text, as JSON, and as the table of the documents.
+//! Reports and rules as text, as JSON, and as the table of docs/TOOLS.md.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Finding, LintReport, Rule, Severity};
 
 impl std::fmt::Display for Finding {
-    /// One line: where, what, by which rule.
+    /// One line: line number, text, fault, rule.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.line {
             Some(line) => write!(f, "line {line} \"{}\": {} ({})", self.text, self.what, self.rule.id()),
@@ -17,7 +17,8 @@ impl std::fmt::Display for Finding {
 }
 
 impl LintReport {
-    /// For people: each finding with its reason and its remedy, then a sum. `name` is what the text is called.
+    /// Text for operators: each finding with the rule, its reason and the correction, then the counts. `name` is the name of the
+    /// description, for example of its file.
     pub fn text(&self, name: &str) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
@@ -58,7 +59,7 @@ impl LintReport {
         writeln!(out, "\n{}", sum.join(", "))
     }
 
-    /// For programs.
+    /// JSON for programs.
     pub fn json(&self) -> Value {
         let finding = |finding: &Finding| {
             let words = finding.rule.explain();
@@ -90,9 +91,9 @@ impl std::fmt::Display for Rule {
     }
 }
 
-/// Every rule as a row of the documents' table.
+/// The table of docs/TOOLS.md, a row for each rule.
 pub fn table() -> String {
-    let mut out = String::from("| rule | | from | asks | otherwise |\n|---|---|---|---|---|\n");
+    let mut out = String::from("| rule | severity | from | requirement | reason |\n|---|---|---|---|---|\n");
     for rule in Rule::ALL {
         let writers: Vec<&str> = rule.writers().iter().map(|writer| writer.name()).collect();
         let words = rule.explain();

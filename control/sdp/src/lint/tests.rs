@@ -1,4 +1,4 @@
-//! Every rule has a description that breaks it and nothing else; what Meta printed, and what we write, breaks none.
+//! Tests: for each rule there is a description that breaks it alone. The SDP samples of Meta and the SDP of Trestle break none.
 
 mod breaches;
 mod samples;

@@ -1,4 +1,4 @@
-//! Keys, ICE and addresses.
+//! Checks of protocol, keys, DTLS roles, ICE and addresses.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::{Attribute, Candidate, MediaDescription, Setup};
 
 /// The suite of Meta's own lines.
 const METAS_SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
-/// RFC 8839 5.4.
+/// Shortest ICE credentials, in characters (RFC 8839 section 5.4).
 const UFRAG_CHARS_MIN: usize = 4;
 const PWD_CHARS_MIN: usize = 22;
 
@@ -29,7 +29,7 @@ pub(super) fn check(run: &mut LintRun<'_>) {
     match audio.proto.as_str() {
         "UDP/TLS/RTP/SAVPF" => {
             if let Some(crypto) = cryptos.first() {
-                run.report(Rule::Keying, Some(crypto.line), "a=crypto beside DTLS");
+                run.report(Rule::Keying, Some(crypto.line), "there is an a=crypto beside DTLS");
             }
             check_fingerprints(run, audio, &fingerprints);
             check_setup(run, audio);
@@ -37,7 +37,7 @@ pub(super) fn check(run: &mut LintRun<'_>) {
         }
         "RTP/SAVP" => {
             if let Some(fingerprint) = fingerprints.first() {
-                run.report(Rule::Keying, Some(fingerprint.line), "a=fingerprint beside RTP/SAVP");
+                run.report(Rule::Keying, Some(fingerprint.line), "there is an a=fingerprint beside RTP/SAVP");
             }
             check_cryptos(run, audio, &cryptos);
         }
@@ -64,14 +64,18 @@ fn check_fingerprints(run: &mut LintRun<'_>, audio: &MediaDescription, fingerpri
     match digits {
         Some(digits) if digits.split(':').count() == 32 && digits.split(':').all(pair) => {
             if digits.contains(|char: char| char.is_ascii_lowercase()) {
-                run.report(Rule::FingerprintCapitals, Some(fingerprint.line), "has small letters");
+                run.report(Rule::FingerprintCapitals, Some(fingerprint.line), "the digest has lower-case letters");
             }
         }
-        Some(_) => run.report(Rule::FingerprintHash, Some(fingerprint.line), "is no digest of sha-256"),
-        None => run.report(Rule::FingerprintHash, Some(fingerprint.line), "is not sha-256"),
+        Some(_) => run.report(
+            Rule::FingerprintHash,
+            Some(fingerprint.line),
+            "the digest is not 32 pairs of hexadecimal digits",
+        ),
+        None => run.report(Rule::FingerprintHash, Some(fingerprint.line), "the hash is not sha-256"),
     }
     if audio.attribute("fingerprint").is_none() {
-        run.report(Rule::FingerprintPlace, Some(fingerprint.line), "it is above m=");
+        run.report(Rule::FingerprintPlace, Some(fingerprint.line), "a=fingerprint is above m=");
     }
 }
 
@@ -84,18 +88,18 @@ fn check_setup(run: &mut LintRun<'_>, audio: &MediaDescription) {
     match (run.role, setup) {
         (Some(Role::Offer), Some(Setup::ActPass)) | (Some(Role::Answer), Some(Setup::Active)) => {}
         (Some(Role::Answer), Some(Setup::Passive)) => {
-            run.report(Rule::DtlsClient, line, "leaves the ClientHello to Meta");
+            run.report(Rule::DtlsClient, line, "a=setup:passive makes Meta the DTLS client");
         }
         (Some(Role::Answer), Some(Setup::ActPass)) => {
-            run.report(Rule::Setup, line, "an answer has to choose");
-            run.report(Rule::SetupAnswered, line, "chooses nothing");
+            run.report(Rule::Setup, line, "an answer must not have a=setup:actpass");
+            run.report(Rule::SetupAnswered, line, "the answer has a=setup:actpass");
         }
         (Some(Role::Answer), None) => {
             run.report(Rule::Setup, None, "there is no a=setup");
             run.report(Rule::SetupAnswered, None, "there is no a=setup");
         }
         (Some(Role::Offer) | None, None) => run.report(Rule::Setup, None, "there is no a=setup"),
-        (Some(Role::Offer), Some(_)) => run.report(Rule::Setup, line, "an offer has to leave the choice"),
+        (Some(Role::Offer), Some(_)) => run.report(Rule::Setup, line, "an offer must have a=setup:actpass"),
         (None, Some(_)) => {}
     }
 }
@@ -104,7 +108,7 @@ fn check_cryptos(run: &mut LintRun<'_>, audio: &MediaDescription, cryptos: &[Att
     match cryptos {
         [] => return run.report(Rule::OneCrypto, None, "there is no a=crypto"),
         [_, second, ..] if run.is_answer() => {
-            run.report(Rule::OneCrypto, Some(second.line), "an answer chooses one key, this has more");
+            run.report(Rule::OneCrypto, Some(second.line), "an answer must have one a=crypto, and this one has more");
         }
         _ => {}
     }
@@ -117,7 +121,11 @@ fn check_cryptos(run: &mut LintRun<'_>, audio: &MediaDescription, cryptos: &[Att
             let suite =
                 |a: &Attribute<'_>| a.value.and_then(|v| v.split_ascii_whitespace().nth(1)) == Some(METAS_SUITE);
             if !cryptos.iter().any(suite) {
-                run.report(Rule::CryptoSuite, Some(cryptos[0].line), format!("is not {METAS_SUITE}"));
+                run.report(
+                    Rule::CryptoSuite,
+                    Some(cryptos[0].line),
+                    format!("no a=crypto has the suite {METAS_SUITE}"),
+                );
             }
         }
     }
@@ -125,7 +133,7 @@ fn check_cryptos(run: &mut LintRun<'_>, audio: &MediaDescription, cryptos: &[Att
 
 fn check_ice(run: &mut LintRun<'_>, audio: &MediaDescription) {
     match run.first("ice-lite") {
-        Some(lite) => run.report(Rule::IceLite, Some(lite.line), "promises that you answer checks and send none"),
+        Some(lite) => run.report(Rule::IceLite, Some(lite.line), "a=ice-lite announces an agent that sends no checks"),
         None => run.report(Rule::LiteExpected, None, "there is no a=ice-lite"),
     }
     for (name, chars_min) in [("ice-ufrag", UFRAG_CHARS_MIN), ("ice-pwd", PWD_CHARS_MIN)] {
@@ -134,14 +142,18 @@ fn check_ice(run: &mut LintRun<'_>, audio: &MediaDescription) {
             Ok(None) => run.report(Rule::IceCredentials, None, format!("there is no a={name}")),
             Err(error) => run.report(Rule::IceCredentials, line, error.reason),
             Ok(Some(value)) if value.len() < chars_min => {
-                run.report(Rule::IceCredentials, line, format!("is shorter than {chars_min} characters"));
+                run.report(Rule::IceCredentials, line, format!("a={name} is shorter than {chars_min} characters"));
             }
             Ok(Some(value)) => {
                 if value.contains(['=', '-', '_']) {
-                    run.report(Rule::IceChars, line, "has a character that is none of the 64");
+                    run.report(
+                        Rule::IceChars,
+                        line,
+                        format!("a={name} has a character other than letters, digits, + and /"),
+                    );
                 }
                 if value.ends_with('=') {
-                    run.report(Rule::PaddedPwd, line, "ends with \"=\"");
+                    run.report(Rule::PaddedPwd, line, format!("a={name} ends with \"=\""));
                 }
             }
         }
@@ -149,7 +161,7 @@ fn check_ice(run: &mut LintRun<'_>, audio: &MediaDescription) {
     if let Some(options) = run.first("ice-options")
         && options.value.is_some_and(|value| value.split_ascii_whitespace().any(|option| option == "trickle"))
     {
-        run.report(Rule::Trickle, Some(options.line), "promises more candidates");
+        run.report(Rule::Trickle, Some(options.line), "a=ice-options:trickle announces more candidates");
     }
     check_candidates(run, audio);
 }
@@ -160,18 +172,22 @@ fn check_candidates(run: &mut LintRun<'_>, audio: &MediaDescription) {
     for attribute in &lines {
         match Candidate::parse(attribute.line, attribute.value.unwrap_or_default()) {
             Err(error) => run.report(Rule::CandidateForm, Some(attribute.line), error.reason),
-            Ok(None) => run.report(Rule::CandidateKind, Some(attribute.line), "is of no use to Meta"),
+            Ok(None) => run.report(Rule::CandidateKind, Some(attribute.line), "Meta cannot use this candidate"),
             Ok(Some(candidate)) if candidate.kind != "host" => {
-                run.report(Rule::CandidateKind, Some(attribute.line), format!("is of type {}", candidate.kind));
+                run.report(
+                    Rule::CandidateKind,
+                    Some(attribute.line),
+                    format!("the candidate has the type {}", candidate.kind),
+                );
             }
             Ok(Some(candidate)) => {
                 if is_unreachable(candidate.address.ip()) {
-                    let what = format!("{} is no public address", candidate.address.ip());
+                    let what = format!("{} is not a public address", candidate.address.ip());
                     run.report(Rule::PublicAddress, Some(attribute.line), what);
                 }
                 let family = candidate.address.is_ipv4();
                 if usable.iter().any(|other| other.address.is_ipv4() == family) {
-                    let what = format!("is a second {} candidate", if family { "IPv4" } else { "IPv6" });
+                    let what = format!("this is a second {} candidate", if family { "IPv4" } else { "IPv6" });
                     run.report(Rule::CandidateCount, Some(attribute.line), what);
                 }
                 usable.push(candidate);
@@ -186,7 +202,7 @@ fn check_candidates(run: &mut LintRun<'_>, audio: &MediaDescription) {
     }
     let main = run.sdp.connection(audio).ok().map(|connection| (connection.address, audio.port));
     if main.is_some_and(|main| !usable.iter().any(|c| (c.address.ip(), c.address.port()) == main)) {
-        run.report(Rule::CandidateAddress, Some(&audio.line), "c= and m= name no candidate");
+        run.report(Rule::CandidateAddress, Some(&audio.line), "no candidate has the address of c= and the port of m=");
     }
 }
 
@@ -196,20 +212,20 @@ fn check_address(run: &mut LintRun<'_>, audio: &MediaDescription) {
         Ok(connection) => connection.address,
         Err(error) => return run.report(Rule::Readable, line, error.reason),
     };
-    // An address that a candidate repeats was found there.
+    // The same address in a candidate was reported already.
     let reported = |run: &LintRun<'_>| {
         let is_reported = |finding: &super::Finding| finding.rule == Rule::PublicAddress;
         run.findings.iter().any(is_reported)
     };
     if is_unreachable(address) && !reported(run) {
-        run.report(Rule::PublicAddress, line, format!("{address} is no public address"));
+        run.report(Rule::PublicAddress, line, format!("{address} is not a public address"));
     }
     match audio.port {
         0 if run.writer == Writer::Us => run.report(Rule::MediaPort, Some(&audio.line), "port 0 refuses the stream"),
         0 => {}
-        9 if !run.is_dtls() => run.report(Rule::MediaPort, Some(&audio.line), "port 9 without ICE"),
+        9 if !run.is_dtls() => run.report(Rule::MediaPort, Some(&audio.line), "the port is 9, and there is no ICE"),
         _ if !run.is_dtls() && address.is_unspecified() => {
-            run.report(Rule::MediaPort, line, format!("{address} without ICE"));
+            run.report(Rule::MediaPort, line, format!("the address is {address}, and there is no ICE"));
         }
         _ => {}
     }

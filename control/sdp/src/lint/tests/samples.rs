@@ -7,10 +7,10 @@ const ODD: &[(&str, &[Rule])] = &[
     // A browser offers all it has, and gathers later; Meta took the offer. Its a=ptime is the default.
     (
         "business_initiated.graph_webrtc.browser_offer",
-        &[Rule::Candidates, Rule::PtimeUnsaid, Rule::Trickle, Rule::CodecList, Rule::CodecList, Rule::CodecList],
+        &[Rule::Candidates, Rule::PtimeExplicit, Rule::Trickle, Rule::CodecList, Rule::CodecList, Rule::CodecList],
     ),
     // The same from Meta's example of an answer: no candidate, no a=ptime.
-    ("user_initiated.graph_webrtc.partner_answer", &[Rule::Candidates, Rule::PtimeUnsaid]),
+    ("user_initiated.graph_webrtc.partner_answer", &[Rule::Candidates, Rule::PtimeExplicit]),
 ];
 
 fn who(name: &str) -> (Writer, Role) {

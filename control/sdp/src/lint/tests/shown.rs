@@ -15,8 +15,8 @@ fn a_verdict_reads_as_it_is_documented() {
 error[one-fingerprint] line 14: there are 2 fingerprints: sha-256, sha-512
     a=fingerprint:sha-512 00
   rule: with DTLS there is exactly one a=fingerprint
-  why:  The most frequent cause of 138008 (subcode 2593093). Without one the text is \"No fingerprint found in SDP\".
-  fix:  Keep the sha-256 line and drop the others; some stacks write sha-384 and sha-512 beside it.
+  why:  This is the most frequent cause of 138008 (subcode 2593093). If there is none, Meta's text is \"No fingerprint found in SDP\".
+  fix:  Keep the sha-256 line and remove the others. Some stacks add sha-384 and sha-512.
 
 1 error, 0 warnings, 0 hints
 "

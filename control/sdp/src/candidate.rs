@@ -4,35 +4,39 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Line, MediaDescription, SdpError};
 
-/// A remote UDP candidate for component 1, as far as checks need it.
+/// A UDP candidate of the peer for component 1 (RTP), with the values that connectivity checks need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Groups candidates of one origin.
+    /// The same for candidates of the same type, base and server (RFC 8445 section 5.1.1.3).
     pub foundation: String,
-    /// Its priority.
+    /// Priority; checks prefer higher values.
     pub priority: u32,
-    /// Where it is.
+    /// Address and port.
     pub address: SocketAddr,
     /// `host`, `srflx`, `prflx` or `relay`.
     pub kind: String,
 }
 
 impl Candidate {
-    /// Reads the value of an `a=candidate` line. `None` if it is sound but of no use to us: TCP, another component than
-    /// RTP's, a name instead of an address (mDNS), an address that cannot be sent to.
+    /// Parses the value of an `a=candidate` line. `None` if the line is valid but Trestle cannot use it: TCP, another component, an
+    /// unknown type, a name instead of an address (mDNS), an unspecified or multicast address, port 0.
     ///
-    /// Extensions (`generation`, `network-cost`, `ufrag`, ...) come in pairs and in any order; none matters here.
+    /// Extensions (`generation`, `network-cost`, `ufrag`, ...) are ignored.
+    ///
+    /// # Errors
+    ///
+    /// The line is malformed.
     pub fn parse(line: &Line, value: &str) -> Result<Option<Self>, SdpError> {
         let words: Vec<&str> = value.split_ascii_whitespace().collect();
         let [foundation, component, transport, priority, address, port, "typ", kind, ..] = words.as_slice() else {
             return Err(line.error("expected FOUNDATION COMPONENT udp PRIORITY ADDRESS PORT typ TYPE"));
         };
         if foundation.len() > 32 || !foundation.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b)) {
-            return Err(line.error("the foundation is no word of up to 32 letters and digits"));
+            return Err(line.error("the foundation is not a word of up to 32 letters, digits, + and /"));
         }
-        let component: u16 = component.parse().map_err(|_| line.error("the component is no number"))?;
-        let priority: u32 = priority.parse().map_err(|_| line.error("the priority is no number of 32 bits"))?;
-        let port: u16 = port.parse().map_err(|_| line.error("the port is no number from 0 to 65535"))?;
+        let component: u16 = component.parse().map_err(|_| line.error("the component is not a number"))?;
+        let priority: u32 = priority.parse().map_err(|_| line.error("the priority is not a 32-bit number"))?;
+        let port: u16 = port.parse().map_err(|_| line.error("the port is not a number from 0 to 65535"))?;
         if !matches!(*kind, "host" | "srflx" | "prflx" | "relay") {
             return Ok(None);
         }
@@ -47,11 +51,11 @@ impl Candidate {
 }
 
 impl std::fmt::Display for Candidate {
-    /// The canonical form without extensions, beginning with `candidate:`.
+    /// The attribute without extensions, from `candidate:`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { foundation, priority, address, kind } = self;
         write!(f, "candidate:{foundation} 1 udp {priority} {} {} typ {kind}", address.ip(), address.port())?;
-        // RFC 8839 5.1 demands a related address for all but hosts; we have no use for the real one.
+        // RFC 8839 section 5.1 requires a related address except for hosts. Trestle does not keep the real one.
         if kind != "host" {
             f.write_str(if address.is_ipv4() { " raddr 0.0.0.0 rport 0" } else { " raddr :: rport 0" })?;
         }
@@ -60,7 +64,11 @@ impl std::fmt::Display for Candidate {
 }
 
 impl MediaDescription {
-    /// The candidates that are of use, in the peer's order.
+    /// The candidates that Trestle can use, in the peer's order.
+    ///
+    /// # Errors
+    ///
+    /// An `a=candidate` line is malformed.
     pub fn candidates(&self) -> Result<Vec<Candidate>, SdpError> {
         let mut candidates = Vec::new();
         for attribute in self.attributes().filter(|attribute| attribute.name == "candidate") {

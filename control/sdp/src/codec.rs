@@ -6,16 +6,16 @@ use trestle_wire::{ClockRate, Pt};
 
 use super::{MediaDescription, SdpError};
 
-/// What a format is to us.
+/// How Trestle uses a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FormatKind {
-    /// A codec that we speak.
+    /// A codec that Trestle supports.
     Audio(Codec),
-    /// telephone-event (RFC 4733) at this clock.
+    /// telephone-event (RFC 4733) with this clock rate.
     Event(ClockRate),
-    /// Comfort noise (RFC 3389): known, and never negotiated.
+    /// Comfort noise (RFC 3389). Trestle does not negotiate it.
     ComfortNoise,
-    /// Anything else: never negotiated.
+    /// Another format. Trestle does not negotiate it.
     Other,
 }
 
@@ -24,20 +24,20 @@ pub enum FormatKind {
 pub struct Format {
     /// Payload type.
     pub pt: Pt,
-    /// The codec or event that it means.
+    /// How Trestle uses it.
     pub kind: FormatKind,
     /// Encoding name as written.
     pub name: String,
-    /// RTP clock rate.
+    /// RTP clock rate, Hz.
     pub clock_hz: u32,
     /// Channels; 1 if not written.
     pub channels: u8,
-    /// What follows `a=fmtp:PT `.
+    /// The text after `a=fmtp:PT `.
     pub fmtp: Option<String>,
 }
 
 impl Format {
-    /// A format of a codec that we speak.
+    /// A format of a codec that Trestle supports.
     pub fn audio(pt: Pt, codec: Codec, fmtp: Option<&str>) -> Self {
         let CodecInfo { name, clock, channels, .. } = *codec.info();
         Self {
@@ -57,7 +57,7 @@ impl Format {
         Self { pt, kind, name, clock_hz: 8_000, channels: 1, fmtp }
     }
 
-    /// What is behind `a=rtpmap:PT `.
+    /// The text after `a=rtpmap:PT `.
     pub fn rtpmap(&self) -> String {
         match self.channels {
             1 => format!("{}/{}", self.name, self.clock_hz),
@@ -65,7 +65,7 @@ impl Format {
         }
     }
 
-    /// The codec, if it is one of ours.
+    /// The codec, if Trestle supports it.
     pub fn codec(&self) -> Option<Codec> {
         match self.kind {
             FormatKind::Audio(codec) => Some(codec),
@@ -73,7 +73,7 @@ impl Format {
         }
     }
 
-    /// The event clock, if these are events.
+    /// The clock rate of telephone-event; `None` for another format.
     pub fn event_clock(&self) -> Option<ClockRate> {
         match self.kind {
             FormatKind::Event(clock) => Some(clock),
@@ -81,8 +81,8 @@ impl Format {
         }
     }
 
-    /// One parameter of `a=fmtp`, name compared without case.
-    /// Janus writes a stray `0` before the first one: words without `=` are passed over.
+    /// The value of the parameter `name` of `a=fmtp`; upper and lower case are the same. Words without `=` are ignored, since Janus
+    /// writes a `0` before the first parameter.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let text = self.fmtp.as_deref()?;
         text.split([';', ' '])
@@ -90,7 +90,8 @@ impl Format {
             .find_map(|(key, value)| key.trim().eq_ignore_ascii_case(name).then(|| value.trim()))
     }
 
-    /// How the writer of this format wants its Opus (RFC 7587 6.1). Without `a=fmtp` the engine's defaults hold.
+    /// The settings of an Opus encoder that sends to the writer of this format (RFC 7587 section 6.1). Without `a=fmtp` they are the
+    /// defaults.
     pub fn opus_settings(&self) -> OpusSettings {
         let defaults = OpusSettings::default();
         if self.fmtp.is_none() {
@@ -110,13 +111,17 @@ impl Format {
 impl MediaDescription {
     /// The formats in the order of the `m=` line.
     ///
-    /// A dynamic payload type without `a=rtpmap` (some phones leave it out of answers) is looked up in `known`, which is
-    /// what we offered; if it is not there either, it is [`FormatKind::Other`].
+    /// `known` has the formats that Trestle offered. A dynamic payload type without `a=rtpmap` (some phones omit it in answers) is
+    /// looked up there; if it is not found, it is [`FormatKind::Other`].
+    ///
+    /// # Errors
+    ///
+    /// A payload type is not a number from 0 to 127, or an `a=rtpmap` is malformed.
     pub fn audio_formats(&self, known: &[Format]) -> Result<Vec<Format>, SdpError> {
         let mut formats: Vec<Format> = Vec::with_capacity(self.formats.len());
         for word in &self.formats {
             let pt = word.parse::<u8>().ok().and_then(Pt::new);
-            let pt = pt.ok_or_else(|| self.line.error(format!("{word} is no payload type from 0 to 127")))?;
+            let pt = pt.ok_or_else(|| self.line.error(format!("{word} is not a payload type from 0 to 127")))?;
             if formats.iter().any(|format| format.pt == pt) {
                 continue;
             }
@@ -132,7 +137,7 @@ impl MediaDescription {
         Ok(formats)
     }
 
-    /// From `a=rtpmap:PT NAME/CLOCK[/CHANNELS]` (RFC 8866 6.6).
+    /// The format that `a=rtpmap:PT NAME/CLOCK[/CHANNELS]` defines for `pt` (RFC 8866 section 6.6); `None` without such a line.
     fn mapped(&self, pt: Pt) -> Result<Option<Format>, SdpError> {
         for attribute in self.attributes().filter(|attribute| attribute.name == "rtpmap") {
             let (number, map) = split_pt(attribute.required()?);
@@ -147,10 +152,12 @@ impl MediaDescription {
                 return Err(line.error("expected PT NAME/CLOCK"));
             }
             let clock = clock.and_then(|clock| clock.trim().parse().ok()).and_then(ClockRate::new);
-            let clock = clock.ok_or_else(|| line.error("the clock rate is no number from 1 to 384000"))?;
+            let clock = clock.ok_or_else(|| line.error("the clock rate is not a number from 1 to 384000"))?;
             let channels = match channels.map(str::trim) {
                 None | Some("") => 1,
-                Some(channels) => channels.parse().map_err(|_| line.error("the number of channels is no number"))?,
+                Some(channels) => {
+                    channels.parse().map_err(|_| line.error("the number of channels is not a number from 0 to 255"))?
+                }
             };
             let kind = kind_of(pt, name, clock, channels);
             let name = name.to_owned();
@@ -174,7 +181,7 @@ fn split_pt(value: &str) -> (Option<u8>, &str) {
 }
 
 fn kind_of(pt: Pt, name: &str, clock: ClockRate, channels: u8) -> FormatKind {
-    // With rtcp-mux these read as RTCP once the marker is set (RFC 5761 section 4).
+    // With rtcp-mux, RTP packets with these payload types and the marker bit cannot be distinguished from RTCP (RFC 5761 section 4).
     if (64..=95).contains(&pt.get()) {
         return FormatKind::Other;
     }
@@ -188,7 +195,7 @@ fn kind_of(pt: Pt, name: &str, clock: ClockRate, channels: u8) -> FormatKind {
     }
 }
 
-/// What a payload type means without `a=rtpmap` (RFC 3551 section 6): a codec of Trestle, or comfort noise.
+/// The format of a static payload type (RFC 3551 section 6), which needs no `a=rtpmap`: a codec of Trestle, or comfort noise.
 fn statically_known(pt: Pt) -> Option<Format> {
     if pt == Pt::COMFORT_NOISE {
         return Some(Format { kind: FormatKind::ComfortNoise, name: "CN".to_owned(), clock_hz: 8_000, ..unknown(pt) });

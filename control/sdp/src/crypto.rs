@@ -6,28 +6,33 @@ use trestle_srtp::{KeyingMaterial, Profile};
 
 use super::{Attribute, MediaDescription, SdpError};
 
-/// Keys come with or without the `=` at the end: 30 bytes need none, 46 bytes two (RFC 4568 6.1, RFC 6188).
+/// Base64 with or without `=` at the end. A key of 30 bytes has no padding, one of 46 bytes has two `=` (RFC 4568 section 6.1,
+/// RFC 6188).
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// One `a=crypto` line of a suite that we speak.
+/// One `a=crypto` line with a suite that Trestle supports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crypto {
-    /// Ties the answer's line to the offer's.
+    /// Tag. A line of an answer has the tag of the line of the offer that it accepts.
     pub tag: u32,
-    /// The writer's key and salt, and by them the suite.
+    /// The key and salt with which the writer sends, and their suite.
     pub key: KeyingMaterial,
-    /// Bytes of the master key identifier in every packet; 0 for none.
+    /// Length of the master key identifier (MKI) in each packet, bytes; 0 if there is none.
     pub mki_len: u8,
 }
 
 impl Crypto {
-    /// Longest MKI that is accepted. Peers use one key, so a longer MKI carries nothing.
+    /// Longest MKI that is accepted. Trestle accepts one key per line, so the MKI carries no information.
     const MKI_BYTES_MAX: u8 = 4;
 
-    /// Reads a line. `None` if the suite, or the use of several keys, is not ours: another line may do.
+    /// Parses a line. `None` if Trestle does not support the suite, or if the line has several keys.
+    ///
+    /// # Errors
+    ///
+    /// The line is malformed, or a session parameter is not supported.
     pub fn parse(attribute: Attribute<'_>) -> Result<Option<Self>, SdpError> {
         let line = attribute.line;
         let mut words = attribute.required()?.split_ascii_whitespace();
@@ -36,7 +41,7 @@ impl Crypto {
         };
         let tag = match tag.parse::<u32>() {
             Ok(tag) if tag <= 999_999_999 => tag,
-            _ => return Err(line.error("the tag is no number of 1 to 9 digits")),
+            _ => return Err(line.error("the tag is not a number of 1 to 9 digits")),
         };
         let Some(profile) = Profile::from_name(suite) else { return Ok(None) };
         for parameter in words {
@@ -60,7 +65,8 @@ impl Crypto {
 
     /// The value of the line: `1 AES_CM_128_HMAC_SHA1_80 inline:...`.
     ///
-    /// `pad` keeps the `=` of base64; libsrtp-based peers take both, a few old phones only the padded form.
+    /// `pad` keeps the `=` of base64: peers with libsrtp accept both forms, a few old phones only the padded form. `lifetime` adds
+    /// `|2^31`.
     pub fn text(tag: u32, key: &KeyingMaterial, pad: bool, lifetime: bool) -> String {
         let encoded = base64::engine::general_purpose::STANDARD.encode(key.key_and_salt().as_slice());
         let encoded = if pad { encoded.as_str() } else { encoded.trim_end_matches('=') };
@@ -69,7 +75,8 @@ impl Crypto {
     }
 }
 
-/// `|2^20` or `|1048576`, then `|MKI:LENGTH`; both optional. Gives the MKI's length.
+/// Parses the optional lifetime (`2^20` or `1048576`) and the optional `MKI:LENGTH`. Returns the length of the MKI, 0 without one.
+/// The error is the reason.
 fn key_parameters<'a>(parts: impl Iterator<Item = &'a str>) -> Result<u8, String> {
     let mut mki_len = 0;
     let mut seen_lifetime = false;
@@ -81,7 +88,7 @@ fn key_parameters<'a>(parts: impl Iterator<Item = &'a str>) -> Result<u8, String
                 _ => return Err(format!("an MKI must be VALUE:LENGTH of at most {} bytes", Crypto::MKI_BYTES_MAX)),
             }
         } else {
-            // The lifetime is a promise of the peer to send new keys by then; it binds us to nothing.
+            // After this number of packets the peer must send new keys. Trestle does not use the value.
             let number = match part.strip_prefix("2^") {
                 Some(exponent) => exponent.parse::<u32>().is_ok_and(|exponent| exponent <= 48),
                 None => part.parse::<u64>().is_ok_and(|packets| packets > 0),
@@ -95,8 +102,8 @@ fn key_parameters<'a>(parts: impl Iterator<Item = &'a str>) -> Result<u8, String
     Ok(mki_len)
 }
 
-/// Parameters that switch protection off are refused; those that change how keys are derived as well, as we do not
-/// (RFC 4568 6.3: a parameter that is not understood makes the line unusable).
+/// Checks a session parameter. Trestle refuses parameters that disable protection and those that it does not support, such as a key
+/// derivation rate (RFC 4568 section 6.3). Unknown parameters with `-` are optional and ignored. The error is the reason.
 fn session_parameter(parameter: &str) -> Result<(), String> {
     let name = parameter.split('=').next().unwrap_or(parameter).to_ascii_uppercase();
     match name.as_str() {
@@ -111,7 +118,11 @@ fn session_parameter(parameter: &str) -> Result<(), String> {
 }
 
 impl MediaDescription {
-    /// The `a=crypto` lines that we can use, in the peer's order.
+    /// The `a=crypto` lines that Trestle can use, in the peer's order.
+    ///
+    /// # Errors
+    ///
+    /// A line is malformed, or a tag occurs twice.
     pub fn cryptos(&self) -> Result<Vec<Crypto>, SdpError> {
         let mut cryptos: Vec<Crypto> = Vec::new();
         for attribute in self.attributes().filter(|attribute| attribute.name == "crypto") {

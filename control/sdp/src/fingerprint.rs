@@ -5,8 +5,12 @@ use trestle_core::plan::Fingerprint;
 use super::{Attribute, MediaDescription, Sdp, SdpError};
 
 impl Sdp {
-    /// The certificate's digest. Of several the SHA-256 is taken, else the longest; hashes that we do not know are passed
-    /// over, and only if no other is there does that become an error.
+    /// The digest of the peer's certificate; `None` without `a=fingerprint`. Of several digests SHA-256 is used, else the longest.
+    /// Unknown hash functions are ignored if there is a known one.
+    ///
+    /// # Errors
+    ///
+    /// All hash functions are unknown, or a line is malformed.
     pub fn fingerprint(&self, media: &MediaDescription) -> Result<Option<Fingerprint>, SdpError> {
         let mut best: Option<(u8, Fingerprint)> = None;
         let mut unknown: Option<Attribute<'_>> = None;
@@ -19,13 +23,15 @@ impl Sdp {
         }
         match (best, unknown) {
             (Some((_, fingerprint)), _) => Ok(Some(fingerprint)),
-            (None, Some(attribute)) => Err(attribute.line.error("expected sha-256 (or sha-1, sha-384, sha-512)")),
+            (None, Some(attribute)) => {
+                Err(attribute.line.error("the hash must be sha-256 (or sha-1, sha-384, sha-512)"))
+            }
             (None, None) => Ok(None),
         }
     }
 }
 
-/// The digest with its rank. `None` for a hash that we do not know.
+/// The digest and its rank (higher is preferred); `None` if the hash function is unknown.
 fn read(attribute: Attribute<'_>) -> Result<Option<(u8, Fingerprint)>, SdpError> {
     let value = attribute.required()?;
     let (hash, digest) = value.split_once(' ').ok_or_else(|| attribute.line.error("expected HASH XX:XX:..."))?;
@@ -41,8 +47,9 @@ fn read(attribute: Attribute<'_>) -> Result<Option<(u8, Fingerprint)>, SdpError>
             _ => None,
         })
         .collect();
-    let bytes = bytes.ok_or_else(|| attribute.line.error("the digest is not hexadecimal in pairs"))?;
-    let wrong = |_| attribute.line.error(format!("the digest has not the length of {hash}"));
+    let bytes = bytes
+        .ok_or_else(|| attribute.line.error("the digest is not pairs of hexadecimal digits with colons between"))?;
+    let wrong = |_| attribute.line.error(format!("the length of the digest is not that of {hash}"));
     Ok(Some(match hash.as_str() {
         "sha-1" => (0, Fingerprint::Sha1(bytes.try_into().map_err(wrong)?)),
         "sha-256" => (3, Fingerprint::Sha256(bytes.try_into().map_err(wrong)?)),
@@ -51,7 +58,7 @@ fn read(attribute: Attribute<'_>) -> Result<Option<(u8, Fingerprint)>, SdpError>
     }))
 }
 
-/// A SHA-256 digest as `a=fingerprint` writes it: upper case, colons between (RFC 8122 section 5).
+/// A SHA-256 digest as in `a=fingerprint`: pairs of upper-case hexadecimal digits, with colons between (RFC 8122 section 5).
 pub fn sha256_text(digest: &[u8; 32]) -> String {
     let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
     pairs.join(":")

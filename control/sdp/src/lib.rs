@@ -1,8 +1,8 @@
-//! Session descriptions (RFC 8866): a reader that keeps every line in its place, typed views of the lines that
-//! negotiation needs, and a writer.
+//! Session descriptions (RFC 8866): a parser that keeps all lines and their order, typed values of the lines that negotiation
+//! needs, and a writer.
 //!
-//! An [`Sdp`] is a peer's description, unchanged: written again it is the same bytes. Trestle's own descriptions are put together
-//! by the negotiation, never by editing a parsed description.
+//! An [`Sdp`] is a peer's description, unchanged: if its lines end with CR LF, it is written as the same bytes. `negotiate` builds
+//! Trestle's own descriptions; it does not edit a parsed description.
 
 pub mod candidate;
 pub mod codec;

@@ -4,16 +4,19 @@ use super::limits::{CANDIDATES_MAX, CRYPTO_MAX, FORMATS_MAX, LINE_BYTES_MAX, LIN
 use super::{Line, MediaDescription, Sdp, SdpError};
 
 impl Sdp {
-    /// Reads a description. Lines end in CRLF or LF; empty lines at the end are forgiven.
+    /// Parses a description. Lines end with CR LF or LF; empty lines at the end are ignored. All other lines are kept, also those
+    /// that Trestle does not know.
     ///
-    /// Every line is kept, known or not. An error names the line and the reason.
+    /// # Errors
+    ///
+    /// The text is not SDP, or exceeds a limit of [`super::limits`]. The error has the line and the reason.
     pub fn parse(text: &str) -> Result<Self, SdpError> {
         if text.len() > SDP_BYTES_MAX {
             return Err(SdpError::whole(format!("longer than {SDP_BYTES_MAX} bytes")));
         }
         let body = text.trim_end_matches(['\r', '\n']);
         if body.is_empty() {
-            return Err(SdpError::whole("no lines"));
+            return Err(SdpError::whole("the description has no lines"));
         }
         let mut sdp = Self { session: Vec::new(), media: Vec::new() };
         for (index, raw) in body.split('\n').enumerate() {
@@ -25,7 +28,7 @@ impl Sdp {
             sdp.push(line)?;
         }
         if !sdp.session.iter().any(|line| line.letter == 'o') {
-            return Err(SdpError::whole("no o= line"));
+            return Err(SdpError::whole("there is no o= line"));
         }
         Ok(sdp)
     }
@@ -33,13 +36,13 @@ impl Sdp {
     fn push(&mut self, line: Line) -> Result<(), SdpError> {
         match (line.number, line.letter) {
             (1, 'v') if line.value.trim_end() == "0" => {}
-            (1, _) => return Err(line.error("a description begins with v=0")),
-            (_, 'v') => return Err(line.error("a second v= line")),
+            (1, _) => return Err(line.error("the first line must be v=0")),
+            (_, 'v') => return Err(line.error("this is a second v= line")),
             (_, 'o') if !self.media.is_empty() || self.session.iter().any(|other| other.letter == 'o') => {
-                return Err(line.error("o= belongs once into the session part"));
+                return Err(line.error("o= must occur once, before the first m= line"));
             }
             (_, 'o') if line.value.split_ascii_whitespace().count() != 6 => {
-                return Err(line.error("o= has six fields: user, id, version, IN, IP4 or IP6, address"));
+                return Err(line.error("o= must have six fields: user, id, version, IN, IP4 or IP6, address"));
             }
             (_, 'm') => {
                 if self.media.len() == MEDIA_MAX {
@@ -75,16 +78,16 @@ fn read_line(number: usize, raw: &str) -> Result<Line, SdpError> {
         return Err(SdpError::at(number, raw, format!("longer than {LINE_BYTES_MAX} bytes")));
     }
     if raw.chars().any(char::is_control) {
-        return Err(SdpError::at(number, raw, "has a control character"));
+        return Err(SdpError::at(number, raw, "the line has a control character"));
     }
     if raw.is_empty() {
-        return Err(SdpError::at(number, raw, "an empty line within the description"));
+        return Err(SdpError::at(number, raw, "the line is empty"));
     }
     match raw.split_at_checked(2) {
         Some((head, value)) if head.as_bytes()[0].is_ascii_lowercase() && head.as_bytes()[1] == b'=' => {
             Ok(Line { number, letter: char::from(head.as_bytes()[0]), value: value.to_owned() })
         }
-        _ => Err(SdpError::at(number, raw, "a line is a small letter, \"=\" and a value")),
+        _ => Err(SdpError::at(number, raw, "a line must be a lower-case letter, \"=\" and a value")),
     }
 }
 
@@ -93,15 +96,15 @@ impl MediaDescription {
     fn parse(line: Line) -> Result<Self, SdpError> {
         let mut words = line.value.split_ascii_whitespace();
         let (Some(media), Some(port), Some(proto)) = (words.next(), words.next(), words.next()) else {
-            return Err(line.error("m= has a media type, a port, a protocol and formats"));
+            return Err(line.error("m= must have a media type, a port, a protocol and formats"));
         };
         if port.contains('/') {
-            return Err(line.error("a number of ports (PORT/COUNT) is for layered streams, not for a call"));
+            return Err(line.error("a number of ports (PORT/COUNT) is not supported"));
         }
-        let port: u16 = port.parse().map_err(|_| line.error("the port is no number from 0 to 65535"))?;
+        let port: u16 = port.parse().map_err(|_| line.error("the port is not a number from 0 to 65535"))?;
         let formats: Vec<String> = words.map(str::to_owned).collect();
         if formats.is_empty() {
-            return Err(line.error("no format"));
+            return Err(line.error("m= has no format"));
         }
         if formats.len() > FORMATS_MAX {
             return Err(line.error(format!("more than {FORMATS_MAX} formats")));

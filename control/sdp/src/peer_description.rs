@@ -48,7 +48,7 @@ pub struct PeerDescription {
     pub setup: Option<Setup>,
     /// `a=mid`.
     pub mid: Option<String>,
-    /// Its `a=mid` is listed in an `a=group:BUNDLE`.
+    /// True if an `a=group:BUNDLE` contains the `a=mid`.
     pub bundled: bool,
     /// `a=ptime`, but not more than `a=maxptime`, milliseconds.
     pub ptime_ms: Option<u32>,
@@ -109,7 +109,7 @@ impl From<SdpError> for PeerDescriptionError {
 pub struct PeerIce {
     /// User name fragment and password.
     pub credentials: IceCredentials,
-    /// Usable candidates.
+    /// The candidates that Trestle can use.
     pub candidates: Vec<Candidate>,
     /// `a=ice-lite`.
     pub lite: bool,
@@ -130,7 +130,7 @@ impl PeerDescription {
         let media = &sdp.media[audio];
         let protocol = Protocol::parse(&media.proto).ok_or_else(|| {
             let known: Vec<&str> = Protocol::ALL.iter().map(|protocol| protocol.as_str()).collect();
-            unbridgeable(media, format!("protocol must be one of {}", known.join(", ")))
+            unbridgeable(media, format!("the protocol must be one of {}", known.join(", ")))
         })?;
         let address = sdp.connection(media).map_err(PeerDescriptionError::Incomplete)?.address;
         let rtp = SocketAddr::new(address, media.port);
@@ -241,7 +241,7 @@ impl PeerDescription {
     }
 }
 
-/// Index of the first audio stream with a port. If all have port 0, which ends a stream in a re-offer, the first one.
+/// Index of the first audio stream whose port is not 0. If all have port 0 (ended streams), the index of the first one.
 fn find_audio(sdp: &Sdp) -> Result<usize, PeerDescriptionError> {
     let audio = |media: &MediaDescription| media.media == "audio";
     sdp.media

@@ -1,6 +1,6 @@
 //! The transport protocol of an `m=` line.
 
-/// `proto` of an `m=` line, as far as Trestle speaks it.
+/// The values of `proto` in an `m=` line that Trestle supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// `RTP/AVP` (RFC 3551).
@@ -18,11 +18,11 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// Every protocol.
+    /// All protocols.
     pub const ALL: [Self; 6] =
         [Self::RtpAvp, Self::RtpAvpf, Self::RtpSavp, Self::RtpSavpf, Self::UdpTlsRtpSavp, Self::UdpTlsRtpSavpf];
 
-    /// As in an `m=` line.
+    /// The value in an `m=` line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RtpAvp => "RTP/AVP",
@@ -34,12 +34,12 @@ impl Protocol {
         }
     }
 
-    /// From its name, case ignored.
+    /// The protocol of a value in an `m=` line, in upper or lower case.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|protocol| protocol.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// The protocol of these properties; `dtls` implies `secure`.
+    /// The protocol with these properties. `dtls` implies `secure`; `feedback` selects AVPF or SAVPF.
     pub fn of(secure: bool, feedback: bool, dtls: bool) -> Self {
         match (dtls, secure, feedback) {
             (true, _, true) => Self::UdpTlsRtpSavpf,
@@ -51,17 +51,17 @@ impl Protocol {
         }
     }
 
-    /// SRTP.
+    /// True if the media is SRTP.
     pub fn is_secure(self) -> bool {
         !matches!(self, Self::RtpAvp | Self::RtpAvpf)
     }
 
-    /// The profile with feedback (`...F`).
+    /// True for the profiles with RTCP feedback, AVPF and SAVPF (RFC 4585).
     pub fn has_feedback(self) -> bool {
         matches!(self, Self::RtpAvpf | Self::RtpSavpf | Self::UdpTlsRtpSavpf)
     }
 
-    /// DTLS by name (`UDP/TLS/...`).
+    /// True for `UDP/TLS/...`. With `RTP/SAVP` and `RTP/SAVPF`, a fingerprint also selects DTLS.
     pub fn is_dtls(self) -> bool {
         matches!(self, Self::UdpTlsRtpSavp | Self::UdpTlsRtpSavpf)
     }

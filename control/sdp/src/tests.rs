@@ -54,14 +54,14 @@ fn a_broken_description_is_refused_with_its_line_and_reason() {
     let table: [(&str, String, Option<usize>, &str); 18] = [
         ("nothing", String::new(), None, "no lines"),
         ("only line ends", "\r\n\r\n".into(), None, "no lines"),
-        ("no version first", "o=- 1 1 IN IP4 192.0.2.1\r\n".into(), Some(1), "begins with v=0"),
-        ("another version", "v=1\r\n".into(), Some(1), "begins with v=0"),
+        ("no version first", "o=- 1 1 IN IP4 192.0.2.1\r\n".into(), Some(1), "must be v=0"),
+        ("another version", "v=1\r\n".into(), Some(1), "must be v=0"),
         ("two versions", "v=0\r\nv=0\r\n".into(), Some(2), "second v="),
         ("no origin", "v=0\r\ns=-\r\nm=audio 1 RTP/AVP 0\r\n".into(), None, "no o="),
         ("short origin", "v=0\r\no=- 1\r\n".into(), Some(2), "six fields"),
-        ("no equals sign", audio("ptime\r\n"), Some(7), "small letter"),
-        ("capital letter", audio("A=ptime\r\n"), Some(7), "small letter"),
-        ("empty line inside", audio("\r\na=x\r\n"), Some(7), "empty line"),
+        ("no equals sign", audio("ptime\r\n"), Some(7), "lower-case letter"),
+        ("capital letter", audio("A=ptime\r\n"), Some(7), "lower-case letter"),
+        ("empty line inside", audio("\r\na=x\r\n"), Some(7), "line is empty"),
         ("control character", audio("a=x\u{0}y\r\n"), Some(7), "control character"),
         ("bare CR", audio("a=x\ry\r\n"), Some(7), "control character"),
         ("long line", audio(&long), Some(7), "longer than 1024"),
@@ -116,7 +116,7 @@ fn metas_offer_is_read_completely() {
 }
 
 #[test]
-fn candidates_are_read_whatever_their_extensions_and_useless_ones_passed_over() {
+fn candidates_are_parsed_with_any_extensions_and_unusable_ones_are_ignored() {
     let (_, media) = media(&audio(concat!(
         "a=candidate:1 1 UDP 2130706431 192.0.2.1 4000 typ host ufrag abc network-cost 50 generation 0\r\n",
         "a=candidate:2 1 tcp 2130706431 192.0.2.1 9 typ host tcptype active\r\n",
@@ -167,7 +167,7 @@ fn crypto_lines_of_every_suite_read_back_with_and_without_padding() {
 fn crypto_parameters_have_known_outcomes() {
     const KEY: &str = "5CI+0g1+pXQKMm4rJoym25HQQc9RlPV345OoujuF";
     let suite = format!("AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
-    // line, outcome: Some(mki_len) taken, None passed over, Err words of the reason
+    // Line and outcome: Some(mki_len) if it is accepted, None if it is ignored, Err with words of the reason.
     let table: [(String, Result<Option<u8>, &str>); 23] = [
         (format!("1 {suite}"), Ok(Some(0))),
         (format!("1 {suite}|2^31"), Ok(Some(0))),
@@ -308,7 +308,7 @@ fn directions_answer_each_other() {
 
 proptest! {
     #[test]
-    fn whatever_is_read_writes_and_reads_back_the_same(text in "(v=0\r\n)?(o=- 1 1 IN IP4 a\r\n)?([a-z]=[ -~]{0,20}\r\n){0,8}(m=audio [0-9]{1,6} RTP/AVP [0-9]{1,3}\r\n)?([a-z]=[ -~]{0,30}\r\n){0,8}") {
+    fn a_description_that_can_be_parsed_is_unchanged_after_writing_and_parsing(text in "(v=0\r\n)?(o=- 1 1 IN IP4 a\r\n)?([a-z]=[ -~]{0,20}\r\n){0,8}(m=audio [0-9]{1,6} RTP/AVP [0-9]{1,3}\r\n)?([a-z]=[ -~]{0,30}\r\n){0,8}") {
         if let Ok(sdp) = Sdp::parse(&text) {
             let written = sdp.to_string();
             prop_assert_eq!(&Sdp::parse(&written).unwrap().to_string(), &written);

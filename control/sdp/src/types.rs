@@ -1,8 +1,8 @@
-//! A description as its lines, and what the lines say.
+//! A description as its lines, and the values of the lines.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// One line: its letter, what follows the `=`, and its number.
+/// One line of a description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// Line number, from 1.
@@ -25,25 +25,29 @@ impl Line {
         })
     }
 
-    /// An error about this line.
+    /// An error at this line.
     pub fn error(&self, reason: impl Into<String>) -> SdpError {
         SdpError::at(self.number, &format!("{}={}", self.letter, self.value), reason)
     }
 }
 
-/// An `a=` line taken apart.
+/// The name and value of an `a=` line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attribute<'a> {
     /// The part before the first `:`.
     pub name: &'a str,
-    /// The part after it; `None` for a flag such as `a=rtcp-mux`.
+    /// The part after the first `:`; `None` if there is no `:`, as in `a=rtcp-mux`.
     pub value: Option<&'a str>,
     /// The whole line.
     pub line: &'a Line,
 }
 
 impl<'a> Attribute<'a> {
-    /// The value without white space around it; an error if there is none.
+    /// The value without white space around it.
+    ///
+    /// # Errors
+    ///
+    /// There is no value, or it is empty.
     pub fn required(&self) -> Result<&'a str, SdpError> {
         match self.value.map(str::trim) {
             Some(value) if !value.is_empty() => Ok(value),
@@ -52,12 +56,12 @@ impl<'a> Attribute<'a> {
     }
 }
 
-/// A session description: the session's lines, then each `m=` line with its own.
+/// A session description: the lines of the session part, then each `m=` line with the lines below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sdp {
     /// Lines before the first `m=`.
     pub session: Vec<Line>,
-    /// The `m=` lines in order.
+    /// The `m=` lines with the lines below them, in order.
     pub media: Vec<MediaDescription>,
 }
 
@@ -70,7 +74,7 @@ pub struct MediaDescription {
     pub media: String,
     /// Port; 0 means that the stream is refused or ended (RFC 3264 section 6).
     pub port: u16,
-    /// Transport protocol, e.g. `RTP/AVP`.
+    /// Transport protocol, for example `RTP/AVP`.
     pub proto: String,
     /// Formats as written; payload types for RTP.
     pub formats: Vec<String>,
@@ -78,33 +82,33 @@ pub struct MediaDescription {
     pub lines: Vec<Line>,
 }
 
-/// A description that cannot be used: the line, its text, and why.
+/// Why a description cannot be used: the line, its text, and the fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SdpError {
-    /// Line number from 1; `None` if the fault is in no single line.
+    /// Line number, from 1; `None` if the fault concerns the whole description.
     pub line: Option<usize>,
-    /// The line, cut to 100 bytes; control characters are shown escaped, keys and passwords not at all.
+    /// The first 100 characters of the line, without keys and passwords. Characters that are not printable ASCII are escaped.
     pub text: String,
-    /// What is wrong with it.
+    /// The fault.
     pub reason: String,
 }
 
 impl SdpError {
-    /// Longest excerpt of a line in an error.
-    const TEXT_BYTES_MAX: usize = 100;
+    /// Characters of a line that an error shows, before they are escaped.
+    const TEXT_CHARS_MAX: usize = 100;
 
-    /// About a line.
+    /// An error at line `number` with the text `text`.
     pub fn at(number: usize, text: &str, reason: impl Into<String>) -> Self {
         // Errors go to logs and to callers; keys do not (RFC 4568 section 7.1).
         let shown = ["a=crypto:", "a=ice-pwd:", "k="].iter().find(|secret| text.starts_with(**secret));
         let text = match shown {
             Some(secret) => format!("{secret}..."),
-            None => text.chars().take(Self::TEXT_BYTES_MAX).flat_map(char::escape_default).collect(),
+            None => text.chars().take(Self::TEXT_CHARS_MAX).flat_map(char::escape_default).collect(),
         };
         Self { line: Some(number), text, reason: reason.into() }
     }
 
-    /// About the whole.
+    /// An error of the whole description.
     pub fn whole(reason: impl Into<String>) -> Self {
         Self { line: None, text: String::new(), reason: reason.into() }
     }
@@ -119,22 +123,22 @@ impl std::fmt::Display for SdpError {
     }
 }
 
-/// `a=sendrecv` and its kin (RFC 8866 6.7), from the view of its writer.
+/// `a=sendrecv`, `a=sendonly`, `a=recvonly`, `a=inactive` (RFC 8866 section 6.7), as seen by the writer of the description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Direction {
-    /// Both ways; also without an attribute.
+    /// The writer sends and receives. This is the default without an attribute.
     #[default]
     SendRecv,
-    /// It sends and does not listen: hold with music.
+    /// The writer sends and does not receive, for example hold with music.
     SendOnly,
-    /// It listens and does not send.
+    /// The writer receives and does not send.
     RecvOnly,
-    /// Neither: hold.
+    /// The writer neither sends nor receives, for example hold.
     Inactive,
 }
 
 impl Direction {
-    /// From what is sent and what is received.
+    /// The direction of a writer that `sends` and `receives`.
     pub fn of(sends: bool, receives: bool) -> Self {
         match (sends, receives) {
             (true, true) => Self::SendRecv,
@@ -154,12 +158,12 @@ impl Direction {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
 
-    /// What an answer to an offer of `offered` may say at most (RFC 3264 6.1).
+    /// This direction, limited to what an answer to an offer with `offered` may contain (RFC 3264 section 6.1).
     pub fn within(self, offered: Self) -> Self {
         Self::of(self.sends() && offered.receives(), self.receives() && offered.sends())
     }
 
-    /// As an attribute's name.
+    /// The name of the attribute.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SendRecv => "sendrecv",
@@ -169,7 +173,7 @@ impl Direction {
         }
     }
 
-    /// From an attribute's name.
+    /// The direction of an attribute with this name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive].into_iter().find(|d| d.as_str() == name)
     }
@@ -178,16 +182,16 @@ impl Direction {
 /// `a=setup` (RFC 4145 section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Setup {
-    /// DTLS client.
+    /// The writer is the DTLS client.
     Active,
-    /// DTLS server.
+    /// The writer is the DTLS server.
     Passive,
-    /// Either, as the other side likes; only in offers.
+    /// The other side chooses; only in offers.
     ActPass,
 }
 
 impl Setup {
-    /// As the attribute's value.
+    /// The value of the attribute.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -200,24 +204,30 @@ impl Setup {
 /// The address of a `c=` line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection {
-    /// IPv4 or IPv6 literal. Unspecified (`0.0.0.0`) means hold, or that ICE will tell.
+    /// IPv4 or IPv6 address. The unspecified address (`0.0.0.0`) means hold (RFC 3264 section 8.4), or that ICE candidates contain the
+    /// address.
     pub address: IpAddr,
 }
 
 impl Connection {
-    /// Reads `IN IP4 192.0.2.1`. Names are refused: a media engine that asks the DNS on behalf of a peer can be made to
-    /// ask anything. Multicast is refused: a call has one receiver.
+    /// Parses `IN IP4 192.0.2.1`.
+    ///
+    /// # Errors
+    ///
+    /// The value has another form; or the address is a host name (a peer must not be able to cause DNS queries of Trestle), or a
+    /// multicast or broadcast address (a call has one receiver).
     pub fn parse(line: &Line) -> Result<Self, SdpError> {
         let mut words = line.value.split_ascii_whitespace();
         let (Some("IN"), Some(family), Some(address), None) = (words.next(), words.next(), words.next(), words.next())
         else {
             return Err(line.error("expected \"IN IP4 ADDRESS\" or \"IN IP6 ADDRESS\""));
         };
-        let address: IpAddr =
-            address.parse().map_err(|_| line.error("the address must be an IP literal, without a name or a TTL"))?;
+        let address: IpAddr = address
+            .parse()
+            .map_err(|_| line.error("the address must be an IP literal without a TTL; host names are not supported"))?;
         match (family, address.is_ipv4()) {
             ("IP4", true) | ("IP6", false) => {}
-            _ => return Err(line.error("the address is not of the family named before it")),
+            _ => return Err(line.error("the address does not belong to the family before it (IP4 or IP6)")),
         }
         if address.is_multicast() || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) {
             return Err(line.error("a multicast or broadcast address cannot be a peer"));
@@ -232,34 +242,42 @@ impl Sdp {
         self.session.iter().filter_map(Line::attribute)
     }
 
-    /// The first attribute of this name, at `media`'s level or else the session's.
+    /// The first attribute with this name: of `media`, else of the session part.
     pub fn attribute<'a>(&'a self, media: &'a MediaDescription, name: &str) -> Option<Attribute<'a>> {
         media.attribute(name).or_else(|| self.attributes().find(|attribute| attribute.name == name))
     }
 
-    /// All attributes of this name at `media`'s level, or if there is none there, at the session's.
+    /// All attributes with this name: of `media`; if it has none, of the session part.
     pub fn attributes_of<'a>(&'a self, media: &'a MediaDescription, name: &str) -> Vec<Attribute<'a>> {
         let own: Vec<_> = media.attributes().filter(|attribute| attribute.name == name).collect();
         if own.is_empty() { self.attributes().filter(|attribute| attribute.name == name).collect() } else { own }
     }
 
-    /// The `c=` line that holds for `media` (RFC 8866 5.7).
+    /// The address of the `c=` line of `media`, else of the session part (RFC 8866 section 5.7).
+    ///
+    /// # Errors
+    ///
+    /// There is no `c=` line, or [`Connection::parse`] refuses it.
     pub fn connection(&self, media: &MediaDescription) -> Result<Connection, SdpError> {
         let own = media.lines.iter().find(|line| line.letter == 'c');
         match own.or_else(|| self.session.iter().find(|line| line.letter == 'c')) {
             Some(line) => Connection::parse(line),
-            None => Err(media.line.error("no c= line holds for this media")),
+            None => Err(media.line.error("there is no c= line for this media")),
         }
     }
 
-    /// `a=sendrecv` and its kin; the media's own before the session's.
+    /// The last direction attribute of `media`, else of the session part, else `sendrecv`.
     pub fn direction(&self, media: &MediaDescription) -> Direction {
         let own = media.attributes().filter_map(|attribute| Direction::parse(attribute.name)).last();
         own.or_else(|| self.attributes().filter_map(|attribute| Direction::parse(attribute.name)).last())
             .unwrap_or_default()
     }
 
-    /// `a=setup`. `None` without the attribute; `holdconn` is an error, as there is nothing to hold.
+    /// `a=setup`; `None` without the attribute.
+    ///
+    /// # Errors
+    ///
+    /// The value is not active, passive or actpass. Trestle does not support `holdconn`.
     pub fn setup(&self, media: &MediaDescription) -> Result<Option<Setup>, SdpError> {
         let Some(attribute) = self.attribute(media, "setup") else { return Ok(None) };
         match attribute.required()? {
@@ -270,34 +288,42 @@ impl Sdp {
         }
     }
 
-    /// `a=ice-ufrag` or `a=ice-pwd` by name.
+    /// The value of the attribute `name`: `ice-ufrag` or `ice-pwd`.
     ///
-    /// RFC 8839 5.4 allows letters, digits, `+` and `/`. Meta writes base64 with its padding, others `-` and `_`: taken.
+    /// RFC 8839 section 5.4 allows letters, digits, `+` and `/`. Trestle also accepts `=` (Meta writes padded base64), `-` and `_`.
+    ///
+    /// # Errors
+    ///
+    /// The value is empty, too long, or has another character.
     pub fn ice_credential(&self, media: &MediaDescription, name: &str) -> Result<Option<String>, SdpError> {
         let Some(attribute) = self.attribute(media, name) else { return Ok(None) };
         let value = attribute.required()?;
         if value.len() > super::limits::ICE_CREDENTIAL_BYTES_MAX {
-            return Err(attribute.line.error("longer than 256 characters"));
+            return Err(attribute.line.error("the value is longer than 256 characters"));
         }
         if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte)) {
-            return Err(attribute.line.error("has characters that no ICE credential has"));
+            return Err(attribute.line.error("the value has a character other than letters, digits, + / = - _"));
         }
         Ok(Some(value.to_owned()))
     }
 
-    /// `a=ice-lite`, at either level.
+    /// True if `media` or the session part has `a=ice-lite`.
     pub fn ice_lite(&self, media: &MediaDescription) -> bool {
         self.attribute(media, "ice-lite").is_some()
     }
 
-    /// Where RTCP goes if not multiplexed: `a=rtcp` (RFC 3605), else the next port. Port 9 is a dummy and counts as
-    /// there is none.
+    /// Where the peer receives RTCP without rtcp-mux: the address of `a=rtcp` (RFC 3605), else the port above that of RTP. An
+    /// `a=rtcp` with port 0, port 9 (a placeholder) or an unspecified address is ignored.
+    ///
+    /// # Errors
+    ///
+    /// `a=rtcp` is malformed.
     pub fn rtcp_address(&self, media: &MediaDescription, rtp: SocketAddr) -> Result<SocketAddr, SdpError> {
         let next = SocketAddr::new(rtp.ip(), rtp.port().checked_add(1).unwrap_or(rtp.port()));
         let Some(attribute) = media.attribute("rtcp") else { return Ok(next) };
         let value = attribute.required()?;
         let (port, rest) = value.split_once(' ').unwrap_or((value, ""));
-        let port: u16 = port.parse().map_err(|_| attribute.line.error("the port is no number"))?;
+        let port: u16 = port.parse().map_err(|_| attribute.line.error("the port is not a number"))?;
         let ip = match rest {
             "" => rtp.ip(),
             rest => {
@@ -310,22 +336,26 @@ impl Sdp {
 }
 
 impl MediaDescription {
-    /// Attributes in order.
+    /// All attributes, in order.
     pub fn attributes(&self) -> impl Iterator<Item = Attribute<'_>> {
         self.lines.iter().filter_map(Line::attribute)
     }
 
-    /// The first attribute of this name.
+    /// The first attribute with this name.
     pub fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
         self.attributes().find(|attribute| attribute.name == name)
     }
 
-    /// `a=rtcp-mux` (RFC 5761).
+    /// True if there is an `a=rtcp-mux` (RFC 5761).
     pub fn rtcp_mux(&self) -> bool {
         self.attribute("rtcp-mux").is_some()
     }
 
-    /// `a=mid`, if it is a token (RFC 5888).
+    /// `a=mid` (RFC 5888).
+    ///
+    /// # Errors
+    ///
+    /// The value is not one word of at most 32 characters.
     pub fn mid(&self) -> Result<Option<&str>, SdpError> {
         let Some(attribute) = self.attribute("mid") else { return Ok(None) };
         let mid = attribute.required()?;
@@ -335,11 +365,15 @@ impl MediaDescription {
         Ok(Some(mid))
     }
 
-    /// A packet time attribute, `ptime` or `maxptime`, in whole milliseconds.
+    /// The value of `a=ptime` or `a=maxptime` in milliseconds, rounded down.
+    ///
+    /// # Errors
+    ///
+    /// The value is not a number from 1 to 1000.
     pub fn milliseconds(&self, name: &str) -> Result<Option<u32>, SdpError> {
         let Some(attribute) = self.attribute(name) else { return Ok(None) };
         let value = attribute.required()?;
-        // RFC 8866 6.4 allows a fraction; no codec of ours has any.
+        // RFC 8866 section 6.4 allows a fraction. No supported codec needs one.
         let whole = value.split('.').next().unwrap_or(value);
         match whole.parse::<u32>() {
             Ok(ms @ 1..=1_000) => Ok(Some(ms)),

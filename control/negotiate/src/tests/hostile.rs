@@ -27,7 +27,7 @@ fn forty_bad_offers_are_refused_with_line_and_reason_and_leave_nothing_behind() 
     let one = "a=crypto:1 AES_256_CM_HMAC_SHA1_80 inline:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLQ==\r\n";
     let table = [
         bad("empty", String::new(), None, "no lines"),
-        bad("no version", sip("v=0\r\n", ""), 1, "begins with v=0"),
+        bad("no version", sip("v=0\r\n", ""), 1, "must be v=0"),
         bad("no origin", sip("o=pbx 1 1 IN IP4 198.51.100.7\r\n", ""), None, "no o="),
         bad("no media", SIP_OFFER.split("m=").next().unwrap().into(), None, "no m="),
         bad("video alone", sip("m=audio", "m=video"), 6, "no audio"),

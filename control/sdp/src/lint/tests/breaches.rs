@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// `text` with `from` replaced, which has to be there.
+/// `text` with each `from` replaced; panics if there is none.
 fn swap(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{from:?} is not in\n{text}");
     text.replace(from, to)
@@ -24,7 +24,7 @@ fn sdes(rule: Rule, role: Role, from: &str, to: &str) -> Breach {
     Breach { rule, writer: Writer::Us, role, offer: None, text: swap(SDES, from, to) }
 }
 
-/// Our answer to Meta's offer, one of them changed.
+/// An answer to Meta's offer, checked together with the offer.
 fn pair(rule: Rule, text: String) -> Breach {
     let offer = Some(meta_sample("user_initiated.sip_webrtc.meta_offer").to_owned());
     Breach { rule, writer: Writer::Us, role: Role::Answer, offer, text }
@@ -175,10 +175,10 @@ fn no_rule_is_without_a_bad_description() {
 }
 
 #[test]
-fn a_finding_names_the_line_as_the_file_has_it() {
+fn a_finding_has_the_line_number_of_the_file() {
     for (text, line) in [
         (swap(ANSWER, "setup:active", "setup:actpass"), 13),
-        // Lines that were taken out are counted all the same.
+        // Removed lines are counted too.
         (swap(&swap(ANSWER, "setup:active", "setup:actpass"), "s=-\r\n", "s=-\r\n\r\n"), 14),
         (swap(&swap(ANSWER, "setup:active", "setup:actpass"), "\r\n", "\r"), 13),
     ] {

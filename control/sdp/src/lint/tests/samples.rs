@@ -1,8 +1,8 @@
-//! Texts that are known to be good, and what is odd in some of them all the same.
+//! Descriptions that Meta is known to accept or to write, and the rules that some of them break.
 
 use super::*;
 
-/// What Meta printed and a rule is against, each with its reason.
+/// Samples in Meta's documentation that break rules, with these rules.
 const ODD: &[(&str, &[Rule])] = &[
     // A browser offers all it has, and gathers later; Meta took the offer. Its a=ptime is the default.
     (
@@ -19,7 +19,7 @@ fn who(name: &str) -> (Writer, Role) {
 }
 
 #[test]
-fn what_meta_printed_is_clean_but_for_the_known_oddities() {
+fn samples_of_meta_break_only_the_known_rules() {
     for (name, text) in META {
         let (writer, role) = who(name);
         let report = lint(text, &context_of(writer, role));
@@ -50,7 +50,7 @@ fn answers_fit_their_offers() {
 }
 
 #[test]
-fn who_wrote_it_and_which_half_it_is_can_be_guessed() {
+fn writer_and_role_can_be_guessed() {
     for (name, text) in META {
         let report = lint(text, &Context::default());
         let (writer, role) = who(name);
@@ -77,7 +77,7 @@ fn descriptions_of_trestle_and_of_a_phone_have_no_finding() {
 }
 
 #[test]
-fn a_description_is_found_in_whatever_json_it_came_in() {
+fn a_description_is_found_in_any_json_around_it() {
     let sdp = serde_json::to_string(ANSWER).unwrap();
     let offer = serde_json::to_string(meta_sample("user_initiated.sip_webrtc.meta_offer")).unwrap();
     let session = |kind: &str, sdp: &str| format!(r#""session":{{"sdp_type":"{kind}","sdp":{sdp}}}"#);

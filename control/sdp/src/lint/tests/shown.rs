@@ -1,4 +1,4 @@
-//! How a report looks.
+//! Tests of the text and JSON of a report.
 
 use proptest::prelude::*;
 
@@ -50,20 +50,20 @@ fn no_key_and_no_password_is_shown() {
 }
 
 #[test]
-fn names_of_rules_are_words_and_each_is_its_own() {
+fn names_of_rules_are_unique_words() {
     let ids: std::collections::BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.id()).collect();
     assert_eq!(ids.len(), Rule::ALL.len());
     for rule in Rule::ALL {
         assert_eq!(Rule::by_id(rule.id()), Some(*rule));
         assert!(rule.id().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", rule.id());
         assert!(!rule.writers().is_empty());
-        // They stand in cells of a table.
+        // The texts are cells of a Markdown table.
         assert!(!format!("{:?}", rule.explain()).contains('|'));
     }
 }
 
 #[test]
-fn the_document_has_every_rule_as_the_code_has_it() {
+fn the_document_contains_the_table_of_rules() {
     let document = include_str!("../../../../../docs/TOOLS.md");
     assert!(document.contains(&table()), "the table in docs/TOOLS.md should read\n{}", table());
 }
@@ -72,7 +72,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_makes_it_panic(text in "\\PC{0,200}", cut in 0..ANSWER.len(), writer in 0..3usize) {
+    fn no_text_causes_a_panic(text in "\\PC{0,200}", cut in 0..ANSWER.len(), writer in 0..3usize) {
         let context = Context { writer: Some(Writer::ALL[writer]), role: None, offer: Some(&text) };
         lint(&text, &context);
         let mixed = format!("{}{text}{}", &ANSWER[..cut], &ANSWER[cut..]);

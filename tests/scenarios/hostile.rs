@@ -109,7 +109,7 @@ fn packets_of_a_stranger_to_every_port_in_mid_call_are_neither_answered_nor_forw
         world.run_for_ms(1_000);
         spray(&mut world, from, 2_000);
         kind.assert_untouched(&mut world, &call);
-        assert_eq!(world.strangers_mail(stranger).len(), 0, "{kind:?}");
+        assert_eq!(world.received_by_stranger(stranger).len(), 0, "{kind:?}");
         let discards = world.totals().discards;
         let seen = discards.get(Discard::ForeignSource) + discards.get(Discard::AuthFailed);
         assert!(seen >= 200, "{kind:?}: {:?}", discards.nonzero());
@@ -126,7 +126,7 @@ fn packets_of_a_stranger_before_the_calls_own_media_are_neither_answered_nor_for
         kind.speak(&mut world, &call);
         spray(&mut world, from, 2_000);
         kind.assert_untouched(&mut world, &call);
-        assert_eq!(world.strangers_mail(stranger).len(), 0, "{kind:?}");
+        assert_eq!(world.received_by_stranger(stranger).len(), 0, "{kind:?}");
     }
 }
 
@@ -159,7 +159,7 @@ fn packets_of_a_stranger_during_call_setup_disturb_no_call() {
     for call in &set_up {
         Kinds::Plain.assert_untouched(&mut world, call);
     }
-    assert_eq!(world.strangers_mail(stranger).len(), 0);
+    assert_eq!(world.received_by_stranger(stranger).len(), 0);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn garbage_of_every_length_and_first_byte_on_every_port_is_counted_and_never_ans
         }
         world.run_for_ms(1_500);
         assert_eq!(count(&mut world) - before, sent, "{kind:?}");
-        assert_eq!(world.strangers_mail(stranger).len(), 0, "{kind:?}");
+        assert_eq!(world.received_by_stranger(stranger).len(), 0, "{kind:?}");
         kind.assert_untouched(&mut world, &call);
     }
 }

@@ -121,7 +121,7 @@ fn an_asymmetric_phone_sends_from_one_port_and_receives_on_the_other() {
         }
         world.run_for_ms(200);
         assert_eq!((other.received(&world).len(), phone.received(&world).len()), (50, 50));
-        assert_eq!(world.strangers_mail(mail).len(), 0, "the port it speaks from");
+        assert_eq!(world.received_by_stranger(mail).len(), 0, "the port it speaks from");
     }
 }
 
@@ -142,7 +142,7 @@ fn once_learnt_no_other_port_of_the_same_address_is_accepted() {
         world.assert_audio_between_phones(&call);
         let report = world.phone(call.meta).report();
         assert_eq!((report.ssrcs.len(), report.lost, report.duplicates), (1, 0, 0), "{flags}");
-        assert_eq!(world.strangers_mail(mail).len(), 0, "{flags}");
+        assert_eq!(world.received_by_stranger(mail).len(), 0, "{flags}");
     }
 }
 
@@ -164,7 +164,7 @@ fn with_immediate_learning_a_single_packet_of_a_stranger_decides_nothing() {
     world.phone(call.phone).set_silent(false);
     world.run_for_ms(2_000);
     world.assert_audio_between_phones(&call);
-    assert_eq!(world.strangers_mail(mail).len(), 0);
+    assert_eq!(world.received_by_stranger(mail).len(), 0);
     assert!(world.now() > now);
 }
 
@@ -201,7 +201,7 @@ fn a_phone_with_keys_that_moves_in_mid_call_is_followed_and_a_replay_from_elsewh
         world.run_for_ms(20);
     }
     other.talk(&mut world, 10);
-    assert_eq!((roaming.received(&world).len(), world.strangers_mail(mail).len()), (10, 0));
+    assert_eq!((roaming.received(&world).len(), world.received_by_stranger(mail).len()), (10, 0));
     // It comes back from another address, with its key.
     roaming.at = calls::addr("192.0.2.200:7000");
     roaming.actor = world.add_stranger(roaming.at);

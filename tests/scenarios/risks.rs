@@ -43,7 +43,7 @@ fn failures(world: &World) -> Vec<LegFailure> {
 fn call_losing(seed: u64, lost: fn(DatagramKind) -> bool) -> (World, Call) {
     let mut world = World::new(seed);
     let from_meta = calls::meta().locals[0];
-    world.set_wire(move |datagram: &mut Datagram| {
+    world.set_filter(move |datagram: &mut Datagram| {
         datagram.from != from_meta || !DatagramKind::of(&datagram.bytes).is_some_and(lost)
     });
     let call = calls::user_initiated(&mut world, calls::meta(), calls::phone());
@@ -81,7 +81,7 @@ fn a_stuck_dtls_handshake_raises_a_risk_and_its_end_a_recovery() {
     world.run_for_ms(6_000);
     let at = |second, risk| (second, risk, Some((second, Milestone::IceConnected)));
     assert_eq!(reported(&world, META), [at(2, Risk::DtlsStuck), at(5, Risk::DtlsStuck)]);
-    world.set_wire(|_| true);
+    world.set_filter(|_| true);
     world.run_for_ms(40_000);
     // How soon the next flight is sent is for the handshake to decide; every risk that was reported meanwhile is over.
     let reported = reported(&world, META);
@@ -171,7 +171,7 @@ fn lost_ice_consent_is_one_failure_and_one_risk_for_the_missing_media() {
     calls::user_initiated(&mut world, calls::meta(), phone);
     world.run_for_ms(5_000);
     let meta = calls::meta().locals[0];
-    world.set_wire(move |datagram: &mut Datagram| datagram.from != meta);
+    world.set_filter(move |datagram: &mut Datagram| datagram.from != meta);
     world.run_for_ms(60_000);
     assert_eq!(failures(&world), [LegFailure::IceDisconnected]);
     let risks: Vec<Risk> = reported(&world, META).iter().map(|(_, risk, _)| *risk).collect();

@@ -160,7 +160,7 @@ fn an_answer_never_weakens_what_was_offered() {
         assert_eq!(reply["result"], "error", "{bad}: {reply}");
     }
     world.run_for_ms(1_000);
-    assert_eq!(world.strangers_mail(plain.actor).len() + world.strangers_mail(secured.actor).len(), 0);
+    assert_eq!(world.received_by_stranger(plain.actor).len() + world.received_by_stranger(secured.actor).len(), 0);
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn when_whatsapp_gives_no_consent_any_more_the_leg_fails_with_that_name_and_noth
     world.run_for_ms(2_000);
     let meta = calls::meta().locals[0];
     // From now on nothing of Meta's arrives.
-    world.set_wire(move |datagram: &mut Datagram| datagram.from != meta);
+    world.set_filter(move |datagram: &mut Datagram| datagram.from != meta);
     world.run_for_ms(31_000);
     let failures: Vec<_> = world
         .events
@@ -149,9 +149,9 @@ fn a_short_silence_of_whatsapp_costs_no_consent() {
     let call = calls::user_initiated(&mut world, calls::meta(), phone);
     world.run_for_ms(2_000);
     let meta = calls::meta().locals[0];
-    world.set_wire(move |datagram: &mut Datagram| datagram.from != meta);
+    world.set_filter(move |datagram: &mut Datagram| datagram.from != meta);
     world.run_for_ms(8_000);
-    world.set_wire(|_| true);
+    world.set_filter(|_| true);
     world.run_for_ms(6_000);
     world.assert_audio_both_ways(&call);
     assert!(world.events.iter().all(|(_, event)| !matches!(event.kind, EventKind::LegFailed { .. })));

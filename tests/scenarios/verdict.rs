@@ -78,7 +78,7 @@ fn a_good_call_gets_a_good_verdict() {
 
 /// A firewall between WhatsApp and us, which lets nothing through of what `kept` names.
 fn without(world: &mut World, kept: impl Fn(SocketAddr, SocketAddr, Option<DatagramKind>) -> bool + 'static) {
-    world.set_wire(move |datagram| kept(datagram.from, datagram.to, DatagramKind::of(&datagram.bytes)));
+    world.set_filter(move |datagram| kept(datagram.from, datagram.to, DatagramKind::of(&datagram.bytes)));
 }
 
 fn is_whatsapp(address: SocketAddr) -> bool {

@@ -47,7 +47,7 @@ fn every_work_comes_up_talks_both_ways_and_is_deleted() {
         let mut stage = LoadRun::open(&args, 3).unwrap();
         let outcome = drive::talk(&args, &mut stage, 3, |_| {}).unwrap();
         let report = LoadReport::of(&args, 3, &outcome);
-        assert!(report.is_whole(), "{work:?}: {report:?}");
+        assert!(report.is_complete(), "{work:?}: {report:?}");
         assert_eq!((outcome.counts.deleted, report.packets.sent), (3, 300), "{work:?}");
         // 50 packets of each of six streams. A machine that is very busy may lose some.
         for came in outcome.counts.came {
@@ -85,7 +85,7 @@ fn calls_that_the_engine_refuses_are_counted_with_its_reason() {
     let mut stage = LoadRun::open(&args, 3).unwrap();
     let outcome = drive::talk(&args, &mut stage, 3, |_| {}).unwrap();
     let report = LoadReport::of(&args, 3, &outcome);
-    assert!(!report.is_whole());
+    assert!(!report.is_complete());
     assert_eq!((report.calls, report.packets.sent), (1, 100), "{report:?}");
     assert_eq!(report.failed.get("Offer: Parallel session limit reached"), Some(&2), "{report:?}");
     server.stop();

@@ -41,7 +41,7 @@ fn replayed_srtp_and_srtcp_are_dropped_from_any_source() {
             replays + foreign >= 4 * secured as u64,
             "{kind:?}: {replays} + {foreign} of {secured} each four times"
         );
-        assert_eq!(world.strangers_mail(stranger).len(), 0, "{kind:?}");
+        assert_eq!(world.received_by_stranger(stranger).len(), 0, "{kind:?}");
     }
 }
 
@@ -179,7 +179,7 @@ fn datagrams_that_are_too_long_go_no_further() {
         wordy.talk(&mut world, 20);
         let own = listener.received(&world).iter().filter(|packet| packet.payload.len() == 160).count();
         assert!(own >= 29, "key: {}: {own} of 30", key.is_some());
-        assert!(world.strangers_mail(listener.actor).iter().all(|datagram| datagram.bytes.len() <= 2_048));
+        assert!(world.received_by_stranger(listener.actor).iter().all(|datagram| datagram.bytes.len() <= 2_048));
     }
 }
 

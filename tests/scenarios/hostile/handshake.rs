@@ -87,7 +87,7 @@ fn dtls_that_a_stranger_forges_during_the_handshake_does_not_keep_a_call_from_co
             let (stranger, from) = stranger(&mut world);
             let call = under_attack(&mut world, caller, from, &forged, 5);
             assert_connected(&mut world, &call, &format!("{what} towards a DTLS {role}"));
-            assert_eq!(world.strangers_mail(stranger).len(), 0);
+            assert_eq!(world.received_by_stranger(stranger).len(), 0);
         }
     }
 }
@@ -124,7 +124,7 @@ fn dtls_forged_in_mid_call_ends_nothing() {
         }
         world.run_for_ms(1_500);
         Kinds::WebRtc.assert_untouched(&mut world, &call);
-        assert_eq!(world.strangers_mail(stranger).len(), 0);
+        assert_eq!(world.received_by_stranger(stranger).len(), 0);
         let failed = world.events.iter().find(|(_, event)| matches!(event.kind, EventKind::LegFailed { .. }));
         assert_eq!(failed, None, "we are the {role}");
     }
@@ -192,7 +192,7 @@ fn stun_without_our_credentials_is_never_answered() {
         world.run_for_ms(10 + round);
     }
     world.run_for_ms(1_500);
-    assert_eq!(world.strangers_mail(stranger).len(), 0, "no reply, so no amplification");
+    assert_eq!(world.received_by_stranger(stranger).len(), 0, "no reply, so no amplification");
     let responses =
         world.captured().iter().filter(|(_, datagram)| datagram.from == port && datagram.bytes[..2] == [1, 1]);
     assert_eq!(responses.count(), 0, "Meta makes no checks, so nothing was there to answer");

@@ -166,7 +166,7 @@ impl RawPhone {
 
     /// RTP received since the last call; what is not authentic is counted in [`RawPhone::refused`].
     pub fn received(&mut self, world: &World) -> Vec<ReceivedPacket> {
-        let mail = world.strangers_mail(self.actor);
+        let mail = world.received_by_stranger(self.actor);
         let new = &mail[self.read..];
         self.read = mail.len();
         let mut received = Vec::new();

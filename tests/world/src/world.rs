@@ -1,4 +1,4 @@
-//! Trestle, its signalling client, its peers and the network, stepped from one instant to the next.
+//! Trestle, its signalling client, its peers and the network in virtual time, which goes from one event to the next.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,10 +15,10 @@ use crate::setup::TrestleSetup;
 use crate::trestle::SimulatedTrestle;
 use crate::wiretap::Wiretap;
 
-/// Where the signalling client sends from.
+/// Address of the signalling client.
 const CLIENT: &str = "192.0.2.250:5000";
 
-/// A [`SimulatedTrestle`] with peers, a network, and a signalling client that speaks JSON.
+/// A [`SimulatedTrestle`] with peers, a network, and a signalling client that sends JSON.
 pub struct World {
     trestle: SimulatedTrestle,
     net: Net,
@@ -27,9 +27,9 @@ pub struct World {
     cookie: u64,
     /// Events of the engine, with their time since the start.
     pub events: Vec<(Duration, Event)>,
-    /// Digits of the JSON feed.
+    /// Messages of the digit feed (`dtmf-log-dest`).
     pub feed: Vec<Value>,
-    /// Events for applications.
+    /// Events that Trestle has published for applications.
     pub published: Vec<Value>,
     /// Every SDP that Trestle has written in reply to [`World::ng`].
     pub written: Vec<String>,
@@ -38,14 +38,14 @@ pub struct World {
 }
 
 impl World {
-    /// A world without peers. `seed` decides all that Trestle and the network draw.
+    /// A world without peers. All random values of Trestle and of the network follow from `seed`.
     pub fn new(seed: u64) -> Self {
         let mut setup = TrestleSetup::new(seed);
         setup.controller.dtmf_log_dest = Some(SocketAddr::from(([192, 0, 2, 251], 9_000)));
         Self::with(setup)
     }
 
-    /// A world without peers whose Trestle is set up as given.
+    /// A world without peers. Trestle has the settings of `setup`.
     pub fn with(setup: TrestleSetup) -> Self {
         println!("seed {}", setup.seed);
         Self {
@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// The present.
+    /// The current virtual time.
     pub fn now(&self) -> Instant {
         self.trestle.now
     }
@@ -72,68 +72,68 @@ impl World {
         self.trestle.elapsed().as_millis() as u64
     }
 
-    /// Puts WhatsApp's relay into the world.
+    /// Adds a relay of WhatsApp.
     pub fn add_meta(&mut self, meta: Meta) -> ActorId {
         self.actors.add_meta(meta)
     }
 
-    /// Puts a phone into the world.
+    /// Adds a phone.
     pub fn add_phone(&mut self, phone: Phone) -> ActorId {
         self.actors.add_phone(phone)
     }
 
-    /// Puts a host into the world that has no part in any call.
+    /// Adds a host that takes part in no call and keeps the datagrams that it receives.
     pub fn add_stranger(&mut self, at: SocketAddr) -> ActorId {
         self.actors.add_stranger(at)
     }
 
-    /// Gives the peer at `ip` this link.
+    /// Sets the network link (delay, jitter, loss) of the peer at `ip`.
     pub fn set_link(&mut self, ip: IpAddr, link: Link) {
         self.net.set_link(ip, link);
     }
 
-    /// WhatsApp's relay.
+    /// The relay of WhatsApp with this id.
     pub fn meta(&mut self, id: ActorId) -> &mut Meta {
         self.actors.meta(id)
     }
 
-    /// A phone.
+    /// The phone with this id.
     pub fn phone(&mut self, id: ActorId) -> &mut Phone {
         self.actors.phone(id)
     }
 
-    /// What a stranger has received.
-    pub fn strangers_mail(&self, id: ActorId) -> &[Datagram] {
+    /// The datagrams that the stranger with this id has received.
+    pub fn received_by_stranger(&self, id: ActorId) -> &[Datagram] {
         self.actors.mail(id)
     }
 
-    /// Sends a datagram from any address.
+    /// Sends a datagram from the address `from`, which needs no actor.
     pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         self.net.send(self.trestle.now, Datagram { from, to, bytes: bytes.to_vec() });
     }
 
-    /// From now on `wire` gets every datagram that Trestle and the peers send. It may change it, or lose it by returning
-    /// false. What tests inject passes untouched.
-    pub fn set_wire(&mut self, wire: impl FnMut(&mut Datagram) -> bool + 'static) {
-        self.wiretap.tamper(wire);
+    /// From now on `filter` is called with each datagram that Trestle and the peers send. It may change the datagram. If it
+    /// returns false, the datagram is lost. Injected datagrams are not filtered.
+    pub fn set_filter(&mut self, filter: impl FnMut(&mut Datagram) -> bool + 'static) {
+        self.wiretap.tamper(filter);
     }
 
-    /// From now on everything Trestle sends and receives is kept.
+    /// From now on all datagrams that Trestle sends and receives are kept.
     pub fn capture(&mut self) {
         self.wiretap.capture();
     }
 
-    /// What Trestle has sent since [`World::capture`].
+    /// The datagrams that Trestle has sent since [`World::capture`], with their times.
     pub fn captured(&self) -> &[(Instant, Datagram)] {
         &self.wiretap.sent
     }
 
-    /// What has arrived at Trestle's ports since [`World::capture`].
+    /// The datagrams that have arrived at Trestle's media ports since [`World::capture`], with their times.
     pub fn received(&self) -> &[(Instant, Datagram)] {
         &self.wiretap.received
     }
 
-    /// Every media port that is bound, those in stock among them.
+    /// All media ports that are bound, also those that no call uses yet.
     pub fn media_ports(&self) -> Vec<SocketAddr> {
         self.trestle.media_ports()
     }
@@ -160,7 +160,7 @@ impl World {
         self.ng_from(CLIENT.parse().expect("an address"), bytes)
     }
 
-    /// The same from any address.
+    /// Like [`World::ng_raw`], from the address `client`.
     pub fn ng_from(&mut self, client: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
         let reply = self.trestle.ng(client, bytes).pop();
         self.collect();
@@ -174,7 +174,7 @@ impl World {
         totals
     }
 
-    /// Sockets that calls hold, the stock not counted.
+    /// Number of media ports that calls use. Bound ports that no call uses are not counted.
     pub fn ports_in_use(&self) -> usize {
         2 * self.trestle.pairs_in_use()
     }
@@ -185,7 +185,7 @@ impl World {
         while self.step(until) {}
     }
 
-    /// Lets time pass until `done`, at most `ms` milliseconds. True if it came to that.
+    /// Lets time pass until `done` returns true, at most `ms` milliseconds. Returns false if `done` did not return true in that time.
     pub fn run_until(&mut self, ms: u64, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let until = self.now() + Duration::from_millis(ms);
         loop {
@@ -198,11 +198,11 @@ impl World {
         }
     }
 
-    /// Goes to the next instant at which something happens, but not beyond `until`. False if that was reached.
+    /// Advances the time to the next event, but not beyond `until`. Returns false if `until` is reached.
     fn step(&mut self, until: Instant) -> bool {
         let due = [self.net.next(), self.trestle.poll_timeout(), self.actors.poll_timeout()];
         let next = due.into_iter().flatten().fold(until, Instant::min);
-        // A deadline in the past is due now; the clock never runs backwards.
+        // A deadline in the past is due now: the time does not go back.
         let now = next.max(self.now());
         if now >= until {
             self.trestle.now = until;
@@ -228,7 +228,7 @@ impl World {
         }
     }
 
-    /// Takes what Trestle and the peers have given out: datagrams go onto the network, the rest into the lists.
+    /// Takes the output of Trestle and of the peers: datagrams go to the network, events and digits into the lists.
     fn collect(&mut self) {
         let now = self.trestle.now;
         for sent in self.trestle.sent.drain(..) {

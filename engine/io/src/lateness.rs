@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Lateness of a thread since its start. Compare two readings, see [`Lateness::mean_since`].
+/// Lateness of a thread, summed since its start. [`Lateness::mean_since`] compares two readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lateness {
-    /// Turns in which something was due.
+    /// Turns of the thread's loop in which a timer was due or datagrams were waiting since an earlier turn.
     pub turns: u64,
     /// Sum of their lateness.
     pub late: Duration,
@@ -43,13 +43,13 @@ impl SharedLateness {
 /// Measures the lateness of one thread.
 #[derive(Debug, Default)]
 pub(crate) struct LatenessMeter {
-    /// Since when datagrams have been waiting that did not fit into one turn.
+    /// Time of the first turn that could not take all datagrams; `None` once a turn has taken all.
     behind: Option<Instant>,
 }
 
 impl LatenessMeter {
-    /// Notes one turn, which has taken datagrams and at `now` processes what was due at `deadline`. `caught_up` is true if no
-    /// datagram is left.
+    /// Records one turn of the loop. `deadline` is the earliest timer before the turn; it is processed at `now`. `caught_up` is true
+    /// if the turn has taken all datagrams.
     pub(crate) fn turn(&mut self, now: Instant, deadline: Option<Instant>, caught_up: bool, shared: &SharedLateness) {
         let since_due = deadline.filter(|deadline| *deadline <= now);
         let began = if caught_up { self.behind.take() } else { Some(*self.behind.get_or_insert(now)) };

@@ -7,7 +7,7 @@ use super::setup::SetupTimes;
 use super::verdicts::VerdictCounts;
 use crate::ended::EndedBy;
 
-/// A counter per name.
+/// A counter per key, for example per verb or per rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally<K>(BTreeMap<K, u64>);
 
@@ -18,18 +18,18 @@ impl<K> Default for Tally<K> {
 }
 
 impl<K: Ord + Copy> Tally<K> {
-    pub(super) fn add(&mut self, name: K) {
-        *self.0.entry(name).or_default() += 1;
+    pub(super) fn add(&mut self, key: K) {
+        *self.0.entry(key).or_default() += 1;
     }
 
-    /// The count of a name.
-    pub fn get(&self, name: K) -> u64 {
-        self.0.get(&name).copied().unwrap_or(0)
+    /// The count of a key.
+    pub fn get(&self, key: K) -> u64 {
+        self.0.get(&key).copied().unwrap_or(0)
     }
 
-    /// All names that were counted at least once.
+    /// The keys that were counted at least once, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (K, u64)> {
-        self.0.iter().map(|(name, count)| (*name, *count))
+        self.0.iter().map(|(key, count)| (*key, *count))
     }
 }
 
@@ -46,28 +46,28 @@ pub struct ControllerCounters {
     pub overloaded: Option<Limit>,
     /// The load of the machine at the last report.
     pub load: Load,
-    /// Calls ended, by what ended them.
+    /// Ended calls, by cause.
     pub ended: Tally<EndedBy>,
-    /// Requests understood, by operation.
+    /// Requests that were parsed, by verb.
     pub requests: Tally<&'static str>,
-    /// Error replies, by operation; the empty name is for requests that were not understood.
+    /// Error replies, by verb; the verb is empty for requests that could not be parsed.
     pub errors: Tally<&'static str>,
     /// Anomalies in WhatsApp's SDP, by the rule's name.
     pub sdp_anomalies: Tally<&'static str>,
-    /// Retransmitted requests: the reply came from the cache, or is still to come.
+    /// Retransmitted requests. The reply is sent again from the cache, or is not ready yet.
     pub retransmits: u64,
-    /// Datagrams without a cookie. They have no reply.
+    /// Datagrams without a cookie, to which Trestle cannot reply.
     pub without_cookie: u64,
-    /// Commands for which a shard's mailbox had no room.
-    pub refused: u64,
-    /// Digits reported.
+    /// Commands to a shard that were dropped because its mailbox was full.
+    pub mailbox_full: u64,
+    /// Digits that legs have received.
     pub digits: u64,
-    /// Events for applications, by name, whether or not they were sent.
+    /// Events for applications, by name, including those that no subscriber received.
     pub events: Tally<&'static str>,
     /// Legs whose transport was lost.
     pub legs_failed: u64,
-    /// Durations of the stages of legs' set-up.
+    /// Durations of the set-up stages of legs.
     pub setup: SetupTimes,
-    /// Verdicts on ended calls.
+    /// Counts of the verdicts on ended calls.
     pub verdicts: VerdictCounts,
 }

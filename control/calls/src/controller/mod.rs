@@ -292,7 +292,7 @@ impl Controller {
         let Some(call_id) = self.engine.take_owner(id) else { return };
         let Some(in_flight) = self.calls.get_mut(call_id).and_then(|call| call.in_flight.take()) else { return };
         if matches!(result, Err(Failure::MailboxFull)) {
-            self.counters.refused += 1;
+            self.counters.mailbox_full += 1;
         }
         in_flight.finish(self, now, call_id, result);
         self.proceed(now, call_id);

@@ -1,4 +1,4 @@
-//! Replies of `query`, `delete` and `list`, in the shape from which proxies read their statistics.
+//! Replies to `query`, `delete` and `list`. Proxies read their statistics from them, so keys and structure are those of rtpengine.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use trestle_negotiate::Party;
 use trestle_ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
 use trestle_ng::{Dict, Reply, Value};
 
-/// How much of a call a reply contains.
+/// The part of a call that a reply contains. Each value includes the ones before it.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Detail {
     Totals,
@@ -24,7 +24,7 @@ enum Detail {
     Everything,
 }
 
-/// How much of a verdict a reply contains.
+/// The part of a verdict that a reply contains.
 #[derive(Clone, Copy, PartialEq)]
 enum VerdictDetail {
     Nothing,
@@ -32,7 +32,7 @@ enum VerdictDetail {
     Full,
 }
 
-/// Choices for a long reply, the most detailed first.
+/// Contents of a long reply, in order of preference: the first that fits is sent.
 const LONG: [(Detail, VerdictDetail); 4] = [
     (Detail::Everything, VerdictDetail::Full),
     (Detail::Everything, VerdictDetail::Brief),
@@ -40,7 +40,8 @@ const LONG: [(Detail, VerdictDetail); 4] = [
     (Detail::Packets, VerdictDetail::Brief),
 ];
 
-/// Choices for a reply of one packet. The keys that proxies read stay; the verdict is left out first.
+/// Contents of a reply of one packet, in order of preference: the first that fits is sent. The keys that proxies read are more
+/// important than the verdict.
 const SHORT: [(Detail, VerdictDetail); 5] = [
     (Detail::Addresses, VerdictDetail::Brief),
     (Detail::Addresses, VerdictDetail::Nothing),
@@ -49,8 +50,8 @@ const SHORT: [(Detail, VerdictDetail); 5] = [
     (Detail::Totals, VerdictDetail::Brief),
 ];
 
-/// `created`, `tags`, `totals`, `verdict`. Unless the request allows a long reply, details are left out until it fits into one
-/// packet.
+/// The reply to `query` and `delete`: `created`, `tags`, `totals`, `verdict`. Unless the request allows a long reply, details are
+/// omitted until the reply fits into one packet.
 pub(super) fn call(
     call: &CallRecord,
     report: Option<&CallReport>,
@@ -73,8 +74,8 @@ pub(super) fn call(
     fitting.next().unwrap_or_else(|| Reply::ok(keys(call, report, created, Detail::Totals)))
 }
 
-/// `created`, `totals` and the whole of `verdict`. Only long names can make it exceed the longest reply; then the parties and the
-/// timeline are left out.
+/// The reply to `query` for an ended call: `created`, `totals` and the full `verdict`. With very long names it could exceed
+/// [`REPLY_BYTES_MAX`]; then the parties and the timeline are omitted.
 pub(super) fn verdict(created: Duration, totals: &Dict, verdict: &CallVerdict, reply_to: &ReplyTo) -> Reply {
     let with = |verdict: Dict| {
         let dict = Dict::default().with("created", created.as_secs()).with("totals", totals.clone());
@@ -102,7 +103,7 @@ fn keys(call: &CallRecord, report: Option<&CallReport>, created: Duration, detai
     dict.with("totals", totals(report))
 }
 
-/// Sums of what all legs received.
+/// The sums of the packets and bytes that all legs received, and of their errors.
 pub(super) fn totals(report: Option<&CallReport>) -> Dict {
     let legs = report.map_or(&[][..], |report| &report.legs);
     let sum = |count: fn(&LegReport) -> Count| {
@@ -142,7 +143,7 @@ fn party_dict(tag: &str, party: &Party, leg: Option<&LegReport>, detail: Detail)
     dict
 }
 
-/// The keys of `leg`, which only Trestle has.
+/// The value of `leg`, a key that rtpengine does not have.
 fn leg_dict(leg: &LegReport) -> Dict {
     let mut timeline = Dict::default();
     for (milestone, after) in &leg.timeline {
@@ -183,7 +184,7 @@ fn ms(duration: Duration) -> u64 {
 }
 
 fn endpoint(remote: SocketAddr) -> Dict {
-    // A socket bound to `::` for both families shows IPv4 peers as mapped addresses; the reply has the plain address.
+    // A socket bound to `::` reports IPv4 peers as mapped addresses. The reply has the IPv4 address.
     let address = remote.ip().to_canonical();
     let family = if matches!(address, IpAddr::V4(_)) { "IPv4" } else { "IPv6" };
     let dict = Dict::default().with("family", family).with("address", address.to_string());
@@ -194,18 +195,18 @@ fn stats(packets: u64, bytes: u64, errors: u64) -> Dict {
     Dict::default().with("packets", packets).with("bytes", bytes).with("errors", errors)
 }
 
-/// Discarded packets, but for those with a harmless reason.
+/// Number of discarded packets, without those whose reason is harmless.
 fn errors(leg: &LegReport) -> u64 {
     let harmless = [Discard::NoListener, Discard::NotReceiving, Discard::NotConnected, Discard::Duplicate];
     leg.discards.iter().filter(|(reason, _)| !harmless.contains(reason)).map(|(_, count)| count).sum()
 }
 
-/// `calls`, oldest first. A request with `limit` allows a long reply.
+/// The reply to `list`: `calls`, oldest first. A request with `limit` allows a long reply.
 pub(super) fn list(table: &CallTable, limit: usize, reply_to: &ReplyTo) -> Reply {
     let room = if reply_to.verbose { REPLY_BYTES_MAX } else { REPLY_BYTES } - 100 - reply_to.cookie.as_bytes().len();
     let mut bytes = 0;
     let fits = |call: &&CallRecord| {
-        // Its length in JSON, which is longer than in bencode.
+        // The length in JSON and a comma. JSON is longer than bencode.
         bytes += serde_json::to_string(&call.name).map_or(0, |name| name.len()) + 1;
         bytes <= room
     };

@@ -1,28 +1,28 @@
-//! How long the stages of the set-up of WebRTC legs take, over all calls.
+//! Durations of the set-up stages of legs, over all calls. Only WebRTC legs have the stages ICE and DTLS.
 
 use std::time::Duration;
 
 use crate::histogram::Histogram;
 
-/// A stage of a leg's set-up. Each begins where the one before has ended.
+/// A stage of a leg's set-up. Each stage begins at the end of the stage before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetupStage {
-    /// From when the last party's description became known until an ICE pair is nominated. WhatsApp answers checks only when
-    /// it has our answer, so the time that the signalling takes is included.
+    /// Until an ICE pair is nominated. It begins when Trestle has the SDP of both parties. WhatsApp replies to connectivity checks
+    /// only after it has received the answer, so this stage includes the time of the signalling.
     Ice,
-    /// From then until DTLS is connected.
+    /// Until DTLS is connected.
     Dtls,
-    /// From then until the gate was opened: 0 if it was opened before media could leave. Only of gates that were shut.
+    /// Until the gate is opened: 0 if it was opened before DTLS was connected. Only for legs whose gate was shut at first.
     Gate,
-    /// From then until the first media packet was sent.
+    /// Until the first media packet is sent.
     FirstAudio,
 }
 
 impl SetupStage {
-    /// In order of time.
+    /// All stages, in order of time.
     pub const ALL: [Self; 4] = [Self::Ice, Self::Dtls, Self::Gate, Self::FirstAudio];
 
-    /// Name in metrics.
+    /// Label value in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ice => "ice",
@@ -33,14 +33,14 @@ impl SetupStage {
     }
 }
 
-/// Upper bounds of the histograms, microseconds. A good set-up takes some round trips (the goal for ICE and DTLS together is
-/// 350 ms); WhatsApp ends a call after 20 s without media, and most calls are answered within a minute.
+/// Upper bounds of the histograms, microseconds. 350 ms is the goal for ICE and DTLS together. WhatsApp ends a call after 20 s
+/// without media. Most calls are answered within 60 s.
 const BOUNDS_US: [u64; 14] = [
     5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 350_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000,
     20_000_000, 60_000_000,
 ];
 
-/// A histogram per stage, in microseconds.
+/// A histogram per stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetupTimes([Histogram; SetupStage::ALL.len()]);
 
@@ -55,7 +55,7 @@ impl SetupTimes {
         self.0[stage as usize].add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// The times of one stage, microseconds.
+    /// The durations of one stage, microseconds.
     pub fn of(&self, stage: SetupStage) -> &Histogram {
         &self.0[stage as usize]
     }

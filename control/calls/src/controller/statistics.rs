@@ -1,4 +1,4 @@
-//! `statistics`: the counters of the controller and of every shard, summed.
+//! The verb `statistics`: its reply has the sums of the counters of the controller and of all shards.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::counters::ControllerCounters;
 use super::reply_to::ReplyTo;
 use crate::ended::EndedBy;
 
-/// `statistics` requests pending at a time.
+/// `statistics` requests that may wait for shards at the same time.
 const REQUESTS_MAX: usize = 8;
 
 /// `statistics` requests that wait for shards.
@@ -25,19 +25,19 @@ struct StatisticsRequest {
     totals: Totals,
 }
 
-/// What a reply of a shard means for the pending requests.
+/// The effect of a reply of a shard on the pending requests.
 #[derive(Debug)]
 pub(super) enum Collected {
-    /// It belongs to none of them.
+    /// The reply belongs to none of them.
     NotAwaited,
     /// Other shards have not replied yet.
     Waiting,
-    /// All shards have replied, or have no time to.
+    /// All shards have replied or failed to reply.
     Complete(ReplyTo, Box<Totals>),
 }
 
 impl StatisticsRequests {
-    /// Adds the counters of a shard; `None` if its mailbox was full.
+    /// Adds the counters of a shard. `reply` is `None` if the mailbox of the shard was full.
     pub(super) fn collect(&mut self, id: RequestId, reply: Option<&EngineReply>) -> Collected {
         let Some(index) = self.0.iter().position(|request| request.waiting.contains(&id)) else {
             return Collected::NotAwaited;
@@ -46,7 +46,7 @@ impl StatisticsRequests {
         request.waiting.remove(&id);
         match reply {
             Some(EngineReply::Totals(totals)) => add(&mut request.totals, totals),
-            _ => request.reply_to.warnings.push("a media thread did not reply; its share is missing".to_owned()),
+            _ => request.reply_to.warnings.push("a media thread did not reply; its counters are missing".to_owned()),
         }
         if !request.waiting.is_empty() {
             return Collected::Waiting;
@@ -56,7 +56,7 @@ impl StatisticsRequests {
     }
 }
 
-/// `statistics`
+/// Handles the verb `statistics`: asks all shards for their counters.
 pub(super) fn statistics(controller: &mut Controller, reply_to: ReplyTo) {
     if controller.statistics.0.len() == REQUESTS_MAX {
         return controller.reply(reply_to, Reply::error("Busy: too many requests for statistics"));
@@ -66,7 +66,7 @@ pub(super) fn statistics(controller: &mut Controller, reply_to: ReplyTo) {
     controller.statistics.0.push(StatisticsRequest { reply_to, waiting, totals: Totals::default() });
 }
 
-/// Those keys of rtpengine's tree for which Trestle has a number, and our own in kebab-case.
+/// The reply: the keys of rtpengine that Trestle can fill, in rtpengine's spelling, and keys of Trestle in kebab-case.
 pub(super) fn tree(counters: &ControllerCounters, totals: &Totals) -> Dict {
     let current = Dict::default()
         .with("sessionsown", counters.calls as u64)

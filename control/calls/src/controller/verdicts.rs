@@ -1,4 +1,4 @@
-//! Verdicts on calls: made of what the engine and the controller know, counted, and kept for some time after the call.
+//! Verdicts on calls. They are made from the data of the engine and of the controller, counted, and kept after the call.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::diagnosis::{CallFacts, CallVerdict, EndCause, Hint, PartyFacts};
 use crate::ended::EndedBy;
 use crate::histogram::Histogram;
 
-/// Verdicts kept after their calls are removed, the latest. Each takes some kilobytes.
+/// Verdicts that are kept after the end of their calls; the oldest is dropped first. Each takes some kilobytes.
 const KEPT_MAX: usize = 1_000;
 
-/// Upper bounds of the histogram of mean opinion scores, tenths. The rating's limits of 60, 70, 80 and 90 are among them (G.107
-/// table B.1).
+/// Upper bounds of the histogram of mean opinion scores (MOS), in tenths. 31, 36, 40 and 43 are the MOS of the ratings R = 60, 70,
+/// 80 and 90 (G.107 table B.1).
 const MOS_BOUNDS_X10: [u64; 9] = [15, 20, 25, 31, 36, 40, 42, 43, 45];
 
 /// The verdicts of calls that have ended, oldest first, and their counts.
@@ -28,18 +28,18 @@ pub(super) struct VerdictHistory {
     pub(super) counts: VerdictCounts,
 }
 
-/// The verdict on a call that may no longer be in the table.
+/// The verdict on an ended call. The call table may not have the call any more.
 #[derive(Debug)]
 pub(super) struct KeptVerdict {
     call_id: String,
-    /// Unix time.
+    /// Unix time of the creation of the call.
     pub(super) created: Duration,
     pub(super) totals: Dict,
     pub(super) verdict: Arc<CallVerdict>,
 }
 
 impl VerdictHistory {
-    /// Makes, logs, counts and keeps the verdict on a call that ends.
+    /// Makes the verdict on a call that ends, logs it, counts it and keeps it.
     pub(super) fn add(
         &mut self,
         now: Instant,
@@ -68,13 +68,13 @@ impl VerdictHistory {
         verdict
     }
 
-    /// The verdict on the last ended call of this Call-ID.
+    /// The verdict on the last ended call with this call-id.
     pub(super) fn find(&self, call_id: &str) -> Option<&KeptVerdict> {
         self.kept.iter().rev().find(|kept| kept.call_id == call_id)
     }
 }
 
-/// The verdict on a call at present, or at its end.
+/// The verdict on a call. `ended` is `None` while the call exists.
 pub(super) fn diagnose(
     now: Instant,
     call: &CallRecord,
@@ -98,9 +98,9 @@ pub struct VerdictCounts {
     pub causes: Tally<EndCause>,
     /// By hint.
     pub hints: Tally<Hint>,
-    /// Estimated mean opinion scores, tenths: of each call that of the party that received the worse audio.
+    /// Estimated MOS, in tenths. Each call counts once, with the lower value of its parties.
     pub mos: Histogram,
-    /// Audio that was lost because it came before it could be sent.
+    /// Duration of the audio that was dropped because it arrived before it could be sent.
     pub clipped: Duration,
 }
 

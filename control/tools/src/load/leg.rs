@@ -1,4 +1,5 @@
-//! The two streams of a leg: what it sends, packet by packet from a loop of payloads, and what it takes.
+//! The two RTP streams of a leg: it sends the payloads of a [`SpeechLoop`] again and again, and identifies the packets that it
+//! receives.
 
 use std::sync::Arc;
 
@@ -10,35 +11,36 @@ use super::arrivals::Window;
 use super::speech::SpeechLoop;
 use super::workload::LoadCodec;
 
-/// In each forwarded payload: these four bytes, the leg that sent it, the number of its frame.
+/// A mark, in each payload that is to be forwarded: these four bytes, the number of the sending leg and the number of the frame (both
+/// 32 bits, big-endian).
 const MAGIC: [u8; 4] = *b"Tmk1";
 const MARK_BYTES: usize = 12;
-/// Room for any packet of ours.
+/// Bytes of a buffer for one packet. No packet of the load is longer.
 pub const PACKET_ROOM: usize = 512;
 
-/// What a leg sends.
+/// The stream that a leg sends.
 #[derive(Debug)]
 pub struct MediaSender {
-    /// Payloads, the codec's.
+    /// The payloads, encoded with `codec`.
     pub speech: Arc<SpeechLoop>,
-    /// Where in the loop it begins.
+    /// The first frame of `speech` that is sent.
     pub offset: u64,
-    /// The codec.
+    /// Codec of the stream.
     pub codec: LoadCodec,
-    /// Payload type.
+    /// Payload type of the audio.
     pub pt: u8,
-    /// Stream.
+    /// SSRC of the stream.
     pub ssrc: u32,
-    /// Encrypts, unless plain.
+    /// Encrypts the packets; `None` for plain RTP, and until the keys are known.
     pub srtp: Option<SrtpContext>,
-    /// Payloads carry a mark: they are forwarded as they are.
+    /// True if each payload has a mark. Only payloads that are forwarded can have one; transcoding would destroy it.
     pub marked: bool,
-    /// The first frame it sent.
+    /// Number of the first frame that was sent; `None` before that.
     pub first: Option<u64>,
 }
 
 impl MediaSender {
-    /// Writes the packet of `frame`; its length. `None` if it cannot be encrypted.
+    /// Writes the packet of frame `frame` of leg `leg` to `buf`. Returns its length, or `None` if it does not fit or cannot be encrypted.
     pub fn write(&mut self, leg: usize, frame: u64, buf: &mut [u8]) -> Option<usize> {
         let marker = self.first.is_none();
         let n = frame - *self.first.get_or_insert(frame);
@@ -54,7 +56,7 @@ impl MediaSender {
         let mut end = Header::LEN + payload.len();
         buf.get_mut(Header::LEN..end)?.copy_from_slice(payload);
         if self.marked {
-            // The first bytes of an Opus packet describe it. The rest is not decoded.
+            // The mark replaces the end of the payload: the first bytes of an Opus packet must stay valid, the rest is not decoded.
             let at = (end - MARK_BYTES.min(payload.len())).max(Header::LEN + 4);
             end = end.max(at + MARK_BYTES);
             let mark = buf.get_mut(at..at + MARK_BYTES)?;
@@ -68,35 +70,35 @@ impl MediaSender {
         }
     }
 
-    /// Takes keys.
+    /// Sets the SRTP keys.
     pub fn secure(&mut self, key: &KeyingMaterial) {
         self.srtp = Some(SrtpContext::new(key));
     }
 }
 
-/// What a leg takes.
+/// The stream that a leg receives.
 #[derive(Debug)]
 pub struct MediaReceiver {
-    /// Decrypts, unless plain.
+    /// Decrypts the packets; `None` for plain RTP, and until the keys are known.
     pub srtp: Option<SrtpContext>,
     /// Payload type of the audio.
     pub pt: u8,
-    /// The codec.
+    /// Codec of the stream.
     pub codec: LoadCodec,
-    /// Packets of the last second, if they carry no marks.
+    /// The packets of the last second. Only used for packets without marks.
     pub window: Window,
-    /// The last timestamp, unrolled.
+    /// The last RTP timestamp, extended to 64 bits (it does not wrap around).
     time: Option<i64>,
 }
 
-/// What a datagram was.
+/// The kind of a received datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceivedFrame {
-    /// A frame that was sent by that leg.
+    /// Audio with a mark: the number of the sending leg, and the number of the frame.
     Marked(usize, u64),
-    /// The frame with this number by its timestamp.
+    /// Audio without a mark: the RTP timestamp in frames.
     Numbered(i64),
-    /// RTP, but not audio.
+    /// RTP with another payload type, or without the mark that was expected.
     Other,
     /// Not authentic, or not RTP.
     Bad,
@@ -108,7 +110,7 @@ impl MediaReceiver {
         Self { srtp: None, pt: codec.pt(), codec, window: Window::default(), time: None }
     }
 
-    /// Takes an RTP packet; `marked` if its payload is to carry a mark.
+    /// Handles an RTP packet. `marked` is true if the payload must have a mark.
     pub fn take(&mut self, datagram: &mut [u8], marked: bool) -> ReceivedFrame {
         let len = match &mut self.srtp {
             Some(srtp) => match srtp.unprotect_rtp(datagram) {
@@ -134,12 +136,13 @@ impl MediaReceiver {
         ReceivedFrame::Numbered(unrolled.div_euclid(i64::from(self.codec.frame_ticks())))
     }
 
-    /// Takes keys.
+    /// Sets the SRTP keys.
     pub fn secure(&mut self, key: &KeyingMaterial) {
         self.srtp = Some(SrtpContext::new(key));
     }
 }
 
+/// The leg and the frame of the mark in `payload`; `None` if there is no mark.
 fn mark(payload: &[u8]) -> Option<(usize, u64)> {
     let mark: &[u8; MARK_BYTES] = payload.last_chunk()?;
     let number = |at: usize| u32::from_be_bytes([mark[at], mark[at + 1], mark[at + 2], mark[at + 3]]);
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_comes_through_with_every_payload_and_under_encryption() {
+    fn a_mark_is_read_back_from_each_payload_with_and_without_encryption() {
         let key = KeyingMaterial::from_key_and_salt(super::super::sdp::SUITE, &[3; 30]).unwrap();
         for codec in [LoadCodec::Opus, LoadCodec::Pcma] {
             for secured in [false, true] {
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn transcoded_packets_are_numbered_across_the_end_of_the_timestamps() {
+    fn packets_without_marks_are_numbered_across_a_wrap_around_of_the_timestamp() {
         let (mut out, mut incoming) = (outgoing(LoadCodec::Pcma, false), MediaReceiver::new(LoadCodec::Pcma));
         let mut buf = [0; PACKET_ROOM];
         let mut numbers = Vec::new();

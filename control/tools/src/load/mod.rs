@@ -76,14 +76,14 @@ pub fn run(args: &LoadArgs, out: &mut dyn Write) -> anyhow::Result<bool> {
         if let Some(path) = &args.output.plot {
             plot::delays(path, &format!("{}, {} calls", report.work, report.calls), &outcome.counts.delay)?;
         }
-        (report.table(), report.is_whole())
+        (report.table(), report.is_complete())
     } else {
         let sweep = sweep::run(args, |_, progress| talking(progress))?;
         save(args, &sweep)?;
         if let Some(path) = &args.output.plot {
             plot::sweep(path, &sweep)?;
         }
-        (sweep.table(), sweep.runs.iter().all(LoadReport::is_whole))
+        (sweep.table(), sweep.runs.iter().all(LoadReport::is_complete))
     };
     bar.finish_and_clear();
     write!(out, "{table}")?;

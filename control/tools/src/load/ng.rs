@@ -1,4 +1,4 @@
-//! The client's half of ng: cookies, repeats, and which reply belongs to which command. Without a socket.
+//! [`Client`]: an ng client without a socket. It makes cookies, repeats commands, and finds the command of a reply.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::pace::Ns;
 
-/// As proxies do it: after a second without a reply the command is sent again.
+/// After this time without a reply, a command is sent again, as by proxies.
 const REPEAT_NS: Ns = 1_000_000_000;
-/// And after so many it is given up.
+/// A command is sent this many times at most.
 const TRIES: u32 = 5;
 
-/// What a command was for.
+/// The verb of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LoadVerb {
     /// `offer`
@@ -22,16 +22,16 @@ pub enum LoadVerb {
     Delete,
 }
 
-/// A command that has come to its end.
+/// A command that has a reply, or whose reply did not arrive in time.
 #[derive(Debug)]
 pub struct CommandOutcome {
-    /// Whose.
+    /// Number of the call.
     pub call: usize,
-    /// What.
+    /// The verb.
     pub verb: LoadVerb,
-    /// The reply; `None` if none came.
+    /// The reply; `None` if it did not arrive, or is not JSON.
     pub reply: Option<Value>,
-    /// From the first sending to the reply.
+    /// Time from the first transmission to the reply, or to the timeout.
     pub took: Ns,
 }
 
@@ -45,25 +45,25 @@ struct Pending {
     tries: u32,
 }
 
-/// The client.
+/// An ng client.
 #[derive(Debug, Default)]
 pub struct Client {
     run: String,
     cookies: u64,
     pending: HashMap<u64, Pending>,
-    /// Replies that came after their command was given up, or twice.
+    /// Replies that no command waits for: they are late, or repeated.
     pub strays: u64,
-    /// Commands sent again.
+    /// Number of retransmissions of commands.
     pub repeats: u64,
 }
 
 impl Client {
-    /// `run` makes its cookies differ from those of other clients.
+    /// `run` is the prefix of the cookies. Each client needs another one.
     pub fn new(run: &str) -> Self {
         Self { run: run.to_owned(), ..Self::default() }
     }
 
-    /// The datagram of a command.
+    /// Adds a command. Returns its datagram, which the caller sends.
     pub fn ask(&mut self, now: Ns, call: usize, verb: LoadVerb, request: &Value) -> Vec<u8> {
         self.cookies += 1;
         let datagram = format!("{}_{} {request}", self.run, self.cookies).into_bytes();
@@ -72,12 +72,12 @@ impl Client {
         datagram
     }
 
-    /// Commands that wait for a reply.
+    /// Number of commands that wait for a reply.
     pub fn waiting(&self) -> usize {
         self.pending.len()
     }
 
-    /// Takes a reply.
+    /// Handles a reply. Returns `None` if no command waits for it.
     pub fn handle_datagram(&mut self, now: Ns, datagram: &[u8]) -> Option<CommandOutcome> {
         let space = datagram.iter().position(|byte| *byte == b' ')?;
         let cookie = std::str::from_utf8(&datagram[..space]).ok()?.strip_prefix(&self.run)?.strip_prefix('_')?;
@@ -90,7 +90,8 @@ impl Client {
         Some(CommandOutcome { call: pending.call, verb: pending.verb, reply, took })
     }
 
-    /// What is to be sent again, and what is given up. To be called every now and then.
+    /// Adds to `again` the datagrams that are to be sent again, and returns the commands that have timed out. The caller calls it
+    /// several times a second.
     pub fn handle_timeout(&mut self, now: Ns, again: &mut Vec<Vec<u8>>) -> Vec<CommandOutcome> {
         let late = |pending: &Pending| now.saturating_sub(pending.sent_at) >= REPEAT_NS;
         for pending in self.pending.values_mut().filter(|pending| late(pending) && pending.tries < TRIES) {
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_finds_its_command_and_only_once() {
+    fn a_reply_ends_its_command_once() {
         let mut client = Client::new("r");
         let first = client.ask(10, 7, LoadVerb::Offer, &json!({"command": "offer"}));
         assert_eq!(first, br#"r_1 {"command":"offer"}"#);
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unanswered_command_is_sent_five_times_and_then_given_up() {
+    fn a_command_without_a_reply_is_sent_five_times_and_then_times_out() {
         let mut client = Client::new("r");
         let datagram = client.ask(0, 3, LoadVerb::Answer, &json!({}));
         let mut again = Vec::new();

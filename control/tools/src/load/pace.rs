@@ -1,20 +1,20 @@
-//! When each stream sends: one packet every 20 ms, the streams spread evenly over them. The schedule never waits.
-//! A late packet is still sent, and its lateness is recorded.
+//! [`Pacer`]: the schedule of the streams. Each stream sends a packet every 20 ms; the times of the streams are spread over the 20 ms.
+//! A packet that is late is still sent, with the time at which it was due.
 
-/// Nanoseconds of one clock.
+/// Nanoseconds on the clock of the run.
 pub type Ns = u64;
 
-/// Between two packets of a stream.
+/// Time between two packets of a stream.
 pub const FRAME_NS: Ns = 20_000_000;
 
-/// A packet whose time has come.
+/// A packet that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameDue {
-    /// Which stream.
+    /// Number of the stream.
     pub stream: usize,
-    /// The number of its frame, counted for all streams from the start.
+    /// Number of the 20 ms interval since the start; the same for all streams.
     pub frame: u64,
-    /// When it should be sent.
+    /// Time at which it is due.
     pub at: Ns,
 }
 
@@ -22,15 +22,15 @@ pub struct FrameDue {
 #[derive(Debug)]
 pub struct Pacer {
     start: Ns,
-    /// Where in the 20 ms a stream sends, by time.
+    /// For each stream, its offset in the 20 ms interval; sorted by offset.
     places: Vec<(Ns, usize)>,
     frame: u64,
     next: usize,
 }
 
 impl Pacer {
-    /// For `streams` streams, the first frame of all in the 20 ms after `start`. Any first few of the streams are spread as evenly
-    /// as all of them, nearly (Fibonacci hashing), so that calls may start one after the other.
+    /// A schedule for `streams` streams. The first packets are due in the 20 ms after `start`. The first N streams are spread almost
+    /// evenly for each N (Fibonacci hashing), so calls may start one after the other.
     pub fn new(streams: usize, start: Ns) -> Self {
         let place = |stream: usize| {
             let turn = (stream as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -41,7 +41,7 @@ impl Pacer {
         Self { start, places, frame: 0, next: 0 }
     }
 
-    /// The next packet, if its time has come.
+    /// The next packet that is due at `now`; `None` if none is.
     pub fn next_due(&mut self, now: Ns) -> Option<FrameDue> {
         let (place, stream) = *self.places.get(self.next)?;
         let at = self.start + self.frame * FRAME_NS + place;
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_stall_everything_missed_is_sent_with_the_time_it_should_have_had() {
+    fn after_a_stall_all_late_packets_are_due_at_their_scheduled_times() {
         let mut pacer = Pacer::new(2, 0);
         let late: Vec<FrameDue> = std::iter::from_fn(|| pacer.next_due(5 * FRAME_NS - 1)).collect();
         assert_eq!(late.len(), 10);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn few_streams_of_many_are_spread_as_well() {
+    fn the_first_streams_of_many_are_spread_evenly() {
         let pacer = Pacer::new(1_000, 0);
         for few in [10, 50, 200, 1_000] {
             let mut places: Vec<Ns> =

@@ -1,4 +1,4 @@
-//! What a run gave, as a table and as JSON.
+//! The results of a run, as a table and as JSON.
 
 use serde::Serialize;
 
@@ -9,124 +9,125 @@ use super::ng::LoadVerb;
 use super::options::LoadArgs;
 use super::target::Memory;
 
-/// Quantiles of a time, in milliseconds.
+/// Quantiles of a duration, milliseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Times {
-    /// Half are shorter.
+    /// 50 % are not longer.
     pub p50: f64,
-    /// 99 of 100 are shorter.
+    /// 99 % are not longer.
     pub p99: f64,
-    /// 999 of 1,000 are shorter.
+    /// 99.9 % are not longer.
     pub p999: f64,
-    /// None is longer.
+    /// The longest.
     pub max: f64,
-    /// Mean.
+    /// The mean.
     pub mean: f64,
 }
 
-/// What a run gave.
+/// The results of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct LoadReport {
-    /// What the calls were.
+    /// Name of the workload: codecs and security of the calls.
     pub work: &'static str,
-    /// Calls wanted.
+    /// Calls that were requested.
     pub calls_wanted: u32,
-    /// Calls that talked.
+    /// Calls that were set up and had media.
     pub calls: usize,
     /// Calls that failed, by reason.
     pub failed: std::collections::BTreeMap<String, u64>,
-    /// How long was measured.
+    /// Duration of the measurement, seconds.
     pub seconds: f64,
-    /// How much of the speech is pauses.
+    /// Share of pauses in the speech, 0 to 1.
     pub silence: f64,
-    /// Ended by a signal.
+    /// True if a signal ended the run.
     pub interrupted: bool,
-    /// Packets.
+    /// Counts of packets.
     pub packets: Packets,
-    /// From sending to the kernel's stamp on arrival, in milliseconds: both ways, then each.
+    /// Delay from the transmission to the kernel's receive timestamp, milliseconds: of all packets, of those that the offering sides sent,
+    /// of those that the answering sides sent.
     pub delay_ms: [Option<Times>; 3],
-    /// How packets were matched: `mark` in the payload, or `timestamp`.
+    /// How received packets were matched with sent ones: by a `mark` in the payload, or by RTP `timestamp`.
     pub matched_by: &'static str,
     /// The engine, if it runs on this machine.
     pub target: Option<TargetCost>,
-    /// Offers, answers, handshakes, and all of it, in milliseconds.
+    /// Durations of the set-up of calls, milliseconds.
     pub set_up_ms: SetUp,
-    /// The load itself.
+    /// Resources that the load generator used.
     pub own: Own,
-    /// Datagrams thrown away at full receive buffers, anywhere on this machine.
+    /// Datagrams that the kernel of this machine dropped because a receive buffer was full, of all programs.
     pub buffer_drops: Option<u64>,
 }
 
-/// Packets in the time that was measured.
+/// RTP packets whose frame is in the measured time.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Packets {
-    /// Sent.
+    /// Packets that the load sent.
     pub sent: u64,
-    /// Came out on the other side.
+    /// Of these, packets that arrived at the other side.
     pub came: u64,
-    /// Did not.
+    /// Of these, packets that did not arrive.
     pub lost: u64,
-    /// Lost ones, in percent.
+    /// `lost` in percent of `sent`.
     pub lost_percent: f64,
-    /// Came out again.
+    /// Duplicates: packets that arrived again.
     pub again: u64,
-    /// Fit to nothing that was sent.
+    /// Packets that match no sent packet, or come from an unknown address.
     pub strange: u64,
-    /// Not authentic.
+    /// Packets that are not authentic, or not RTP.
     pub bad: u64,
 }
 
-/// What the engine used.
+/// Resources that the engine used.
 #[derive(Debug, Clone, Serialize)]
 pub struct TargetCost {
-    /// Its process.
+    /// Process id.
     pub pid: u32,
-    /// Its name.
+    /// Name of the program.
     pub name: String,
-    /// Its threads.
+    /// Number of threads.
     pub threads: usize,
-    /// Processors kept busy.
+    /// Processor time per second, in processors.
     pub cores: f64,
-    /// Processor time for each packet it was sent, in microseconds.
+    /// Processor time per packet that the load sent, microseconds.
     pub cpu_us_per_packet: f64,
-    /// Calls that one processor carries at this rate.
+    /// Calls per processor, if the processor time per call does not change.
     pub calls_per_core: f64,
-    /// Memory before, with all calls, and after.
+    /// Memory before the first call, with all calls, and after the last.
     pub memory: Option<[Memory; 3]>,
-    /// Resident memory that came with each call, in bytes.
+    /// Growth of the resident memory per call, bytes.
     pub bytes_per_call: Option<f64>,
 }
 
-/// How long setting up took.
+/// Durations of the set-up of calls, milliseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct SetUp {
-    /// Offer to reply.
+    /// From an `offer` to its reply.
     pub offer: Option<Times>,
-    /// Answer to reply.
+    /// From an `answer` to its reply.
     pub answer: Option<Times>,
-    /// Answer's reply to SRTP keys.
+    /// From the reply to `answer` until DTLS has made the SRTP keys.
     pub dtls: Option<Times>,
-    /// All.
+    /// From the scheduled time of the offer until the call is set up.
     pub whole: Option<Times>,
-    /// Commands that had to be repeated.
+    /// Number of retransmitted commands.
     pub repeats: u64,
 }
 
-/// The load itself.
+/// Resources that the load generator used.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Own {
-    /// Processors kept busy.
+    /// Processor time per second, in processors.
     pub cores: f64,
-    /// Processor time for each packet sent or received, in microseconds.
+    /// Processor time per packet that was sent or received, microseconds.
     pub cpu_us_per_packet: f64,
-    /// How late packets were sent.
+    /// Delay of packets behind their schedule, milliseconds.
     pub late_ms: Option<Times>,
-    /// Packets that the kernel did not take.
+    /// Packets that the kernel did not accept for transmission.
     pub unsent: u64,
 }
 
 impl Times {
-    /// `None` of nothing.
+    /// The quantiles of `latencies`; `None` if it is empty.
     pub fn of(latencies: &Latencies) -> Option<Self> {
         let ms = |ns: u64| (ns as f64 / 1e3).round() / 1e3;
         (latencies.count() > 0).then(|| Self {
@@ -140,7 +141,7 @@ impl Times {
 }
 
 impl SetUp {
-    /// Of what was counted.
+    /// The durations in `counts`.
     pub fn of(counts: &Counts, repeats: u64) -> Self {
         let reply = |verb| counts.replies.get(&verb).and_then(Times::of);
         Self {
@@ -154,7 +155,7 @@ impl SetUp {
 }
 
 impl LoadReport {
-    /// Of a run that was to have `calls_wanted` calls.
+    /// The report of a run for which `calls_wanted` calls were requested.
     pub fn of(args: &LoadArgs, calls_wanted: u32, outcome: &RunOutcome) -> Self {
         let counts = &outcome.counts;
         let (sent, came) = (counts.sent.iter().sum::<u64>(), counts.came.iter().sum::<u64>());
@@ -204,19 +205,19 @@ impl LoadReport {
         report
     }
 
-    /// Memory of each call, from what all take.
+    /// Computes [`TargetCost::bytes_per_call`] from the memory with and without calls.
     pub fn count_memory(&mut self) {
         let Some(target) = &mut self.target else { return };
         let each = |[before, with, _]: [Memory; 3]| (with.rss as f64 - before.rss as f64) / self.calls.max(1) as f64;
         target.bytes_per_call = target.memory.map(each);
     }
 
-    /// True if every call came up and none ended early.
-    pub fn is_whole(&self) -> bool {
+    /// True if all requested calls were set up, and no signal ended the run.
+    pub fn is_complete(&self) -> bool {
         self.calls == self.calls_wanted as usize && !self.interrupted
     }
 
-    /// For people.
+    /// The report as text.
     pub fn table(&self) -> String {
         let mut rows: Vec<(String, String)> = Vec::new();
         let mut row = |name: &str, value: String| rows.push((name.to_owned(), value));
@@ -227,11 +228,11 @@ impl LoadReport {
         let Packets { sent, lost, lost_percent, again, strange, bad, .. } = self.packets;
         row("packets", format!("{sent} sent, {lost} lost ({lost_percent:.3} %)"));
         if again + strange + bad > 0 {
-            row("  besides", format!("{again} twice, {strange} strange, {bad} not authentic"));
+            row("  other packets", format!("{again} duplicates, {strange} unknown, {bad} not authentic"));
         }
         let matched = format!("added delay, by {}", self.matched_by);
         for (name, times) in
-            [matched.as_str(), "  of those who offered", "  of those who answered"].iter().zip(&self.delay_ms)
+            [matched.as_str(), "  from the offering side", "  from the answering side"].iter().zip(&self.delay_ms)
         {
             row(name, times.map_or_else(|| "-".to_owned(), show));
         }
@@ -258,30 +259,31 @@ impl LoadReport {
                     );
                 }
             }
-            None => row("engine", "not a process of this machine that can be seen".to_owned()),
+            None => row("engine", "no process of this machine that this user can inspect".to_owned()),
         }
         if let Some(drops) = self.buffer_drops.filter(|drops| *drops > 0) {
-            row("  full buffers", format!("{drops} datagrams dropped by this machine's kernel"));
+            row("  full buffers", format!("the kernel of this machine dropped {drops} datagrams"));
         }
         let SetUp { offer, answer, dtls, whole, repeats } = self.set_up_ms;
-        for (name, times) in [("offer", offer), ("answer", answer), ("ICE and DTLS", dtls), ("set-up in all", whole)] {
+        for (name, times) in [("offer", offer), ("answer", answer), ("ICE and DTLS", dtls), ("complete set-up", whole)]
+        {
             if let Some(times) = times {
                 row(name, show(times));
             }
         }
         if repeats > 0 {
-            row("  repeated", format!("{repeats} commands"));
+            row("  repeated", format!("{repeats} times a command was sent again"));
         }
         let Own { cores, cpu_us_per_packet, late_ms, unsent } = self.own;
-        row("this load", format!("{cpu_us_per_packet:.2} us/packet sent or received, {cores:.3} cores"));
+        row("load generator", format!("{cpu_us_per_packet:.2} us/packet sent or received, {cores:.3} cores"));
         row("  late by", late_ms.map_or_else(|| "-".to_owned(), show));
         if unsent > 0 {
-            row("  not sent", format!("{unsent} packets: this machine cannot load any more"));
+            row("  not sent", format!("{unsent} packets: this machine cannot send more"));
         }
         if late_ms.is_some_and(|late| late.p99 > 5.0) {
             row(
                 "  WARNING",
-                "the load was late; the delays of what was sent late still count from its sending".to_owned(),
+                "the load generator was late; the added delay counts from the actual transmission".to_owned(),
             );
         }
         rows.iter().map(|(name, value)| format!("{name:<26} {value}\n")).collect()

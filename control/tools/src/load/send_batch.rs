@@ -1,9 +1,9 @@
-//! What is to be sent: datagrams in one piece of memory, sorted by socket when their time has come.
+//! [`SendBatch`]: the datagrams that are sent together at the end of a turn, in one buffer.
 
 use std::net::SocketAddrV4;
 use std::ops::Range;
 
-/// The packet of a stream, whose time of sending is to be noted.
+/// Identifies a packet whose transmission time is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameStamp {
     /// Number of the leg that sends.
@@ -12,25 +12,25 @@ pub struct FrameStamp {
     pub frame: u64,
 }
 
-/// One datagram.
+/// One datagram of a [`SendBatch`].
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// From which socket.
+    /// Number of the socket that sends it.
     pub socket: usize,
-    /// Where to.
+    /// Destination.
     pub to: SocketAddrV4,
-    /// Its bytes, in [`SendBatch::bytes`].
+    /// Position of its bytes in [`SendBatch::bytes`].
     pub range: Range<usize>,
-    /// The packet of a stream.
+    /// For a packet of a stream: leg and frame. `None` for other datagrams.
     pub stamp: Option<FrameStamp>,
 }
 
 /// Datagrams that wait for the end of a turn.
 #[derive(Debug, Default)]
 pub struct SendBatch {
-    /// All of them.
+    /// The bytes of all datagrams.
     pub bytes: Vec<u8>,
-    /// Each of them.
+    /// The datagrams.
     pub items: Vec<Item>,
 }
 
@@ -42,7 +42,8 @@ impl SendBatch {
         self.items.push(Item { socket, to, range: start..self.bytes.len(), stamp: None });
     }
 
-    /// Adds a packet that `write` puts to the front of `room` bytes, and of which it gives the length; `None` adds nothing.
+    /// Adds a packet. `write` gets a buffer of `room` bytes, writes the packet at its start and returns the length; with `None` nothing
+    /// is added. Returns true if a packet was added.
     pub fn push_with(
         &mut self,
         socket: usize,
@@ -61,12 +62,12 @@ impl SendBatch {
         len.is_some()
     }
 
-    /// Brings those of one socket together, in their order.
+    /// Sorts the datagrams by socket. Those of one socket keep their order.
     pub fn sort(&mut self) {
         self.items.sort_by_key(|item| item.socket);
     }
 
-    /// Forgets all.
+    /// Removes all datagrams.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();

@@ -1,5 +1,5 @@
-//! What one packet costs the engine, from the datagram that came in to the datagram that goes out: one call of two legs
-//! on one shard, no sockets. Timers that fall due on the way (RTCP, every few seconds of a call) are included.
+//! Time that the engine takes for one packet, from the received datagram to the sent datagram: one call of two legs on one shard,
+//! without sockets. Timers that are due in between are included (RTCP, every few seconds).
 //!
 //! ```text
 //! cargo bench -p trestle-bench --bench packet_path
@@ -12,7 +12,7 @@ use trestle_bench::{Calls, Script, Security, Side, unmetered};
 use trestle_io::clock;
 use trestle_srtp::Profile;
 
-/// Packets that show, before anything is timed, that one in makes one out.
+/// Packets of a check before the measurement: for each packet in, one must come out.
 const PROOF: usize = 100;
 
 criterion_group!(benches, forward, transcode);
@@ -35,7 +35,7 @@ fn transcode(criterion: &mut Criterion) {
     path(criterion, "transcode/plain_pcma_to_sdes_opus", [Side::PHONE, Side::SECURE_OPUS]);
 }
 
-/// Packets of the first side's peer, one after the other, 20 ms apart in the call's time.
+/// Measures packets from the peer of the first side. They are 20 ms apart in virtual time.
 fn path(criterion: &mut Criterion, name: &str, sides: [Side; 2]) {
     let mut calls = Calls::new(clock::now(), sides);
     calls.open(1, &mut unmetered);

@@ -1,5 +1,5 @@
-//! Voices through Opus at 8 kHz, at every complexity and bit rate that telephony may want, with and without loss: what it
-//! costs, and files to judge how it sounds. `bench/opus/table.py` makes the voices and judges.
+//! Encodes and decodes voices with Opus at 8 kHz, with several complexities, bit rates and packet losses. It prints the processor
+//! time and writes the decoded audio. `bench/opus/table.py` makes the voices and rates the decoded audio.
 //!
 //! ```text
 //! opus_table DIR      reads DIR/*.s16 (8 kHz, mono, raw), writes DIR/out/*.s16, and a line of CSV for each
@@ -13,8 +13,9 @@ use rustix::time::{ClockId, clock_gettime};
 use trestle_audio::opus::{self, EncoderSettings, PACKET_BYTES_MAX};
 use trestle_audio::{g711, opus::packet_has_fec};
 
+/// Samples of a frame: 20 ms at 8 kHz.
 const FRAME: usize = 160;
-/// Each is done so often, and the least of the times counts.
+/// Runs of each measurement. The shortest time is the result.
 const RUNS: usize = 3;
 const COMPLEXITIES: [u8; 7] = [0, 1, 2, 3, 5, 8, 10];
 const BIT_RATES_BPS: [u32; 4] = [12_000, 16_000, 20_000, 24_000];
@@ -47,7 +48,7 @@ fn main() {
                     let kbps = bits as f64 / (packets.len() as f64 * 20.0);
                     let name = format!("out/{voice}-{complexity}-{bitrate_bps}-{loss}.s16");
                     let bytes: Vec<u8> = received.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-                    fs::write(Path::new(&dir).join(&name), bytes).expect("room for the recording");
+                    fs::write(Path::new(&dir).join(&name), bytes).expect("cannot write the decoded audio");
                     println!(
                         "{voice},{complexity},{bitrate_bps},{loss},{encode_us:.2},{decode_us:.2},{kbps:.2},{name}"
                     );
@@ -57,6 +58,7 @@ fn main() {
     }
 }
 
+/// Microseconds per frame, and the packets.
 fn encode(pcm: &[i16], settings: EncoderSettings) -> (f64, Vec<Vec<u8>>) {
     let mut packets = Vec::new();
     let us = least(pcm.len() / FRAME, || {
@@ -71,9 +73,9 @@ fn encode(pcm: &[i16], settings: EncoderSettings) -> (f64, Vec<Vec<u8>>) {
     (us, packets)
 }
 
-/// What a listener receives at this loss, with what FEC restores.
+/// Microseconds per frame, and the decoded audio. Lost frames are restored from FEC, or concealed.
 fn decode(packets: &[Vec<u8>], loss_percent: u8) -> (f64, Vec<i16>) {
-    // The same packets for every setting.
+    // The same packets are lost with each setting.
     let mut dice = 5u32;
     let lost: Vec<bool> = packets
         .iter()
@@ -100,7 +102,7 @@ fn decode(packets: &[Vec<u8>], loss_percent: u8) -> (f64, Vec<i16>) {
     (us, received)
 }
 
-/// CPU time of one frame, at its least.
+/// Processor time per frame, microseconds: the minimum of [`RUNS`] runs.
 fn least(frames: usize, mut work: impl FnMut()) -> f64 {
     let cpu = || {
         let time = clock_gettime(ClockId::ThreadCPUTime);

@@ -1,12 +1,12 @@
-//! Calls on one shard and their peers, without sockets, in a time of their own: what the benches time, what the instruction
-//! counts count, and what the tests of memory hold the engine to.
+//! Calls on one shard and their peers, without sockets, in virtual time. The benches, the instruction counts and the memory test use
+//! them.
 //!
 //! ```text
 //! Peer (one per leg) --datagram--> Shard --datagram--> counted, or back to the peer if it is STUN or DTLS
 //! ```
 //!
-//! Everything that is not the engine's own work happens outside of what is measured: a [`Meter`] gets the work in pieces, each
-//! one datagram or one timer with all that follows from it.
+//! Only the work of the engine is measured. A [`Meter`] gets it in pieces: a piece is one datagram or one timer, and all that the
+//! engine does because of it.
 
 mod call;
 mod engine;
@@ -21,28 +21,28 @@ pub use peer::{Datagram, Peer, Script};
 pub use scenario::{Scenario, scenarios};
 pub use side::{Security, Side};
 
-/// The time between two packets of a stream.
+/// Time between two packets of a stream.
 pub const PACKET_TIME: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// What a piece of the engine's work is about.
+/// The kind of a piece of the engine's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Work {
-    /// A packet of audio, from the moment it came until what follows from it has left.
+    /// An audio packet, from its arrival until the engine has sent the resulting packets.
     Audio,
     /// A telephone-event packet.
     Event,
-    /// A report of the peer.
+    /// An RTCP packet of the peer.
     Rtcp,
-    /// STUN or DTLS.
+    /// A STUN or DTLS datagram.
     Handshake,
-    /// Something was due: a missing frame, a report of ours, a repeated digit.
+    /// A timer that is due, for example for a missing frame, an RTCP report, or a repeated telephone-event packet.
     Timer,
 }
 
-/// Gets the engine's work, piece by piece, and must do each once; the piece then returns what it was.
+/// Is called with each piece of the engine's work, and must call the piece once. The piece returns its kind.
 pub type Meter<'a> = dyn FnMut(&mut dyn FnMut() -> Work) + 'a;
 
-/// Does the work and nothing else.
+/// A [`Meter`] that measures nothing.
 pub fn unmetered(piece: &mut dyn FnMut() -> Work) {
     piece();
 }

@@ -1,4 +1,4 @@
-//! One leg of a measured call: codec and security.
+//! [`Side`]: codec and security of one leg of a measured call.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use trestle_core::{DtlsIdentity, InterfaceId, LegId, LegPlan};
 use trestle_srtp::{KeyingMaterial, Profile};
 use trestle_wire::{ClockRate, Pt, Ptime, Ssrc};
 
-/// A leg, as far as it matters here.
+/// The properties of a leg that the scenarios vary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Side {
-    /// What its peer sends and takes.
+    /// Codec that its peer sends and receives.
     pub codec: Codec,
-    /// How.
+    /// Security of its media.
     pub security: Security,
-    /// It is a leg towards WhatsApp: packets of 20 ms and no others, and comfort noise where there is nothing to pass on.
+    /// True for a leg towards WhatsApp: it has only packets of 20 ms, and comfort noise while there is nothing to forward.
     pub unbroken: bool,
 }
 
 /// How a leg's media is secured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
-    /// RTP.
+    /// Plain RTP.
     Plain,
     /// SRTP with signalled keys.
     Sdes(Profile),
@@ -33,13 +33,13 @@ pub enum Security {
     Dtls,
 }
 
-/// Which end of a leg a plan is for.
+/// The two ends of a leg, and for which of them a plan is made.
 pub(crate) struct Ends<'a> {
-    /// Seeds keys and names, the same on both ends.
+    /// Number of the leg. Keys, SSRCs and ICE credentials follow from it, the same on both ends.
     pub(crate) name: u32,
     pub(crate) peer: SocketAddr,
     pub(crate) peer_identity: &'a DtlsIdentity,
-    /// True for the engine that is measured, false for what plays its peer.
+    /// True for the plan of the measured engine, false for the plan of the shard that simulates its peer.
     pub(crate) ours: bool,
 }
 
@@ -53,13 +53,13 @@ impl Side {
     /// Opus over DTLS-SRTP.
     pub const BROWSER: Self = Self { codec: Codec::Opus, security: Security::Dtls, unbroken: false };
 
-    /// The same, towards WhatsApp.
+    /// Opus over DTLS-SRTP, towards WhatsApp.
     pub const META: Self = Self { unbroken: true, ..Self::BROWSER };
 
-    /// Opus behind signalled keys.
+    /// Opus over SRTP with signalled keys.
     pub const SECURE_OPUS: Self = Self { codec: Codec::Opus, ..Self::SECURE_PHONE };
 
-    /// The same with other security.
+    /// This side with another security.
     pub const fn over(self, security: Security) -> Self {
         Self { security, ..self }
     }
@@ -73,12 +73,12 @@ impl Side {
         }
     }
 
-    /// Payload type of digits, and their clock: the audio's.
+    /// Payload type and clock rate of telephone-events. The clock rate is that of the audio.
     pub fn event(&self) -> (Pt, ClockRate) {
         (Pt::new(101).expect("7 bits"), self.codec.clock())
     }
 
-    /// The plan of leg `leg` of two.
+    /// The plan of leg `leg` (0 or 1). Its source is the other leg.
     pub(crate) fn plan(&self, leg: usize, ends: &Ends<'_>) -> LegPlan {
         let rtcp = SocketAddr::new(ends.peer.ip(), ends.peer.port() + 1);
         let peer = RtpPeer { rtp: Some(ends.peer), rtcp: Some(rtcp), latch: LatchPolicy::SameIp };
@@ -148,7 +148,7 @@ impl Side {
     }
 }
 
-/// A key that both ends of `name` know: the one that the peer sends under, and with `!name` the one we do.
+/// The SRTP key with which the peer of leg `name` sends. With `!name`, the key with which the engine sends.
 pub(crate) fn key(suite: Profile, name: u32) -> KeyingMaterial {
     let seed = name.to_be_bytes();
     let bytes: Vec<u8> =

@@ -1,7 +1,7 @@
-//! What a call holds in memory, as Rust's allocator sees it, and that it does not grow.
+//! The memory of a call must be below a limit and must not grow. Rust's allocator counts it.
 //!
-//! libopus allocates by itself, in C: 18.5 kB for a decoder and 32 kB for an encoder at 8 kHz. They are added where a call has
-//! them.
+//! libopus allocates in C, which is not counted: 18.5 kB for a decoder and 32 kB for an encoder at 8 kHz. The test adds these bytes
+//! for calls that use them.
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -12,17 +12,17 @@ use trestle_io::clock;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Calls that the bytes are divided by.
+/// Number of calls in a measurement.
 const CALLS: usize = 10;
-/// Packet times until a call holds what it will hold.
+/// Packet times (20 ms) until the memory of a call is constant.
 const SETTLE_TICKS: usize = 500;
-/// Packet times of a minute.
+/// Packet times in a minute.
 const MINUTE_TICKS: usize = 3_000;
 
 const OPUS_DECODER_BYTES: usize = 18_500;
 const OPUS_ENCODER_BYTES: usize = 32_000;
 
-/// Bytes that the engine's pieces of work have allocated and not given back.
+/// Bytes that the measured work of the engine has allocated and not freed.
 #[derive(Default)]
 struct Held(isize);
 
@@ -37,11 +37,11 @@ impl Held {
     }
 }
 
-/// Rust's bytes per call, and with libopus's.
+/// Bytes per call: those of Rust, and those of Rust and libopus.
 fn per_call(held: &Held, scenario: &Scenario) -> (usize, usize) {
     let rust = held.0 as usize / CALLS;
     let opus = match scenario.sides.map(|side| side.codec) {
-        // Each direction has a decoder or an encoder.
+        // One direction has an Opus decoder, the other an Opus encoder.
         [Codec::Opus, Codec::Pcma] | [Codec::Pcma, Codec::Opus] => OPUS_DECODER_BYTES + OPUS_ENCODER_BYTES,
         _ => 0,
     };
@@ -50,8 +50,8 @@ fn per_call(held: &Held, scenario: &Scenario) -> (usize, usize) {
 
 /// One test, since the allocator counts for the whole process.
 #[test]
-fn a_call_holds_no_more_than_it_may_and_no_more_after_ten_minutes() {
-    // Bytes of a call, with libopus's, and for how long it is watched: what a bridge adds are the codecs, and those take time.
+fn the_memory_of_a_call_is_below_its_limit_and_does_not_grow() {
+    // Scenario, limit in bytes per call with libopus, and minutes of the test: one minute with transcoding, which is slow to run.
     for (name, bytes_max, minutes) in [
         ("forward rtp > rtp", 8_000, 10),
         ("forward rtp <> rtp all", 12_000, 10),
@@ -69,10 +69,10 @@ fn a_call_holds_no_more_than_it_may_and_no_more_after_ten_minutes() {
         (0..SETTLE_TICKS).for_each(|_| calls.tick(&mut held.meter()));
         let (rust, all) = per_call(&held, &scenario);
         println!("{name}: {rust} bytes a call, {all} with libopus");
-        assert!(all <= bytes_max, "{name}: {all} bytes a call, {bytes_max} are allowed");
+        assert!(all <= bytes_max, "{name}: {all} bytes a call, the limit is {bytes_max}");
         (0..minutes * MINUTE_TICKS).for_each(|_| calls.tick(&mut held.meter()));
         let (later, _) = per_call(&held, &scenario);
-        // A table that has taken its final size is no growth.
+        // 256 bytes are allowed for tables that reach their final size late.
         assert!(later <= rust + 256, "{name}: {rust} bytes a call at first, {later} later");
         calls.close();
     }

@@ -1,7 +1,7 @@
-//! How long a command takes while 100 calls a second come and go.
+//! Latency of ng commands at 100 new calls per second.
 //!
-//! An open loop: every command has its time in a schedule that does not wait for answers, and its latency counts from
-//! there, so that a stall is paid for by everyone it held up.
+//! This is an open loop: each command has a scheduled time that does not depend on earlier replies. The latency counts from the
+//! scheduled time, so a stall is part of the latency of each command that it delays.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -15,117 +15,118 @@ use trestle_peers::{Flavour, Meta, MetaOptions, Phone, PhoneOptions};
 use crate::figure::{Figure, Spread, Wanted};
 use crate::ground::{self, META, Ng, PHONE};
 
-/// Between two offers.
-const EVERY: Duration = Duration::from_millis(10);
-/// From the offer to the answer, and to the end of the call: 100 calls stand at any time.
-const ANSWERED_AFTER: Duration = Duration::from_micros(5_000);
-const DELETED_AFTER: Duration = Duration::from_micros(1_002_500);
-/// Different callers.
+/// Time between two offers.
+const OFFER_INTERVAL: Duration = Duration::from_millis(10);
+/// Times from the offer to the answer, and to the delete. About 100 calls exist at any time.
+const ANSWER_AFTER: Duration = Duration::from_micros(5_000);
+const DELETE_AFTER: Duration = Duration::from_micros(1_002_500);
+/// Number of different offers.
 const CALLERS: u64 = 16;
-/// An answer that comes later than this is lost.
-const LATE: Duration = Duration::from_secs(1);
+/// A reply that arrives later is counted as lost.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum CommandKind {
     Offer,
     Answer,
     Delete,
 }
 
-struct Event {
+/// A command of the schedule; `after` is its time since the start.
+struct ScheduledCommand {
     after: Duration,
-    kind: Kind,
+    kind: CommandKind,
     datagram: Vec<u8>,
 }
 
-/// What became of an event.
+/// When a command was sent, and when its reply arrived; true if the reply is `ok`.
 #[derive(Default)]
-struct Fate {
+struct CommandTimes {
     sent: OnceLock<Instant>,
-    answered: OnceLock<(Instant, bool)>,
+    replied: OnceLock<(Instant, bool)>,
 }
 
 pub(crate) fn run(calls: u32) -> Vec<Figure> {
     let server = ground::trestle();
-    // These sockets are never read; what Trestle sends to its peers has to go somewhere.
-    let (_meta, meta) = ground::socket(META, LATE);
-    let (_phone, phone) = ground::socket(PHONE, LATE);
-    let events = schedule(server.ng_addr(), calls, meta, phone);
-    let fates: Vec<Fate> = events.iter().map(|_| Fate::default()).collect();
+    // These sockets receive the datagrams that Trestle sends to its peers. They are not read.
+    let (_meta, meta) = ground::socket(META, REPLY_TIMEOUT);
+    let (_phone, phone) = ground::socket(PHONE, REPLY_TIMEOUT);
+    let commands = schedule(server.ng_addr(), calls, meta, phone);
+    let all_times: Vec<CommandTimes> = commands.iter().map(|_| CommandTimes::default()).collect();
     let (socket, _) = ground::socket(server.ng_addr().ip(), Duration::from_millis(50));
     socket.connect(server.ng_addr()).expect("a route on the loopback");
     let start = clock::now() + Duration::from_millis(100);
-    let end = start + events.last().map_or(Duration::ZERO, |event| event.after) + LATE;
+    let end = start + commands.last().map_or(Duration::ZERO, |command| command.after) + REPLY_TIMEOUT;
     thread::scope(|scope| {
         scope.spawn(|| {
-            for (event, fate) in events.iter().zip(&fates) {
-                ground::sleep_until(start + event.after);
-                let _: Result<(), Instant> = fate.sent.set(clock::now());
-                // What cannot be sent is not answered, which shows in the end.
-                let _: std::io::Result<usize> = socket.send(&event.datagram);
+            for (command, times) in commands.iter().zip(&all_times) {
+                ground::sleep_until(start + command.after);
+                let _: Result<(), Instant> = times.sent.set(clock::now());
+                // A command that cannot be sent has no reply, and is counted as lost.
+                let _: std::io::Result<usize> = socket.send(&command.datagram);
             }
         });
         let mut buffer = vec![0; 65_536];
-        let mut missing = events.len();
+        let mut missing = commands.len();
         while missing > 0 && clock::now() < end {
             let Ok(len) = socket.recv(&mut buffer) else { continue };
             let now = clock::now();
             let text = String::from_utf8_lossy(&buffer[..len]);
             let Some((cookie, reply)) = text.split_once(' ') else { continue };
-            let Some(fate) = cookie.parse::<usize>().ok().and_then(|n| fates.get(n)) else { continue };
-            missing -= usize::from(fate.answered.set((now, reply.contains(r#""result":"ok""#))).is_ok());
+            let Some(times) = cookie.parse::<usize>().ok().and_then(|n| all_times.get(n)) else { continue };
+            missing -= usize::from(times.replied.set((now, reply.contains(r#""result":"ok""#))).is_ok());
         }
     });
     server.stop();
 
     let wanted = Some(Wanted { share: 0.99, below_ms: 2.0 });
-    let of = |name, wanted, note, kind, since: fn(&Event, &Fate, Instant) -> Option<Instant>| {
-        let of_kind = || events.iter().zip(&fates).filter(move |(event, _)| event.kind == kind);
-        let took = |(event, fate): (&Event, &Fate)| {
-            let (at, ok) = fate.answered.get()?;
-            Some(ground::ms_between(since(event, fate, start)?, *at)).filter(|_| *ok)
+    let of = |name, wanted, note, kind, since: fn(&ScheduledCommand, &CommandTimes, Instant) -> Option<Instant>| {
+        let of_one_kind = || commands.iter().zip(&all_times).filter(move |(command, _)| command.kind == kind);
+        let took = |(command, times): (&ScheduledCommand, &CommandTimes)| {
+            let (at, ok) = times.replied.get()?;
+            Some(ground::ms_between(since(command, times, start)?, *at)).filter(|_| *ok)
         };
-        let values: Vec<f64> = of_kind().filter_map(took).collect();
-        let total = of_kind().count() as u64;
+        let values: Vec<f64> = of_one_kind().filter_map(took).collect();
+        let total = of_one_kind().count() as u64;
         let lost = Some((total - values.len() as u64, total));
         Figure { name, wanted, values_ms: Spread::of(values), lost, note }
     };
-    let intended = |event: &Event, _: &Fate, start: Instant| Some(start + event.after);
-    let sent = |_: &Event, fate: &Fate, _: Instant| fate.sent.get().copied();
-    let late = events.iter().zip(&fates).filter_map(|(event, fate)| {
-        let sent = fate.sent.get()?;
-        Some(ground::ms_between(start + event.after, *sent))
+    let intended = |command: &ScheduledCommand, _: &CommandTimes, start: Instant| Some(start + command.after);
+    let sent = |_: &ScheduledCommand, times: &CommandTimes, _: Instant| times.sent.get().copied();
+    let late = commands.iter().zip(&all_times).filter_map(|(command, times)| {
+        let sent = times.sent.get()?;
+        Some(ground::ms_between(start + command.after, *sent))
     });
     let late = Figure {
-        name: "  how late the load sends its commands",
+        name: "  delay of commands behind their schedule",
         wanted: None,
         values_ms: Spread::of(late.collect()),
         lost: None,
-        note: "a sleeping thread's time until it wakes: what this machine does to everything else here as well",
+        note: "the time until this machine wakes a sleeping thread; all other figures contain it too",
     };
     vec![
         of(
-            "offer answered, 100 calls/s",
+            "reply to offer, 100 calls/s",
             wanted,
-            "WebRTC offers towards a plain phone, from when they should have been sent to the reply; 100 calls stand",
-            Kind::Offer,
+            "WebRTC offers towards a plain phone, from the scheduled time to the reply; about 100 calls exist",
+            CommandKind::Offer,
             intended,
         ),
-        of("answer answered, 100 calls/s", None, "", Kind::Answer, intended),
-        of("delete answered, 100 calls/s", None, "", Kind::Delete, intended),
+        of("reply to answer, 100 calls/s", None, "", CommandKind::Answer, intended),
+        of("reply to delete, 100 calls/s", None, "", CommandKind::Delete, intended),
         of(
-            "  offer answered, once sent",
+            "  reply to offer, since transmission",
             None,
-            "the same offers, from when the load really sent them: what remains without its own lateness",
-            Kind::Offer,
+            "the same offers, from the actual transmission: without the delay of the load",
+            CommandKind::Offer,
             sent,
         ),
         late,
     ]
 }
 
-/// All commands in the order of their times.
-fn schedule(trestle: SocketAddr, calls: u32, meta: SocketAddr, phone: SocketAddr) -> Vec<Event> {
+/// All commands, ordered by time.
+fn schedule(trestle: SocketAddr, calls: u32, meta: SocketAddr, phone: SocketAddr) -> Vec<ScheduledCommand> {
     let now = clock::now();
     let offers: Vec<String> = (0..CALLERS)
         .map(|seed| {
@@ -133,30 +134,34 @@ fn schedule(trestle: SocketAddr, calls: u32, meta: SocketAddr, phone: SocketAddr
             Meta::new(now, options).offer(now).expect("an offer")
         })
         .collect();
-    // One call by hand, for the text of an answer; payload types are the same in all.
+    // One call before the measurement gives the SDP of the answer. Payload types are the same in all calls.
     let mut ng = Ng::new(trestle);
     let to_phone = ng.ask_sdp(&offer("by hand", &offers[0]));
     let answer = Phone::new(now, PhoneOptions::new(phone)).answer(now, &to_phone).expect("an offer for a phone");
     ng.ask(&delete("by hand")).expect("an answer");
 
-    let mut events = Vec::new();
+    let mut commands = Vec::new();
     for n in 0..calls {
         let id = format!("call-{n}");
-        let (at, sdp) = (EVERY * n, &offers[n as usize % offers.len()]);
+        let (at, sdp) = (OFFER_INTERVAL * n, &offers[n as usize % offers.len()]);
         let answer =
             json!({"command": "answer", "call-id": id, "from-tag": "whatsapp", "to-tag": "phone", "sdp": answer});
         for (kind, after, request) in [
-            (Kind::Offer, at, offer(&id, sdp)),
-            (Kind::Answer, at + ANSWERED_AFTER, answer),
-            (Kind::Delete, at + DELETED_AFTER, delete(&id)),
+            (CommandKind::Offer, at, offer(&id, sdp)),
+            (CommandKind::Answer, at + ANSWER_AFTER, answer),
+            (CommandKind::Delete, at + DELETE_AFTER, delete(&id)),
         ] {
-            events.push((after, kind, request));
+            commands.push((after, kind, request));
         }
     }
-    events.sort_by_key(|(after, ..)| *after);
-    let numbered = events.into_iter().enumerate();
+    commands.sort_by_key(|(after, ..)| *after);
+    let numbered = commands.into_iter().enumerate();
     numbered
-        .map(|(n, (after, kind, request))| Event { after, kind, datagram: format!("{n} {request}").into_bytes() })
+        .map(|(n, (after, kind, request))| ScheduledCommand {
+            after,
+            kind,
+            datagram: format!("{n} {request}").into_bytes(),
+        })
         .collect()
 }
 

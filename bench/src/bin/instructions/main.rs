@@ -1,16 +1,16 @@
-//! What the packet path costs in instructions, counted by callgrind, beside what it cost when `bench/instructions.json` was
-//! written. Times are noise on a shared machine; a count is the same each time.
+//! Counts the instructions of the packet path with callgrind, and compares them with `bench/instructions.json`. On a shared machine
+//! times vary from run to run; counts of instructions do not.
 //!
 //! ```text
-//! instructions                 counts every case, and fails if one has grown by more than 5 %
+//! instructions                 counts all cases, and fails if one has grown by more than 5 %
 //! instructions --accept        writes the new counts
-//! instructions --only WORD     the cases with WORD in their name, and nothing is compared that was not counted
+//! instructions --only WORD     counts and compares only the cases with WORD in their name
 //! ```
 //!
-//! Each case runs in a process of its own, this program under valgrind, and is counted only inside of `cases::counted`: set-up
-//! does not count. Two figures are kept for each: our own code with what it calls of Rust's and C's standard libraries, and
-//! libopus and AWS-LC, which choose their code by the processor (valgrind shows them one without SHA and AVX-512, so that the
-//! choice is the same wherever there is AVX2).
+//! Each case runs in its own process: this program under valgrind. Only the code inside of `cases::counted` is counted, not the
+//! set-up. Each case has two figures. "ours" is the code of Trestle and the standard libraries of Rust and C. "libraries" is libopus
+//! and AWS-LC, which select their code by the features of the processor. Valgrind reports a processor without SHA and AVX-512, so
+//! the selection is the same on all machines with AVX2.
 
 mod callgrind;
 mod cases;
@@ -29,14 +29,14 @@ fn main() -> anyhow::Result<ExitCode> {
         ["--accept"] => (true, None),
         ["--only", word] => (false, Some(*word)),
         ["--run", name] => {
-            // In the process that is counted. The parent reads how many packets it was.
+            // This is the counted process. The parent reads the number of packets from its output.
             println!("{}", cases::run(name).context("no such case")?);
             return Ok(ExitCode::SUCCESS);
         }
         _ => bail!("usage: instructions [--accept | --only WORD]"),
     };
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("instructions.json");
-    // What is to be replaced need not be readable.
+    // With --accept the old file is not read: it may be malformed.
     let known = if accept { table::Table::new() } else { table::read(&file)? };
     let mut counted = table::Table::new();
     let mut has_failed = false;
@@ -65,7 +65,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     if has_failed {
         println!(
-            "\nMore than 5 % over bench/instructions.json. If it is worth it: .ci/instructions --accept, and say why."
+            "\nMore than 5 % over bench/instructions.json. To accept this: .ci/instructions --accept, with the reason in the commit message."
         );
     }
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -3,15 +3,20 @@
 //! [`config::Config`] is the checked configuration, [`Server`] runs it: the control thread with the controller, the media threads,
 //! and one thread each for ng over TCP, HTTP, and the outputs of events.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod config;
 mod control_thread;
 pub mod event_outputs;
+pub mod health;
 pub mod listen;
+mod log_queue;
 pub mod metrics;
 mod open_files;
 mod runtime_thread;
 mod server;
 mod stream_io;
 
+pub use log_queue::{LogQueue, log_lines_lost};
 pub use open_files::raise_file_limit;
 pub use server::{ServeError, Server};

@@ -1,20 +1,37 @@
 //! A thread with a tokio runtime of its own, for one listener or output: none of them can delay a call or another listener.
 
+use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
+use trestle_io::heartbeat::{BEAT_EVERY, HeartbeatGuard};
+use trestle_io::{Heartbeat, clock};
 
 /// A runtime that runs on the thread that calls it, until [`RuntimeThread::start`] moves it to its own.
 pub(crate) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
+/// Spawns a task that is to run as long as the thread of `heartbeat`: if it ends or panics, that counts as the end of the thread.
+pub(crate) fn spawn_lasting(
+    runtime: &Runtime,
+    heartbeat: &Arc<Heartbeat>,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    let guard = HeartbeatGuard::new(Arc::clone(heartbeat));
+    runtime.spawn(async move {
+        let _guard = guard;
+        task.await;
+    });
+}
+
 /// The running thread. Dropping it stops it, with all tasks of its runtime and their connections.
 #[derive(Debug)]
 pub(crate) struct RuntimeThread {
-    name: &'static str,
+    heartbeat: Arc<Heartbeat>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -24,15 +41,26 @@ impl RuntimeThread {
     ///
     /// # Errors
     /// The system starts no thread.
-    pub(crate) fn start(name: &'static str, runtime: Runtime) -> io::Result<Self> {
+    pub(crate) fn start(heartbeat: Arc<Heartbeat>, runtime: Runtime) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        spawn_lasting(&runtime, &heartbeat, beat(Arc::clone(&heartbeat)));
+        let guard = HeartbeatGuard::new(Arc::clone(&heartbeat));
+        let thread = thread::Builder::new().name(heartbeat.name().to_owned()).spawn(move || {
+            let _guard = guard;
             // A message and a dropped sender both mean the end.
             let _: Result<(), _> = runtime.block_on(stopped);
             // Does not wait for a name that is being looked up at this moment.
             runtime.shutdown_background();
         })?;
-        Ok(Self { name, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { heartbeat, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+async fn beat(heartbeat: Arc<Heartbeat>) {
+    let mut interval = tokio::time::interval(BEAT_EVERY);
+    loop {
+        interval.tick().await;
+        heartbeat.beat(clock::now());
     }
 }
 
@@ -42,7 +70,7 @@ impl Drop for RuntimeThread {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!(thread = self.name, "the thread has panicked");
+            tracing::error!(thread = self.heartbeat.name(), "the thread has panicked");
         }
     }
 }

@@ -8,11 +8,12 @@ use std::thread::{self, JoinHandle};
 
 use trestle_core::DtlsIdentity;
 use trestle_io::mailbox::Bell;
-use trestle_io::{Worker, WorkerConfig, clock, mailbox};
+use trestle_io::{Heartbeat, Worker, WorkerConfig, clock, mailbox};
 
 use crate::config::Config;
 use crate::control_thread::{self, ControlThread, ControlThreadParts};
 use crate::event_outputs::{EventOutputSender, EventOutputs};
+use crate::health::{Health, SharedReadiness};
 use crate::listen::connections::{CONNECTIONS_MAX, Connections};
 use crate::listen::http::{self, HttpServer};
 use crate::listen::ng_tcp::{self, TcpServer};
@@ -58,6 +59,7 @@ pub struct Server {
     http: Option<HttpServer>,
     tcp: Option<TcpServer>,
     events: Option<EventOutputs>,
+    health: Health,
     stop: Arc<AtomicBool>,
     bell: Arc<Bell>,
     control: Option<JoinHandle<()>>,
@@ -91,7 +93,14 @@ impl Server {
 
         let (scrapes_in, scrapes) = mailbox::channel(SCRAPES_MAX, Arc::clone(&bell));
         let (requests_in, stream_requests) = mailbox::channel(STREAM_REQUESTS_MAX, Arc::clone(&bell));
-        let (events, event_sender) = event_outputs(config)?;
+        let mut threads: Vec<_> = workers.iter().map(Worker::heartbeat).collect();
+        let mut heartbeat = |name: &str| {
+            let heartbeat = Heartbeat::new(name);
+            threads.push(Arc::clone(&heartbeat));
+            heartbeat
+        };
+        let (events, event_sender) = event_outputs(config, &mut heartbeat)?;
+        let readiness = Arc::new(SharedReadiness::default());
         let stop = Arc::new(AtomicBool::new(false));
         let thread = ControlThread::new(ControlThreadParts {
             config,
@@ -104,6 +113,8 @@ impl Server {
             stream_requests,
             event_sender,
             bell: Arc::clone(&bell),
+            heartbeat: heartbeat("control"),
+            readiness: Arc::clone(&readiness),
             stop: Arc::clone(&stop),
         })?;
         let ng = thread.ng_addresses();
@@ -126,17 +137,29 @@ impl Server {
         let tcp = if config.settings.listen.listen_tcp_ng.is_empty() {
             None
         } else {
-            Some(listen_tcp(config, &by_tcp, &requests_in)?)
+            Some(listen_tcp(heartbeat("tcp-ng"), config, &by_tcp, &requests_in)?)
         };
-        let http = match config.settings.listen.listen_http {
-            Some(address) => {
+        let http_heartbeat = config.settings.listen.listen_http.map(|address| (address, heartbeat("http")));
+        let health = Health::new(threads, readiness);
+        let http = match http_heartbeat {
+            Some((address, heartbeat)) => {
                 let failed = |source| ServeError::Listen { key: "listen-http", address, source };
-                Some(HttpServer::start(address, by_http, &[by_tcp], scrapes_in, requests_in).map_err(failed)?)
+                Some(
+                    HttpServer::start(
+                        (heartbeat, health.clone()),
+                        address,
+                        by_http,
+                        &[by_tcp],
+                        scrapes_in,
+                        requests_in,
+                    )
+                    .map_err(failed)?,
+                )
             }
             None => None,
         };
         let control = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { ng, http, tcp, events, stop, bell, control: Some(control) })
+        Ok(Self { ng, http, tcp, events, health, stop, bell, control: Some(control) })
     }
 
     /// The first address for ng commands over UDP.
@@ -162,6 +185,11 @@ impl Server {
     /// The address of HTTP.
     pub fn http_addr(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(HttpServer::address)
+    }
+
+    /// The health of its threads.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Stops all threads and waits for them. Calls end without a message to their peers.
@@ -190,15 +218,19 @@ impl Drop for Server {
 }
 
 fn listen_tcp(
+    heartbeat: Arc<Heartbeat>,
     config: &Config,
     connections: &Connections,
     requests: &mailbox::Sender<StreamRequest>,
 ) -> Result<TcpServer, ServeError> {
     let failed = |(address, source)| ServeError::Listen { key: "listen-tcp-ng", address, source };
-    TcpServer::start(&config.settings.listen.listen_tcp_ng, connections, requests).map_err(failed)
+    TcpServer::start(heartbeat, &config.settings.listen.listen_tcp_ng, connections, requests).map_err(failed)
 }
 
-fn event_outputs(config: &Config) -> Result<(Option<EventOutputs>, EventOutputSender), ServeError> {
+fn event_outputs(
+    config: &Config,
+    heartbeat: impl FnOnce(&str) -> Arc<Heartbeat>,
+) -> Result<(Option<EventOutputs>, EventOutputSender), ServeError> {
     let (listen, webhook) = (config.settings.events.listen_events, config.event_webhook.as_ref());
     if listen.is_none() && webhook.is_none() {
         return Ok((None, EventOutputSender::default()));
@@ -210,9 +242,10 @@ fn event_outputs(config: &Config) -> Result<(Option<EventOutputs>, EventOutputSe
              event and every digit"
         );
     }
-    let (server, sender) = EventOutputs::start(listen, webhook).map_err(|source| match listen {
-        Some(address) => ServeError::Listen { key: "listen-events", address, source },
-        None => ServeError::System(source),
-    })?;
+    let (server, sender) =
+        EventOutputs::start(heartbeat("events"), listen, webhook).map_err(|source| match listen {
+            Some(address) => ServeError::Listen { key: "listen-events", address, source },
+            None => ServeError::System(source),
+        })?;
     Ok((Some(server), sender))
 }

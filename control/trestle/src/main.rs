@@ -2,14 +2,14 @@
 
 mod ctl;
 mod explain;
+mod log;
+mod serve;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
-use trestle_server::config::{Config, ServeArgs};
-use trestle_server::{Server, raise_file_limit};
+use trestle_server::config::ServeArgs;
 
 /// A call consists of some hundred allocations, made by one thread and freed by another. The system's allocator takes a lock
 /// for each and spreads the freed memory over the heaps of many threads; mimalloc does not.
@@ -42,7 +42,7 @@ enum Program {
 
 fn main() -> ExitCode {
     let outcome = match Program::parse() {
-        Program::Serve(args) => serve(*args).map(|()| ExitCode::SUCCESS),
+        Program::Serve(args) => serve::run(*args),
         Program::Ctl(args) => ctl::run(args),
         Program::Explain(args) => explain::run(&args),
         #[cfg(feature = "tools")]
@@ -55,7 +55,8 @@ fn main() -> ExitCode {
         Program::Sdp(args) => trestle_tools::doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("trestle: {}", error_text(&error));
+        // Standard error may be closed or full; the exit code remains.
+        let _: std::io::Result<()> = writeln!(std::io::stderr(), "trestle: {}", error_text(&error));
         ExitCode::FAILURE
     })
 }
@@ -87,52 +88,6 @@ fn meta_sim(args: &trestle_tools::meta_sim::MetaSimArgs) -> anyhow::Result<ExitC
 fn load(args: &trestle_tools::load::LoadArgs) -> anyhow::Result<ExitCode> {
     let good = trestle_tools::load::run(args, &mut std::io::stdout())?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let config = args.load()?;
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_max_level(config.settings.log.log_level)
-        .init();
-    raise_file_limit(&config);
-    // Signals are caught before the line `ready:`, so that a program that waits for this line can stop the server at once.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let _inside = runtime.enter();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let server = Server::start(&config)?;
-    announce(&server, &config)?;
-    runtime.block_on(std::future::poll_fn(|context| {
-        let terminated = terminate.poll_recv(context).is_ready();
-        if terminated || interrupt.poll_recv(context).is_ready() {
-            return std::task::Poll::Ready(());
-        }
-        std::task::Poll::Pending
-    }));
-    tracing::info!("stopping");
-    server.stop();
-    Ok(())
-}
-
-/// Prints the one line on standard output: the server accepts commands.
-fn announce(server: &Server, config: &Config) -> std::io::Result<()> {
-    let ng: Vec<_> = server.ng_addrs().iter().map(ToString::to_string).collect();
-    let tcp: String = server.tcp_addrs().iter().map(|address| format!(", tcp-ng {address}")).collect();
-    let http = server.http_addr().map_or("off".to_owned(), |address| address.to_string());
-    let events = server.events_addr().map(|address| format!(", events {address}")).unwrap_or_default();
-    let media: Vec<_> = config.interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten().collect();
-    let media: Vec<_> = media.iter().map(|address| address.local.to_string()).collect();
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "ready: ng {}, http {http}{tcp}{events}, media {} on ports {}, {} threads",
-        ng.join(" "),
-        media.join(" "),
-        config.ports,
-        config.num_threads
-    )?;
-    out.flush()
 }
 
 #[cfg(test)]

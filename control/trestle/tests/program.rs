@@ -2,63 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+mod served;
 
-const TRESTLE: &str = env!("CARGO_BIN_EXE_trestle");
+use std::io::{BufRead, BufReader};
+use std::process::Command;
 
-/// A running `trestle serve`. It is killed if the test ends before it was stopped.
-struct Served {
-    child: Child,
-    ready: String,
-}
-
-impl Served {
-    fn start(flags: &[&str]) -> Self {
-        let child = Command::new(TRESTLE)
-            .args([
-                "serve",
-                "--interface=127.0.0.1",
-                "--listen-ng=127.0.0.1:0",
-                "--num-threads=1",
-                "--max-lateness-ms=0",
-            ])
-            .args(flags)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut served = Self { child, ready: String::new() };
-        BufReader::new(served.child.stdout.take().unwrap()).read_line(&mut served.ready).unwrap();
-        assert!(served.ready.starts_with("ready: ng 127.0.0.1:"), "{:?}", served.ready);
-        served
-    }
-
-    fn ng(&self) -> &str {
-        self.ready.strip_prefix("ready: ng ").unwrap().split([',', ' ']).next().unwrap()
-    }
-
-    fn ctl(&self, arguments: &[&str]) -> Output {
-        Command::new(TRESTLE).args(["ctl", "--ng", self.ng()]).args(arguments).output().unwrap()
-    }
-
-    fn end_by(mut self, signal: &str) -> (ExitStatus, String) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
-        let status = self.child.wait().unwrap();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (status, log)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // In most cases it has ended already; an error is then expected.
-        let _: std::io::Result<()> = self.child.kill();
-        let _: std::io::Result<ExitStatus> = self.child.wait();
-    }
-}
+use served::{Served, TRESTLE};
 
 #[test]
 fn it_serves_until_sigterm_or_sigint_and_then_ends_cleanly() {
@@ -86,7 +35,7 @@ fn ctl_fails_if_the_answer_is_an_error() {
 #[test]
 fn the_events_of_a_call_go_to_each_connected_reader() {
     let served = Served::start(&["--listen-events=127.0.0.1:0"]);
-    let address = served.ready.split(", events ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    let address = served.address("events").unwrap();
     let stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
     let mut lines = BufReader::new(stream).lines();

@@ -3,9 +3,12 @@
 //! Packets are not interpreted here. One [`Worker`] is one thread that owns one [`trestle_core::Shard`] with all
 //! its sockets; it and the control thread exchange messages through bounded [`mailbox`]es and share nothing else.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod clock;
 pub mod entropy;
 pub mod files;
+pub mod heartbeat;
 mod lateness;
 pub mod mailbox;
 mod poller;
@@ -13,6 +16,7 @@ pub mod ports;
 pub mod socket;
 pub mod worker;
 
+pub use heartbeat::{Heartbeat, ThreadState};
 pub use lateness::Lateness;
 pub use mailbox::MailboxFull;
 pub use ports::{InterfacePorts, PortRange};

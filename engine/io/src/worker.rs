@@ -14,6 +14,7 @@ use trestle_core::{
     Command, CommandReply, DtlsIdentity, Epoch, Event, InterfaceId, Output, RequestId, Shard, ShardConfig, limits,
 };
 
+use crate::heartbeat::{Beats, Heartbeat};
 use crate::lateness::{self, Lateness};
 use crate::mailbox::{self, MailboxFull, Sender};
 use crate::poller::{Poller, ReceiveResult};
@@ -137,6 +138,7 @@ pub struct Worker {
     stop: Arc<AtomicBool>,
     counters: Arc<AtomicIoCounts>,
     lateness: Arc<lateness::SharedLateness>,
+    heartbeat: Arc<Heartbeat>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -163,7 +165,10 @@ impl Worker {
         let stop = Arc::new(AtomicBool::new(false));
         let counters = Arc::new(AtomicIoCounts::default());
         let lateness = Arc::new(lateness::SharedLateness::default());
+        let name = format!("media-{worker}");
+        let heartbeat = Heartbeat::new(name.clone());
         let mut running = Running {
+            beats: Beats::new(Arc::clone(&heartbeat)),
             ports: Ports::new(&interfaces, range, worker, workers),
             shard: Shard::new(shard),
             poller,
@@ -180,8 +185,8 @@ impl Worker {
             lateness: Arc::clone(&lateness),
         };
         running.first_stock()?;
-        let thread = thread::Builder::new().name(format!("media-{worker}")).spawn(move || running.run())?;
-        Ok(Self { commands, stop, counters, lateness, thread: Some(thread) })
+        let thread = thread::Builder::new().name(name).spawn(move || running.run())?;
+        Ok(Self { commands, stop, counters, lateness, heartbeat, thread: Some(thread) })
     }
 
     /// Sends a command to the shard. Its reply is a [`ShardMessage::Reply`].
@@ -209,6 +214,11 @@ impl Worker {
     /// Lateness of the worker so far.
     pub fn lateness(&self) -> Lateness {
         self.lateness.read()
+    }
+
+    /// The heartbeat of the thread.
+    pub fn heartbeat(&self) -> Arc<Heartbeat> {
+        Arc::clone(&self.heartbeat)
     }
 
     /// Ends the thread after its present work, and waits for it. Queued commands are dropped; sockets are closed.
@@ -243,6 +253,8 @@ struct Undelivered {
 
 /// The worker as its thread uses it.
 struct Running {
+    /// The first field: the end of the thread is known before sockets are closed.
+    beats: Beats,
     worker: usize,
     shard: Shard,
     poller: Poller,
@@ -276,6 +288,7 @@ impl Running {
             // Packets first: a frame that has arrived must not be late because a timer was processed before it.
             turn = self.take_datagrams(&mut buffer);
             self.do_what_is_due(turn);
+            self.beats.turn(turn);
             self.hand_over_waiting();
             more = self.take_commands();
             more |= self.refill_stock();
@@ -285,7 +298,7 @@ impl Running {
     /// The next deadline for which no other thread wakes this one.
     fn wake_at(&self, now: Instant) -> Option<Instant> {
         let retry = (!self.undelivered.messages.is_empty()).then(|| now + MAILBOX_RETRY);
-        soonest(retry, soonest(self.deadline, self.ports.poll_timeout()))
+        soonest(soonest(retry, Some(self.beats.next())), soonest(self.deadline, self.ports.poll_timeout()))
     }
 
     /// Takes one datagram from each readable socket, so that a socket with many does not delay the others. Returns the time.

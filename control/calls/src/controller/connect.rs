@@ -10,11 +10,11 @@ use trestle_negotiate::CrossCallConnection;
 use trestle_ng::command::Connect;
 use trestle_ng::{Dict, Reply};
 
-use super::Controller;
 use super::engine_link::{EngineResult, Failure};
 use super::in_flight::InFlight;
 use super::media::UNKNOWN_CALL;
 use super::reply_to::ReplyTo;
+use super::{Controller, ending};
 
 /// Two calls that are being connected.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Connecting {
         controller.reply(reply_to, reply);
         if controller.calls.get(link.far.call).is_none_or(|call| !call.is_live()) {
             // Its plan may have reached the engine after the engine lost the call, and opened it anew.
-            controller.delete_in_engine(link.far.call);
+            ending::delete_in_engine(controller, link.far.call);
         }
         // If the near end was not opened the command has no effect.
         controller.remove_legs(link.near.call, &[link.near.leg]);

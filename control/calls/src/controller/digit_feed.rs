@@ -2,12 +2,13 @@
 //! OpenSIPS' `notification_sock` read it. Strings are escaped, so a Call-ID may contain a quote.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use trestle_core::LegId;
+use trestle_core::{CallId, LegId};
 use trestle_wire::telephone_event;
 
 use super::call::CallRecord;
+use super::{Controller, ControllerOutput};
 use trestle_ng::{Dict, Value, json};
 
 /// A digit that a leg's peer has pressed and released.
@@ -36,4 +37,17 @@ pub(super) fn json(call: &CallRecord, digit: &FeedDigit, unix: Duration) -> Vec<
         .with("duration", duration_ms)
         .with("volume", u64::from(digit.volume));
     json::write(&dict)
+}
+
+/// Logs and reports a digit. Digits of a leg that links another call are reported by that call.
+pub(super) fn feed(controller: &mut Controller, now: Instant, id: CallId, digit: &FeedDigit) {
+    let Some(call) = controller.calls.get(id).filter(|call| !call.session().is_link(digit.leg)) else { return };
+    controller.counters.digits += 1;
+    // Digits are blocked while the caller enters a card number: the application receives them, the log does not.
+    let shown = if call.session().mutes_digits_of(digit.leg) { '-' } else { digit.digit.to_char() };
+    tracing::info!(call_id = ?call.name, source = %digit.source, digit = %shown, duration = ?digit.duration, "digit");
+    if let Some(addr) = controller.config.dtmf_log_dest {
+        let bytes = json(call, digit, controller.epoch.unix_at(now));
+        controller.outbox.push_back(ControllerOutput::DigitFeed { addr, bytes });
+    }
 }

@@ -185,7 +185,7 @@ pub(super) fn call_lost(controller: &mut Controller, now: Instant, id: CallId) {
     let (opened, in_flight) = (call.is_opened(), call.in_flight.take());
     controller.engine.forget(id);
     // A plan that was on its way may open the call anew there.
-    controller.delete_in_engine(id);
+    delete_in_engine(controller, id);
     ended(controller, now, id, EndedBy::Failed, None, controller.config.delete_delay);
     if let Some(in_flight) = in_flight {
         in_flight.finish(controller, now, id, Err(Failure::CallLost));
@@ -194,5 +194,12 @@ pub(super) fn call_lost(controller: &mut Controller, now: Instant, id: CallId) {
         controller.proceed(now, id);
     } else if let Some(mut call) = controller.calls.remove(id) {
         controller.dispatch_all(now, call.waiting.take_requests());
+    }
+}
+
+/// Deletes a call in the engine that may not be there.
+pub(super) fn delete_in_engine(controller: &mut Controller, id: CallId) {
+    if let Some(shard) = controller.calls.get(id).map(|call| call.shard) {
+        controller.post(shard, Command::Delete { call: id });
     }
 }

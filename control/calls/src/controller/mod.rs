@@ -56,10 +56,9 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
 use trestle_core::time::soonest;
-use trestle_core::{CallId, Command, CommandError, EngineReply, Epoch, Event, EventKind, LegId, Milestone, RequestId};
+use trestle_core::{CallId, Command, CommandError, EngineReply, Epoch, Event, EventKind, LegId, RequestId};
 use trestle_negotiate::{Environment, Session};
 use trestle_ng::command::Verb;
-use trestle_ng::command::flags::ProfileName;
 use trestle_ng::{Dict, Reply};
 
 use crate::ended::EndedBy;
@@ -218,6 +217,11 @@ impl Controller {
         }
     }
 
+    /// True while an offer for a new call is refused, whatever it contains.
+    pub fn refuses_calls(&self) -> bool {
+        self.admission.refuses(self.calls.live()).is_some()
+    }
+
     /// Takes a request from a proxy or an application.
     pub fn handle_datagram(&mut self, now: Instant, origin: Origin, bytes: &[u8]) {
         if let Some((reply_to, verb)) = self.ng.receive(now, origin, bytes, &mut self.outbox) {
@@ -326,14 +330,14 @@ impl Controller {
         match event.kind {
             EventKind::Digit { leg, digit, duration, volume, source } => {
                 self.emit(now, id, Some(leg), EventBody::Digit { digit, duration, volume: Dbm0(volume) });
-                self.feed_digit(now, id, &digit_feed::FeedDigit { leg, digit, duration, volume, source });
+                digit_feed::feed(self, now, id, &digit_feed::FeedDigit { leg, digit, duration, volume, source });
             }
             EventKind::Milestone { leg, milestone } => {
                 tracing::info!(call_id = ?name, leg = leg.0, ?milestone, after = ?self.calls.age(now, id), "milestone");
                 if let Some(body) = EventBody::of_milestone(milestone) {
                     self.emit(now, id, Some(leg), body);
                 }
-                self.note_milestone(now, id, leg, milestone);
+                setup::note_milestone(self, now, id, leg, milestone);
             }
             EventKind::MediaTimeout => {
                 // A call that rings or is held on every side may have no media; its own timers supervise it.
@@ -355,19 +359,6 @@ impl Controller {
                 risks::recovered(self, now, id, leg, risk);
             }
             EventKind::CallFailed => ending::call_lost(self, now, id),
-        }
-    }
-
-    /// Logs and reports a digit. Digits of a leg that links another call are reported by that call.
-    fn feed_digit(&mut self, now: Instant, id: CallId, digit: &digit_feed::FeedDigit) {
-        let Some(call) = self.calls.get(id).filter(|call| !call.session().is_link(digit.leg)) else { return };
-        self.counters.digits += 1;
-        // Digits are blocked while the caller enters a card number: the application receives them, the log does not.
-        let shown = if call.session().mutes_digits_of(digit.leg) { '-' } else { digit.digit.to_char() };
-        tracing::info!(call_id = ?call.name, source = %digit.source, digit = %shown, duration = ?digit.duration, "digit");
-        if let Some(addr) = self.config.dtmf_log_dest {
-            let bytes = digit_feed::json(call, digit, self.epoch.unix_at(now));
-            self.outbox.push_back(ControllerOutput::DigitFeed { addr, bytes });
         }
     }
 
@@ -432,13 +423,6 @@ impl Controller {
         }
     }
 
-    /// Deletes a call in the engine that may not be there.
-    fn delete_in_engine(&mut self, id: CallId) {
-        if let Some(shard) = self.calls.get(id).map(|call| call.shard) {
-            self.post(shard, Command::Delete { call: id });
-        }
-    }
-
     /// Makes a session that the engine has applied the call's own, and emits an event for each gate that changed by it.
     fn commit_session(&mut self, now: Instant, id: CallId, session: Session, timed_out: bool) {
         let Some(call) = self.calls.get_mut(id) else { return };
@@ -452,17 +436,5 @@ impl Controller {
         for (leg, body) in exits {
             self.emit(now, id, Some(leg), body);
         }
-    }
-
-    /// Counts the stage of set-up that ends with a milestone. SIP phones are not counted: they are set up at once, or by
-    /// signalling that Trestle does not see.
-    fn note_milestone(&mut self, now: Instant, id: CallId, leg: LegId, milestone: Milestone) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let stage = call.progress.reach(now, leg, milestone);
-        let counts = call.party(leg).is_some_and(|party| party.profile() != ProfileName::Sip);
-        if let Some((stage, took)) = stage.filter(|_| counts) {
-            self.counters.setup.add(stage, took);
-        }
-        risks::emit_one_way(self, now, id);
     }
 }

@@ -13,6 +13,9 @@ use super::reply_to::ReplyTo;
 use super::verdicts::diagnose;
 use super::{Controller, UNKNOWN_CALL, report};
 
+/// Characters of an unknown tag that are repeated in a warning. Control characters take ten octets each there.
+const TAG_SHOWN_MAX: usize = 32;
+
 /// A `query` of a live call; the engine writes its report.
 #[derive(Debug)]
 pub(super) struct ReportQuery {
@@ -32,7 +35,8 @@ pub(super) fn query(controller: &mut Controller, mut reply_to: ReplyTo, query: &
         return controller.reply(reply_to, reply);
     };
     for tag in [&query.from_tag, &query.to_tag].into_iter().flatten().filter(|tag| !call.has_tag(tag)) {
-        reply_to.warnings.push(format!("the call has no tag {tag:?}"));
+        let shown: String = tag.chars().take(TAG_SHOWN_MAX).collect();
+        reply_to.warnings.push(format!("the call has no tag {shown:?}"));
     }
     let id = call.id;
     if call.is_live() {

@@ -60,8 +60,8 @@ pub(super) fn call(
     reply_to: &ReplyTo,
 ) -> Reply {
     let (choices, limit) = if reply_to.verbose { (&LONG[..], REPLY_BYTES_MAX) } else { (&SHORT[..], REPLY_BYTES) };
-    let room =
-        limit - reply_to.cookie.as_bytes().len() - 1 - reply_to.warnings.iter().map(|w| w.len() + 3).sum::<usize>();
+    let warnings = reply_to.warnings.iter().map(|warning| warning.len() + 3).sum::<usize>();
+    let room = limit.saturating_sub(reply_to.cookie.as_bytes().len() + 1 + warnings);
     let replies = choices.iter().map(|(detail, verdict_detail)| {
         let dict = keys(call, report, created, *detail);
         Reply::ok(match (verdict_detail, verdict) {

@@ -1,7 +1,11 @@
 //! Durations of the set-up stages of legs, over all calls. Only WebRTC legs have the stages ICE and DTLS.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use trestle_core::{CallId, LegId, Milestone};
+use trestle_ng::command::flags::ProfileName;
+
+use super::{Controller, risks};
 use crate::histogram::Histogram;
 
 /// A stage of a leg's set-up. Each stage begins at the end of the stage before.
@@ -59,4 +63,16 @@ impl SetupTimes {
     pub fn of(&self, stage: SetupStage) -> &Histogram {
         &self.0[stage as usize]
     }
+}
+
+/// Counts the stage of set-up that ends with a milestone. SIP phones are not counted: they are set up at once, or by
+/// signalling that Trestle does not see.
+pub(super) fn note_milestone(controller: &mut Controller, now: Instant, id: CallId, leg: LegId, milestone: Milestone) {
+    let Some(call) = controller.calls.get_mut(id) else { return };
+    let stage = call.progress.reach(now, leg, milestone);
+    let counts = call.party(leg).is_some_and(|party| party.profile() != ProfileName::Sip);
+    if let Some((stage, took)) = stage.filter(|_| counts) {
+        controller.counters.setup.add(stage, took);
+    }
+    risks::emit_one_way(controller, now, id);
 }

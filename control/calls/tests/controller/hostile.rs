@@ -76,6 +76,19 @@ fn malformed_datagrams_change_nothing() {
     assert_eq!(world.engine().applied, 2);
 }
 
+/// Each warning repeats a name, and names can be long: the reply has one packet all the same.
+#[test]
+fn a_query_for_unknown_tags_of_control_characters_is_answered_in_one_packet() {
+    let mut world = World::new();
+    world.talk("c");
+    for from in ["\u{1}", "\u{10ffff}", "x"] {
+        let (from, to) = (from.repeat(250 / from.len()), "\u{2}".repeat(250));
+        let query = Dict::default().with("command", "query").with("call-id", "c");
+        let reply = world.request(&query.with("from-tag", from).with("to-tag", to)).expect("a reply");
+        assert!(reply.contains("the call has no tag") && reply.len() <= 1_200, "{} octets: {reply}", reply.len());
+    }
+}
+
 #[test]
 fn long_rubbish_has_a_short_error() {
     let mut world = World::new();

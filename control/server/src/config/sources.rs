@@ -17,6 +17,9 @@ const VARIABLE_PREFIX: &str = "TRESTLE_";
 /// Read by clients of Trestle in docs/recipes, which may share an environment with it.
 const CLIENT_VARIABLES: [&str; 1] = ["TRESTLE_NG"];
 
+/// Read by the heartbeats of a debug build: a fault on purpose, for tests.
+const FAULT_VARIABLE: &str = "TRESTLE_FAULT";
+
 const CONFIG: &str = "config";
 
 /// Where a value is written.
@@ -168,7 +171,8 @@ pub(super) fn variable(key: &str) -> String {
 fn is_foreign(name: &str) -> bool {
     let rest = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name);
     let port = rest.strip_prefix("PORT_").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
-    CLIENT_VARIABLES.contains(&name) || rest == "PORT" || rest.starts_with("SERVICE_") || port
+    let is_fault = cfg!(debug_assertions) && name == FAULT_VARIABLE;
+    is_fault || CLIENT_VARIABLES.contains(&name) || rest == "PORT" || rest.starts_with("SERVICE_") || port
 }
 
 /// The parser made from the rows of [`Settings`].

@@ -15,16 +15,19 @@ use rand_chacha::rand_core::SeedableRng;
 use trestle_calls::controller::{Controller, ControllerOutput, Origin};
 use trestle_core::report::Totals;
 use trestle_core::{EngineReply, Epoch, RequestId};
+use trestle_io::heartbeat::Beats;
 use trestle_io::mailbox::Bell;
-use trestle_io::{FromShard, ShardMessage, Worker, clock, entropy, socket};
+use trestle_io::{FromShard, Heartbeat, ShardMessage, Worker, clock, entropy, socket};
 
 use self::machine_load::LoadMonitor;
 use self::scrapes::{CollectedScrape, Scrapes};
 use self::stream_replies::StreamReplies;
 use crate::config::Config;
 use crate::event_outputs::EventOutputSender;
+use crate::health::{ServerReadiness, SharedReadiness};
 use crate::listen::http::Scrape;
 use crate::listen::stream_request::StreamRequest;
+use crate::log_queue::log_lines_lost;
 use crate::metrics::Snapshot;
 use crate::server::ServeError;
 
@@ -55,10 +58,14 @@ pub(crate) struct ControlThreadParts<'a> {
     pub(crate) stream_requests: Receiver<StreamRequest>,
     pub(crate) event_sender: EventOutputSender,
     pub(crate) bell: Arc<Bell>,
+    pub(crate) heartbeat: Arc<Heartbeat>,
+    pub(crate) readiness: Arc<SharedReadiness>,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
 pub(crate) struct ControlThread {
+    /// The first field: the end of the thread is known before media threads are waited for.
+    beats: Beats,
     poll: Poll,
     controller: Controller,
     deadline: Option<Instant>,
@@ -70,6 +77,7 @@ pub(crate) struct ControlThread {
     digit_feed: Option<UdpSocket>,
     event_sender: EventOutputSender,
     load: LoadMonitor,
+    readiness: Arc<SharedReadiness>,
     bell: Arc<Bell>,
     stop: Arc<AtomicBool>,
 }
@@ -108,6 +116,7 @@ impl ControlThread {
         let rng = ChaCha12Rng::from_seed(entropy::seed()?);
         let environment = config.environment(parts.fingerprint);
         Ok(Self {
+            beats: Beats::new(parts.heartbeat),
             poll: parts.poll,
             controller: Controller::new(controller_config, environment, parts.epoch, rng),
             deadline: None,
@@ -119,6 +128,7 @@ impl ControlThread {
             digit_feed,
             event_sender: parts.event_sender,
             load,
+            readiness: parts.readiness,
             bell: parts.bell,
             stop: parts.stop,
         })
@@ -158,7 +168,8 @@ impl ControlThread {
 
     fn sleep_time(&self) -> Option<Duration> {
         let wake_at = trestle_core::time::soonest(self.deadline, Some(self.load.next_reading()));
-        wake_at.map(|at| at.saturating_duration_since(clock::now()))
+        trestle_core::time::soonest(wake_at, Some(self.beats.next()))
+            .map(|at| at.saturating_duration_since(clock::now()))
     }
 
     /// Reads at most [`REQUEST_BATCH`] requests from every socket. True if there are more.
@@ -224,9 +235,12 @@ impl ControlThread {
             self.controller.handle_timeout(now);
             self.drain(now);
         }
+        self.beats.turn(now);
         if let Some(load) = self.load.read(now, &self.workers) {
             self.controller.handle_load(now, load);
         }
+        let refusing = self.controller.refuses_calls();
+        self.readiness.set(if refusing { ServerReadiness::Refusing } else { ServerReadiness::Ready });
     }
 
     /// Executes all outputs of the controller.
@@ -271,8 +285,12 @@ impl ControlThread {
     fn take_totals(&mut self, id: RequestId, worker: usize, totals: Option<Totals>) {
         let Some(CollectedScrape { scrape, totals }) = self.scrapes.collect(id, worker, totals) else { return };
         let shards = totals.into_iter().zip(self.workers.iter().map(Worker::counts)).collect();
-        let snapshot =
-            Snapshot { shards, control: self.controller.counters(), event_outputs: self.event_sender.counts() };
+        let snapshot = Snapshot {
+            shards,
+            control: self.controller.counters(),
+            event_outputs: self.event_sender.counts(),
+            log_lines_lost: log_lines_lost(),
+        };
         // Fails if the client has disconnected.
         let _: Result<(), Snapshot> = scrape.send(snapshot);
     }

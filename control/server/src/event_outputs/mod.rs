@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{broadcast, mpsc};
+use trestle_io::Heartbeat;
 
 use crate::config::Webhook;
-use crate::runtime_thread::{RuntimeThread, runtime};
+use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
 
 /// Lines by which a reader can be late before it is disconnected: some seconds in which a thousand calls are set up.
 const LINES_MAX: usize = 4_096;
@@ -88,7 +89,11 @@ impl EventOutputs {
     ///
     /// # Errors
     /// The address cannot be bound, the system has no root certificates for an `https` hook, or it starts no thread.
-    pub fn start(listen: Option<SocketAddr>, webhook: Option<&Webhook>) -> io::Result<(Self, EventOutputSender)> {
+    pub fn start(
+        heartbeat: Arc<Heartbeat>,
+        listen: Option<SocketAddr>,
+        webhook: Option<&Webhook>,
+    ) -> io::Result<(Self, EventOutputSender)> {
         let runtime = runtime()?;
         let mut sender = EventOutputSender::default();
         let counters = &sender.counters;
@@ -97,15 +102,15 @@ impl EventOutputs {
             let listener = runtime.block_on(tokio::net::TcpListener::bind(listen))?;
             address = Some(listener.local_addr()?);
             let (lines, _) = broadcast::channel(LINES_MAX);
-            runtime.spawn(tcp_lines::accept(listener, lines.clone(), Arc::clone(counters)));
+            spawn_lasting(&runtime, &heartbeat, tcp_lines::accept(listener, lines.clone(), Arc::clone(counters)));
             sender.lines = Some(lines);
         }
         if let Some(webhook) = webhook {
             let (hook, events) = mpsc::channel(QUEUE_MAX);
-            web_hook::start(&runtime, webhook.clone(), events, Arc::clone(counters))?;
+            web_hook::start(&runtime, &heartbeat, webhook.clone(), events, Arc::clone(counters))?;
             sender.hook = Some(hook);
         }
-        let thread = RuntimeThread::start("events", runtime)?;
+        let thread = RuntimeThread::start(heartbeat, runtime)?;
         Ok((Self { address, _thread: thread }, sender))
     }
 

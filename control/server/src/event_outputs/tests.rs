@@ -17,7 +17,7 @@ const TEST_TIMEOUT: Option<Duration> = Some(Duration::from_secs(20));
 
 #[test]
 fn a_reader_gets_every_event_as_a_line_and_a_slow_one_is_disconnected() {
-    let (server, sender) = EventOutputs::start(Some(LOOPBACK), None).unwrap();
+    let (server, sender) = EventOutputs::start(Heartbeat::new("events"), Some(LOOPBACK), None).unwrap();
     let connect = || {
         let stream = TcpStream::connect(server.address().unwrap()).unwrap();
         stream.set_read_timeout(TEST_TIMEOUT).unwrap();
@@ -52,7 +52,7 @@ fn a_reader_gets_every_event_as_a_line_and_a_slow_one_is_disconnected() {
 
 #[test]
 fn a_reader_that_disconnects_is_replaced_even_without_events() {
-    let (server, sender) = EventOutputs::start(Some(LOOPBACK), None).unwrap();
+    let (server, sender) = EventOutputs::start(Heartbeat::new("events"), Some(LOOPBACK), None).unwrap();
     let lines = sender.lines.as_ref().unwrap();
     let wait_for = |readers: usize| {
         while lines.receiver_count() != readers {
@@ -96,7 +96,7 @@ fn a_hook_gets_signed_events_again_until_it_takes_them() {
     let secret: Secret = "quiet".to_owned().into();
     let url = format!("http://{}/trestle", listener.local_addr().unwrap()).parse().unwrap();
     let webhook = Webhook { url, secret: Some(secret.clone()) };
-    let (_server, sender) = EventOutputs::start(None, Some(&webhook)).unwrap();
+    let (_server, sender) = EventOutputs::start(Heartbeat::new("events"), None, Some(&webhook)).unwrap();
     sender.send("{\"event-id\":1}".into());
     let (head, first) = take_post(&listener, "503 Service Unavailable");
     assert!(head.starts_with("POST /trestle HTTP/1.1\r\n"), "{head}");
@@ -121,7 +121,8 @@ fn a_hook_gets_signed_events_again_until_it_takes_them() {
 fn events_beyond_the_queue_of_a_dead_hook_are_dropped_and_counted() {
     let listener = TcpListener::bind(LOOPBACK).unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
-    let (_server, sender) = EventOutputs::start(None, Some(&Webhook { url, secret: None })).unwrap();
+    let (_server, sender) =
+        EventOutputs::start(Heartbeat::new("events"), None, Some(&Webhook { url, secret: None })).unwrap();
     let room = QUEUE_MAX + 64;
     (0..room + 500).for_each(|_| sender.send("{}".into()));
     assert!(sender.counts().dropped >= 500, "{:?}", sender.counts());

@@ -17,9 +17,11 @@ use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
+use trestle_io::Heartbeat;
 
 use super::EventOutputCounters;
 use crate::config::{Secret, Webhook};
+use crate::runtime_thread::spawn_lasting;
 
 /// Events in one POST.
 const BATCH_MAX: usize = 64;
@@ -40,6 +42,7 @@ pub(super) const SIGNATURE: &str = "x-trestle-signature-256";
 /// Spawns the task that posts `events`.
 pub(super) fn start(
     runtime: &Runtime,
+    heartbeat: &Arc<Heartbeat>,
     webhook: Webhook,
     events: Receiver<Arc<str>>,
     counters: Arc<EventOutputCounters>,
@@ -49,10 +52,10 @@ pub(super) fn start(
     if url.scheme_str() == Some("https") {
         let https = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
         let hook = EventPoster { client: client.build(https), url, secret, counters };
-        runtime.spawn(hook.deliver(events));
+        spawn_lasting(runtime, heartbeat, hook.deliver(events));
     } else {
         let hook = EventPoster { client: client.build(HttpConnector::new()), url, secret, counters };
-        runtime.spawn(hook.deliver(events));
+        spawn_lasting(runtime, heartbeat, hook.deliver(events));
     }
     Ok(())
 }

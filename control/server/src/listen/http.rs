@@ -1,5 +1,5 @@
-//! HTTP on a thread of its own, so that no scraper can delay a call: `GET /metrics`, `GET /ping`, and ng by `POST /ng`
-//! (body and reply as in a datagram) and `POST /ng-plain` (without the cookie).
+//! HTTP on a thread of its own, so that no scraper can delay a call: `GET /metrics`, the health checks `GET /ping`, `/healthz` and
+//! `/readyz`, and ng by `POST /ng` (body and reply as in a datagram) and `POST /ng-plain` (without the cookie).
 //!
 //! ng has no password, and every browser on this machine can reach the loopback address. A request that a web page can send
 //! is therefore refused: one with `Origin`, or of a content type that needs no CORS preflight.
@@ -21,11 +21,13 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use trestle_io::mailbox::Sender;
+use trestle_io::{Heartbeat, clock};
 
 use super::connections::{Connections, DeadlineStream, Deadlines};
 use super::stream_request::{self, NoReply, StreamRequest};
+use crate::health::{Health, ServerReadiness};
 use crate::metrics::{self, Snapshot};
-use crate::runtime_thread::{RuntimeThread, runtime};
+use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
 use trestle_ng::frame::{COOKIE_BYTES_MAX, DATAGRAM_BYTES_MAX};
 use trestle_ng::{Encoding, frame};
 
@@ -47,6 +49,7 @@ pub type Scrape = oneshot::Sender<Snapshot>;
 struct HttpState {
     scrapes: Sender<Scrape>,
     requests: Sender<StreamRequest>,
+    health: Health,
     /// Of all listeners, for the metrics.
     connections: Vec<Connections>,
     /// Number of the next cookie for a request without one.
@@ -61,12 +64,13 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Binds and starts the thread. Scrapes and ng requests go to the control thread. `others` are the connections of
-    /// other listeners, for the metrics.
+    /// Binds and starts the thread of `heartbeat`. Scrapes and ng requests go to the control thread. `others` are the connections
+    /// of other listeners, for the metrics.
     ///
     /// # Errors
     /// The address cannot be bound, or the system starts no thread.
     pub fn start(
+        (heartbeat, health): (Arc<Heartbeat>, Health),
         address: SocketAddr,
         connections: Connections,
         others: &[Connections],
@@ -78,16 +82,22 @@ impl HttpServer {
         let address = listener.local_addr()?;
         let counted = others.iter().chain([&connections]).cloned().collect();
         let routes = Router::new()
-            .route("/ping", get(|| async { "pong" }))
+            .route("/ping", get(async |state| health_check(&state, "pong")))
+            .route("/healthz", get(async |state| health_check(&state, "ok\n")))
+            .route("/readyz", get(ready))
             .route("/metrics", get(scrape))
             .route("/ng", post(ng))
             .route("/ng-plain", post(ng_plain))
             .layer(DefaultBodyLimit::max(COOKIE_BYTES_MAX + 1 + DATAGRAM_BYTES_MAX))
-            .with_state(HttpState { scrapes, requests, connections: counted, cookies: Arc::default() })
+            .with_state(HttpState { scrapes, requests, health, connections: counted, cookies: Arc::default() })
             .into_make_service_with_connect_info::<Peer>();
         let listener = Limited { listener, connections };
-        runtime.spawn(async move { axum::serve(listener, routes).await });
-        Ok(Self { address, _thread: RuntimeThread::start("http", runtime)? })
+        spawn_lasting(&runtime, &heartbeat, async move {
+            if let Err(error) = axum::serve(listener, routes).await {
+                tracing::error!(%error, "listen-http: the server has ended");
+            }
+        });
+        Ok(Self { address, _thread: RuntimeThread::start(heartbeat, runtime)? })
     }
 
     /// The address on which it listens.
@@ -191,6 +201,24 @@ fn refusal(headers: &HeaderMap) -> Option<Response> {
 
 fn unavailable(error: NoReply) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
+}
+
+/// `healthy` if every thread makes its turns, else 503 and the name of one that does not.
+fn health_check(State(state): &State<HttpState>, healthy: &'static str) -> Response {
+    match state.health.check(clock::now()) {
+        Ok(()) => healthy.into_response(),
+        Err(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")).into_response(),
+    }
+}
+
+/// As [`health_check`], and 503 while offers for new calls are refused.
+async fn ready(state: State<HttpState>) -> Response {
+    let refusal = match state.health.readiness() {
+        ServerReadiness::Ready => return health_check(&state, "ready\n"),
+        ServerReadiness::Refusing => "new calls are refused: a limit is reached\n",
+        ServerReadiness::Draining => "draining\n",
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, refusal).into_response()
 }
 
 async fn scrape(State(state): State<HttpState>) -> Response {

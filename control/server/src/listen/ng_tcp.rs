@@ -3,15 +3,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
+use trestle_io::Heartbeat;
 use trestle_io::mailbox::Sender;
 
 use super::connections::{Connections, Deadlines};
 use super::stream_request::{self, NoReply, StreamRequest};
-use crate::runtime_thread::{RuntimeThread, runtime};
+use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
 use crate::stream_io;
 use trestle_ng::{Encoding, Framer, Reply, frame};
 
@@ -31,6 +33,7 @@ impl TcpServer {
     /// # Errors
     /// An address cannot be bound (it is named), or the system starts no thread.
     pub fn start(
+        heartbeat: Arc<Heartbeat>,
         addresses: &[SocketAddr],
         connections: &Connections,
         control: &Sender<StreamRequest>,
@@ -45,9 +48,9 @@ impl TcpServer {
         let bound =
             listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>().map_err(|error| (any, error))?;
         for listener in listeners {
-            runtime.spawn(accept(listener, connections.clone(), control.clone()));
+            spawn_lasting(&runtime, &heartbeat, accept(listener, connections.clone(), control.clone()));
         }
-        let thread = RuntimeThread::start("tcp-ng", runtime).map_err(|error| (any, error))?;
+        let thread = RuntimeThread::start(heartbeat, runtime).map_err(|error| (any, error))?;
         Ok(Self { addresses: bound, _thread: thread })
     }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use trestle_io::mailbox;
+use trestle_io::{Heartbeat, mailbox};
 
 use super::connections::{Connections, Deadlines};
 use super::http::{HttpServer, Scrape};
 use super::ng_tcp::TcpServer;
 use super::stream_request::StreamRequest;
+use crate::health::Health;
 use crate::metrics::ClosedConnections;
 
 /// A test that waits longer than this has failed.
@@ -34,8 +35,16 @@ impl Listeners {
         let (scrapes, scraped) = mailbox::channel(1, bell);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let [by_tcp, by_http] = ["tcp", "http"].map(|name| Connections::new(name, max, deadlines));
-        let tcp = TcpServer::start(&[any], &by_tcp, &requests).unwrap();
-        let http = HttpServer::start(any, by_http.clone(), &[], scrapes, requests).unwrap();
+        let tcp = TcpServer::start(Heartbeat::new("tcp-ng"), &[any], &by_tcp, &requests).unwrap();
+        let http = HttpServer::start(
+            (Heartbeat::new("http"), Health::default()),
+            any,
+            by_http.clone(),
+            &[],
+            scrapes,
+            requests,
+        )
+        .unwrap();
         Self { tcp: (by_tcp, tcp), http: (by_http, http), _control: (poll, requested, scraped) }
     }
 

@@ -34,6 +34,7 @@
 //! | `trestle_offers_rejected_total{limit}` | counter | offers refused because of a limit: `sessions`, `ports`, `cpu`, `load`, `lateness`, `commands` |
 //! | `trestle_overloaded` | gauge | 1 while offers for new calls are refused because the machine is too busy |
 //! | `trestle_media_lateness_seconds` | gauge | mean lateness of the media thread with the highest one in the last half second |
+//! | `trestle_log_lines_lost_total` | counter | lines of the log that could not be written, or found the queue full |
 //! | `trestle_build_info{version}` | info | always 1 |
 //!
 //! `trestle_calls_opened_total` and not `trestle_calls_total`: in OpenMetrics the family name of a counter has no `_total`, and
@@ -76,6 +77,8 @@ pub struct Snapshot {
     pub control: ControllerCounters,
     /// Of the outputs of events.
     pub event_outputs: EventOutputCounts,
+    /// Lines of the log that were not written.
+    pub log_lines_lost: u64,
 }
 
 type Labelled<const N: usize> = Family<[(&'static str, &'static str); N], Counter>;
@@ -168,6 +171,7 @@ pub fn render(snapshot: &Snapshot, connections: &[(&'static str, ClosedConnectio
     registry.register("event_webhook_events", "Events for the web hook", labelled(hook));
     let mut counter = |name, help, value: u64| registry.register(name, help, ConstCounter::new(value));
     counter("event_webhook_retries", "Repeated POSTs to the web hook", outputs.retries);
+    counter("log_lines_lost", "Lines of the log that were not written", snapshot.log_lines_lost);
     counter("event_readers_dropped", "Readers of events that were too slow", outputs.slow_readers);
     registry.register_collector(Box::new(setup::SetupSeconds(control.setup.clone())));
     let retransmits = ConstCounter::new(control.retransmits);
@@ -221,7 +225,8 @@ mod tests {
         let event_outputs = EventOutputCounts { slow_readers: 3, ..EventOutputCounts::default() };
         let verdicts = VerdictCounts { clipped: Duration::from_millis(1_500), ..VerdictCounts::default() };
         let control = ControllerCounters { retransmits: 9, verdicts, ..ControllerCounters::default() };
-        let snapshot = Snapshot { shards: vec![(totals.clone(), io), (totals, io)], control, event_outputs };
+        let shards = vec![(totals.clone(), io), (totals, io)];
+        let snapshot = Snapshot { shards, control, event_outputs, log_lines_lost: 8 };
         let closed = ClosedConnections { refused: 1, late: 0 };
         let text = render(&snapshot, &[("listen-http", closed)]);
         for line in [
@@ -241,6 +246,7 @@ mod tests {
             "trestle_setup_seconds_bucket{le=\"0.35\",stage=\"dtls\"} 0",
             "trestle_setup_seconds_count{stage=\"first_audio\"} 0",
             "trestle_event_readers_dropped_total 3",
+            "trestle_log_lines_lost_total 8",
             "trestle_mos_bucket{le=\"4.0\"} 0",
             "trestle_mos_bucket{le=\"+Inf\"} 0",
             "trestle_clipped_seconds_total 1.5",
@@ -257,7 +263,7 @@ mod tests {
         let mut families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         families.sort_unstable();
         families.iter().zip(&families[1..]).for_each(|(a, b)| assert_ne!(a.split(' ').next(), b.split(' ').next()));
-        assert_eq!(families.len(), 25, "{families:#?}");
+        assert_eq!(families.len(), 26, "{families:#?}");
     }
 
     /// The rows of the table at the head of this file: family name as in `# TYPE`, and type.

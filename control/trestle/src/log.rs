@@ -52,7 +52,9 @@ impl Drop for Log {
 
 fn log_panic(info: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
-    let message = info.payload_as_str().unwrap_or("no message");
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = text.unwrap_or("no message");
     let at = info.location().map(tracing::field::display);
     tracing::error!(thread = thread.name().unwrap_or("?"), at, "panic: {message}");
 }

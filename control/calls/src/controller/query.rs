@@ -14,7 +14,7 @@ use super::verdicts::diagnose;
 use super::{Controller, UNKNOWN_CALL, report};
 
 /// Characters of an unknown tag that are repeated in a warning. Control characters take ten octets each there.
-const TAG_SHOWN_MAX: usize = 32;
+const TAG_SHOWN_MAX: usize = 16;
 
 /// A `query` of a live call; the engine writes its report.
 #[derive(Debug)]

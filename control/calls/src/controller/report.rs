@@ -60,8 +60,10 @@ pub(super) fn call(
     reply_to: &ReplyTo,
 ) -> Reply {
     let (choices, limit) = if reply_to.verbose { (&LONG[..], REPLY_BYTES_MAX) } else { (&SHORT[..], REPLY_BYTES) };
-    let warnings = reply_to.warnings.iter().map(|warning| warning.len() + 3).sum::<usize>();
-    let room = limit.saturating_sub(reply_to.cookie.as_bytes().len() + 1 + warnings);
+    let room = limit - reply_to.cookie.as_bytes().len() - 1;
+    let fits = |reply: &Reply| {
+        reply.clone().with_warnings(reply_to.warnings.iter().cloned()).write(reply_to.encoding).len() <= room
+    };
     let replies = choices.iter().map(|(detail, verdict_detail)| {
         let dict = keys(call, report, created, *detail);
         Reply::ok(match (verdict_detail, verdict) {
@@ -70,7 +72,7 @@ pub(super) fn call(
             (VerdictDetail::Full, Some(verdict)) => dict.with("verdict", verdict.full()),
         })
     });
-    let mut fitting = replies.filter(|reply| reply.write(reply_to.encoding).len() <= room);
+    let mut fitting = replies.filter(fits);
     fitting.next().unwrap_or_else(|| Reply::ok(keys(call, report, created, Detail::Totals)))
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use trestle_peers::{Phone, PhoneOptions};
-use trestle_srtp::Profile;
+use trestle_srtp::{OVERHEAD_MAX, Profile, SrtpContext};
 use trestle_world::calls::{self, Call};
 use trestle_world::raw::{self, RawPhone};
 use trestle_world::{World, world};
@@ -213,7 +213,134 @@ fn a_phone_with_keys_that_moves_in_mid_call_is_followed_and_a_replay_from_elsewh
         world.run_for_ms(20);
     }
     assert_eq!(other.received(&world).len(), 10, "it is forwarded from its first packet on");
-    assert!(roaming.received(&world).len() >= 6, "and receives after three");
+    assert!(roaming.received(&world).len() >= 4, "and receives after 100 ms");
+}
+
+/// SRTCP packets of `phone`, from the one with `index` on.
+fn srtcp(phone: &RawPhone, index: u32) -> impl FnMut() -> Vec<u8> + use<> {
+    let mut context = SrtpContext::new(phone.key.as_ref().expect("a key"));
+    context.set_srtcp_index(index);
+    let ssrc = phone.ssrc;
+    move || {
+        let mut packet = [&[0x80, 201, 0, 1][..], &ssrc.to_be_bytes(), &[0; OVERHEAD_MAX]].concat();
+        let len = context.protect_rtcp(&mut packet, 8).expect("a new index");
+        packet.truncate(len);
+        packet
+    }
+}
+
+#[test]
+fn copies_of_secured_packets_from_elsewhere_move_neither_rtp_nor_rtcp() {
+    for (profile, seen_at) in [
+        (CM, "198.51.100.10:20000"),
+        (Profile::AeadAes128Gcm, "198.51.100.10:20000"),
+        (CM, "198.51.100.10:41000"),
+        (CM, "192.0.2.77:41000"),
+    ] {
+        let mut world = World::new(615);
+        let mut phone = RawPhone::new(&mut world, "198.51.100.10:20000", Some(raw::key(profile, 1)));
+        let mut other = RawPhone::new(&mut world, "198.51.100.20:30000", None);
+        raw::call(&mut world, "copied", &mut phone, &mut other);
+        let mut next_srtcp = srtcp(&phone, 0);
+        if phone.at != calls::addr(seen_at) {
+            phone.at = calls::addr(seen_at);
+            phone.actor = world.add_stranger(phone.at);
+        }
+        let (rtp, rtcp_at) = (phone.remote.expect("an address"), SocketAddr::new(phone.at.ip(), phone.at.port() + 1));
+        let rtcp = SocketAddr::new(rtp.ip(), rtp.port() + 1);
+        let phones_rtcp = world.add_stranger(rtcp_at);
+        let thief: SocketAddr = calls::addr("203.0.113.66:6000");
+        let mail = world.add_stranger(thief);
+        for n in 0..1_500 {
+            let packet = phone.packet();
+            if n >= 50 {
+                world.inject(thief, rtp, &packet);
+            }
+            phone.send_bytes(&mut world, &packet);
+            if n % 50 == 10 {
+                let packet = next_srtcp();
+                if n >= 250 {
+                    world.inject(thief, rtcp, &packet);
+                }
+                world.inject(rtcp_at, rtcp, &packet);
+            }
+            other.send(&mut world);
+            world.run_for_ms(20);
+        }
+        assert_eq!(world.received_by_stranger(mail).len(), 0, "{profile:?} {seen_at}");
+        assert!(phone.received(&world).len() >= 1_490, "{profile:?} {seen_at}");
+        assert!(world.received_by_stranger(phones_rtcp).len() >= 3, "{profile:?} {seen_at}");
+        // One packet of each kind that the phone's network has lost.
+        let lost = phone.packet();
+        for _ in 0..50 {
+            world.inject(thief, rtp, &lost);
+        }
+        world.inject(thief, rtcp, &next_srtcp());
+        for _ in 0..500 {
+            phone.send(&mut world);
+            other.send(&mut world);
+            world.run_for_ms(20);
+        }
+        assert_eq!(world.received_by_stranger(mail).len(), 0, "{profile:?} {seen_at}");
+        assert_eq!(other.received(&world).len(), 2_001, "each packet once");
+    }
+}
+
+#[test]
+fn old_packets_from_the_old_address_do_not_keep_a_phone_that_moved_from_being_followed() {
+    let mut world = World::new(616);
+    let mut phone = RawPhone::new(&mut world, "198.51.100.10:20000", Some(raw::key(CM, 1)));
+    let mut other = RawPhone::new(&mut world, "198.51.100.20:30000", None);
+    raw::call(&mut world, "moved", &mut phone, &mut other);
+    let (before, to) = (phone.at, phone.remote.expect("an address"));
+    let old: Vec<_> = (0..100).map(|_| phone.packet()).collect();
+    for packet in &old {
+        phone.send_bytes(&mut world, packet);
+        other.send(&mut world);
+        world.run_for_ms(20);
+    }
+    phone.at = calls::addr("198.51.100.10:50000");
+    phone.actor = world.add_stranger(phone.at);
+    phone.restart_reading();
+    for packet in &old {
+        world.inject(before, to, packet);
+        phone.send(&mut world);
+        other.send(&mut world);
+        world.run_for_ms(20);
+    }
+    let received = phone.received(&world).len();
+    assert!(received >= 75, "followed within 0.5 s: {received} of 100");
+}
+
+#[test]
+fn one_plain_rtcp_packet_from_another_port_of_the_host_does_not_move_rtcp() {
+    for with_signalled_port in [false, true] {
+        let mut world = World::new(617);
+        let mut phone = RawPhone::new(&mut world, "198.51.100.10:20000", None);
+        let mut other = RawPhone::new(&mut world, "198.51.100.20:30000", None);
+        if with_signalled_port {
+            phone.extra_lines = "a=rtcp:20007\r\n".to_owned();
+        }
+        raw::call(&mut world, "rtcp", &mut phone, &mut other);
+        let port = if with_signalled_port { 20_007 } else { 20_001 };
+        let phones_rtcp = world.add_stranger(SocketAddr::new(phone.at.ip(), port));
+        let neighbour = calls::addr("198.51.100.10:6000");
+        let mail = world.add_stranger(neighbour);
+        let to = phone.remote.expect("an address");
+        let report = [&[0x80, 201, 0, 1][..], &phone.ssrc.to_be_bytes()].concat();
+        for port in [to.port(), to.port() + 1] {
+            world.inject(neighbour, SocketAddr::new(to.ip(), port), &report);
+            world.run_for_ms(20);
+        }
+        for _ in 0..1_000 {
+            phone.send(&mut world);
+            other.send(&mut world);
+            world.run_for_ms(20);
+        }
+        assert_eq!(world.received_by_stranger(mail).len(), 0);
+        assert!(world.received_by_stranger(phones_rtcp).len() >= 3);
+        assert!(phone.received(&world).len() >= 998);
+    }
 }
 
 #[test]

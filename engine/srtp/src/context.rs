@@ -6,11 +6,8 @@ use trestle_wire::{Seq, Ssrc};
 use crate::cipher::Cipher;
 use crate::index::{RTCP_INDEX_END, RTP_INDEX_END, guess, index};
 use crate::replay::ReplayWindow;
+use crate::ssrcs::{SsrcState, SsrcTable};
 use crate::{KeyingMaterial, Profile};
-
-/// SSRCs that one direction carries under one key, see [`SrtpContext`]. A phone that takes a new SSRC at every hold and resume
-/// of an hour-long call needs far fewer.
-pub const SSRCS_MAX: usize = 256;
 
 /// Longest packet, in bytes: the limit of UDP, well under the 2^16 blocks of one keystream (RFC 3711 4.1.1).
 pub(crate) const PACKET_BYTES_MAX: usize = 65_535;
@@ -26,7 +23,7 @@ const MKI_BYTES_MAX: usize = 128;
 /// changes before a packet is authenticated: without the key it is impossible to move a roll-over counter or a
 /// window, or to use a place among the SSRCs.
 ///
-/// A direction carries up to [`SSRCS_MAX`] SSRCs as long as its key is used. None is ever removed, for its packets
+/// A direction carries up to [`crate::SSRCS_MAX`] SSRCs as long as its key is used. None is ever removed, for its packets
 /// could then be replayed; one more is refused. Peers change SSRC on a transfer or after hold, not on every packet,
 /// and a new key means a new context.
 ///
@@ -43,15 +40,20 @@ pub struct SrtpContext {
     roc_hint: Option<u32>,
     /// Next SRTCP index to send, of all SSRCs together; `RTCP_INDEX_END` once all are used up.
     srtcp_index: u32,
-    streams: Vec<SsrcState>,
+    pub(crate) streams: SsrcTable,
 }
 
-/// The state of one SSRC.
-#[derive(Debug, Clone, Copy)]
-struct SsrcState {
-    ssrc: Ssrc,
-    rtp: ReplayWindow,
-    rtcp: ReplayWindow,
+/// A packet that was received and authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unprotected {
+    /// Length of the plain packet.
+    pub len: usize,
+    /// The stream of an SRTP packet; the sender of an SRTCP packet.
+    pub ssrc: Ssrc,
+    /// SRTP: `ROC << 16 | seq`. SRTCP: the index of 31 bits in the packet.
+    pub index: u64,
+    /// The index is higher than all indices that were received from the SSRC before.
+    pub is_newest: bool,
 }
 
 /// Why a packet was not protected. It must not be sent.
@@ -67,7 +69,7 @@ pub enum ProtectError {
     /// 2^48 SRTP or 2^31 SRTCP packets were protected (RFC 3711 9.2). A new key is needed.
     #[error("all packet indices of this key are used up")]
     KeyExhausted,
-    /// One SSRC more than [`SSRCS_MAX`].
+    /// One SSRC more than [`crate::SSRCS_MAX`].
     #[error("too many SSRCs under one key")]
     TooManySsrcs,
 }
@@ -84,7 +86,7 @@ pub enum UnprotectError {
     /// The index was seen before, or is older than the replay window.
     #[error("replayed")]
     Replay,
-    /// One SSRC more than [`SSRCS_MAX`]. Not authenticated.
+    /// One SSRC more than [`crate::SSRCS_MAX`]. Not authenticated.
     #[error("too many SSRCs under one key")]
     TooManySsrcs,
 }
@@ -99,7 +101,7 @@ impl SrtpContext {
             mki_len: 0,
             roc_hint: None,
             srtcp_index: 0,
-            streams: Vec::new(),
+            streams: SsrcTable::default(),
         }
     }
 
@@ -124,19 +126,19 @@ impl SrtpContext {
 
     /// SSRCs that sent or were received under this key.
     pub fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + '_ {
-        self.streams.iter().map(|stream| stream.ssrc)
+        self.streams.ssrcs()
     }
 
     /// The highest SRTP index (`ROC << 16 | seq`) of `ssrc` so far; `None` before its first packet.
     pub fn rtp_index(&self, ssrc: Ssrc) -> Option<u64> {
-        self.stream(ssrc).and_then(|stream| stream.rtp.highest())
+        self.streams.get(ssrc).and_then(|stream| stream.rtp.highest())
     }
 
     /// Continues `ssrc` after `index`: everything up to it counts as sent or received. Ignored if `index` has more than 48
     /// bits or there is no place for another SSRC.
     pub fn set_rtp_index(&mut self, ssrc: Ssrc, index: u64) {
         if index < RTP_INDEX_END
-            && let Some(stream) = self.stream_or_new(ssrc)
+            && let Some(stream) = self.streams.get_or_new(ssrc)
         {
             stream.rtp = ReplayWindow::after(index);
         }
@@ -154,13 +156,13 @@ impl SrtpContext {
 
     /// The highest SRTCP index received from `ssrc`; `None` before its first packet.
     pub fn received_srtcp_index(&self, ssrc: Ssrc) -> Option<u32> {
-        self.stream(ssrc).and_then(|stream| stream.rtcp.highest()).map(|index| index as u32)
+        self.streams.get(ssrc).and_then(|stream| stream.rtcp.highest()).map(|index| index as u32)
     }
 
     /// Continues receiving SRTCP of `ssrc` after `index`, as [`SrtpContext::set_rtp_index`] does for SRTP.
     pub fn set_received_srtcp_index(&mut self, ssrc: Ssrc, index: u32) {
         if index < RTCP_INDEX_END
-            && let Some(stream) = self.stream_or_new(ssrc)
+            && let Some(stream) = self.streams.get_or_new(ssrc)
         {
             stream.rtcp = ReplayWindow::after(u64::from(index));
         }
@@ -168,7 +170,7 @@ impl SrtpContext {
 
     /// Takes the index under which the packet `seq` of `ssrc` is sent. It counts as used from now on.
     pub(crate) fn take_rtp_index(&mut self, ssrc: Ssrc, seq: Seq) -> Result<u64, ProtectError> {
-        let stream = self.stream_or_new(ssrc).ok_or(ProtectError::TooManySsrcs)?;
+        let stream = self.streams.get_or_new(ssrc).ok_or(ProtectError::TooManySsrcs)?;
         let index = match stream.rtp.highest() {
             Some(highest) => guess(highest, seq).ok_or(ProtectError::KeyExhausted)?,
             None => index(0, seq),
@@ -192,7 +194,7 @@ impl SrtpContext {
 
     /// The indices that a received packet may have: one if the SSRC is known, else one per possible initial counter.
     pub(crate) fn rtp_candidates(&self, ssrc: Ssrc, seq: Seq) -> Result<ArrayVec<u64, 4>, UnprotectError> {
-        let stream = self.stream(ssrc);
+        let stream = self.streams.get(ssrc);
         if let Some(SsrcState { rtp, .. }) = stream
             && let Some(highest) = rtp.highest()
         {
@@ -200,7 +202,7 @@ impl SrtpContext {
             let index = guess(highest, seq).ok_or(UnprotectError::AuthFailed)?;
             return if rtp.is_new(index) { Ok(ArrayVec::from_iter([index])) } else { Err(UnprotectError::Replay) };
         }
-        if stream.is_none() && self.is_full() {
+        if stream.is_none() && self.streams.is_full() {
             return Err(UnprotectError::TooManySsrcs);
         }
         let hinted = self.roc_hint.into_iter().flat_map(|roc| [Some(roc), roc.checked_add(1)]).flatten();
@@ -212,54 +214,6 @@ impl SrtpContext {
             }
         }
         Ok(candidates)
-    }
-
-    /// Checks that an SRTCP packet is not a replay.
-    pub(crate) fn check_rtcp(&self, ssrc: Ssrc, index: u32) -> Result<(), UnprotectError> {
-        match self.stream(ssrc) {
-            Some(stream) if stream.rtcp.is_new(u64::from(index)) => Ok(()),
-            Some(_) => Err(UnprotectError::Replay),
-            None if self.is_full() => Err(UnprotectError::TooManySsrcs),
-            None => Ok(()),
-        }
-    }
-
-    /// Notes an authenticated SRTP packet.
-    pub(crate) fn commit_rtp(&mut self, ssrc: Ssrc, index: u64) {
-        if let Some(stream) = self.stream_or_new(ssrc) {
-            stream.rtp.commit(index);
-        }
-    }
-
-    /// Notes an authenticated SRTCP packet.
-    pub(crate) fn commit_rtcp(&mut self, ssrc: Ssrc, index: u32) {
-        if let Some(stream) = self.stream_or_new(ssrc) {
-            stream.rtcp.commit(u64::from(index));
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.streams.len() >= SSRCS_MAX
-    }
-
-    fn stream(&self, ssrc: Ssrc) -> Option<&SsrcState> {
-        // The newest SSRC is the one in use.
-        self.streams.iter().rev().find(|stream| stream.ssrc == ssrc)
-    }
-
-    fn stream_or_new(&mut self, ssrc: Ssrc) -> Option<&mut SsrcState> {
-        let at = match self.streams.iter().rposition(|stream| stream.ssrc == ssrc) {
-            Some(at) => at,
-            None => {
-                let stream = SsrcState { ssrc, rtp: ReplayWindow::default(), rtcp: ReplayWindow::default() };
-                if self.is_full() {
-                    return None;
-                }
-                self.streams.push(stream);
-                self.streams.len() - 1
-            }
-        };
-        self.streams.get_mut(at)
     }
 }
 

@@ -15,12 +15,14 @@ mod profile;
 mod replay;
 mod rtcp;
 mod rtp;
+mod ssrcs;
 #[cfg(test)]
 mod tests;
 
-pub use context::{ProtectError, SSRCS_MAX, SrtpContext, UnprotectError};
+pub use context::{ProtectError, SrtpContext, UnprotectError, Unprotected};
 pub use keys::{KeyLengthError, KeyingMaterial};
 pub use profile::Profile;
+pub use ssrcs::SSRCS_MAX;
 
 /// The most that protection adds to a packet, in bytes: a 16-byte GCM tag and, for SRTCP, the 4-byte E-flag and index.
 /// Trestle sends no MKI.

@@ -35,14 +35,21 @@ impl ReplayWindow {
         }
     }
 
-    /// Marks `index` as received.
-    pub(crate) fn commit(&mut self, index: u64) {
+    /// True if `index` was committed and is still within the window.
+    pub(crate) fn is_seen(&self, index: u64) -> bool {
+        let age = self.highest.and_then(|highest| highest.checked_sub(index));
+        age.is_some_and(|age| age < WINDOW && self.seen >> age & 1 == 1)
+    }
+
+    /// Marks `index` as received; true if it is the highest so far.
+    pub(crate) fn commit(&mut self, index: u64) -> bool {
         match self.highest {
             Some(highest) if index <= highest => {
                 let age = highest - index;
                 if age < WINDOW {
                     self.seen |= 1 << age;
                 }
+                return false;
             }
             Some(highest) => {
                 let step = index - highest;
@@ -51,6 +58,7 @@ impl ReplayWindow {
             }
             None => *self = Self { highest: Some(index), seen: 1 },
         }
+        true
     }
 }
 
@@ -99,9 +107,11 @@ mod tests {
                 let expected = highest.is_none_or(|highest| at + WINDOW > highest) && !seen.contains(&at);
                 prop_assert_eq!(window.is_new(at), expected);
                 if expected {
-                    window.commit(at);
+                    prop_assert_eq!(window.commit(at), highest.is_none_or(|highest| at > highest));
                     seen.insert(at);
                 }
+                let is_old = seen.last().is_some_and(|highest| at + WINDOW <= *highest);
+                prop_assert_eq!(window.is_seen(at), seen.contains(&at) && !is_old);
                 prop_assert_eq!(window.highest(), seen.last().copied());
             }
         }

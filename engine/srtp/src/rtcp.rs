@@ -12,7 +12,8 @@
 use trestle_wire::Ssrc;
 
 use crate::cipher::{Cipher, GCM_TAG_LEN};
-use crate::context::{PACKET_BYTES_MAX, ProtectError, SrtpContext, UnprotectError};
+use crate::context::{PACKET_BYTES_MAX, ProtectError, SrtpContext, UnprotectError, Unprotected};
+use crate::rtp::proves;
 
 /// Bytes without encryption: the first header and the sender's SSRC.
 const CLEAR_LEN: usize = 8;
@@ -57,11 +58,11 @@ impl SrtpContext {
         Ok(end)
     }
 
-    /// Authenticates and decrypts an SRTCP packet in place; returns the length of the RTCP packet at its start.
+    /// Authenticates and decrypts an SRTCP packet in place; the RTCP packet is then at its start.
     ///
     /// # Errors
     /// [`UnprotectError`]; the packet's content must not be used then, and nothing in the context has changed.
-    pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, UnprotectError> {
+    pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<Unprotected, UnprotectError> {
         let trailer_len = INDEX_LEN + self.profile.rtcp_tag_len() + self.mki_len;
         let len = packet.len().checked_sub(trailer_len).ok_or(UnprotectError::Malformed)?;
         let ssrc = sender(&packet[..len]).ok_or(UnprotectError::Malformed)?;
@@ -70,23 +71,9 @@ impl SrtpContext {
         }
 
         let (body, trailer) = packet.split_at_mut(len);
-        let (word, tag) = match &self.rtcp {
-            Cipher::Cm(_) => {
-                let (word, rest) = trailer.split_at(INDEX_LEN);
-                (word, &rest[self.mki_len..])
-            }
-            Cipher::Gcm(_) => {
-                let (tag, rest) = trailer.split_at(GCM_TAG_LEN);
-                (&rest[..INDEX_LEN], tag)
-            }
-        };
-        let word = [word[0], word[1], word[2], word[3]];
-        let value = u32::from_be_bytes(word);
-        if value & E_FLAG == 0 {
-            return Err(UnprotectError::Malformed);
-        }
-        let index = value & !E_FLAG;
-        self.check_rtcp(ssrc, index)?;
+        let (word, tag) = read_trailer(&self.rtcp, self.mki_len, trailer);
+        let index = index(word).ok_or(UnprotectError::Malformed)?;
+        self.streams.check_rtcp(ssrc, index)?;
 
         match &self.rtcp {
             Cipher::Cm(cm) => {
@@ -102,9 +89,48 @@ impl SrtpContext {
                 }
             }
         }
-        self.commit_rtcp(ssrc, index);
-        Ok(len)
+        let is_newest = self.streams.commit_rtcp(ssrc, index);
+        Ok(Unprotected { len, ssrc, index: u64::from(index), is_newest })
     }
+
+    /// SSRC and index of an SRTCP packet that [`SrtpContext::unprotect_rtcp`] has refused as a replay, if it is a true copy of a
+    /// packet within the replay window. Nothing changes.
+    pub fn replayed_rtcp(&self, packet: &[u8]) -> Option<(Ssrc, u64)> {
+        let trailer_len = INDEX_LEN + self.profile.rtcp_tag_len() + self.mki_len;
+        let (body, trailer) = packet.split_at_checked(packet.len().checked_sub(trailer_len)?)?;
+        let ssrc = sender(body)?;
+        let (word, tag) = read_trailer(&self.rtcp, self.mki_len, trailer);
+        let index = index(word).filter(|index| self.streams.is_replayed_rtcp(ssrc, *index))?;
+        let is_authentic = match &self.rtcp {
+            Cipher::Cm(cm) => cm.verify([body, &word], tag),
+            Cipher::Gcm(gcm) => {
+                let (clear, secret) = body.split_at(CLEAR_LEN);
+                proves(gcm, ssrc, u64::from(index), &aad(clear, word), tag, secret)
+            }
+        };
+        is_authentic.then_some((ssrc, u64::from(index)))
+    }
+}
+
+/// The word with E flag and index, and the tag.
+fn read_trailer<'a>(cipher: &Cipher, mki_len: usize, trailer: &'a [u8]) -> ([u8; INDEX_LEN], &'a [u8]) {
+    let (word, tag) = match cipher {
+        Cipher::Cm(_) => {
+            let (word, rest) = trailer.split_at(INDEX_LEN);
+            (word, &rest[mki_len..])
+        }
+        Cipher::Gcm(_) => {
+            let (tag, rest) = trailer.split_at(GCM_TAG_LEN);
+            (&rest[..INDEX_LEN], tag)
+        }
+    };
+    ([word[0], word[1], word[2], word[3]], tag)
+}
+
+/// The index in the word before or behind the tag; `None` if the packet is not encrypted.
+fn index(word: [u8; INDEX_LEN]) -> Option<u32> {
+    let value = u32::from_be_bytes(word);
+    (value & E_FLAG != 0).then_some(value & !E_FLAG)
 }
 
 /// The SSRC of the sender of a compound packet; `None` if it is not RTCP.

@@ -9,7 +9,9 @@
 use trestle_wire::rtp::{header_len, read_header};
 
 use crate::cipher::{Cipher, Gcm};
-use crate::context::{PACKET_BYTES_MAX, ProtectError, SrtpContext, UnprotectError};
+use trestle_wire::Ssrc;
+
+use crate::context::{PACKET_BYTES_MAX, ProtectError, SrtpContext, UnprotectError, Unprotected};
 use crate::index::roc;
 
 /// GCM cannot authenticate a packet without decrypting it, so a guess of the index that may be wrong decrypts to here. For
@@ -47,11 +49,11 @@ impl SrtpContext {
         Ok(end)
     }
 
-    /// Authenticates and decrypts an SRTP packet in place; returns the length of the RTP packet at its start.
+    /// Authenticates and decrypts an SRTP packet in place; the RTP packet is then at its start.
     ///
     /// # Errors
     /// [`UnprotectError`]; the packet's content must not be used then, and nothing in the context has changed.
-    pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<usize, UnprotectError> {
+    pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<Unprotected, UnprotectError> {
         let trailer_len = self.profile.rtp_tag_len() + self.mki_len;
         let len = packet.len().checked_sub(trailer_len).ok_or(UnprotectError::Malformed)?;
         let header = read_header(&packet[..len]).map_err(|_| UnprotectError::Malformed)?;
@@ -87,13 +89,31 @@ impl SrtpContext {
                 index
             }
         };
-        self.commit_rtp(header.ssrc, index);
-        Ok(len)
+        let is_newest = self.streams.commit_rtp(header.ssrc, index);
+        Ok(Unprotected { len, ssrc: header.ssrc, index, is_newest })
+    }
+
+    /// SSRC and index of an SRTP packet that [`SrtpContext::unprotect_rtp`] has refused as a replay, if it is a true copy of a
+    /// packet within the replay window. Nothing changes. `None` also for a packet too long to authenticate here.
+    pub fn replayed_rtp(&self, packet: &[u8]) -> Option<(Ssrc, u64)> {
+        let trailer_len = self.profile.rtp_tag_len() + self.mki_len;
+        let (body, trailer) = packet.split_at_checked(packet.len().checked_sub(trailer_len)?)?;
+        let header = read_header(body).ok()?;
+        let payload_start = header_len(body).ok()?;
+        let index = self.streams.replayed_rtp_index(header.ssrc, header.seq)?;
+        let is_authentic = match &self.rtp {
+            Cipher::Cm(cm) => cm.verify([body, &roc(index).to_be_bytes()], &trailer[self.mki_len..]),
+            Cipher::Gcm(gcm) => {
+                let (aad, payload) = body.split_at(payload_start);
+                proves(gcm, header.ssrc, index, aad, &trailer[..self.profile.rtp_tag_len()], payload)
+            }
+        };
+        is_authentic.then_some((header.ssrc, index))
     }
 }
 
 /// True if `payload` is authentic under `index`; `payload` does not change.
-fn proves(gcm: &Gcm, ssrc: trestle_wire::Ssrc, index: u64, aad: &[u8], tag: &[u8], payload: &[u8]) -> bool {
+pub(crate) fn proves(gcm: &Gcm, ssrc: Ssrc, index: u64, aad: &[u8], tag: &[u8], payload: &[u8]) -> bool {
     let mut scratch = zeroize::Zeroizing::new([0; SCRATCH_BYTES]);
     gcm.verify(ssrc, index, aad, tag, payload, scratch.as_mut())
 }

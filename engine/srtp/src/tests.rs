@@ -48,14 +48,14 @@ fn protect_rtcp(sender: &mut SrtpContext, mut packet: Vec<u8>) -> Result<Vec<u8>
 
 fn unprotect(receiver: &mut SrtpContext, packet: &[u8]) -> Result<Vec<u8>, UnprotectError> {
     let mut packet = packet.to_vec();
-    let len = receiver.unprotect_rtp(&mut packet)?;
+    let len = receiver.unprotect_rtp(&mut packet)?.len;
     packet.truncate(len);
     Ok(packet)
 }
 
 fn unprotect_rtcp(receiver: &mut SrtpContext, packet: &[u8]) -> Result<Vec<u8>, UnprotectError> {
     let mut packet = packet.to_vec();
-    let len = receiver.unprotect_rtcp(&mut packet)?;
+    let len = receiver.unprotect_rtcp(&mut packet)?.len;
     packet.truncate(len);
     Ok(packet)
 }

@@ -177,7 +177,7 @@ impl RawPhone {
             }
             if let Some(context) = &mut self.receiving {
                 match context.unprotect_rtp(&mut bytes) {
-                    Ok(len) => bytes.truncate(len),
+                    Ok(plain) => bytes.truncate(plain.len),
                     Err(_) => {
                         self.refused += 1;
                         continue;

@@ -96,7 +96,7 @@ impl Keys {
         let mut packet = datagram.to_vec();
         let Some((_, context)) = &mut self.theirs else { return self.plain.then_some(packet) };
         let done = if is_rtcp { context.unprotect_rtcp(&mut packet) } else { context.unprotect_rtp(&mut packet) };
-        packet.truncate(done.ok()?);
+        packet.truncate(done.ok()?.len);
         Some(packet)
     }
 }

@@ -114,7 +114,7 @@ impl MediaReceiver {
     pub fn take(&mut self, datagram: &mut [u8], marked: bool) -> ReceivedFrame {
         let len = match &mut self.srtp {
             Some(srtp) => match srtp.unprotect_rtp(datagram) {
-                Ok(len) => len,
+                Ok(plain) => plain.len,
                 Err(_) => return ReceivedFrame::Bad,
             },
             None => datagram.len(),

@@ -4,12 +4,13 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use trestle_srtp::{KeyingMaterial, SrtpContext, UnprotectError};
+use trestle_srtp::{KeyingMaterial, SrtpContext, UnprotectError, Unprotected};
+use trestle_wire::Ssrc;
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtcp::Compound;
 use trestle_wire::rtp::{self, Header};
 
-use super::latch::{Flow, Latch};
+use super::latch::{Flow, Latch, Novelty, SecuredPacket};
 use super::risks::RiskMonitor;
 use super::timeline::Timeline;
 use super::webrtc::{DtlsIdentity, WebRtc, WebRtcOutput};
@@ -63,17 +64,19 @@ impl Keyring {
         self.contexts.last_mut().map(|(_, context)| &mut **context)
     }
 
-    /// Makes `key` the current one. A new key gets the context that `make` derives from the context in use before.
-    fn activate(&mut self, key: &KeyingMaterial, make: impl FnOnce(Option<&SrtpContext>) -> SrtpContext) {
+    /// Makes `key` the current one; true if another one was. A new key gets the context that `make` derives from the context in
+    /// use before.
+    fn activate(&mut self, key: &KeyingMaterial, make: impl FnOnce(Option<&SrtpContext>) -> SrtpContext) -> bool {
         if let Some(position) = self.contexts.iter().position(|(known, _)| known == key) {
             self.contexts[position..].rotate_left(1);
-            return;
+            return position + 1 < self.contexts.len();
         }
         let context = make(self.contexts.last().map(|(_, context)| &**context));
         if self.contexts.len() == KEYS_MAX {
             self.contexts.remove(0);
         }
         self.contexts.push((key.clone(), Box::new(context)));
+        true
     }
 }
 
@@ -82,7 +85,8 @@ impl Srtp {
         self.send.activate(key, |_| SrtpContext::new(key));
     }
 
-    pub(crate) fn set_receive_key(&mut self, key: &KeyingMaterial, mki_len: u8) {
+    /// True if another key was in use.
+    pub(crate) fn set_receive_key(&mut self, key: &KeyingMaterial, mki_len: u8) -> bool {
         self.receive.activate(key, |before| {
             let context = SrtpContext::new(key).with_mki_len(usize::from(mki_len));
             // Some peers keep their roll-over counter under a new key.
@@ -90,14 +94,14 @@ impl Srtp {
                 Some(index) => context.with_roc_hint((index >> 16) as u32),
                 None => context,
             }
-        });
+        })
     }
 
     fn is_ready(&self) -> bool {
         !self.send.contexts.is_empty()
     }
 
-    fn unprotect(&mut self, kind: DatagramKind, datagram: &mut [u8]) -> Result<usize, Discard> {
+    fn unprotect(&mut self, kind: DatagramKind, datagram: &mut [u8]) -> Result<Unprotected, Discard> {
         let context = self.receive.current().ok_or(Discard::NotConnected)?;
         let plain = match kind {
             DatagramKind::Rtcp => context.unprotect_rtcp(datagram),
@@ -109,6 +113,15 @@ impl Srtp {
             UnprotectError::Replay => Discard::Replay,
             UnprotectError::TooManySsrcs => Discard::ForeignSsrc,
         })
+    }
+
+    /// SSRC and index of a replayed packet, if it is a true copy of one of the last packets.
+    fn replayed(&mut self, kind: DatagramKind, datagram: &[u8]) -> Option<(Ssrc, u64)> {
+        let context = self.receive.current()?;
+        match kind {
+            DatagramKind::Rtcp => context.replayed_rtcp(datagram),
+            _ => context.replayed_rtp(datagram),
+        }
     }
 
     fn protect(&mut self, kind: DatagramKind, buf: &mut [u8], len: usize) -> Option<usize> {
@@ -362,7 +375,11 @@ impl Link {
             (Self::Sdes { latch, srtp }, Transport::Sdes { peer, send_key, receive_key, receive_mki_len }) => {
                 latch.apply(peer);
                 send_key.iter().for_each(|key| srtp.set_send_key(key));
-                receive_key.iter().for_each(|key| srtp.set_receive_key(key, *receive_mki_len));
+                if let Some(key) = receive_key
+                    && srtp.set_receive_key(key, *receive_mki_len)
+                {
+                    latch.forget_indexes();
+                }
             }
             (Self::WebRtc { webrtc, .. }, Transport::WebRtc(plan)) => webrtc.apply(now, plan)?,
             _ => *self = Self::new(now, local, transport, identity)?,
@@ -438,15 +455,29 @@ impl Link {
                 if !latch.may_authenticate(flow, source) {
                     return Err(Discard::ForeignSource);
                 }
-                let len = srtp.unprotect(kind, datagram)?;
-                latch.observe_authenticated(now, flow, source);
-                Ok(len)
+                let is_rtcp = kind == DatagramKind::Rtcp;
+                match srtp.unprotect(kind, datagram) {
+                    Ok(Unprotected { len, ssrc, index, is_newest }) => {
+                        let novelty = if is_newest { Novelty::Newest } else { Novelty::Late };
+                        latch.observe_authenticated(now, flow, source, SecuredPacket { is_rtcp, ssrc, index, novelty });
+                        Ok(len)
+                    }
+                    Err(Discard::Replay) if latch.needs_replay(flow, source) => {
+                        if let Some((ssrc, index)) = srtp.replayed(kind, datagram) {
+                            let novelty = Novelty::Replay;
+                            let packet = SecuredPacket { is_rtcp, ssrc, index, novelty };
+                            latch.observe_authenticated(now, flow, source, packet);
+                        }
+                        Err(Discard::Replay)
+                    }
+                    Err(reason) => Err(reason),
+                }
             }
             Self::WebRtc { webrtc, srtp } => {
                 if !webrtc.is_valid_source(source) {
                     return Err(Discard::ForeignSource);
                 }
-                srtp.unprotect(kind, datagram)
+                Ok(srtp.unprotect(kind, datagram)?.len)
             }
         }
     }

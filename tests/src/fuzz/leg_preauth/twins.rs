@@ -377,7 +377,7 @@ impl Peer {
     fn unprotect(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         let mut packet = packet.to_vec();
         if let Some(context) = &mut self.receive {
-            let len = context.unprotect_rtp(&mut packet).expect("a packet that its peer can decrypt");
+            let len = context.unprotect_rtp(&mut packet).expect("a packet that its peer can decrypt").len;
             packet.truncate(len);
         }
         let read = RtpPacket::parse(&packet).expect("an RTP packet");

@@ -10,6 +10,7 @@ mod events;
 mod gate;
 mod hostile;
 mod immortal;
+mod judge;
 mod latch;
 mod protocol;
 mod reinvite;

@@ -118,7 +118,7 @@ pub fn between_phones(world: &mut World, caller: PhoneOptions, callee: PhoneOpti
     call
 }
 
-fn codec_name(codec: Codec) -> &'static str {
+pub(crate) fn codec_name(codec: Codec) -> &'static str {
     match codec {
         Codec::Pcma => "PCMA",
         Codec::Pcmu => "PCMU",
@@ -127,7 +127,7 @@ fn codec_name(codec: Codec) -> &'static str {
 }
 
 /// What a proxy would say of the next hop.
-fn towards(phone: &PhoneOptions) -> Value {
+pub(crate) fn towards(phone: &PhoneOptions) -> Value {
     let protocol = if phone.suites.is_empty() { "RTP/AVP" } else { "RTP/SAVP" };
     let family = if phone.rtp.is_ipv6() { "IP6" } else { "IP4" };
     let mux = if phone.rtcp_mux { "offer" } else { "demux" };

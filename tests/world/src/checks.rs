@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use trestle_core::limits::DATAGRAM_BYTES_MAX;
-use trestle_core::plan::{AudioMuting, Filler, Gate, LegPlan, Source};
+use trestle_core::plan::{AudioMuting, Filler, Gate, LegPlan, Source, Transport};
 use trestle_core::report::CallReport;
 use trestle_core::{CallId, Command, CommandError, EngineReply, LegId, LegPorts};
 use trestle_srtp::OVERHEAD_MAX;
@@ -51,6 +51,8 @@ struct CheckedLeg {
     addresses: Addresses,
     received: ReceivedNumbers,
     sent: SentNumbers,
+    /// Where RTP was sent last.
+    sent_to: Option<SocketAddr>,
     /// Of audio (towards WhatsApp, of everything), and of events.
     times: [SentTimes; 2],
     audit: Audit,
@@ -100,17 +102,20 @@ impl Checks {
         match self.legs.get_mut(&id) {
             Some(leg) => {
                 leg.addresses.signal(&plan.transport);
+                leg.audit.allow_preroll(plan.send.policy.preroll_max);
                 leg.plan = plan;
             }
             None => {
-                let leg = CheckedLeg {
+                let mut leg = CheckedLeg {
                     addresses: Addresses::new(&plan.transport),
                     received: ReceivedNumbers::default(),
                     sent: SentNumbers::default(),
+                    sent_to: None,
                     times: Default::default(),
                     audit: Audit::default(),
                     plan,
                 };
+                leg.audit.allow_preroll(leg.plan.send.policy.preroll_max);
                 self.legs.insert(id, leg);
             }
         }
@@ -126,13 +131,16 @@ impl Checks {
         let Some(id) = self.by_port.get(&at).copied() else { return };
         let is_withheld = bytes.len() > FORWARDED_BYTES_MAX || self.withholds(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        // A plain leg does not take packets from another address than it has learnt and sends to.
+        let is_foreign =
+            matches!(leg.plan.transport, Transport::Plain(_)) && leg.sent_to.is_some_and(|learnt| learnt != from);
         let is_authentic = leg.addresses.receive(from, bytes);
         match DatagramKind::of(bytes) {
             Some(DatagramKind::Rtp) => {
                 leg.audit.rtp_received += 1;
                 if is_authentic && let Ok(header) = rtp::read_header(bytes) {
                     leg.received.note(header);
-                    if is_withheld {
+                    if is_withheld || is_foreign {
                         leg.received.withhold();
                     }
                 }
@@ -167,6 +175,7 @@ impl Checks {
         match kind {
             Some(DatagramKind::Rtp) => {
                 leg.audit.rtp_sent += 1;
+                leg.sent_to = Some(sent.to);
                 let header = rtp::read_header(&sent.bytes).map_err(|_| "sent as RTP, but malformed")?;
                 let clock = leg.plan.send.format.as_ref().ok_or("RTP to a peer without a format")?.codec.clock();
                 let is_newest = leg.sent.check(header, skips_allowed)?;
@@ -209,9 +218,24 @@ impl Checks {
     pub(crate) fn report(&self, call: CallId, report: &CallReport) -> Checked {
         for line in &report.legs {
             let leg = self.legs.get(&(call, line.leg)).ok_or_else(|| format!("a report on unknown {:?}", line.leg))?;
-            leg.audit.check(line, leg.plan.send.policy.preroll_max)?;
+            leg.audit.check(line)?;
         }
         audit::check_legs(report.legs.len())
+    }
+
+    /// The call that has the leg with this port.
+    pub(crate) fn owner(&self, port: SocketAddr) -> Option<CallId> {
+        self.by_port.get(&port).map(|(call, _)| *call)
+    }
+
+    /// The transport of the leg with this port.
+    pub(crate) fn transport(&self, port: SocketAddr) -> Option<Transport> {
+        Some(self.legs[self.by_port.get(&port)?].plan.transport.clone())
+    }
+
+    /// The ports of all legs.
+    pub(crate) fn ports(&self) -> Vec<SocketAddr> {
+        self.by_port.keys().copied().collect()
     }
 
     /// Calls that have legs.

@@ -21,6 +21,7 @@ pub mod calls;
 pub mod captured;
 mod checks;
 mod fake_engine;
+pub mod judge;
 pub mod net;
 mod ports;
 pub mod raw;

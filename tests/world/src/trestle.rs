@@ -7,8 +7,11 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::Value;
 use trestle_calls::controller::{Controller, ControllerOutput, Origin};
-use trestle_core::report::Totals;
-use trestle_core::{Command, CommandError, EngineReply, Epoch, Event, EventKind, LegPorts, Output, RequestId, Shard};
+use trestle_core::plan::Transport;
+use trestle_core::report::{CallReport, Totals};
+use trestle_core::{
+    CallId, Command, CommandError, EngineReply, Epoch, Event, EventKind, LegPorts, Output, RequestId, Shard,
+};
 
 use crate::checks::Checks;
 use crate::fake_engine::FakeEngine;
@@ -64,6 +67,8 @@ pub struct SimulatedTrestle {
     pub sent: Vec<Sent>,
     /// Datagrams from the ng port (replies, events for subscribers) with their destinations, in order.
     pub replies: Vec<(SocketAddr, Vec<u8>)>,
+    /// What left the ng port between requests, before the last one.
+    pub(crate) late_replies: Vec<(SocketAddr, Vec<u8>)>,
     /// Datagrams of the DTMF feed.
     pub digits: Vec<Vec<u8>>,
     /// Events for applications.
@@ -71,6 +76,8 @@ pub struct SimulatedTrestle {
     /// Events of the shard, with their time since the start.
     pub events: Vec<(Duration, Event)>,
     own_reply: Option<Result<EngineReply, CommandError>>,
+    /// The mailbox of the shard is full: it gets no command of the controller.
+    pub(crate) is_mailbox_full: bool,
 }
 
 impl SimulatedTrestle {
@@ -105,10 +112,12 @@ impl SimulatedTrestle {
             engine,
             sent: Vec::new(),
             replies: Vec::new(),
+            late_replies: Vec::new(),
             digits: Vec::new(),
             published: Vec::new(),
             events: Vec::new(),
             own_reply: None,
+            is_mailbox_full: false,
         }
     }
 
@@ -213,9 +222,14 @@ impl SimulatedTrestle {
 
     /// A datagram arrives at the ng port. Returns what was sent from there.
     pub fn ng(&mut self, peer: SocketAddr, bytes: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
-        self.replies.clear();
+        self.late_replies.append(&mut self.replies);
         self.controller.handle_datagram(self.now, Origin::Udp { listener: 0, peer }, bytes);
         self.drain();
+        std::mem::take(&mut self.replies)
+    }
+
+    /// Takes what has left the ng port since the last request.
+    pub(crate) fn take_replies(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
         std::mem::take(&mut self.replies)
     }
 
@@ -259,6 +273,48 @@ impl SimulatedTrestle {
         self.shard().ports.socket(at).is_some()
     }
 
+    /// The call that has the leg with this port.
+    pub(crate) fn owner(&self, port: SocketAddr) -> Option<CallId> {
+        self.shard().checks.owner(port)
+    }
+
+    /// The transport of the leg with this port.
+    pub(crate) fn transport(&self, port: SocketAddr) -> Option<Transport> {
+        self.shard().checks.transport(port)
+    }
+
+    /// The ports of all legs.
+    pub(crate) fn leg_ports(&self) -> Vec<SocketAddr> {
+        self.shard().checks.ports()
+    }
+
+    /// The state of a call.
+    pub(crate) fn report(&mut self, call: CallId) -> Option<CallReport> {
+        match self.command(Command::Query { call }) {
+            Ok(EngineReply::Report(report)) => Some(*report),
+            _ => None,
+        }
+    }
+
+    /// A call is lost to a panic, as far as the controller can see it.
+    pub(crate) fn lose(&mut self, call: CallId) {
+        if self.command(Command::Delete { call }).is_ok() {
+            self.controller.handle_event(self.now, Event { call, kind: EventKind::CallFailed });
+            self.drain();
+        }
+    }
+
+    /// Sets the complexity of Opus encoders.
+    pub(crate) fn set_opus_complexity(&mut self, complexity: u8) {
+        self.shard_mut().shard.set_opus_complexity(complexity);
+    }
+
+    /// Has the engine's holdings checked: calls, legs and ports.
+    pub(crate) fn check_held(&mut self) {
+        let now = self.now;
+        self.shard_mut().check_held(now);
+    }
+
     /// Carries outputs to where they go until neither machine has any left.
     pub fn drain(&mut self) {
         loop {
@@ -288,6 +344,9 @@ impl SimulatedTrestle {
                 ControllerOutput::Engine { shard: owner, id, command } => {
                     idle = false;
                     match &mut self.engine {
+                        SimulatedEngine::Shard(_) if self.is_mailbox_full => {
+                            self.controller.handle_refused(self.now, id);
+                        }
                         SimulatedEngine::Shard(shard) => {
                             shard.handle_command(self.now, id, command);
                             return false;

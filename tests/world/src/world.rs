@@ -25,6 +25,9 @@ pub struct World {
     actors: Actors,
     wiretap: Wiretap,
     cookie: u64,
+    /// Until then Trestle does nothing; what arrives waits.
+    stalled_until: Option<Instant>,
+    waiting: Vec<Datagram>,
     /// Events of the engine, with their time since the start.
     pub events: Vec<(Duration, Event)>,
     /// Messages of the digit feed (`dtmf-log-dest`).
@@ -48,12 +51,19 @@ impl World {
     /// A world without peers. Trestle has the settings of `setup`.
     pub fn with(setup: TrestleSetup) -> Self {
         println!("seed {}", setup.seed);
+        Self::unannounced(setup)
+    }
+
+    /// The same without a line on standard output.
+    pub(crate) fn unannounced(setup: TrestleSetup) -> Self {
         Self {
             net: Net::new(setup.seed),
             trestle: SimulatedTrestle::new(setup),
             actors: Actors::default(),
             wiretap: Wiretap::default(),
             cookie: 0,
+            stalled_until: None,
+            waiting: Vec::new(),
             events: Vec::new(),
             feed: Vec::new(),
             published: Vec::new(),
@@ -112,6 +122,33 @@ impl World {
         self.net.send(self.trestle.now, Datagram { from, to, bytes: bytes.to_vec() });
     }
 
+    /// A datagram arrives now, without a network. How many datagrams Trestle has sent for it.
+    pub(crate) fn hit(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> usize {
+        self.trestle.receive(to, from, bytes);
+        let sent = self.trestle.sent.len();
+        self.collect();
+        sent
+    }
+
+    /// Does what is due at the present.
+    pub(crate) fn settle(&mut self) {
+        let now = self.trestle.now;
+        while self.trestle.poll_timeout().is_some_and(|at| at <= now) {
+            self.trestle.handle_timeout(now);
+        }
+        self.collect();
+    }
+
+    /// Trestle itself, for what a peer or a client cannot do.
+    pub(crate) fn trestle(&mut self) -> &mut SimulatedTrestle {
+        &mut self.trestle
+    }
+
+    /// Stops Trestle for `ms` milliseconds from now, as `SIGSTOP` does. Datagrams wait in its sockets; peers go on.
+    pub fn stall(&mut self, ms: u64) {
+        self.stalled_until = Some(self.now() + Duration::from_millis(ms));
+    }
+
     /// From now on `filter` is called with each datagram that Trestle and the peers send. It may change the datagram. If it
     /// returns false, the datagram is lost. Injected datagrams are not filtered.
     pub fn set_filter(&mut self, filter: impl FnMut(&mut Datagram) -> bool + 'static) {
@@ -162,9 +199,14 @@ impl World {
 
     /// Like [`World::ng_raw`], from the address `client`.
     pub fn ng_from(&mut self, client: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
-        let reply = self.trestle.ng(client, bytes).pop();
+        self.ng_all(client, bytes).pop().map(|(_, bytes)| bytes)
+    }
+
+    /// The same; gives every datagram that leaves the ng port, with its destination.
+    pub(crate) fn ng_all(&mut self, client: SocketAddr, bytes: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
+        let replies = self.trestle.ng(client, bytes);
         self.collect();
-        reply.map(|(_, bytes)| bytes)
+        replies
     }
 
     /// The shard's counters.
@@ -200,7 +242,8 @@ impl World {
 
     /// Advances the time to the next event, but not beyond `until`. Returns false if `until` is reached.
     fn step(&mut self, until: Instant) -> bool {
-        let due = [self.net.next(), self.trestle.poll_timeout(), self.actors.poll_timeout()];
+        let trestle = self.stalled_until.or_else(|| self.trestle.poll_timeout());
+        let due = [self.net.next(), trestle, self.actors.poll_timeout()];
         let next = due.into_iter().flatten().fold(until, Instant::min);
         // A deadline in the past is due now: the time does not go back.
         let now = next.max(self.now());
@@ -209,10 +252,18 @@ impl World {
             return false;
         }
         self.trestle.now = now;
+        if self.stalled_until.is_some_and(|until| until <= now) {
+            self.stalled_until = None;
+            for datagram in std::mem::take(&mut self.waiting) {
+                self.deliver(datagram);
+            }
+        }
         while let Some(datagram) = self.net.arrive(now) {
             self.deliver(datagram);
         }
-        self.trestle.handle_timeout(now);
+        if self.stalled_until.is_none() {
+            self.trestle.handle_timeout(now);
+        }
         self.actors.handle_timeout(now);
         self.collect();
         true
@@ -220,6 +271,10 @@ impl World {
 
     fn deliver(&mut self, datagram: Datagram) {
         if self.trestle.is_bound(datagram.to) {
+            if self.stalled_until.is_some() {
+                self.waiting.push(datagram);
+                return;
+            }
             self.wiretap.note_received(self.trestle.now, &datagram);
             self.trestle.receive(datagram.to, datagram.from, &datagram.bytes);
             self.collect();

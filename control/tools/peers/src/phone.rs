@@ -321,6 +321,13 @@ impl Phone {
         self.options.codecs = codecs;
     }
 
+    /// Draws other keys; the next [`Phone::offer`] announces them. Does nothing without SRTP.
+    pub fn renew_keys(&mut self) {
+        let draw = |(n, profile): (usize, &Profile)| CryptoLine::draw(&mut self.rng, n as u32 + 1, *profile);
+        self.offered = self.options.suites.iter().enumerate().map(draw).collect();
+        self.answered = None;
+    }
+
     /// Moves to another address, as after a network change; the next [`Phone::offer`] announces it.
     pub fn move_to(&mut self, rtp: SocketAddr) {
         self.options.rtp = rtp;

@@ -14,12 +14,19 @@ pub(crate) struct Audit {
     pub(crate) rtcp_received: u64,
     pub(crate) rtp_sent: u64,
     pub(crate) rtcp_sent: u64,
+    /// The most that a plan of the leg has allowed so far.
+    preroll_max: Duration,
 }
 
 impl Audit {
+    /// A plan allows this much pre-roll. What was kept is reported also under a later plan that allows none.
+    pub(crate) fn allow_preroll(&mut self, preroll_max: Duration) {
+        self.preroll_max = self.preroll_max.max(preroll_max);
+    }
+
     /// Checks a leg's report: what was received was taken or discarded with a reason, what was sent was counted, and queues
     /// are within their limits. A packet that is kept until it can be sent is taken.
-    pub(crate) fn check(&self, report: &LegReport, preroll_max: Duration) -> Checked {
+    pub(crate) fn check(&self, report: &LegReport) -> Checked {
         let taken = [report.rtp_in.packets, report.rtcp_in.packets];
         let received = [self.rtp_received, self.rtcp_received];
         let discarded: u64 = report.discards.iter().map(|(_, count)| count).sum();
@@ -39,8 +46,8 @@ impl Audit {
             return Err(format!("{digits} digits remembered"));
         }
         // What is kept is kept in whole frames.
-        if report.preroll.kept > preroll_max + Duration::from_millis(120) {
-            return Err(format!("{:?} of pre-roll kept, {preroll_max:?} are allowed", report.preroll.kept));
+        if report.preroll.kept > self.preroll_max + Duration::from_millis(120) {
+            return Err(format!("{:?} of pre-roll kept, {:?} are allowed", report.preroll.kept, self.preroll_max));
         }
         Ok(())
     }
@@ -79,7 +86,8 @@ mod tests {
 
     use super::*;
 
-    const AUDIT: Audit = Audit { rtp_received: 10, rtcp_received: 2, rtp_sent: 7, rtcp_sent: 1 };
+    const AUDIT: Audit =
+        Audit { rtp_received: 10, rtcp_received: 2, rtp_sent: 7, rtcp_sent: 1, preroll_max: Duration::ZERO };
 
     fn report() -> LegReport {
         let count = |packets| Count { packets, bytes: 0 };
@@ -114,7 +122,7 @@ mod tests {
         let check = |change: fn(&mut LegReport)| {
             let mut report = report();
             change(&mut report);
-            AUDIT.check(&report, Duration::ZERO)
+            AUDIT.check(&report)
         };
         assert_eq!(check(|_| {}), Ok(()));
         assert!(check(|report| report.discards.clear()).is_err(), "a packet without a trace");

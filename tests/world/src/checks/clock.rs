@@ -10,7 +10,7 @@ use super::Checked;
 /// anew (`AHEAD_MAX` of `core/stream/tx.rs`, and some packets in flight).
 const AHEAD_MAX: Duration = Duration::from_millis(2_500);
 
-/// The newest timestamp sent, its clock, and when it was sent.
+/// The newest timestamp sent, its clock, and when it was sent first.
 #[derive(Debug, Default)]
 pub(crate) struct SentTimes(Option<(RtpTime, ClockRate, Instant)>);
 
@@ -19,6 +19,10 @@ impl SentTimes {
     pub(crate) fn check(&mut self, now: Instant, time: RtpTime, clock: ClockRate) -> Checked {
         let Some((newest, old_clock, at)) = self.0.replace((time, clock, now)) else { return Ok(()) };
         let step = newest.distance_to(time);
+        if step == 0 {
+            // Packets of an event that goes on: its time began with the first of them.
+            self.0 = Some((newest, old_clock, at));
+        }
         if step < 0 {
             return Err(format!("the RTP timestamp goes back by {} ticks", -i64::from(step)));
         }
@@ -46,6 +50,7 @@ mod tests {
             })
         };
         assert_eq!(check(&[(0, u32::MAX - 79), (20, 80), (40, 80), (9_000, 71_760)]), Ok(()));
+        assert_eq!(check(&[(0, 0), (4_000, 0), (4_000, 32_000)]), Ok(()), "audio behind an event of 4 s");
         assert!(check(&[(0, 1_000), (20, 999)]).is_err(), "one tick back");
         assert!(check(&[(0, 1_000), (20, 41_000)]).is_err(), "5 s ahead");
     }

@@ -1,0 +1,166 @@
+//! Once faults stop, audio flows both ways in each call that is up, within a second.
+
+use trestle_peers::ear;
+
+use super::court::{Court, PartyId};
+use super::step::{Change, MediaVerb, Peer};
+
+/// Virtual time after which audio must flow.
+const RECOVERY_MS: u64 = 1_000;
+/// How long audio is then judged.
+const JUDGED_MS: u64 = 400;
+/// A WebRTC leg may need so long after the network is back: the DTLS machine repeats its flights at growing intervals.
+const HANDSHAKE_MS: u64 = 25_000;
+/// Recordings are that long; afterwards only packets are counted.
+const RECORDED_MS: u64 = 100_000;
+
+impl Court {
+    /// Ends all faults, lets the signalling repair what it can, and judges every call that is up.
+    pub(super) fn judge_liveness(&mut self) {
+        self.end_faults();
+        // What is still on its way, and what waits for silence (a peer that has moved).
+        self.wait(1_500);
+        self.forget_ended();
+        let calls: Vec<u8> = self.cases.keys().copied().collect();
+        for call in &calls {
+            self.repair(*call);
+        }
+        // A digit that was played on hold is sent afterwards.
+        self.wait(self.digits.as_millis() as u64);
+        self.await_handshakes();
+        self.wait(RECOVERY_MS);
+        self.forget_ended();
+        let pairs = self.pairs();
+        let before: Vec<u64> = pairs.iter().map(|(_, to)| self.packets(*to)).collect();
+        self.wait(JUDGED_MS);
+        for ((from, to), before) in pairs.into_iter().zip(before) {
+            self.judge_direction(from, to, before);
+        }
+    }
+
+    fn judge_direction(&mut self, from: PartyId, to: PartyId, before: u64) {
+        let Some(sender) = self.party(from) else { return };
+        let (hz, tag) = (sender.hz, format!("{from:?} -> {to:?}"));
+        let packets = self.packets(to) - before;
+        assert!(packets > 0, "no audio {tag}: no packets in {JUDGED_MS} ms, {} ms after the last fault", RECOVERY_MS);
+        self.judged.alive += 1;
+        if self.world.elapsed_ms() > RECORDED_MS {
+            return;
+        }
+        let (recorded, sample_hz) = self.recording(to);
+        let last = &recorded[recorded.len().saturating_sub((sample_hz / 1_000) as usize * 300)..];
+        let level = ear::level_dbov(last);
+        assert!(level > -35.0, "no audio {tag}: {packets} packets of {level:.0} dBov");
+        let tone = ear::tone_hz(last, sample_hz);
+        assert!(tone.is_some_and(|tone| (tone - hz).abs() < 25.0), "no audio {tag}: {tone:?} Hz instead of {hz}");
+    }
+
+    /// Undoes what requests have done to media.
+    fn repair(&mut self, call: u8) {
+        let Some(case) = self.cases.get(&call).filter(|case| !case.is_over) else { return };
+        let (is_shut, parties) = (case.is_shut, case.parties.len());
+        for verb in [MediaVerb::Unblock, MediaVerb::Unsilence, MediaVerb::UnblockDigits] {
+            self.media(call, None, verb);
+        }
+        if is_shut {
+            self.gate(call, true);
+        }
+        for number in 0..parties {
+            self.talk((call, number), true);
+            let Some(party) = self.party((call, number)) else { continue };
+            if party.is_holding || party.is_moved {
+                self.re_offer(call, number, Change::Resume);
+            }
+        }
+    }
+
+    /// Waits until each WhatsApp leg of a call that is up is connected.
+    fn await_handshakes(&mut self) {
+        let mut waited = 0;
+        loop {
+            self.forget_ended();
+            let waits = self.cases.values().any(|case| {
+                case.parties.iter().any(|party| {
+                    matches!(party.peer, Peer::WhatsApp(_))
+                        && party.talks_to.is_some()
+                        && !case.is_muddled
+                        && !case.is_over
+                })
+            });
+            let metas: Vec<_> = self
+                .cases
+                .values()
+                .filter(|case| !case.is_muddled && !case.is_over)
+                .flat_map(|case| &case.parties)
+                .filter(|party| matches!(party.peer, Peer::WhatsApp(_)) && party.talks_to.is_some())
+                .map(|party| party.actor)
+                .collect();
+            if !waits || metas.into_iter().all(|meta| self.world.meta(meta).is_connected()) {
+                return;
+            }
+            if waited >= HANDSHAKE_MS {
+                // An event must explain it: `pairs` looks for one.
+                return;
+            }
+            self.wait(100);
+            waited += 100;
+        }
+    }
+
+    /// Calls that Trestle has ended, each with an event.
+    pub(super) fn forget_ended(&mut self) {
+        let calls: Vec<u8> = self.cases.keys().copied().collect();
+        for call in calls {
+            if self.is_explained(call, &["call.ended"]) {
+                self.over(call);
+            }
+        }
+    }
+
+    /// True if one of these events was published for the call.
+    fn is_explained(&self, call: u8, events: &[&str]) -> bool {
+        let id = &self.cases[&call].id;
+        self.world.published.iter().any(|event| {
+            event["call-id"] == id.as_str() && event["event"].as_str().is_some_and(|name| events.contains(&name))
+        })
+    }
+
+    /// Directions in which audio must flow.
+    fn pairs(&mut self) -> Vec<(PartyId, PartyId)> {
+        let mut pairs = Vec::new();
+        for (call, case) in &self.cases {
+            for (number, party) in case.parties.iter().enumerate() {
+                let Some(other) = party.talks_to else { continue };
+                let legs = [(*call, number), other];
+                let is_up = legs.iter().all(|id| {
+                    let case = &self.cases[&id.0];
+                    let party = &case.parties[id.1];
+                    let is_good = !case.is_over && !case.is_muddled && !case.is_closed;
+                    is_good && !party.is_holding && !party.is_moved && party.is_answered
+                });
+                if is_up && !legs.iter().any(|id| self.is_explained(id.0, &["call.leg.failed"])) {
+                    pairs.push((legs[0], legs[1]));
+                }
+            }
+        }
+        pairs
+    }
+
+    fn packets(&mut self, id: PartyId) -> u64 {
+        let Some((actor, peer)) = self.party(id).map(|party| (party.actor, party.peer)) else { return 0 };
+        match peer {
+            Peer::WhatsApp(_) => self.world.meta(actor).packets_received(),
+            Peer::Sip(_) => self.world.phone(actor).report().packets,
+        }
+    }
+
+    fn recording(&mut self, id: PartyId) -> (Vec<i16>, u32) {
+        let Some((actor, peer)) = self.party(id).map(|party| (party.actor, party.peer)) else {
+            return (Vec::new(), 8_000);
+        };
+        match peer {
+            Peer::WhatsApp(_) => (self.world.meta(actor).recording().to_vec(), 16_000),
+            Peer::Sip(_) => (self.world.phone(actor).recording().to_vec(), 8_000),
+        }
+    }
+}

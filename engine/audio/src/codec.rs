@@ -42,8 +42,8 @@ pub struct CodecInfo {
     pub clock: ClockRate,
     /// Channels of `a=rtpmap`. 2 for Opus whatever is sent (RFC 7587 section 7); all audio of Trestle is mono.
     pub channels: u8,
-    /// Static payload type (RFC 3551 section 6); `None` if the codec has only dynamic ones.
-    pub static_pt: Option<Pt>,
+    /// The payload type where Trestle may choose it.
+    pub pt: PtAssignment,
     /// Rates of PCM in Hz that the codec decodes to and encodes from without a resampler, the preferred one first. Every
     /// codec has 8000 among them: digits are detected at that rate.
     pub pcm_rates_hz: &'static [u32],
@@ -52,6 +52,30 @@ pub struct CodecInfo {
     /// Equipment impairment for the E-model (ITU-T G.107).
     pub impairment: Impairment,
 }
+
+/// How the payload type of a codec is assigned (RFC 3551 section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PtAssignment {
+    /// By RFC 3551 section 6: the codec has this payload type without an `a=rtpmap`.
+    Static(Pt),
+    /// By the SDP. The value is the one that Trestle prefers. No two codecs prefer the same.
+    Dynamic(Pt),
+}
+
+impl PtAssignment {
+    /// The static payload type, or the preferred dynamic one.
+    pub fn preferred(self) -> Pt {
+        match self {
+            Self::Static(pt) | Self::Dynamic(pt) => pt,
+        }
+    }
+}
+
+/// The dynamic payload type of Opus in WhatsApp's own descriptions.
+const OPUS_PT: Pt = match Pt::new(111) {
+    Some(pt) => pt,
+    None => panic!("a payload type has 7 bits"),
+};
 
 /// Equipment impairment of a codec in the E-model (ITU-T G.107, equation 7-29; values of G.113 appendix I).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,7 +99,7 @@ pub const CODECS: [CodecInfo; 3] = [
         name: "PCMU",
         clock: ClockRate::HZ_8000,
         channels: 1,
-        static_pt: Some(Pt::PCMU),
+        pt: PtAssignment::Static(Pt::PCMU),
         pcm_rates_hz: &[g711::RATE_HZ],
         bitrate_bps: 64_000,
         impairment: G711_IMPAIRMENT,
@@ -85,7 +109,7 @@ pub const CODECS: [CodecInfo; 3] = [
         name: "PCMA",
         clock: ClockRate::HZ_8000,
         channels: 1,
-        static_pt: Some(Pt::PCMA),
+        pt: PtAssignment::Static(Pt::PCMA),
         pcm_rates_hz: &[g711::RATE_HZ],
         bitrate_bps: 64_000,
         impairment: G711_IMPAIRMENT,
@@ -95,7 +119,7 @@ pub const CODECS: [CodecInfo; 3] = [
         name: "opus",
         clock: ClockRate::HZ_48000,
         channels: 2,
-        static_pt: None,
+        pt: PtAssignment::Dynamic(OPUS_PT),
         // 8000 first: between two Opus legs nothing has more than the bandwidth of a telephone call.
         pcm_rates_hz: &[8_000, 16_000],
         bitrate_bps: 20_000,
@@ -126,7 +150,7 @@ impl CodecInfo {
 
     /// The codec that `pt` means without `a=rtpmap` (RFC 3551 section 6).
     pub fn by_static_pt(pt: Pt) -> Option<&'static Self> {
-        CODECS.iter().find(|info| info.static_pt == Some(pt))
+        CODECS.iter().find(|info| info.pt == PtAssignment::Static(pt))
     }
 }
 

@@ -19,7 +19,7 @@ pub mod shorten;
 mod sounds;
 pub mod tone;
 
-pub use codec::{BRIDGE_RATE_MAX_HZ, CODECS, Codec, CodecError, CodecInfo, Decoder, Encoder, Impairment};
+pub use codec::{BRIDGE_RATE_MAX_HZ, CODECS, Codec, CodecError, CodecInfo, Decoder, Encoder, Impairment, PtAssignment};
 pub use dtmf::{DigitDetection, DigitDetector};
 pub use listen::GapCounter;
 pub use opus::{EncoderSettings, OpusError};

@@ -1,6 +1,6 @@
 //! Which formats go into which description, and what is sent.
 
-use trestle_audio::{CODECS, CodecInfo};
+use trestle_audio::{CODECS, CodecInfo, PtAssignment};
 use trestle_core::plan::{Codec, OpusSettings, SendFormat};
 use trestle_ng::command::Switch;
 use trestle_wire::{ClockRate, Pt, Ptime};
@@ -20,7 +20,6 @@ const OPUS_FMTP: &str =
 /// The sixteen keys (RFC 4733 2.4.1). Meta writes no `a=fmtp` for its events, and gets none.
 const EVENT_FMTP: &str = "0-15";
 
-const OPUS_PT: u8 = 111;
 const EVENT_PT_META: u8 = 126;
 const EVENT_PT_SIP: u8 = 101;
 
@@ -81,7 +80,7 @@ pub(crate) fn for_receiver(
         // Our payload types, not the sender's, so that all callers get the same; Opus first, because Meta transcodes the rest.
         formats.sort_by_key(|format| format.codec() != Some(Codec::Opus));
         for format in &mut formats {
-            let canonical = format.codec().map(|codec| Format::audio(canonical_pt(codec), codec, None));
+            let canonical = format.codec().map(|codec| Format::audio(codec.info().pt.preferred(), codec, None));
             let fmtp = (format.codec() == Some(Codec::Opus)).then(|| OPUS_FMTP.to_owned());
             *format = Format { fmtp, ..canonical.unwrap_or_else(|| format.clone()) };
         }
@@ -137,14 +136,12 @@ fn add(formats: &mut Vec<Format>, codec: Codec, fmtp: Option<&str>, sender: &Pee
         formats.iter().any(|format| format.pt.get() == pt)
             || sender.formats.iter().any(|format| format.pt.get() == pt && format.codec() != Some(codec))
     };
-    let pt = codec.info().static_pt.unwrap_or_else(|| free_pt(OPUS_PT, taken));
+    let pt = match codec.info().pt {
+        PtAssignment::Static(pt) => pt,
+        PtAssignment::Dynamic(preferred) => free_pt(preferred.get(), taken),
+    };
     let own = (codec == Codec::Opus).then_some(OPUS_FMTP);
     formats.push(Format::audio(pt, codec, fmtp.or(own)));
-}
-
-/// The payload type of a codec where Trestle may choose it: the static one (RFC 3551 section 6), or Meta's for Opus.
-pub(crate) fn canonical_pt(codec: Codec) -> Pt {
-    codec.info().static_pt.unwrap_or_else(|| free_pt(OPUS_PT, |_| false))
 }
 
 /// `preferred`, or the first free dynamic payload type. At most 32 are taken, so there is one.

@@ -16,7 +16,6 @@ use trestle_wire::{ClockRate, Pt};
 
 use super::{PartyLookupError, Session, routing};
 use crate::party::{Agreed, CrossCallLink, Endpoint, Party, PartyKind, PartyNames, ReceiveFormats, Routing, Secrets};
-use crate::rules::codecs::canonical_pt;
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::Protocol;
 use trestle_sdp::Security;
@@ -133,11 +132,11 @@ fn source_link(session: &Session, party: &Party) -> Option<(LegId, (CallId, LegI
 
 /// The media of a link: it sends as its call sends to the far party, and receives every codec.
 fn media(send: &SendFormat) -> Agreed {
-    let audio = CODECS.each_ref().map(|info| ReceiveFormat { pt: canonical_pt(info.codec), codec: info.codec });
+    let audio = CODECS.each_ref().map(|info| ReceiveFormat { pt: info.pt.preferred(), codec: info.codec });
     Agreed {
         terms: None,
         local_formats: Vec::new(),
-        send: SendFormat { pt: canonical_pt(send.codec), event: Some((EVENT, ClockRate::HZ_8000)), ..*send },
+        send: SendFormat { pt: send.codec.info().pt.preferred(), event: Some((EVENT, ClockRate::HZ_8000)), ..*send },
         receive: ReceiveFormats { audio: audio.to_vec(), events: vec![(EVENT, ClockRate::HZ_8000)] },
     }
 }

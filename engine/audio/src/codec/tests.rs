@@ -194,7 +194,14 @@ fn each_row_of_the_registry_is_found_by_its_codec_its_name_and_its_payload_type(
     for info in &CODECS {
         assert_eq!(info.codec.info(), info);
         assert_eq!(CodecInfo::by_name(info.name, info.clock, info.channels), Some(info));
-        assert_eq!(info.static_pt.and_then(CodecInfo::by_static_pt).is_some(), info.static_pt.is_some());
+        let is_static = matches!(info.pt, PtAssignment::Static(_));
+        assert_eq!(CodecInfo::by_static_pt(info.pt.preferred()).is_some(), is_static);
+        assert_eq!(
+            CODECS.iter().filter(|other| other.pt.preferred() == info.pt.preferred()).count(),
+            1,
+            "{}",
+            info.name
+        );
         assert!(info.pcm_rates_hz.contains(&crate::dtmf::RATE_HZ), "{info:?}");
         for rate_hz in info.pcm_rates_hz {
             assert_eq!(Decoder::new(info.codec, *rate_hz).unwrap().rate_hz(), *rate_hz);

@@ -7,6 +7,7 @@ mod digits;
 mod digits_in_band;
 mod dtmf;
 mod events;
+mod flood;
 mod gate;
 mod hostile;
 mod immortal;

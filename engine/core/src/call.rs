@@ -125,6 +125,7 @@ impl Call {
         let Some(from) = self.position(leg) else { return Wake::AsBefore };
         let kind = DatagramKind::of(datagram);
         let was_silent = self.silent_at.is_none();
+        let mut begins_risk = false;
         let mut updates = EventUpdates::new();
         let receiver = &mut self.legs[from];
         let accepted = match kind {
@@ -165,10 +166,10 @@ impl Call {
                 self.pass_digits(outbox, now, from, &updates, DigitForm::Event);
             }
             Ok(Accepted::Control) => {}
-            Err(reason) => self.legs[from].incoming.discard(reason),
+            Err(reason) => begins_risk = self.legs[from].discard(now, reason),
         }
         let is_handshake = matches!(kind, Some(DatagramKind::Stun | DatagramKind::Dtls));
-        if !is_handshake && !was_silent && !self.legs.iter().any(Leg::is_busy) {
+        if !is_handshake && !was_silent && !begins_risk && !self.legs.iter().any(Leg::is_busy) {
             return Wake::AsBefore;
         }
         self.drain(now, outbox);

@@ -214,6 +214,8 @@ pub enum Risk {
     IceStuck,
     /// There is a path and the DTLS handshake does not complete.
     DtlsStuck,
+    /// The peer sends more audio than a call has; what is too much is discarded.
+    Flood,
 }
 
 /// Why a leg's transport failed.

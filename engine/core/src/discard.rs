@@ -27,6 +27,8 @@ pub enum Discard {
     SequenceJump,
     /// A sequence number that has been received already.
     Duplicate,
+    /// More audio than a call has: the budget of the leg is used up.
+    OverBudget,
     /// Too late: its frame was concealed, or its sequence number is used.
     Late,
     /// The jitter buffer is full.
@@ -41,7 +43,7 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Unroutable,
         Self::Malformed,
         Self::NotConnected,
@@ -54,6 +56,7 @@ impl Discard {
         Self::NotReceiving,
         Self::SequenceJump,
         Self::Duplicate,
+        Self::OverBudget,
         Self::Late,
         Self::Overflow,
         Self::NoListener,
@@ -76,6 +79,7 @@ impl Discard {
             Self::NotReceiving => "not_receiving",
             Self::SequenceJump => "sequence_jump",
             Self::Duplicate => "duplicate",
+            Self::OverBudget => "over_budget",
             Self::Late => "late",
             Self::Overflow => "overflow",
             Self::NoListener => "no_listener",

@@ -20,7 +20,7 @@ pub(crate) mod progress;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trestle_core::limits::DATAGRAM_BYTES_MAX;
 use trestle_core::plan::{AudioMuting, Filler, Gate, LegPlan, Source, Transport};
@@ -41,6 +41,9 @@ use crate::trestle::Sent;
 /// Longer datagrams may not be forwarded: the peer's encryption may add more than was taken off.
 const FORWARDED_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - OVERHEAD_MAX;
 
+/// More packets than this in a second may exceed the budget of a leg, so that not all of them are forwarded.
+const BUDGET_PACKETS: u32 = 100;
+
 /// The outcome of a check: what is violated, in words.
 pub(crate) type Checked = Result<(), String>;
 
@@ -56,6 +59,19 @@ struct CheckedLeg {
     /// Of audio (towards WhatsApp, of everything), and of events.
     times: [SentTimes; 2],
     audit: Audit,
+    /// The present second of received RTP, and the packets in it.
+    pace: (Instant, u32),
+}
+
+impl CheckedLeg {
+    /// Notes an RTP packet. True if there are so many that it may be discarded as surplus.
+    fn is_surplus(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.pace.0) >= Duration::from_secs(1) {
+            self.pace = (now, 0);
+        }
+        self.pace.1 += 1;
+        self.pace.1 > BUDGET_PACKETS
+    }
 }
 
 /// The legs of every call, and the checks on each.
@@ -75,12 +91,12 @@ impl Checks {
     }
 
     /// The engine has replied to the last command. True if a leg or a call is gone.
-    pub(crate) fn reply(&mut self, reply: &Result<EngineReply, CommandError>) -> Result<bool, String> {
+    pub(crate) fn reply(&mut self, now: Instant, reply: &Result<EngineReply, CommandError>) -> Result<bool, String> {
         match (self.pending.take(), reply) {
             (Some(Command::Apply { call, legs }), Ok(EngineReply::Applied(ports))) => {
                 for (leg, plan) in legs {
                     let ports = ports.iter().find(|(other, _)| *other == leg).ok_or("a leg without ports")?.1;
-                    self.apply((call, leg), plan, ports);
+                    self.apply(now, (call, leg), plan, ports);
                 }
                 Ok(false)
             }
@@ -97,7 +113,7 @@ impl Checks {
         }
     }
 
-    fn apply(&mut self, id: (CallId, LegId), plan: LegPlan, ports: LegPorts) {
+    fn apply(&mut self, now: Instant, id: (CallId, LegId), plan: LegPlan, ports: LegPorts) {
         self.by_port.extend([ports.rtp, ports.rtcp].map(|port| (port, id)));
         match self.legs.get_mut(&id) {
             Some(leg) => {
@@ -113,6 +129,7 @@ impl Checks {
                     sent_to: None,
                     times: Default::default(),
                     audit: Audit::default(),
+                    pace: (now, 0),
                     plan,
                 };
                 leg.audit.allow_preroll(leg.plan.send.policy.preroll_max);
@@ -127,7 +144,7 @@ impl Checks {
     }
 
     /// A datagram arrives at a bound port.
-    pub(crate) fn received(&mut self, at: SocketAddr, from: SocketAddr, bytes: &[u8]) {
+    pub(crate) fn received(&mut self, now: Instant, at: SocketAddr, from: SocketAddr, bytes: &[u8]) {
         let Some(id) = self.by_port.get(&at).copied() else { return };
         let is_withheld = bytes.len() > FORWARDED_BYTES_MAX || self.withholds(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
@@ -138,6 +155,7 @@ impl Checks {
         match DatagramKind::of(bytes) {
             Some(DatagramKind::Rtp) => {
                 leg.audit.rtp_received += 1;
+                let is_withheld = leg.is_surplus(now) || is_withheld;
                 if is_authentic && let Ok(header) = rtp::read_header(bytes) {
                     leg.received.note(header);
                     if is_withheld || is_foreign {

@@ -214,7 +214,7 @@ impl SimulatedTrestle {
         let now = self.now;
         let SimulatedShard { shard, ports, checks, .. } = self.shard_mut();
         let Some(socket) = ports.socket(at) else { return false };
-        checks.received(at, from, bytes);
+        checks.received(now, at, from, bytes);
         shard.handle_datagram(now, socket, from, &mut bytes.to_vec());
         self.drain();
         true
@@ -381,7 +381,8 @@ impl SimulatedTrestle {
                 Output::Reply(reply) => {
                     idle = false;
                     let (id, result) = *reply;
-                    is_anything_gone |= checks.reply(&result).unwrap_or_else(|violation| panic!("{violation}"));
+                    is_anything_gone |=
+                        checks.reply(self.now, &result).unwrap_or_else(|violation| panic!("{violation}"));
                     if id == OWN {
                         self.own_reply = Some(result);
                     } else {

@@ -314,6 +314,7 @@ fn discarded(facts: &CallFacts<'_>, leg: LegId) -> Option<String> {
             Discard::NotConnected => "of a kind that the leg does not use, or before its keys were known",
             Discard::NotReceiving => "although its SDP announces that it does not send",
             Discard::ForeignSsrc => "of a second stream",
+            Discard::OverBudget => "because there were more than a call has",
             _ => return None,
         })
     };

@@ -88,6 +88,7 @@ fn began(risk: RiskName) -> &'static str {
         RiskName::IceStuck => "no connectivity check succeeds",
         RiskName::DtlsStuck => "DTLS handshake stalled",
         RiskName::OneWay => "one-way audio: media is received from the other side only",
+        RiskName::Flood => "more media is received than a call has; the surplus is discarded",
     }
 }
 
@@ -99,5 +100,6 @@ fn passed(risk: RiskName) -> &'static str {
         RiskName::IceStuck => "ICE is connected again",
         RiskName::DtlsStuck => "DTLS handshake continues",
         RiskName::OneWay => "one-way audio over: media is received from both sides, or from neither",
+        RiskName::Flood => "no surplus of media is received any more",
     }
 }

@@ -41,6 +41,9 @@ pub fn reason(risk: RiskName, reached: Milestone, profile: ProfileName) -> Strin
         RiskName::DtlsStuck => format!(
             "ICE with {party} is connected, but the DTLS handshake is not complete: large packets are lost, or it does not use our SDP"
         ),
+        RiskName::Flood => format!(
+            "{party} sends more audio than a call has; Trestle discards what is too much: two senders, a loop of media, or an attack"
+        ),
         RiskName::OneWay => format!("one-way audio: media is received from the other side, but not from {party}"),
     }
 }

@@ -19,11 +19,13 @@ pub enum RiskName {
     SipGone,
     /// Media is received from the other party, but not from this one.
     OneWay,
+    /// The party sends more audio than a call has.
+    Flood,
 }
 
 impl RiskName {
     /// Every risk.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NothingSent,
         Self::NothingReceived,
         Self::FellSilent,
@@ -31,6 +33,7 @@ impl RiskName {
         Self::DtlsStuck,
         Self::SipGone,
         Self::OneWay,
+        Self::Flood,
     ];
 
     /// The name of a risk that the engine reports, of a SIP party or another.
@@ -42,6 +45,7 @@ impl RiskName {
             Risk::FellSilent => Self::FellSilent,
             Risk::IceStuck => Self::IceStuck,
             Risk::DtlsStuck => Self::DtlsStuck,
+            Risk::Flood => Self::Flood,
         }
     }
 
@@ -55,6 +59,7 @@ impl RiskName {
             Self::DtlsStuck => "dtls-stuck",
             Self::SipGone => "sip-gone",
             Self::OneWay => "one-way",
+            Self::Flood => "flood",
         }
     }
 }

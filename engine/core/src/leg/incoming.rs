@@ -7,6 +7,7 @@ use trestle_wire::rtp::{self, Header};
 use trestle_wire::telephone_event::Digit;
 use trestle_wire::{ExtSeq, Pt, Ssrc};
 
+use super::audio_budget::{self, AudioBudget};
 use super::note_digit;
 use super::path::Path;
 use crate::discard::Discards;
@@ -17,7 +18,7 @@ use crate::stream::{SsrcFilter, SsrcStatus, StreamRx};
 use crate::{Discard, Milestone};
 
 /// The stream that a leg receives from its peer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Incoming {
     plan: ReceivePlan,
     /// The formats of the plan before: packets in these may still be under way (RFC 3264 8.3.2).
@@ -27,6 +28,9 @@ pub(crate) struct Incoming {
     events: EventReceiver,
     /// Detects DTMF tones in the audio of a peer that may send no telephone-events.
     inband_dtmf: Option<Box<ToneReceiver>>,
+    budget: AudioBudget,
+    /// When a packet was last discarded because the budget was used up.
+    flooded_at: Option<Instant>,
     rtp: Count,
     discards: Discards,
     last_media_at: Option<Instant>,
@@ -57,6 +61,26 @@ pub(crate) struct AudioPacket {
 }
 
 impl Incoming {
+    /// A stream without a plan, of which nothing is taken.
+    pub(super) fn new() -> Self {
+        Self {
+            plan: ReceivePlan::default(),
+            formats_before: Vec::new(),
+            ssrc_filter: SsrcFilter::default(),
+            rx: None,
+            events: EventReceiver::default(),
+            inband_dtmf: None,
+            budget: AudioBudget::new(audio_budget::RECEIVED),
+            flooded_at: None,
+            rtp: Count::default(),
+            discards: Discards::default(),
+            last_media_at: None,
+            media_source: None,
+            digit_count: 0,
+            digits: String::new(),
+        }
+    }
+
     pub(super) fn apply(&mut self, plan: ReceivePlan) {
         let before = std::mem::replace(&mut self.plan, plan);
         if before.formats != self.plan.formats {
@@ -85,12 +109,16 @@ impl Incoming {
         }
         match self.ssrc_filter.admit(header.ssrc, header.seq) {
             SsrcStatus::Current => {}
-            SsrcStatus::New => self.rx = Some(StreamRx::new(header.ssrc)),
+            SsrcStatus::New => {
+                self.rx = Some(StreamRx::new(header.ssrc));
+                self.budget.begin(now);
+            }
             SsrcStatus::Probation => return Err(Discard::ForeignSsrc),
         }
         let rx = self.rx.get_or_insert_with(|| StreamRx::new(header.ssrc));
         if let Some(codec) = codec {
             let seq = rx.accept(now, &header, codec.clock())?;
+            self.spend(now, audio_budget::audio_us(codec, &datagram[payload.clone()]))?;
             self.count(now, path, source, datagram.len());
             if self.plan.detect_inband_dtmf && !self.events.has_received() {
                 let detector = self.inband_dtmf.get_or_insert_default();
@@ -100,6 +128,7 @@ impl Incoming {
         }
         let Some(clock) = event_clock else { return Err(Discard::UnknownPt) };
         let seq = rx.accept_event(&header)?;
+        self.spend(now, audio_budget::EVENT_US)?;
         let digits = self.events.observe(now, clock, seq, header.time, &datagram[payload]);
         let digits = digits.map_err(|_| Discard::Malformed)?;
         self.count(now, path, source, datagram.len());
@@ -109,6 +138,16 @@ impl Incoming {
         }
         updates.extend(digits);
         Ok(Accepted::Event { ssrc: header.ssrc, seq })
+    }
+
+    /// Takes a packet out of the budget. Only packets that would be forwarded are: duplicates are discarded anyway.
+    #[inline]
+    fn spend(&mut self, now: Instant, us: u32) -> Result<(), Discard> {
+        if self.budget.take(now, us) {
+            return Ok(());
+        }
+        self.flooded_at = Some(now);
+        Err(Discard::OverBudget)
     }
 
     fn codec_of(&self, pt: Pt) -> Option<Codec> {
@@ -184,6 +223,10 @@ impl Incoming {
 
     pub(super) fn discards(&self) -> &Discards {
         &self.discards
+    }
+
+    pub(super) fn flooded_at(&self) -> Option<Instant> {
+        self.flooded_at
     }
 
     pub(super) fn last_media_at(&self) -> Option<Instant> {

@@ -1,5 +1,6 @@
 //! One participant's side of a call: the path to its peer, the stream it receives and the stream it sends.
 
+mod audio_budget;
 mod digit_sender;
 pub(crate) mod incoming;
 pub(crate) mod latch;
@@ -34,7 +35,7 @@ use crate::report::{LegReport, Totals};
 use crate::stream::StreamRx;
 use crate::time::{Epoch, soonest};
 use crate::transcode::Transcoder;
-use crate::{CommandError, Discard, EventKind, LegId, LegPlan, LegPorts, Milestone, PortPair, limits};
+use crate::{CommandError, Discard, EventKind, LegId, LegPlan, LegPorts, Milestone, PortPair, Risk, limits};
 
 /// What a leg needs of its shard to open.
 pub(crate) struct LegContext<'a> {
@@ -97,7 +98,7 @@ impl Leg {
         let (seq, time) = (context.rng.next_u32() as u16, context.rng.next_u32());
         let outgoing = Outgoing::new(plan.ssrc, (seq, time), context.opus_complexity);
         let rtcp = RtcpReporter::new(now, context.epoch, context.rng.next_u64());
-        let incoming = Incoming::default();
+        let incoming = Incoming::new();
         let mut leg = Self { id, path, incoming, outgoing, rtcp, risks: RiskMonitor::default() };
         leg.apply_media(now, plan);
         Ok(leg)
@@ -154,6 +155,12 @@ impl Leg {
             DatagramKind::Rtp => return Err(Discard::NotConnected),
         }
         Ok(Accepted::Control)
+    }
+
+    /// Counts a datagram that was discarded. True if a risk begins with it, which is to be reported now.
+    pub(crate) fn discard(&mut self, now: Instant, reason: Discard) -> bool {
+        self.incoming.discard(reason);
+        reason == Discard::OverBudget && self.risks.begin(now, Risk::Flood)
     }
 
     pub(crate) fn play_digit(
@@ -231,6 +238,7 @@ impl Leg {
             receives: self.incoming.is_enabled(),
             sent_at: self.outgoing.last_sent_at,
             received_at: self.incoming.last_media_at(),
+            flooded_at: self.incoming.flooded_at(),
         }
     }
 

@@ -31,11 +31,17 @@ const ICE_STUCK: [Duration; 3] = s([5, 10, 20]);
 /// A handshake takes two round trips; a lost flight was repeated five times by then.
 const DTLS_STUCK: [Duration; 3] = s([2, 5, 10]);
 
+/// Reported at once, and again while it lasts.
+const FLOOD: [Duration; 3] = s([0, 10, 60]);
+/// A peer that has sent no surplus for this long is no risk any more.
+const FLOOD_CALM: Duration = Duration::from_secs(5);
+
 /// How often a reported risk is checked again, to report its end.
 const RECHECK: Duration = Duration::from_secs(1);
 
 /// Every risk.
-const RISKS: [Risk; 5] = [Risk::IceStuck, Risk::DtlsStuck, Risk::NothingSent, Risk::NothingReceived, Risk::FellSilent];
+const RISKS: [Risk; 6] =
+    [Risk::IceStuck, Risk::DtlsStuck, Risk::NothingSent, Risk::NothingReceived, Risk::FellSilent, Risk::Flood];
 
 fn steps(risk: Risk) -> &'static [Duration] {
     match risk {
@@ -44,6 +50,7 @@ fn steps(risk: Risk) -> &'static [Duration] {
         Risk::FellSilent => &FELL_SILENT,
         Risk::IceStuck => &ICE_STUCK,
         Risk::DtlsStuck => &DTLS_STUCK,
+        Risk::Flood => &FLOOD,
     }
 }
 
@@ -64,6 +71,8 @@ pub(super) struct Facts {
     pub(super) sent_at: Option<Instant>,
     /// When media was last received from it.
     pub(super) received_at: Option<Instant>,
+    /// When media of the peer was last discarded as too much.
+    pub(super) flooded_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +106,15 @@ impl RiskMonitor {
         self.check_at = Some(at);
     }
 
+    /// `risk` may have begun: checks all risks at `now`. False if it is reported already.
+    pub(super) fn begin(&mut self, now: Instant, risk: Risk) -> bool {
+        let is_reported = self.risks.iter().zip(RISKS).any(|(state, known)| known == risk && state.reported > 0);
+        if !is_reported {
+            self.check_at = Some(now);
+        }
+        !is_reported
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.check_at
     }
@@ -118,11 +136,15 @@ impl RiskMonitor {
                 Risk::NothingSent => (facts.settled && facts.sends, true, facts.sent_at),
                 Risk::NothingReceived => (receives, !ever, None),
                 Risk::FellSilent => (receives, ever, facts.received_at),
+                Risk::Flood => {
+                    let lasts = |at: Instant| now.saturating_duration_since(at) < FLOOD_CALM;
+                    (facts.flooded_at.is_some_and(lasts), true, None)
+                }
             };
             state.since = could.then(|| state.since.unwrap_or(now));
             let begun = state.since.filter(|_| applies).map(|since| passed_at.map_or(since, |at| at.max(since)));
             let lasted = begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun));
-            let reached = steps(risk).iter().filter(|step| lasted >= **step).count();
+            let reached = begun.map_or(0, |_| steps(risk).iter().filter(|step| lasted >= **step).count());
             // There is room for one alarm of each risk, and alarms are taken before the next check is due.
             if reached > state.reported {
                 let _ = self.alarms.try_push(Alarm::AtRisk(risk, lasted));

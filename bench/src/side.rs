@@ -120,6 +120,7 @@ impl Side {
                 enabled: true,
             },
             receive: ReceivePlan {
+                is_linked: false,
                 formats: vec![ReceiveFormat { pt: self.pt(), codec: self.codec }],
                 events: vec![self.event()],
                 detect_inband_dtmf: false,

@@ -1,8 +1,8 @@
 //! An offer as a proxy sends it, and what it is negotiated with.
 
 use serde_json::json;
-use trestle_core::{LegId, LegPorts};
-use trestle_negotiate::{Environment, GatePolicy};
+use trestle_core::{LegId, LegPorts, OwnSsrcs};
+use trestle_negotiate::{Environment, GatePolicy, OwnKeys};
 use trestle_ng::command::{Request, Signal, Verb};
 use trestle_ng::frame;
 
@@ -36,6 +36,8 @@ pub fn environment() -> Environment {
         fingerprint: [7; 32],
         default_tos: None,
         gate_policy: GatePolicy::default(),
+        own_ssrcs: OwnSsrcs::new(5),
+        own_keys: OwnKeys::new([5; 32]),
     }
 }
 

@@ -1,9 +1,13 @@
 //! More media than a call has: a budget bounds what is forwarded, and whatever an honest network does stays within it.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use trestle_core::{Discard, EventKind, LegId, Risk};
 use trestle_wire::rtp::Header;
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 use trestle_world::World;
+use trestle_world::net::Datagram;
 use trestle_world::raw::{self, RawPhone};
 
 /// What is reported of one risk: the second, the leg, and whether it begins or lasts.
@@ -107,4 +111,118 @@ fn five_seconds_that_a_blocked_network_delivers_at_once_are_forwarded() {
     world.run_for_ms(100);
     assert_eq!(callee.received(&world).len(), 2_000);
     assert_eq!(world.totals().discards.get(Discard::OverBudget), 0);
+}
+
+/// The addresses of the four parties of two calls, and Trestle's ports for them.
+struct TwoCalls {
+    phones: [RawPhone; 4],
+}
+
+impl TwoCalls {
+    /// Calls `x` (phones 0 and 1) and `y` (phones 2 and 3).
+    fn new(world: &mut World) -> Self {
+        let mut phones =
+            [1, 2, 3, 4].map(|n| RawPhone::new(world, &format!("198.51.100.{n}:{}", 20_000 + 2 * n), None));
+        let [a, b, c, d] = &mut phones;
+        raw::call(world, "x", a, b);
+        raw::call(world, "y", c, d);
+        Self { phones }
+    }
+
+    /// A relay that takes the place of all four parties: what phone 0 is sent goes to the leg of phone 3 as from phone 3, and so
+    /// on, so that the media goes round in both directions. Counts the packets that it has passed on.
+    fn close_the_ring(&self, world: &mut World, rewrites_ssrc: bool) -> Rc<Cell<u64>> {
+        let passed = Rc::new(Cell::new(0));
+        let count = Rc::clone(&passed);
+        let at = self.phones.each_ref().map(|phone| (phone.at, phone.remote.expect("Trestle's address")));
+        world.set_wire(move |datagram: &mut Datagram| {
+            if let Some(phone) = at.iter().position(|(phone, _)| *phone == datagram.to) {
+                let (from, to) = at[[3, 2, 1, 0][phone]];
+                (datagram.from, datagram.to) = (from, to);
+                if rewrites_ssrc {
+                    datagram.bytes[8..12].copy_from_slice(&[9, 9, 9, phone as u8]);
+                }
+                count.set(count.get() + 1);
+            }
+            true
+        });
+        passed
+    }
+
+    /// Six packets of phone 0, at once.
+    fn begin(&mut self, world: &mut World) {
+        (0..6).for_each(|_| self.phones[0].send(world));
+    }
+}
+
+#[test]
+fn a_ring_of_two_calls_through_a_relay_is_interrupted_and_reported() {
+    let mut world = World::new(2_004);
+    let mut calls = TwoCalls::new(&mut world);
+    let passed = calls.close_the_ring(&mut world, false);
+    calls.begin(&mut world);
+    world.run_for_ms(4_000);
+    // Without a bound they would go round at the speed of the network for ever.
+    assert!((100..=6 + 2 * 200).contains(&passed.get()), "{}", passed.get());
+    assert!(!reported(&world, Risk::Ring).is_empty());
+    assert!(world.totals().discards.get(Discard::Ring) >= 6);
+    let before = passed.get();
+    world.run_for_ms(60_000);
+    let rtcp = passed.get() - before;
+    assert!(rtcp < 4 * 30, "only reports, but {rtcp} packets");
+    let over = reported(&world, Risk::Ring).iter().filter(|(_, _, begins)| !begins).count();
+    assert!(over >= 1, "{:?}", reported(&world, Risk::Ring));
+}
+
+#[test]
+fn a_ring_through_a_relay_with_ssrcs_of_its_own_is_ended_by_the_budget() {
+    let mut world = World::new(2_005);
+    let mut calls = TwoCalls::new(&mut world);
+    let passed = calls.close_the_ring(&mut world, true);
+    calls.begin(&mut world);
+    world.run_for_ms(10_000);
+    assert!((250..=4 * 500).contains(&passed.get()), "{}", passed.get());
+    assert!(!reported(&world, Risk::Flood).is_empty());
+    let before = passed.get();
+    world.run_for_ms(60_000);
+    assert!(passed.get() - before < 4 * 30, "only reports, but {} packets", passed.get() - before);
+}
+
+#[test]
+fn a_call_that_passes_through_trestle_twice_loses_nothing() {
+    let mut world = World::new(2_006);
+    let mut calls = TwoCalls::new(&mut world);
+    // What phone 1 is sent goes into the second call, as from phone 2.
+    let [(_, _), (one, _), (two, to), (_, _)] =
+        calls.phones.each_ref().map(|phone| (phone.at, phone.remote.expect("Trestle's address")));
+    world.set_wire(move |datagram: &mut Datagram| {
+        if datagram.to == one {
+            (datagram.from, datagram.to) = (two, to);
+        }
+        true
+    });
+    calls.phones[0].talk(&mut world, 3_000);
+    assert_eq!(calls.phones[3].received(&world).len(), 3_000);
+    let discards = world.totals().discards;
+    assert_eq!((discards.get(Discard::Ring), discards.get(Discard::OverBudget)), (0, 0));
+    assert_eq!(reported(&world, Risk::Ring), []);
+}
+
+#[test]
+fn what_another_leg_of_the_call_sends_is_not_forwarded() {
+    let (mut world, mut caller, mut callee) = plain_call(2_007);
+    caller.talk(&mut world, 10);
+    let ssrc = callee.received(&world)[0].header.ssrc;
+    // The caller's leg receives what Trestle sends to the callee.
+    let before = world.totals().discards.get(Discard::Ring);
+    let mut copy = RawPhone::new(&mut world, "198.51.100.10:20002", None);
+    (copy.ssrc, copy.remote) = (ssrc.0, caller.remote);
+    copy.at = caller.at;
+    copy.talk(&mut world, 10);
+    assert_eq!(callee.received(&world).len(), 0);
+    assert_eq!(world.totals().discards.get(Discard::Ring) - before, 9, "the first one is on probation");
+    assert_eq!(reported(&world, Risk::Ring).len(), 1);
+    world.run_for_ms(100);
+    caller.talk(&mut world, 10);
+    assert_eq!(callee.received(&world).len(), 9, "the call goes on");
 }

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use trestle_core::InterfaceId;
+use trestle_core::{InterfaceId, OwnSsrcs};
 
+use crate::own_keys::OwnKeys;
 use crate::GatePolicy;
 use crate::error::FlagsError;
 
@@ -18,6 +19,10 @@ pub struct Environment {
     pub default_tos: Option<u8>,
     /// Defaults of the gates of WhatsApp parties.
     pub gate_policy: GatePolicy,
+    /// The SSRCs of this process, as the shards know them.
+    pub own_ssrcs: OwnSsrcs,
+    /// The SRTP keys of this process.
+    pub own_keys: OwnKeys,
 }
 
 /// A logical interface: one name, an address per family.

@@ -18,6 +18,7 @@
 mod environment;
 mod error;
 mod exchange;
+mod own_keys;
 mod party;
 mod rules;
 mod session;
@@ -29,5 +30,6 @@ mod tests;
 pub use environment::{Address, Environment, Interface};
 pub use error::{DescriptionKind, FlagsError, NegotiationError, OutOfPlace};
 pub use exchange::NegotiationStep;
+pub use own_keys::OwnKeys;
 pub use party::{GatePolicy, GateState, Party, SdpTemplate};
 pub use session::{CrossCallConnection, LinkEnd, PartyLookupError, Session, SessionChange};

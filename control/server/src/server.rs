@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use trestle_core::DtlsIdentity;
+use trestle_core::{DtlsIdentity, OwnSsrcs};
 use trestle_io::mailbox::Bell;
-use trestle_io::{Heartbeat, Worker, WorkerConfig, clock, mailbox};
+use trestle_io::{Heartbeat, Worker, WorkerConfig, clock, entropy, mailbox};
 
 use crate::config::Config;
 use crate::control_thread::{self, ControlThread, ControlThreadParts};
@@ -73,6 +73,7 @@ impl Server {
     pub fn start(config: &Config) -> Result<Self, ServeError> {
         let epoch = clock::sample_epoch();
         let identity = DtlsIdentity::generate().map_err(|error| ServeError::Certificate(error.to_string()))?;
+        let own_ssrcs = OwnSsrcs::new(u64::from(entropy::number()?) << 32 | u64::from(entropy::number()?));
         let poll = mio::Poll::new()?;
         let bell = Arc::new(Bell::new(poll.registry(), control_thread::BELL)?);
 
@@ -85,6 +86,7 @@ impl Server {
                 epoch,
                 identity: identity.clone(),
                 media_timeout: config.settings.calls.timeout,
+                own_ssrcs,
                 interfaces: config.interface_ports(),
                 range: config.ports,
             };
@@ -106,6 +108,7 @@ impl Server {
             config,
             epoch,
             fingerprint: identity.fingerprint(),
+            own_ssrcs,
             poll,
             workers,
             from_shards,

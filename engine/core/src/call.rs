@@ -23,10 +23,11 @@ use std::time::{Duration, Instant};
 
 use trestle_wire::Ssrc;
 use trestle_wire::demux::DatagramKind;
+use trestle_wire::rtp::Header;
 use trestle_wire::telephone_event::Digit;
 
 use crate::dtmf::EventUpdates;
-use crate::leg::incoming::Accepted;
+use crate::leg::incoming::{Accepted, AudioPacket};
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
 use crate::leg::{DigitForm, Leg};
@@ -136,11 +137,11 @@ impl Call {
             None => Err(Discard::Malformed),
         };
         match accepted {
-            Ok(Accepted::Audio(audio)) if self.is_own_stream(leg, audio.header.ssrc) => {
-                self.legs[from].incoming.discard(Discard::ForeignSsrc);
-            }
-            Ok(Accepted::Event { ssrc, .. }) if self.is_own_stream(leg, ssrc) => {
-                self.legs[from].incoming.discard(Discard::ForeignSsrc);
+            Ok(Accepted::Audio(AudioPacket { header: Header { ssrc, .. }, .. }) | Accepted::Event { ssrc, .. })
+                if self.legs[from].incoming.is_returned() && self.is_own_stream(leg, ssrc) =>
+            {
+                let reason = self.legs[from].incoming.note_ring(now);
+                begins_risk = self.legs[from].discard(now, reason);
             }
             Ok(Accepted::Audio(audio)) => {
                 self.note_media(now);

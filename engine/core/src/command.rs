@@ -216,6 +216,8 @@ pub enum Risk {
     DtlsStuck,
     /// The peer sends more audio than a call has; what is too much is discarded.
     Flood,
+    /// Media of Trestle's own comes back from the peer as in a ring; it is discarded.
+    Ring,
 }
 
 /// Why a leg's transport failed.

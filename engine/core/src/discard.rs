@@ -17,7 +17,7 @@ pub enum Discard {
     AuthFailed,
     /// The SRTP index was seen before.
     Replay,
-    /// From a second SSRC that has not shown two packets in order yet, or a stream of Trestle's own.
+    /// From a second SSRC that has not shown two packets in order yet.
     ForeignSsrc,
     /// A payload type that was not negotiated.
     UnknownPt,
@@ -29,6 +29,8 @@ pub enum Discard {
     Duplicate,
     /// More audio than a call has: the budget of the leg is used up.
     OverBudget,
+    /// Media of Trestle's own that comes back: a ring of calls, or a leg that receives what another leg of its call sends.
+    Ring,
     /// Too late: its frame was concealed, or its sequence number is used.
     Late,
     /// The jitter buffer is full.
@@ -43,7 +45,7 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Unroutable,
         Self::Malformed,
         Self::NotConnected,
@@ -57,6 +59,7 @@ impl Discard {
         Self::SequenceJump,
         Self::Duplicate,
         Self::OverBudget,
+        Self::Ring,
         Self::Late,
         Self::Overflow,
         Self::NoListener,
@@ -80,6 +83,7 @@ impl Discard {
             Self::SequenceJump => "sequence_jump",
             Self::Duplicate => "duplicate",
             Self::OverBudget => "over_budget",
+            Self::Ring => "ring",
             Self::Late => "late",
             Self::Overflow => "overflow",
             Self::NoListener => "no_listener",

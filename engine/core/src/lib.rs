@@ -42,4 +42,5 @@ pub use output::{Output, Transmit};
 pub use plan::LegPlan;
 pub use report::PortPair;
 pub use shard::{Shard, ShardConfig};
+pub use stream::OwnSsrcs;
 pub use time::Epoch;

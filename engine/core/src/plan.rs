@@ -26,7 +26,7 @@ pub struct LegPlan {
     pub transport: Transport,
     /// RTCP on the RTP port (RFC 5761). If false, on the next higher port.
     pub rtcp_mux: bool,
-    /// SSRC of everything Trestle sends on this leg. Fixed by the first plan.
+    /// SSRC of everything Trestle sends on this leg, one of [`crate::OwnSsrcs`]. Fixed by the first plan.
     pub ssrc: Ssrc,
     /// Canonical name in RTCP SDES.
     pub cname: String,
@@ -84,6 +84,8 @@ pub struct ReceivePlan {
     pub detect_inband_dtmf: bool,
     /// False while the peer has announced that it sends nothing; its packets are then discarded.
     pub enabled: bool,
+    /// The peer is a leg of another call of this process (`connect`), so that an SSRC of Trestle's own is expected.
+    pub is_linked: bool,
 }
 
 /// Where the media that a leg sends comes from.

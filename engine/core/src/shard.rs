@@ -21,7 +21,7 @@ use crate::time::Epoch;
 use crate::timers::{Scheduled, Timers};
 use crate::{
     CallId, Command, CommandError, Discard, EngineReply, Event, EventKind, InterfaceId, LegId, LegPlan, LegPorts,
-    PortPair, RequestId, SocketId, limits,
+    OwnSsrcs, PortPair, RequestId, SocketId, limits,
 };
 
 /// What a shard is built from.
@@ -37,6 +37,8 @@ pub struct ShardConfig {
     pub interfaces: Vec<(InterfaceId, bool)>,
     /// After this long without media on any leg of a call, [`EventKind::MediaTimeout`] is emitted.
     pub media_timeout: Duration,
+    /// The SSRCs of this process; the same for the controller that makes the plans.
+    pub own_ssrcs: OwnSsrcs,
 }
 
 /// A set of calls, with their sockets and timers. The crate documentation has the contract of its methods.
@@ -275,6 +277,7 @@ impl Shard {
             identity: &self.config.identity,
             rng: &mut self.rng,
             opus_complexity,
+            own_ssrcs: self.config.own_ssrcs,
         };
         std::panic::catch_unwind(AssertUnwindSafe(|| Leg::open(now, id, plan, ports, context)))
             .unwrap_or(Err(CommandError::Failed))

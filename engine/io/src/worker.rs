@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use trestle_core::time::soonest;
 use trestle_core::{
-    Command, CommandReply, DtlsIdentity, Epoch, Event, InterfaceId, Output, RequestId, Shard, ShardConfig, limits,
+    Command, CommandReply, DtlsIdentity, Epoch, Event, InterfaceId, Output, OwnSsrcs, RequestId, Shard, ShardConfig, limits,
 };
 
 use crate::heartbeat::{Beats, Heartbeat};
@@ -56,6 +56,8 @@ pub struct WorkerConfig {
     pub identity: DtlsIdentity,
     /// After this long without media on any leg of a call, [`trestle_core::EventKind::MediaTimeout`] is emitted.
     pub media_timeout: Duration,
+    /// The SSRCs of this process.
+    pub own_ssrcs: OwnSsrcs,
     /// Addresses to bind on.
     pub interfaces: Vec<InterfacePorts>,
     /// Ports to bind.
@@ -148,7 +150,7 @@ impl Worker {
     /// # Errors
     /// If no port can be bound on one of the addresses, or the system provides no poller or thread.
     pub fn start(config: WorkerConfig, control: Sender<FromShard>) -> Result<Self, StartError> {
-        let WorkerConfig { worker, workers, epoch, identity, media_timeout, interfaces, range } = config;
+        let WorkerConfig { worker, workers, epoch, identity, media_timeout, own_ssrcs, interfaces, range } = config;
         let families = interfaces.iter().flat_map(|of| [false, true].map(|ipv6| (of, ipv6)));
         let shard = ShardConfig {
             seed: entropy::seed()?,
@@ -159,6 +161,7 @@ impl Worker {
                 .map(|(of, ipv6)| (of.interface, ipv6))
                 .collect(),
             media_timeout,
+            own_ssrcs,
         };
         let poller = Poller::new()?;
         let (commands, inbox) = mailbox::channel(COMMANDS_WAITING_MAX, poller.bell());

@@ -3,8 +3,8 @@
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
-use trestle_core::LegPorts;
-use trestle_negotiate::{Address, Environment, GatePolicy, Interface, NegotiationStep, Session};
+use trestle_core::{LegPorts, OwnSsrcs};
+use trestle_negotiate::{Address, Environment, GatePolicy, Interface, NegotiationStep, OwnKeys, Session};
 use trestle_ng::command::{Flags, Signal, words};
 use trestle_sdp::limits::SDP_BYTES_MAX;
 use trestle_sdp::{MediaDescription, Sdp};
@@ -202,5 +202,7 @@ fn environment() -> Environment {
         fingerprint: [9; 32],
         default_tos: None,
         gate_policy: GatePolicy::default(),
+        own_ssrcs: OwnSsrcs::new(5),
+        own_keys: OwnKeys::new([5; 32]),
     }
 }

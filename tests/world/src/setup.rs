@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use trestle_calls::controller::ControllerConfig;
-use trestle_core::{DtlsIdentity, Epoch, InterfaceId, ShardConfig};
-use trestle_negotiate::{Address, Environment, GatePolicy, Interface};
+use trestle_core::{DtlsIdentity, Epoch, InterfaceId, OwnSsrcs, ShardConfig};
+use trestle_negotiate::{Address, Environment, GatePolicy, Interface, OwnKeys};
 
 /// Trestle's IPv4 address.
 pub(crate) const TRESTLE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
@@ -57,6 +57,8 @@ pub fn environment(fingerprint: [u8; 32]) -> Environment {
         fingerprint,
         default_tos: None,
         gate_policy: GatePolicy::default(),
+        own_ssrcs: own_ssrcs(),
+        own_keys: OwnKeys::new([5; 32]),
     }
 }
 
@@ -68,7 +70,13 @@ pub fn shard_config(seed: [u8; 32], epoch: Epoch, identity: DtlsIdentity, famili
         identity,
         interfaces: families.iter().map(|ipv6| (InterfaceId(0), *ipv6)).collect(),
         media_timeout: Duration::from_secs(60),
+        own_ssrcs: own_ssrcs(),
     }
+}
+
+/// The SSRCs of every simulated Trestle.
+pub(crate) fn own_ssrcs() -> OwnSsrcs {
+    OwnSsrcs::new(5)
 }
 
 /// The instant at which virtual time starts, one for the whole process.

@@ -50,7 +50,7 @@ impl Negotiator {
         near: (CallId, &Session, &str),
         far: (CallId, &Session, &str),
     ) -> Result<Option<CrossCallConnection>, PartyLookupError> {
-        CrossCallConnection::new(near, far, &mut self.rng)
+        CrossCallConnection::new(near, far, &self.environment, &mut self.rng)
     }
 
     /// True if Trestle wrote this SDP.

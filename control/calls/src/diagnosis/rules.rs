@@ -315,6 +315,7 @@ fn discarded(facts: &CallFacts<'_>, leg: LegId) -> Option<String> {
             Discard::NotReceiving => "although its SDP announces that it does not send",
             Discard::ForeignSsrc => "of a second stream",
             Discard::OverBudget => "because there were more than a call has",
+            Discard::Ring => "because Trestle itself had sent them",
             _ => return None,
         })
     };

@@ -89,6 +89,7 @@ fn began(risk: RiskName) -> &'static str {
         RiskName::DtlsStuck => "DTLS handshake stalled",
         RiskName::OneWay => "one-way audio: media is received from the other side only",
         RiskName::Flood => "more media is received than a call has; the surplus is discarded",
+        RiskName::Ring => "Trestle's own media comes back; it is discarded",
     }
 }
 
@@ -101,5 +102,6 @@ fn passed(risk: RiskName) -> &'static str {
         RiskName::DtlsStuck => "DTLS handshake continues",
         RiskName::OneWay => "one-way audio over: media is received from both sides, or from neither",
         RiskName::Flood => "no surplus of media is received any more",
+        RiskName::Ring => "Trestle's own media comes back no more",
     }
 }

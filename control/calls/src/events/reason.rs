@@ -44,6 +44,10 @@ pub fn reason(risk: RiskName, reached: Milestone, profile: ProfileName) -> Strin
         RiskName::Flood => format!(
             "{party} sends more audio than a call has; Trestle discards what is too much: two senders, a loop of media, or an attack"
         ),
+        RiskName::Ring => format!(
+            "media that Trestle itself has sent comes back from {party}: two legs or two calls send to each other, or a relay sends \
+             our media back to us; Trestle discards it"
+        ),
         RiskName::OneWay => format!("one-way audio: media is received from the other side, but not from {party}"),
     }
 }

@@ -21,11 +21,13 @@ pub enum RiskName {
     OneWay,
     /// The party sends more audio than a call has.
     Flood,
+    /// Trestle's own media comes back from it.
+    Ring,
 }
 
 impl RiskName {
     /// Every risk.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NothingSent,
         Self::NothingReceived,
         Self::FellSilent,
@@ -34,6 +36,7 @@ impl RiskName {
         Self::SipGone,
         Self::OneWay,
         Self::Flood,
+        Self::Ring,
     ];
 
     /// The name of a risk that the engine reports, of a SIP party or another.
@@ -46,6 +49,7 @@ impl RiskName {
             Risk::IceStuck => Self::IceStuck,
             Risk::DtlsStuck => Self::DtlsStuck,
             Risk::Flood => Self::Flood,
+            Risk::Ring => Self::Ring,
         }
     }
 
@@ -60,6 +64,7 @@ impl RiskName {
             Self::SipGone => "sip-gone",
             Self::OneWay => "one-way",
             Self::Flood => "flood",
+            Self::Ring => "ring",
         }
     }
 }

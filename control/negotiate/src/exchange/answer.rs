@@ -169,7 +169,7 @@ fn agree_offerer(
     terms.dtls_role = role;
     let mut cryptos = Vec::new();
     if let Some(crypto) = &terms.crypto {
-        let key = party.secrets.key(crypto.key.profile(), exchange.rng);
+        let key = party.secrets.key(crypto.key.profile(), &exchange.environment.own_keys, exchange.rng);
         cryptos.push(Crypto::text(crypto.tag, &key, flags.sdes.pad, flags.sdes.lifetime));
     }
     let direction =

@@ -10,11 +10,11 @@ use trestle_ng::command::Switch;
 
 use rand_chacha::ChaCha12Rng;
 use trestle_core::limits::LEGS_PER_CALL_MAX;
-use trestle_core::plan::LegPlan;
+use trestle_core::plan::{Fingerprint, LegPlan};
 use trestle_core::{InterfaceId, LegId};
 use trestle_ng::command::Signal;
 use trestle_ng::command::flags::{Flags, ProfileName, Tos};
-use trestle_sdp::{Crypto, PeerDescription, PeerDescriptionError, Security};
+use trestle_sdp::{PeerDescription, PeerDescriptionError, Security};
 use trestle_wire::Ssrc;
 
 use crate::error::{DescriptionKind, FlagsError, unbridgeable};
@@ -170,14 +170,19 @@ impl<'a> Exchange<'a> {
     }
 
     /// A peer that offers our own key would have both directions encrypted alike (RFC 4568 section 7), or has no key of its own.
+    /// With the key or the certificate of another call its media would go from Trestle to Trestle.
     fn check_keys(&self, remote: &PeerDescription) -> Result<(), NegotiationError> {
-        let is_ours = |crypto: &&Crypto| self.session.parties.iter().any(|party| party.secrets.owns(&crypto.key));
-        if remote.cryptos.iter().any(|crypto| is_ours(&crypto)) {
-            let line = remote.media().attribute("crypto").map_or(&remote.media().line, |attribute| attribute.line);
-            let error = line.error("the key is one of ours; a peer must bring its own");
-            return Err(NegotiationError::Sdp(PeerDescriptionError::Unbridgeable(error)));
-        }
-        Ok(())
+        let Environment { own_keys, fingerprint, .. } = self.environment;
+        let (name, reason) = if remote.cryptos.iter().any(|crypto| own_keys.contains(&crypto.key)) {
+            ("crypto", "the key is one of ours, of this call or another; give the SDP that the peer itself has sent")
+        } else if remote.ice.as_ref().is_some_and(|ice| ice.fingerprint == Fingerprint::Sha256(*fingerprint)) {
+            ("fingerprint", "the certificate is ours; give the SDP that the peer itself has sent")
+        } else {
+            return Ok(());
+        };
+        // The attribute may be at session level.
+        let line = remote.media().attribute(name).map_or(&remote.media().line, |attribute| attribute.line);
+        Err(NegotiationError::Sdp(PeerDescriptionError::Unbridgeable(line.error(reason))))
     }
 
     /// Makes two parties each other's peers.
@@ -272,7 +277,7 @@ impl<'a> Exchange<'a> {
             taken.extend(party.remote().iter().flat_map(|remote| remote.ssrcs.iter().copied()));
         }
         let leg = self.session.next_leg()?;
-        let secrets = Secrets::draw(self.rng, &taken);
+        let secrets = Secrets::draw(self.rng, self.environment.own_ssrcs, &taken);
         let mut party = Party::new(leg, secrets, endpoint, names, routing);
         party.preferences.tos = self.environment.default_tos;
         Ok(self.session.add(party))

@@ -115,7 +115,7 @@ fn record_offer(
         Security::Sdes => {
             let in_use = party.negotiation.terms().and_then(PeerTerms::suite);
             let crypto = crypto::choose_crypto(&remote, in_use, &flags.sdes)?;
-            party.secrets.key(crypto.key.profile(), exchange.rng);
+            party.secrets.key(crypto.key.profile(), &exchange.environment.own_keys, exchange.rng);
             chosen = Some(crypto);
         }
         Security::Dtls if dtls_role == DtlsRole::Either => {
@@ -210,7 +210,7 @@ pub(super) fn propose(
     to.preferences.ptime_ms = flags.media.ptime_ms.or(to.preferences.ptime_ms);
     let mut cryptos = Vec::new();
     for (tag, suite) in (1..).zip(&suites) {
-        let key = to.secrets.key(*suite, exchange.rng);
+        let key = to.secrets.key(*suite, &exchange.environment.own_keys, exchange.rng);
         cryptos.push(Crypto::text(tag, &key, flags.sdes.pad, flags.sdes.lifetime));
     }
     to.negotiation.propose_to(OutgoingOffer { formats: formats.clone(), suites, rtcp_mux });

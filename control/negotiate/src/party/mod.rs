@@ -215,6 +215,7 @@ impl Party {
                 events: receive.events,
                 detect_inband_dtmf: self.detects_inband_dtmf(),
                 enabled: remote.is_none_or(PeerDescription::can_send),
+                is_linked: self.link.is_some(),
             },
             tos: self.preferences.tos,
         }

@@ -2,9 +2,12 @@
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
+use trestle_core::OwnSsrcs;
 use trestle_core::plan::IceCredentials;
 use trestle_srtp::{KeyingMaterial, Profile};
 use trestle_wire::Ssrc;
+
+use crate::own_keys::OwnKeys;
 
 /// ice-char of RFC 8839 5.4; also harmless in a CNAME.
 const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -24,10 +27,10 @@ pub(crate) struct Secrets {
 
 impl Secrets {
     /// Draws all but the keys. `taken` are the SSRCs in use in the call, which are avoided (RFC 3550 8.2).
-    pub(crate) fn draw(rng: &mut ChaCha12Rng, taken: &[Ssrc]) -> Self {
+    pub(crate) fn draw(rng: &mut ChaCha12Rng, own_ssrcs: OwnSsrcs, taken: &[Ssrc]) -> Self {
         let ssrc = loop {
-            let ssrc = Ssrc(rng.next_u32());
-            if ssrc.0 != 0 && !taken.contains(&ssrc) {
+            let ssrc = own_ssrcs.make(rng.next_u32() as u16);
+            if !taken.contains(&ssrc) {
                 break ssrc;
             }
         };
@@ -43,15 +46,11 @@ impl Secrets {
     }
 
     /// Our key for a suite; drawn at the first call, then always the same.
-    pub(crate) fn key(&mut self, profile: Profile, rng: &mut ChaCha12Rng) -> KeyingMaterial {
+    pub(crate) fn key(&mut self, profile: Profile, own_keys: &OwnKeys, rng: &mut ChaCha12Rng) -> KeyingMaterial {
         if let Some(key) = self.known_key(profile) {
             return key;
         }
-        let mut raw = zeroize::Zeroizing::new([0; 64]);
-        rng.fill_bytes(raw.as_mut_slice());
-        let (key, rest) = raw.split_at(profile.key_len());
-        let material =
-            KeyingMaterial::new(profile, key, &rest[..profile.salt_len()]).expect("the lengths are the profile's own");
+        let material = own_keys.draw(profile, rng);
         self.keys.push(material.clone());
         material
     }
@@ -59,11 +58,6 @@ impl Secrets {
     /// Our key for a suite, if it was ever drawn.
     pub(crate) fn known_key(&self, profile: Profile) -> Option<KeyingMaterial> {
         self.keys.iter().find(|key| key.profile() == profile).cloned()
-    }
-
-    /// True if this is one of our own keys.
-    pub(crate) fn owns(&self, key: &KeyingMaterial) -> bool {
-        self.keys.contains(key)
     }
 }
 

@@ -14,6 +14,7 @@ use trestle_core::{CallId, LegId, LegPorts};
 use trestle_srtp::Profile as Suite;
 use trestle_wire::{ClockRate, Pt};
 
+use crate::Environment;
 use super::{PartyLookupError, Session, routing};
 use crate::party::{Agreed, CrossCallLink, Endpoint, Party, PartyKind, PartyNames, ReceiveFormats, Routing, Secrets};
 use trestle_ng::command::flags::ProfileName;
@@ -59,6 +60,7 @@ impl CrossCallConnection {
     pub fn new(
         (near_call, near, from_tag): (CallId, &Session, &str),
         (far_call, far, to_tag): (CallId, &Session, &str),
+        environment: &Environment,
         rng: &mut ChaCha12Rng,
     ) -> Result<Option<Self>, PartyLookupError> {
         let from = near.index_of_tag(from_tag).ok_or(PartyLookupError::UnknownFromTag)?;
@@ -77,9 +79,9 @@ impl CrossCallConnection {
         let ends = [(near_call, legs[0]), (far_call, legs[1])];
         let mut drawn = [near, far].map(|session| {
             let taken: Vec<_> = session.parties.iter().map(|party| party.secrets.ssrc).collect();
-            Secrets::draw(rng, &taken)
+            Secrets::draw(rng, environment.own_ssrcs, &taken)
         });
-        let keys = [drawn[0].key(SUITE, rng), drawn[1].key(SUITE, rng)];
+        let keys = drawn.each_mut().map(|secrets| secrets.key(SUITE, &environment.own_keys, rng));
         let [near_secrets, far_secrets] = drawn;
         let kind = PartyKind { profile: ProfileName::Webrtc, protocol: Protocol::RtpSavp, security: Security::Sdes };
         // Both on the interface of from-tag: one address, one family.

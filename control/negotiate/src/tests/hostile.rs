@@ -209,6 +209,38 @@ fn a_peer_that_sends_our_own_key_back_is_refused() {
 }
 
 #[test]
+fn keys_and_the_certificate_of_any_call_are_refused_in_the_sdp_of_a_peer() {
+    let mut other = Desk::seeded(8);
+    let given = other.offer(&signal(SDES_OFFER, "a", None, Flags::default())).unwrap().sdp;
+    other.session = Session::default();
+    // Whichever of the keys it is, in an offer and in an answer.
+    for line in given.lines().filter(|line| line.starts_with("a=crypto")) {
+        let theirs = SDES_OFFER.lines().find(|line| line.starts_with("a=crypto")).unwrap();
+        let offer = SDES_OFFER.replace(theirs, line);
+        let error = Desk::new().offer(&signal(&offer, "a", None, Flags::default())).unwrap_err();
+        assert!(error.to_string().contains("the key is one of ours"), "{line}: {error}");
+    }
+    let mut desk = Desk::new();
+    desk.offer(&signal(SDES_OFFER, "a", None, Flags::default())).unwrap();
+    let line = given.lines().find(|line| line.starts_with("a=crypto:1 ")).unwrap();
+    let good = sip_answer("RTP/SAVP", "8 101");
+    let known = good.lines().find(|line| line.starts_with("a=crypto")).unwrap();
+    let error = desk.answer(&signal(&good.replace(known, line), "a", Some("b"), Flags::default())).unwrap_err();
+    assert!(error.to_string().contains("the key is one of ours"), "{error}");
+    desk.answer(&signal(&good, "a", Some("b"), Flags::default())).unwrap();
+    // Another process gives out other keys.
+    let mut elsewhere = Desk::new();
+    elsewhere.environment.own_keys = OwnKeys::new([6; 32]);
+    let offer = SDES_OFFER.replace(SDES_OFFER.lines().find(|line| line.starts_with("a=crypto")).unwrap(), line);
+    elsewhere.offer(&signal(&offer, "a", None, Flags::default())).unwrap();
+    // Our certificate as that of a peer.
+    let webrtc = Flags { profile: Some(ProfileName::Webrtc), ..Flags::default() };
+    let ours = Desk::new().offer(&signal(SIP_OFFER, "a", None, webrtc)).unwrap().sdp;
+    let error = Desk::new().offer(&signal(&ours, "a", None, Flags::default())).unwrap_err();
+    assert!(error.to_string().contains("the certificate is ours"), "{error}");
+}
+
+#[test]
 fn nothing_a_caller_writes_becomes_a_line_of_its_own() {
     let nasty = ["x\r\na=inactive", "x\na=inactive", "x\0y", "a\r", "\u{1}", "\u{2}"];
     for text in nasty {

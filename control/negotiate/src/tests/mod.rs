@@ -13,10 +13,10 @@ mod table_3_3;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use trestle_core::plan::LegPlan;
-use trestle_core::{LegId, LegPorts};
+use trestle_core::{LegId, LegPorts, OwnSsrcs};
 use trestle_ng::command::{Switch, Switches};
 
-use super::{Environment, GatePolicy, NegotiationError, NegotiationStep, Session};
+use super::{Environment, GatePolicy, NegotiationError, NegotiationStep, OwnKeys, Session};
 use meta_samples::meta_sample;
 use trestle_ng::command::flags::{DtlsFlag, IceFlag, ProfileName};
 use trestle_ng::command::{CodecList, Flags, Signal};
@@ -68,6 +68,8 @@ pub(crate) fn environment() -> Environment {
         fingerprint: std::array::from_fn(|n| n as u8),
         default_tos: None,
         gate_policy: GatePolicy::default(),
+        own_ssrcs: OwnSsrcs::new(5),
+        own_keys: OwnKeys::new([5; 32]),
     }
 }
 

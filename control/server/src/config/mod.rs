@@ -13,9 +13,9 @@ mod table_test;
 mod tests;
 
 use trestle_calls::controller::ControllerConfig;
-use trestle_core::InterfaceId;
+use trestle_core::{InterfaceId, OwnSsrcs};
 use trestle_io::{InterfacePorts, PortRange};
-use trestle_negotiate::{Environment, Interface};
+use trestle_negotiate::{Environment, Interface, OwnKeys};
 
 pub use error::ConfigError;
 pub use settings::{
@@ -84,12 +84,14 @@ impl Config {
     }
 
     /// What negotiation takes from it. `fingerprint` is the SHA-256 of the DTLS certificate.
-    pub(crate) fn environment(&self, fingerprint: [u8; 32]) -> Environment {
+    pub(crate) fn environment(&self, fingerprint: [u8; 32], own_ssrcs: OwnSsrcs, own_keys: OwnKeys) -> Environment {
         Environment {
             interfaces: self.interfaces.clone(),
             fingerprint,
             default_tos: self.settings.media.tos,
             gate_policy: self.settings.gate.policy(),
+            own_ssrcs,
+            own_keys,
         }
     }
 

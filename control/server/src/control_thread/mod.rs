@@ -14,10 +14,11 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use trestle_calls::controller::{Controller, ControllerOutput, Origin};
 use trestle_core::report::Totals;
-use trestle_core::{EngineReply, Epoch, RequestId};
+use trestle_core::{EngineReply, Epoch, OwnSsrcs, RequestId};
 use trestle_io::heartbeat::Beats;
 use trestle_io::mailbox::Bell;
 use trestle_io::{FromShard, Heartbeat, ShardMessage, Worker, clock, entropy, socket};
+use trestle_negotiate::OwnKeys;
 
 use self::machine_load::LoadMonitor;
 use self::scrapes::{CollectedScrape, Scrapes};
@@ -51,6 +52,7 @@ pub(crate) struct ControlThreadParts<'a> {
     pub(crate) config: &'a Config,
     pub(crate) epoch: Epoch,
     pub(crate) fingerprint: [u8; 32],
+    pub(crate) own_ssrcs: OwnSsrcs,
     pub(crate) poll: Poll,
     pub(crate) workers: Vec<Worker>,
     pub(crate) from_shards: Receiver<FromShard>,
@@ -114,7 +116,7 @@ impl ControlThread {
         let controller_config = config.controller();
         let load = LoadMonitor::new(controller_config.load, parts.workers.len(), clock::now());
         let rng = ChaCha12Rng::from_seed(entropy::seed()?);
-        let environment = config.environment(parts.fingerprint);
+        let environment = config.environment(parts.fingerprint, parts.own_ssrcs, OwnKeys::new(entropy::seed()?));
         Ok(Self {
             beats: Beats::new(parts.heartbeat),
             poll: parts.poll,

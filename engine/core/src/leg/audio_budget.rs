@@ -26,10 +26,6 @@ pub(super) struct AudioRate {
     pub(super) burst_us: u32,
 }
 
-/// What a leg takes from its peer. A peer sends audio in real time; twice that leaves room for its clock, and for events and
-/// comfort noise beside the audio. After a network was blocked, the audio of some seconds arrives at once.
-pub(super) const RECEIVED: AudioRate = AudioRate { percent: 200, burst_us: 5_000_000 };
-
 /// A budget of audio time. It is only computed anew when it is used up, so that a packet costs one subtraction.
 ///
 /// Of `n` seconds, at most `n` times the rate passes, and two bursts.
@@ -46,8 +42,10 @@ impl AudioBudget {
         Self { rate, left_us: rate.burst_us, filled_at: None }
     }
 
-    /// The first packet has come: time counts from now on.
-    pub(super) fn begin(&mut self, now: Instant) {
+    /// A stream begins that has this rate. What the one before has used remains used.
+    pub(super) fn set_rate(&mut self, now: Instant, rate: AudioRate) {
+        self.rate = rate;
+        self.left_us = self.left_us.min(rate.burst_us);
         self.filled_at.get_or_insert(now);
     }
 
@@ -120,7 +118,7 @@ mod tests {
         let start = Instant::now();
         let begun = || {
             let mut budget = AudioBudget::new(SECOND);
-            budget.begin(start);
+            budget.set_rate(start, SECOND);
             budget
         };
         assert_eq!(passed(&mut begun(), start, 0..60_000, 20_000), 3_000, "a call in real time");
@@ -135,8 +133,9 @@ mod tests {
     #[test]
     fn a_blocked_network_that_delivers_all_at_once_loses_nothing() {
         let start = Instant::now();
-        let mut budget = AudioBudget::new(RECEIVED);
-        budget.begin(start);
+        let five_seconds = AudioRate { percent: 200, burst_us: 5_000_000 };
+        let mut budget = AudioBudget::new(five_seconds);
+        budget.set_rate(start, five_seconds);
         for round in 0..20 {
             let from = start + Duration::from_secs(10 * round);
             // Five seconds in time, then those of five seconds at once.

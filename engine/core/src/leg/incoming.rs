@@ -7,14 +7,15 @@ use trestle_wire::rtp::{self, Header};
 use trestle_wire::telephone_event::Digit;
 use trestle_wire::{ExtSeq, Pt, Ssrc};
 
-use super::audio_budget::{self, AudioBudget};
+use super::audio_budget;
+use super::intake::Intake;
 use super::note_digit;
 use super::path::Path;
 use crate::discard::Discards;
 use crate::dtmf::{EventReceiver, EventUpdates, ToneReceiver};
 use crate::plan::{Codec, ReceiveFormat, ReceivePlan};
 use crate::report::Count;
-use crate::stream::{SsrcFilter, SsrcStatus, StreamRx};
+use crate::stream::{OwnSsrcs, SsrcFilter, SsrcStatus, StreamRx};
 use crate::{Discard, Milestone};
 
 /// The stream that a leg receives from its peer.
@@ -28,9 +29,7 @@ pub(crate) struct Incoming {
     events: EventReceiver,
     /// Detects DTMF tones in the audio of a peer that may send no telephone-events.
     inband_dtmf: Option<Box<ToneReceiver>>,
-    budget: AudioBudget,
-    /// When a packet was last discarded because the budget was used up.
-    flooded_at: Option<Instant>,
+    intake: Intake,
     rtp: Count,
     discards: Discards,
     last_media_at: Option<Instant>,
@@ -62,7 +61,7 @@ pub(crate) struct AudioPacket {
 
 impl Incoming {
     /// A stream without a plan, of which nothing is taken.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(own_ssrcs: OwnSsrcs) -> Self {
         Self {
             plan: ReceivePlan::default(),
             formats_before: Vec::new(),
@@ -70,8 +69,7 @@ impl Incoming {
             rx: None,
             events: EventReceiver::default(),
             inband_dtmf: None,
-            budget: AudioBudget::new(audio_budget::RECEIVED),
-            flooded_at: None,
+            intake: Intake::new(own_ssrcs),
             rtp: Count::default(),
             discards: Discards::default(),
             last_media_at: None,
@@ -111,14 +109,14 @@ impl Incoming {
             SsrcStatus::Current => {}
             SsrcStatus::New => {
                 self.rx = Some(StreamRx::new(header.ssrc));
-                self.budget.begin(now);
+                self.intake.begin_stream(now, header.ssrc, self.plan.is_linked);
             }
             SsrcStatus::Probation => return Err(Discard::ForeignSsrc),
         }
         let rx = self.rx.get_or_insert_with(|| StreamRx::new(header.ssrc));
         if let Some(codec) = codec {
             let seq = rx.accept(now, &header, codec.clock())?;
-            self.spend(now, audio_budget::audio_us(codec, &datagram[payload.clone()]))?;
+            self.intake.take(now, audio_budget::audio_us(codec, &datagram[payload.clone()]))?;
             self.count(now, path, source, datagram.len());
             if self.plan.detect_inband_dtmf && !self.events.has_received() {
                 let detector = self.inband_dtmf.get_or_insert_default();
@@ -128,7 +126,7 @@ impl Incoming {
         }
         let Some(clock) = event_clock else { return Err(Discard::UnknownPt) };
         let seq = rx.accept_event(&header)?;
-        self.spend(now, audio_budget::EVENT_US)?;
+        self.intake.take(now, audio_budget::EVENT_US)?;
         let digits = self.events.observe(now, clock, seq, header.time, &datagram[payload]);
         let digits = digits.map_err(|_| Discard::Malformed)?;
         self.count(now, path, source, datagram.len());
@@ -138,16 +136,6 @@ impl Incoming {
         }
         updates.extend(digits);
         Ok(Accepted::Event { ssrc: header.ssrc, seq })
-    }
-
-    /// Takes a packet out of the budget. Only packets that would be forwarded are: duplicates are discarded anyway.
-    #[inline]
-    fn spend(&mut self, now: Instant, us: u32) -> Result<(), Discard> {
-        if self.budget.take(now, us) {
-            return Ok(());
-        }
-        self.flooded_at = Some(now);
-        Err(Discard::OverBudget)
     }
 
     fn codec_of(&self, pt: Pt) -> Option<Codec> {
@@ -162,6 +150,16 @@ impl Incoming {
         if self.rtp.packets == 1 {
             path.timeline.reach(Milestone::FirstMediaIn, now);
         }
+    }
+
+    /// True if the stream that is received has an SSRC of this process, or looks so.
+    pub(crate) fn is_returned(&self) -> bool {
+        self.intake.is_returned()
+    }
+
+    /// A packet is in a ring of media. Gives the reason to discard it.
+    pub(crate) fn note_ring(&mut self, now: Instant) -> Discard {
+        self.intake.note_ring(now)
     }
 
     pub(crate) fn discard(&mut self, reason: Discard) {
@@ -225,8 +223,8 @@ impl Incoming {
         &self.discards
     }
 
-    pub(super) fn flooded_at(&self) -> Option<Instant> {
-        self.flooded_at
+    pub(super) fn intake(&self) -> &Intake {
+        &self.intake
     }
 
     pub(super) fn last_media_at(&self) -> Option<Instant> {

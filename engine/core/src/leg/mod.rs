@@ -3,6 +3,7 @@
 mod audio_budget;
 mod digit_sender;
 pub(crate) mod incoming;
+mod intake;
 pub(crate) mod latch;
 pub(crate) mod outgoing;
 mod path;
@@ -32,7 +33,7 @@ use crate::dtmf::{EventUpdate, EventUpdates};
 use crate::output::Outbox;
 use crate::plan::{AudioMuting, Source};
 use crate::report::{LegReport, Totals};
-use crate::stream::StreamRx;
+use crate::stream::{OwnSsrcs, StreamRx};
 use crate::time::{Epoch, soonest};
 use crate::transcode::Transcoder;
 use crate::{CommandError, Discard, EventKind, LegId, LegPlan, LegPorts, Milestone, PortPair, Risk, limits};
@@ -43,6 +44,7 @@ pub(crate) struct LegContext<'a> {
     pub(crate) identity: &'a DtlsIdentity,
     pub(crate) rng: &'a mut ChaCha12Rng,
     pub(crate) opus_complexity: u8,
+    pub(crate) own_ssrcs: OwnSsrcs,
 }
 
 /// One side of a call. [`Incoming`] and [`Outgoing`] own what concerns one direction; both use the [`Path`].
@@ -98,7 +100,7 @@ impl Leg {
         let (seq, time) = (context.rng.next_u32() as u16, context.rng.next_u32());
         let outgoing = Outgoing::new(plan.ssrc, (seq, time), context.opus_complexity);
         let rtcp = RtcpReporter::new(now, context.epoch, context.rng.next_u64());
-        let incoming = Incoming::new();
+        let incoming = Incoming::new(context.own_ssrcs);
         let mut leg = Self { id, path, incoming, outgoing, rtcp, risks: RiskMonitor::default() };
         leg.apply_media(now, plan);
         Ok(leg)
@@ -160,7 +162,11 @@ impl Leg {
     /// Counts a datagram that was discarded. True if a risk begins with it, which is to be reported now.
     pub(crate) fn discard(&mut self, now: Instant, reason: Discard) -> bool {
         self.incoming.discard(reason);
-        reason == Discard::OverBudget && self.risks.begin(now, Risk::Flood)
+        match reason {
+            Discard::OverBudget => self.risks.begin(now, Risk::Flood),
+            Discard::Ring => self.risks.begin(now, Risk::Ring),
+            _ => false,
+        }
     }
 
     pub(crate) fn play_digit(
@@ -238,7 +244,8 @@ impl Leg {
             receives: self.incoming.is_enabled(),
             sent_at: self.outgoing.last_sent_at,
             received_at: self.incoming.last_media_at(),
-            flooded_at: self.incoming.flooded_at(),
+            flooded_at: self.incoming.intake().flooded_at(),
+            ring_at: self.incoming.intake().ring_at(),
         }
     }
 

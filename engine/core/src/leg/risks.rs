@@ -32,16 +32,23 @@ const ICE_STUCK: [Duration; 3] = s([5, 10, 20]);
 const DTLS_STUCK: [Duration; 3] = s([2, 5, 10]);
 
 /// Reported at once, and again while it lasts.
-const FLOOD: [Duration; 3] = s([0, 10, 60]);
-/// A peer that has sent no surplus for this long is no risk any more.
-const FLOOD_CALM: Duration = Duration::from_secs(5);
+const TOO_MUCH: [Duration; 3] = s([0, 10, 60]);
+/// A peer that has sent nothing of the kind for this long is no risk any more.
+const TOO_MUCH_CALM: Duration = Duration::from_secs(5);
 
 /// How often a reported risk is checked again, to report its end.
 const RECHECK: Duration = Duration::from_secs(1);
 
 /// Every risk.
-const RISKS: [Risk; 6] =
-    [Risk::IceStuck, Risk::DtlsStuck, Risk::NothingSent, Risk::NothingReceived, Risk::FellSilent, Risk::Flood];
+const RISKS: [Risk; 7] = [
+    Risk::IceStuck,
+    Risk::DtlsStuck,
+    Risk::NothingSent,
+    Risk::NothingReceived,
+    Risk::FellSilent,
+    Risk::Flood,
+    Risk::Ring,
+];
 
 fn steps(risk: Risk) -> &'static [Duration] {
     match risk {
@@ -50,7 +57,7 @@ fn steps(risk: Risk) -> &'static [Duration] {
         Risk::FellSilent => &FELL_SILENT,
         Risk::IceStuck => &ICE_STUCK,
         Risk::DtlsStuck => &DTLS_STUCK,
-        Risk::Flood => &FLOOD,
+        Risk::Flood | Risk::Ring => &TOO_MUCH,
     }
 }
 
@@ -71,8 +78,10 @@ pub(super) struct Facts {
     pub(super) sent_at: Option<Instant>,
     /// When media was last received from it.
     pub(super) received_at: Option<Instant>,
-    /// When media of the peer was last discarded as too much.
+    /// When media of the peer was last discarded as more than a call has.
     pub(super) flooded_at: Option<Instant>,
+    /// When it was last discarded as part of a ring.
+    pub(super) ring_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +136,7 @@ impl RiskMonitor {
     pub(super) fn check(&mut self, now: Instant, facts: Facts) {
         let ever = facts.received_at.is_some();
         let receives = facts.settled && facts.has_keys && facts.receives;
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < TOO_MUCH_CALM;
         self.check_at = None;
         for (state, risk) in self.risks.iter_mut().zip(RISKS) {
             // (precondition holds, this variant applies, time of last contrary evidence)
@@ -136,10 +146,8 @@ impl RiskMonitor {
                 Risk::NothingSent => (facts.settled && facts.sends, true, facts.sent_at),
                 Risk::NothingReceived => (receives, !ever, None),
                 Risk::FellSilent => (receives, ever, facts.received_at),
-                Risk::Flood => {
-                    let lasts = |at: Instant| now.saturating_duration_since(at) < FLOOD_CALM;
-                    (facts.flooded_at.is_some_and(lasts), true, None)
-                }
+                Risk::Flood => (facts.flooded_at.is_some_and(is_recent), true, None),
+                Risk::Ring => (facts.ring_at.is_some_and(is_recent), true, None),
             };
             state.since = could.then(|| state.since.unwrap_or(now));
             let begun = state.since.filter(|_| applies).map(|since| passed_at.map_or(since, |at| at.max(since)));

@@ -20,6 +20,7 @@ fn config(range: PortRange) -> WorkerConfig {
         epoch: clock::sample_epoch(),
         identity: DtlsIdentity::generate().unwrap(),
         media_timeout: Duration::from_secs(60),
+        own_ssrcs: OwnSsrcs::new(1),
         interfaces: vec![interface(0)],
         range,
     }
@@ -167,6 +168,7 @@ fn plan(peer: &Phone, source: u16) -> LegPlan {
             enabled: true,
         },
         receive: ReceivePlan {
+            is_linked: false,
             formats: vec![ReceiveFormat { pt, codec: Codec::Pcmu }],
             events: Vec::new(),
             detect_inband_dtmf: false,

@@ -251,7 +251,7 @@ impl<'a> Scene<'a> {
                 policy: SendPolicy::default(),
                 enabled: true,
             },
-            receive: ReceivePlan { formats: vec![pcma], events: vec![event], detect_inband_dtmf: false, enabled: true },
+            receive: ReceivePlan { formats: vec![pcma], events: vec![event], enabled: true, ..ReceivePlan::default() },
             ..idle_webrtc_plan()
         }
     }
@@ -287,7 +287,7 @@ fn idle_webrtc_plan() -> LegPlan {
             policy: SendPolicy::default(),
             enabled: true,
         },
-        receive: ReceivePlan { formats: Vec::new(), events: Vec::new(), detect_inband_dtmf: false, enabled: true },
+        receive: ReceivePlan { enabled: true, ..ReceivePlan::default() },
     }
 }
 

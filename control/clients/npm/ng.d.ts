@@ -639,7 +639,7 @@ export interface CallEvent {
   /** `call.dtmf`: power, -dBm0. */
   volume?: number;
   /** `call.at-risk`, `call.recovered`: what is, or was, wrong. */
-  risk?: "nothing-sent" | "nothing-received" | "fell-silent" | "ice-stuck" | "dtls-stuck" | "sip-gone" | "one-way" | "flood" | "ring";
+  risk?: "nothing-sent" | "nothing-received" | "fell-silent" | "ice-stuck" | "dtls-stuck" | "sip-gone" | "one-way" | "flood" | "ring" | "unproven";
   /** `call.at-risk`: the last milestone of the party's leg. */
   stage?: "opened" | "remote-known" | "first-check" | "ice-connected" | "dtls-connected" | "latched" | "first-media-in" | "first-media-out" | "gate-opened" | "caught-up";
   /** `call.at-risk`: how long it has lasted. */

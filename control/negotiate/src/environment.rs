@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use trestle_core::{InterfaceId, OwnSsrcs};
 
-use crate::own_keys::OwnKeys;
 use crate::GatePolicy;
 use crate::error::FlagsError;
+use crate::own_keys::OwnKeys;
 
 /// What negotiation uses of the machine and the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -86,6 +86,7 @@ impl Server {
                 epoch,
                 identity: identity.clone(),
                 media_timeout: config.settings.calls.timeout,
+                probe_time: Some(config.settings.media.probe_time).filter(|time| !time.is_zero()),
                 own_ssrcs,
                 interfaces: config.interface_ports(),
                 range: config.ports,

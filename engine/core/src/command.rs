@@ -218,6 +218,8 @@ pub enum Risk {
     Flood,
     /// Media of Trestle's own comes back from the peer as in a ring; it is discarded.
     Ring,
+    /// No packet has ever come from a peer without ICE, and media to its address is limited to one packet a second.
+    Unproven,
 }
 
 /// Why a leg's transport failed.

@@ -31,6 +31,8 @@ pub enum Discard {
     OverBudget,
     /// Media of Trestle's own that comes back: a ring of calls, or a leg that receives what another leg of its call sends.
     Ring,
+    /// Media for a peer without ICE from which no packet has ever come: the probe is over.
+    Unproven,
     /// Too late: its frame was concealed, or its sequence number is used.
     Late,
     /// The jitter buffer is full.
@@ -45,7 +47,7 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Unroutable,
         Self::Malformed,
         Self::NotConnected,
@@ -60,6 +62,7 @@ impl Discard {
         Self::Duplicate,
         Self::OverBudget,
         Self::Ring,
+        Self::Unproven,
         Self::Late,
         Self::Overflow,
         Self::NoListener,
@@ -84,6 +87,7 @@ impl Discard {
             Self::Duplicate => "duplicate",
             Self::OverBudget => "over_budget",
             Self::Ring => "ring",
+            Self::Unproven => "unproven",
             Self::Late => "late",
             Self::Overflow => "overflow",
             Self::NoListener => "no_listener",

@@ -39,6 +39,9 @@ pub struct ShardConfig {
     pub media_timeout: Duration,
     /// The SSRCs of this process; the same for the controller that makes the plans.
     pub own_ssrcs: OwnSsrcs,
+    /// How long a peer without ICE is sent media before a valid packet has come from it; then it gets one packet a second.
+    /// `None` for no limit.
+    pub probe_time: Option<Duration>,
 }
 
 /// A set of calls, with their sockets and timers. The crate documentation has the contract of its methods.
@@ -278,6 +281,7 @@ impl Shard {
             rng: &mut self.rng,
             opus_complexity,
             own_ssrcs: self.config.own_ssrcs,
+            probe_time: self.config.probe_time,
         };
         std::panic::catch_unwind(AssertUnwindSafe(|| Leg::open(now, id, plan, ports, context)))
             .unwrap_or(Err(CommandError::Failed))

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use trestle_core::time::soonest;
 use trestle_core::{
-    Command, CommandReply, DtlsIdentity, Epoch, Event, InterfaceId, Output, OwnSsrcs, RequestId, Shard, ShardConfig, limits,
+    Command, CommandReply, DtlsIdentity, Epoch, Event, InterfaceId, Output, OwnSsrcs, RequestId, Shard, ShardConfig,
+    limits,
 };
 
 use crate::heartbeat::{Beats, Heartbeat};
@@ -58,6 +59,8 @@ pub struct WorkerConfig {
     pub media_timeout: Duration,
     /// The SSRCs of this process.
     pub own_ssrcs: OwnSsrcs,
+    /// How long a peer without ICE is sent media before a valid packet has come from it; `None` for no limit.
+    pub probe_time: Option<Duration>,
     /// Addresses to bind on.
     pub interfaces: Vec<InterfacePorts>,
     /// Ports to bind.
@@ -150,7 +153,8 @@ impl Worker {
     /// # Errors
     /// If no port can be bound on one of the addresses, or the system provides no poller or thread.
     pub fn start(config: WorkerConfig, control: Sender<FromShard>) -> Result<Self, StartError> {
-        let WorkerConfig { worker, workers, epoch, identity, media_timeout, own_ssrcs, interfaces, range } = config;
+        let WorkerConfig { worker, workers, epoch, identity, media_timeout, own_ssrcs, probe_time, interfaces, range } =
+            config;
         let families = interfaces.iter().flat_map(|of| [false, true].map(|ipv6| (of, ipv6)));
         let shard = ShardConfig {
             seed: entropy::seed()?,
@@ -162,6 +166,7 @@ impl Worker {
                 .collect(),
             media_timeout,
             own_ssrcs,
+            probe_time,
         };
         let poller = Poller::new()?;
         let (commands, inbox) = mailbox::channel(COMMANDS_WAITING_MAX, poller.bell());

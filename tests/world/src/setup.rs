@@ -71,6 +71,8 @@ pub fn shard_config(seed: [u8; 32], epoch: Epoch, identity: DtlsIdentity, famili
         interfaces: families.iter().map(|ipv6| (InterfaceId(0), *ipv6)).collect(),
         media_timeout: Duration::from_secs(60),
         own_ssrcs: own_ssrcs(),
+        // The default of the daemon.
+        probe_time: Some(Duration::from_secs(60)),
     }
 }
 

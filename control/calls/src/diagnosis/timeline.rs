@@ -90,6 +90,7 @@ fn began(risk: RiskName) -> &'static str {
         RiskName::OneWay => "one-way audio: media is received from the other side only",
         RiskName::Flood => "more media is received than a call has; the surplus is discarded",
         RiskName::Ring => "Trestle's own media comes back; it is discarded",
+        RiskName::Unproven => "media is limited to one packet a second: nothing has ever come from the peer",
     }
 }
 
@@ -103,5 +104,6 @@ fn passed(risk: RiskName) -> &'static str {
         RiskName::OneWay => "one-way audio over: media is received from both sides, or from neither",
         RiskName::Flood => "no surplus of media is received any more",
         RiskName::Ring => "Trestle's own media comes back no more",
+        RiskName::Unproven => "media is not limited any more",
     }
 }

@@ -48,6 +48,10 @@ pub fn reason(risk: RiskName, reached: Milestone, profile: ProfileName) -> Strin
             "media that Trestle itself has sent comes back from {party}: two legs or two calls send to each other, or a relay sends \
              our media back to us; Trestle discards it"
         ),
+        RiskName::Unproven => format!(
+            "no packet has ever come from {party}, so that Trestle sends one packet a second to the address in its SDP: the address \
+             is wrong, its packets do not arrive, or it sends neither RTP nor RTCP"
+        ),
         RiskName::OneWay => format!("one-way audio: media is received from the other side, but not from {party}"),
     }
 }

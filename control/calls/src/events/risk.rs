@@ -23,11 +23,13 @@ pub enum RiskName {
     Flood,
     /// Trestle's own media comes back from it.
     Ring,
+    /// Nothing has ever come from the address in its SDP, and media to it is limited.
+    Unproven,
 }
 
 impl RiskName {
     /// Every risk.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NothingSent,
         Self::NothingReceived,
         Self::FellSilent,
@@ -37,6 +39,7 @@ impl RiskName {
         Self::OneWay,
         Self::Flood,
         Self::Ring,
+        Self::Unproven,
     ];
 
     /// The name of a risk that the engine reports, of a SIP party or another.
@@ -50,6 +53,7 @@ impl RiskName {
             Risk::DtlsStuck => Self::DtlsStuck,
             Risk::Flood => Self::Flood,
             Risk::Ring => Self::Ring,
+            Risk::Unproven => Self::Unproven,
         }
     }
 
@@ -65,6 +69,7 @@ impl RiskName {
             Self::OneWay => "one-way",
             Self::Flood => "flood",
             Self::Ring => "ring",
+            Self::Unproven => "unproven",
         }
     }
 }

@@ -14,8 +14,8 @@ use trestle_core::{CallId, LegId, LegPorts};
 use trestle_srtp::Profile as Suite;
 use trestle_wire::{ClockRate, Pt};
 
-use crate::Environment;
 use super::{PartyLookupError, Session, routing};
+use crate::Environment;
 use crate::party::{Agreed, CrossCallLink, Endpoint, Party, PartyKind, PartyNames, ReceiveFormats, Routing, Secrets};
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::Protocol;

@@ -81,6 +81,11 @@ pub struct MediaSettings {
     #[arg(long, value_name = "0-255", value_parser = values::byte)]
     pub tos: Option<u8>,
 
+    /// How long a peer without ICE is sent media before any valid packet has come from it. Then it gets one packet a second until
+    /// its first packet. Not for a peer whose SDP is `recvonly`; 0 for no limit.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = values::seconds_or_zero)]
+    pub probe_time: Duration,
+
     /// Media threads, from 1 to 256. Without it, one per processor.
     #[arg(long, value_name = "N", value_parser = values::threads)]
     pub num_threads: Option<usize>,

@@ -133,14 +133,14 @@ mod tests {
     #[test]
     fn a_blocked_network_that_delivers_all_at_once_loses_nothing() {
         let start = Instant::now();
-        let five_seconds = AudioRate { percent: 200, burst_us: 5_000_000 };
-        let mut budget = AudioBudget::new(five_seconds);
-        budget.set_rate(start, five_seconds);
+        let rate = AudioRate { percent: 200, burst_us: 6_000_000 };
+        let mut budget = AudioBudget::new(rate);
+        budget.set_rate(start, rate);
         for round in 0..20 {
             let from = start + Duration::from_secs(10 * round);
             // Five seconds in time, then those of five seconds at once.
             assert_eq!(passed(&mut budget, from, 0..5_000, 20_000), 250, "round {round}");
-            assert!((0..245).all(|_| budget.take(from + Duration::from_millis(9_900), 20_000)), "round {round}");
+            assert!((0..250).all(|_| budget.take(from + Duration::from_secs(10), 20_000)), "round {round}");
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::Discard;
 use crate::stream::OwnSsrcs;
 
 /// What a leg takes from its peer. A peer sends audio in real time; twice that leaves room for its clock, and for events and
-/// comfort noise beside the audio. After a network was blocked, the audio of some seconds arrives at once.
-const RECEIVED: AudioRate = AudioRate { percent: 200, burst_us: 5_000_000 };
+/// comfort noise beside the audio. After a network was blocked, the audio of five seconds may arrive at once.
+const RECEIVED: AudioRate = AudioRate { percent: 200, burst_us: 6_000_000 };
 
 /// The same for a stream that has an SSRC of this process.
 const RETURNED: AudioRate = AudioRate { percent: 125, burst_us: 2_000_000 };
@@ -148,7 +148,7 @@ mod tests {
             let ssrc = if is_linked { own } else { Ssrc(own.0 ^ 1) };
             intake.begin_stream(start, ssrc, is_linked);
             assert!(!intake.is_returned());
-            assert_eq!(taken(&mut intake, start, 0..1, 1), (250, Some(Discard::OverBudget)));
+            assert_eq!(taken(&mut intake, start, 0..1, 1), (300, Some(Discard::OverBudget)));
             assert_eq!(taken(&mut intake, start, 1_000..2_000, 10_000), (100, None), "there is no interruption");
         }
     }
@@ -158,7 +158,7 @@ mod tests {
         let start = Instant::now();
         let (mut intake, own) = intake();
         intake.begin_stream(start, Ssrc(own.0 ^ 1), false);
-        assert_eq!(taken(&mut intake, start, 0..1, 1).0, 250);
+        assert_eq!(taken(&mut intake, start, 0..1, 1).0, 300);
         for n in 0..100 {
             intake.begin_stream(start, Ssrc(own.0 ^ n), false);
             assert_eq!(taken(&mut intake, start, 0..1, 1).0, 0, "{n}");

@@ -79,6 +79,11 @@ impl Latch {
         self.rtp.learnt().is_some()
     }
 
+    /// True once a valid packet has come from the peer since its address was signalled.
+    pub(crate) fn has_received(&self) -> bool {
+        self.rtp.learnt().is_some() || self.rtcp.learnt().is_some()
+    }
+
     /// True if a plain packet from `source` is accepted. The first one fixes the peer's address. `stream` is the packet's SSRC
     /// and sequence number, for RTP.
     pub(crate) fn admit_plain(

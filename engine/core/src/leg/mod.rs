@@ -1,5 +1,6 @@
 //! One participant's side of a call: the path to its peer, the stream it receives and the stream it sends.
 
+mod address_proof;
 mod audio_budget;
 mod digit_sender;
 pub(crate) mod incoming;
@@ -45,6 +46,7 @@ pub(crate) struct LegContext<'a> {
     pub(crate) rng: &'a mut ChaCha12Rng,
     pub(crate) opus_complexity: u8,
     pub(crate) own_ssrcs: OwnSsrcs,
+    pub(crate) probe_time: Option<Duration>,
 }
 
 /// One side of a call. [`Incoming`] and [`Outgoing`] own what concerns one direction; both use the [`Path`].
@@ -96,7 +98,7 @@ impl Leg {
         ports: PortPair,
         context: LegContext<'_>,
     ) -> Result<Self, CommandError> {
-        let path = Path::new(now, ports, &plan, context.identity)?;
+        let path = Path::new(now, ports, &plan, context.identity, context.probe_time)?;
         let (seq, time) = (context.rng.next_u32() as u16, context.rng.next_u32());
         let outgoing = Outgoing::new(plan.ssrc, (seq, time), context.opus_complexity);
         let rtcp = RtcpReporter::new(now, context.epoch, context.rng.next_u64());
@@ -246,6 +248,7 @@ impl Leg {
             received_at: self.incoming.last_media_at(),
             flooded_at: self.incoming.intake().flooded_at(),
             ring_at: self.incoming.intake().ring_at(),
+            probe_ends_at: self.path.probe_ends_at(),
         }
     }
 

@@ -8,6 +8,7 @@ use trestle_wire::rtp::Header;
 use trestle_wire::telephone_event::Digit;
 use trestle_wire::{ClockRate, ExtSeq, Pt, Ssrc};
 
+use super::audio_budget::audio_us;
 use super::digit_sender::DigitSender;
 use super::incoming::AudioPacket;
 use super::path::Path;
@@ -294,6 +295,11 @@ impl Outgoing {
             self.tx.absorbed(source, audio.seq);
             return;
         }
+        if !path.proof().allows(now, || audio_us(audio.codec, payload)) {
+            self.tx.absorbed(source, audio.seq);
+            self.discards.add(Discard::Unproven);
+            return;
+        }
         self.mode = Mode::Forwarding;
         let (seq, clock, Header { time, marker, .. }) = (audio.seq, audio.codec.clock(), audio.header);
         if self.plan.has_filler() {
@@ -398,7 +404,7 @@ impl Outgoing {
         if !self.digits.sends_events() {
             return;
         }
-        let can_send = self.readiness(path) == Readiness::Ready;
+        let can_send = self.readiness(path) == Readiness::Ready && path.proof().allows_events(now);
         let event_pt = self.plan.format.and_then(|format| format.event).map(|(pt, _)| pt);
         while let Some(packet) = self.digits.poll_packet(now, event_pt.is_some(), can_send) {
             let header = self.tx.event(now, event_pt.unwrap_or(Pt::PCMA), packet.first, packet.offset);
@@ -458,8 +464,14 @@ impl Outgoing {
             if under_event {
                 self.tx.skip(frame.duration_ticks);
             } else if self.readiness(path) == Readiness::Ready {
-                let header = self.tx.frame(now, frame.duration_ticks);
-                self.send_rtp(now, path, outbox, header, &payload[..frame.len]);
+                let (_, clock) = audio_of(&self.plan);
+                if path.proof().allows(now, || clock.duration(frame.duration_ticks).as_micros() as u32) {
+                    let header = self.tx.frame(now, frame.duration_ticks);
+                    self.send_rtp(now, path, outbox, header, &payload[..frame.len]);
+                } else {
+                    self.tx.skip(frame.duration_ticks);
+                    self.discards.add(Discard::Unproven);
+                }
             }
         }
         if matches!(&self.mode, Mode::Transcoding(transcoder) if transcoder.is_only_filling()) {

@@ -2,7 +2,7 @@
 //! reached.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trestle_srtp::{KeyingMaterial, SrtpContext, UnprotectError, Unprotected};
 use trestle_wire::Ssrc;
@@ -10,6 +10,7 @@ use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtcp::Compound;
 use trestle_wire::rtp::{self, Header};
 
+use super::address_proof::AddressProof;
 use super::latch::{Flow, Latch, Novelty, SecuredPacket};
 use super::risks::RiskMonitor;
 use super::timeline::Timeline;
@@ -28,6 +29,9 @@ pub(crate) struct Path {
     link: Link,
     /// The peer's address was learnt: [`Milestone::Latched`] is reached.
     is_latched: bool,
+    proof: AddressProof,
+    /// How long an address without proof gets media; `None` for no limit.
+    probe_time: Option<Duration>,
     /// The last failure of ICE or DTLS, until it has recovered.
     failed: Option<LegFailure>,
     pub(super) timeline: Timeline,
@@ -141,12 +145,17 @@ impl Path {
         ports: PortPair,
         plan: &LegPlan,
         identity: &DtlsIdentity,
+        probe_time: Option<Duration>,
     ) -> Result<Self, CommandError> {
         let link = Link::new(now, ports.rtp_addr, &plan.transport, identity)?;
         let mut timeline = Timeline::default();
         timeline.reach(Milestone::Opened, now);
         let (tos, rtcp_mux) = (plan.tos, plan.rtcp_mux);
-        Ok(Self { ports, tos, rtcp_mux, link, is_latched: false, failed: None, timeline })
+        let proof = AddressProof::Given;
+        let mut path =
+            Self { ports, tos, rtcp_mux, link, is_latched: false, proof, probe_time, failed: None, timeline };
+        path.await_proof(plan);
+        Ok(path)
     }
 
     /// Brings the path to `plan`. Another kind of transport (a re-offer without SRTP, for example) begins a new link on the
@@ -154,7 +163,35 @@ impl Path {
     pub(crate) fn apply(&mut self, now: Instant, plan: &LegPlan, identity: &DtlsIdentity) -> Result<(), CommandError> {
         self.link.apply(now, self.ports.rtp_addr, &plan.transport, identity)?;
         (self.tos, self.rtcp_mux) = (plan.tos, plan.rtcp_mux);
+        self.await_proof(plan);
         Ok(())
+    }
+
+    /// Limits media to a peer that has sent nothing, unless its SDP announces that it sends nothing. ICE is a proof of its own.
+    fn await_proof(&mut self, plan: &LegPlan) {
+        let is_proven = !plan.receive.enabled || self.link.has_received();
+        match self.probe_time.filter(|_| !is_proven) {
+            None => self.proof = AddressProof::Given,
+            Some(time) if self.proof.is_given() => self.proof = AddressProof::awaited(time),
+            // The same address as before. A new one has no more right to media.
+            Some(_) => {}
+        }
+    }
+
+    /// A valid packet has come from the peer.
+    fn note_received(&mut self) {
+        if !self.proof.is_given() && self.link.has_received() {
+            self.proof = AddressProof::Given;
+        }
+    }
+
+    pub(super) fn proof(&mut self) -> &mut AddressProof {
+        &mut self.proof
+    }
+
+    /// When the media for an address without proof ends, or has ended.
+    pub(super) fn probe_ends_at(&self) -> Option<Instant> {
+        self.proof.ends_at()
     }
 
     /// Reaches [`Milestone::RemoteKnown`] if `transport` has the peer's address or ICE credentials.
@@ -216,6 +253,7 @@ impl Path {
         datagram: &mut [u8],
     ) -> Result<rtp::RtpPacket, Discard> {
         let packet = self.link.receive_rtp(now, source, datagram)?;
+        self.note_received();
         if !self.is_latched && self.link.is_latched() {
             self.is_latched = true;
             self.timeline.reach(Milestone::Latched, now);
@@ -231,7 +269,9 @@ impl Path {
         source: SocketAddr,
         datagram: &mut [u8],
     ) -> Result<usize, Discard> {
-        self.link.receive_rtcp(now, flow, source, datagram)
+        let len = self.link.receive_rtcp(now, flow, source, datagram)?;
+        self.note_received();
+        Ok(len)
     }
 
     /// Takes a STUN or DTLS datagram.
@@ -397,6 +437,14 @@ impl Link {
             Self::Plain(latch) => latched(latch),
             Self::Sdes { latch, srtp } => latched(latch).filter(|_| srtp.is_ready()),
             Self::WebRtc { webrtc, srtp } => webrtc.selected().filter(|_| srtp.is_ready()),
+        }
+    }
+
+    /// True once a valid packet has come from the peer, or if ICE finds its address.
+    fn has_received(&self) -> bool {
+        match self {
+            Self::Plain(latch) | Self::Sdes { latch, .. } => latch.has_received(),
+            Self::WebRtc { .. } => true,
         }
     }
 

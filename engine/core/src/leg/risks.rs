@@ -32,7 +32,7 @@ const ICE_STUCK: [Duration; 3] = s([5, 10, 20]);
 const DTLS_STUCK: [Duration; 3] = s([2, 5, 10]);
 
 /// Reported at once, and again while it lasts.
-const TOO_MUCH: [Duration; 3] = s([0, 10, 60]);
+const AT_ONCE: [Duration; 3] = s([0, 10, 60]);
 /// A peer that has sent nothing of the kind for this long is no risk any more.
 const TOO_MUCH_CALM: Duration = Duration::from_secs(5);
 
@@ -40,7 +40,7 @@ const TOO_MUCH_CALM: Duration = Duration::from_secs(5);
 const RECHECK: Duration = Duration::from_secs(1);
 
 /// Every risk.
-const RISKS: [Risk; 7] = [
+const RISKS: [Risk; 8] = [
     Risk::IceStuck,
     Risk::DtlsStuck,
     Risk::NothingSent,
@@ -48,6 +48,7 @@ const RISKS: [Risk; 7] = [
     Risk::FellSilent,
     Risk::Flood,
     Risk::Ring,
+    Risk::Unproven,
 ];
 
 fn steps(risk: Risk) -> &'static [Duration] {
@@ -57,7 +58,7 @@ fn steps(risk: Risk) -> &'static [Duration] {
         Risk::FellSilent => &FELL_SILENT,
         Risk::IceStuck => &ICE_STUCK,
         Risk::DtlsStuck => &DTLS_STUCK,
-        Risk::Flood | Risk::Ring => &TOO_MUCH,
+        Risk::Flood | Risk::Ring | Risk::Unproven => &AT_ONCE,
     }
 }
 
@@ -82,6 +83,8 @@ pub(super) struct Facts {
     pub(super) flooded_at: Option<Instant>,
     /// When it was last discarded as part of a ring.
     pub(super) ring_at: Option<Instant>,
+    /// When media to the peer ends because nothing has come from it.
+    pub(super) probe_ends_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +140,7 @@ impl RiskMonitor {
         let ever = facts.received_at.is_some();
         let receives = facts.settled && facts.has_keys && facts.receives;
         let is_recent = |at: Instant| now.saturating_duration_since(at) < TOO_MUCH_CALM;
-        self.check_at = None;
+        self.check_at = facts.probe_ends_at.filter(|at| *at > now);
         for (state, risk) in self.risks.iter_mut().zip(RISKS) {
             // (precondition holds, this variant applies, time of last contrary evidence)
             let (could, applies, passed_at) = match risk {
@@ -148,6 +151,7 @@ impl RiskMonitor {
                 Risk::FellSilent => (receives, ever, facts.received_at),
                 Risk::Flood => (facts.flooded_at.is_some_and(is_recent), true, None),
                 Risk::Ring => (facts.ring_at.is_some_and(is_recent), true, None),
+                Risk::Unproven => (facts.probe_ends_at.is_some_and(|at| at <= now), true, None),
             };
             state.since = could.then(|| state.since.unwrap_or(now));
             let begun = state.since.filter(|_| applies).map(|since| passed_at.map_or(since, |at| at.max(since)));

@@ -21,6 +21,7 @@ fn config(range: PortRange) -> WorkerConfig {
         identity: DtlsIdentity::generate().unwrap(),
         media_timeout: Duration::from_secs(60),
         own_ssrcs: OwnSsrcs::new(1),
+        probe_time: None,
         interfaces: vec![interface(0)],
         range,
     }

@@ -441,7 +441,7 @@ CallEvent = TypedDict(
         "digit": 'NotRequired[Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#", "A", "B", "C", "D"]]',
         "duration-ms": 'NotRequired[int]',
         "volume": 'NotRequired[int]',
-        "risk": 'NotRequired[Literal["nothing-sent", "nothing-received", "fell-silent", "ice-stuck", "dtls-stuck", "sip-gone", "one-way", "flood", "ring"]]',
+        "risk": 'NotRequired[Literal["nothing-sent", "nothing-received", "fell-silent", "ice-stuck", "dtls-stuck", "sip-gone", "one-way", "flood", "ring", "unproven"]]',
         "stage": 'NotRequired[Literal["opened", "remote-known", "first-check", "ice-connected", "dtls-connected", "latched", "first-media-in", "first-media-out", "gate-opened", "caught-up"]]',
         "lasted-ms": 'NotRequired[int]',
         "reason": 'NotRequired[str]',

@@ -50,7 +50,7 @@ impl Side {
             receive: ReceivePlan::default(),
         };
         let now = Instant::now();
-        let path = Path::new(now, ports, &leg, &DtlsIdentity::generate().unwrap()).unwrap();
+        let path = Path::new(now, ports, &leg, &DtlsIdentity::generate().unwrap(), None).unwrap();
         let outgoing = Outgoing::new(leg.ssrc, (1, 1), 5);
         let mut side = Self { now, path, outgoing, outbox: Outbox::default(), plan, packets: 0 };
         side.apply(change);

@@ -20,6 +20,7 @@ const UP: Facts = Facts {
     received_at: None,
     flooded_at: None,
     ring_at: None,
+    probe_ends_at: None,
 };
 const RINGING: Facts = Facts { settled: false, has_pair: false, has_keys: false, ..UP };
 const NO_PAIR: Facts = Facts { settled: true, has_pair: false, has_keys: false, ..UP };

@@ -1,5 +1,5 @@
 //! Whether a packet has ever come from a peer without ICE. Until then its address is only what the SDP states, and may be that
-//! of a host that has not asked for media (docs/decisions/0015).
+//! of a host that has not asked for media (docs/decisions/0021).
 
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,7 @@
 //!
 //! Media of this process may come back to it on purpose: a call that passes through Trestle twice. It comes at the rate of a call
 //! then. In a ring the same packets pass again and again, as fast as the machine or the network can. So a stream with an SSRC
-//! of this process has a budget with little margin, and is a ring once it exceeds that (docs/decisions/0014).
+//! of this process has a budget with little margin, and is a ring once it exceeds that (docs/decisions/0020).
 
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,7 @@ use trestle_wire::Ssrc;
 
 /// Makes the SSRCs of this process, and recognises them: the lower half of each is a keyed function of its upper half.
 ///
-/// An SSRC of a peer looks like one of these with a probability of 1 in 65,536; see docs/decisions/0014.
+/// An SSRC of a peer looks like one of these with a probability of 1 in 65,536; see docs/decisions/0020.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnSsrcs {
     key: u64,

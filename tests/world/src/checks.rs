@@ -5,6 +5,7 @@
 //! | [`numbering::SentNumbers`] | no (SSRC, index) is sent twice; one SSRC a leg; gaps only where the input had them |
 //! | [`clock::SentTimes`] | RTP timestamps do not go back, nor ahead of wall time |
 //! | [`addresses::Addresses`] | datagrams go only to signalled, latched or ICE-checked addresses |
+//! | [`secrecy::Secrecy`] | no plaintext on a leg with SDES keys, no SRTP or SRTCP index twice under one key, no key of two legs |
 //! | [`gate::check`] | no RTP and no RTCP while the gate is shut |
 //! | [`audit::Audit`] | packet counters, queue limits, and nothing left after `delete` |
 //! | [`progress::Progress`] | no deadline stays in the past |
@@ -17,6 +18,7 @@ pub(crate) mod clock;
 pub(crate) mod gate;
 pub(crate) mod numbering;
 pub(crate) mod progress;
+pub(crate) mod secrecy;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,6 +37,7 @@ use audit::Audit;
 use clock::SentTimes;
 use numbering::{ReceivedNumbers, SentNumbers};
 use progress::Progress;
+use secrecy::{KeyOwners, Secrecy};
 
 use crate::trestle::Sent;
 
@@ -52,6 +55,7 @@ pub(crate) type Checked = Result<(), String>;
 struct CheckedLeg {
     plan: LegPlan,
     addresses: Addresses,
+    secrecy: Secrecy,
     received: ReceivedNumbers,
     sent: SentNumbers,
     /// Where RTP was sent last.
@@ -79,6 +83,7 @@ impl CheckedLeg {
 pub(crate) struct Checks {
     legs: BTreeMap<(CallId, LegId), CheckedLeg>,
     by_port: BTreeMap<SocketAddr, (CallId, LegId)>,
+    key_owners: KeyOwners,
     /// The command whose reply is not there yet.
     pending: Option<Command>,
     progress: Progress,
@@ -96,6 +101,7 @@ impl Checks {
             (Some(Command::Apply { call, legs }), Ok(EngineReply::Applied(ports))) => {
                 for (leg, plan) in legs {
                     let ports = ports.iter().find(|(other, _)| *other == leg).ok_or("a leg without ports")?.1;
+                    self.key_owners.check((call, leg), &plan.transport)?;
                     self.apply(now, (call, leg), plan, ports);
                 }
                 Ok(false)
@@ -118,12 +124,14 @@ impl Checks {
         match self.legs.get_mut(&id) {
             Some(leg) => {
                 leg.addresses.signal(&plan.transport);
+                leg.secrecy.allow(&plan.transport);
                 leg.audit.allow_preroll(plan.send.policy.preroll_max);
                 leg.plan = plan;
             }
             None => {
                 let mut leg = CheckedLeg {
                     addresses: Addresses::new(&plan.transport),
+                    secrecy: Secrecy::default(),
                     received: ReceivedNumbers::default(),
                     sent: SentNumbers::default(),
                     sent_to: None,
@@ -132,6 +140,7 @@ impl Checks {
                     pace: (now, 0),
                     plan,
                 };
+                leg.secrecy.allow(&leg.plan.transport);
                 leg.audit.allow_preroll(leg.plan.send.policy.preroll_max);
                 self.legs.insert(id, leg);
             }
@@ -190,6 +199,7 @@ impl Checks {
         audit::check_size(sent.bytes.len())?;
         leg.addresses.check(kind, sent.to)?;
         gate::check(leg.plan.send.policy.gate, kind)?;
+        leg.secrecy.check(&leg.plan.transport, kind, &sent.bytes)?;
         match kind {
             Some(DatagramKind::Rtp) => {
                 leg.audit.rtp_sent += 1;

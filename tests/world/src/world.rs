@@ -28,6 +28,8 @@ pub struct World {
     /// Until then Trestle does nothing; what arrives waits.
     stalled_until: Option<Instant>,
     waiting: Vec<Datagram>,
+    /// Whose datagrams are copied, by which address, until when.
+    copied: Option<(IpAddr, SocketAddr, Instant)>,
     /// Events of the engine, with their time since the start.
     pub events: Vec<(Duration, Event)>,
     /// Messages of the digit feed (`dtmf-log-dest`).
@@ -64,6 +66,7 @@ impl World {
             cookie: 0,
             stalled_until: None,
             waiting: Vec::new(),
+            copied: None,
             events: Vec::new(),
             feed: Vec::new(),
             published: Vec::new(),
@@ -142,6 +145,12 @@ impl World {
     /// Trestle itself, for what a peer or a client cannot do.
     pub(crate) fn trestle(&mut self) -> &mut SimulatedTrestle {
         &mut self.trestle
+    }
+
+    /// For `ms` milliseconds from now, a copy of each datagram that a peer at `ip` sends comes from `copier`, and before
+    /// the original if their links are alike.
+    pub fn copy(&mut self, ip: IpAddr, copier: SocketAddr, ms: u64) {
+        self.copied = Some((ip, copier, self.now() + Duration::from_millis(ms)));
     }
 
     /// Stops Trestle for `ms` milliseconds from now, as `SIGSTOP` does. Datagrams wait in its sockets; peers go on.
@@ -294,6 +303,12 @@ impl World {
             }
         }
         while let Some(mut datagram) = self.actors.poll_transmit() {
+            if let Some((ip, copier, until)) = self.copied
+                && ip == datagram.from.ip()
+                && now < until
+            {
+                self.net.send(now, Datagram { from: copier, ..datagram.clone() });
+            }
             if self.wiretap.passes(&mut datagram) {
                 self.net.send(now, datagram);
             }

@@ -98,7 +98,7 @@ impl Dice {
     fn step(&mut self, calls: u32) -> Step {
         let call = self.below(calls) as u8;
         let party = self.index(4);
-        match self.below(44) {
+        match self.below(46) {
             0..=5 => Step::ReOffer { call, party: self.below(2) as u8, change: self.change() },
             6..=8 => Step::Gate { call, open: !self.once_in(6) },
             9..=12 => Step::Media {
@@ -132,6 +132,7 @@ impl Dice {
             41 if self.once_in(4) => Step::Stall { ms: self.below(5_000) as u16 },
             41 => Step::Stall { ms: self.below(600) as u16 },
             42 => Step::MailboxFull { ms: self.below(400) as u16 },
+            43 | 44 => Step::Copy { call, party: self.below(2) as u8, ms: self.below(2_000) as u16 },
             _ if self.once_in(3) => Step::Lose { call },
             _ => Step::Query { call },
         }

@@ -31,6 +31,10 @@ impl Stranger {
         Self { at, actor: world.add_stranger(at) }
     }
 
+    pub(super) fn at(&self) -> SocketAddr {
+        self.at
+    }
+
     pub(super) fn actor(&self) -> ActorId {
         self.actor
     }
@@ -142,7 +146,8 @@ fn datagram(world: &World, rng: &mut ChaCha8Rng) -> Option<(Vec<u8>, bool)> {
                     }
                 }
             }
-            let is_copy = bytes == *original;
+            // What follows MESSAGE-INTEGRITY may differ in an authentic check.
+            let is_copy = bytes == *original || DatagramKind::of(original) == Some(DatagramKind::Stun);
             return Some((bytes, is_copy));
         }
     };

@@ -22,6 +22,7 @@ mod draw;
 mod hostile;
 mod liveness;
 mod shrink;
+mod signalling;
 mod step;
 
 use std::any::Any;
@@ -55,7 +56,7 @@ pub struct Finding {
     pub trial: Trial,
     /// What is violated.
     pub what: String,
-    /// What happened until then: times and steps.
+    /// What happened until then: times and steps, and the last datagrams that Trestle has sent.
     pub trace: Vec<String>,
 }
 
@@ -89,7 +90,8 @@ pub fn run(trial: &Trial) -> Result<Judged, Box<Finding>> {
     match outcome {
         Ok(()) => Ok(court.judged),
         Err(panic) => {
-            Err(Box::new(Finding { trial: trial.clone(), what: text_of(&*panic), trace: court.trace().to_vec() }))
+            let trace = [court.trace(), &court.last_sent()].concat();
+            Err(Box::new(Finding { trial: trial.clone(), what: text_of(&*panic), trace }))
         }
     }
 }

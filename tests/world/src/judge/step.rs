@@ -144,6 +144,8 @@ pub enum Step {
     NewStream { call: u8, party: u8 },
     /// Datagrams of strangers and forged ones arrive, at a leg of a call or anywhere.
     Hostile { seed: u64, times: u8 },
+    /// A stranger copies what a party sends, and is faster.
+    Copy { call: u8, party: u8, ms: u16 },
     /// Trestle does nothing.
     Stall { ms: u16 },
     /// The shard's mailbox is full.

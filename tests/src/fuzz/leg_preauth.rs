@@ -7,6 +7,8 @@
 mod twins;
 mod webrtc;
 
+pub(super) use twins::idle_webrtc_plan;
+
 use std::net::SocketAddr;
 
 use trestle_wire::rtp::Header;
@@ -22,6 +24,12 @@ pub fn leg_preauth(data: &[u8]) -> usize {
         7 => webrtc::run(&mut input),
         _ => twins::run(&mut input),
     }
+}
+
+/// A WhatsApp call from its first connectivity check on, with hostile datagrams at each stage of the handshake: it completes,
+/// and audio flows.
+pub fn dtls_glue(data: &[u8]) -> usize {
+    webrtc::run(&mut Input::new(data))
 }
 
 /// How far back a stranger remembers what it has seen.
@@ -100,7 +108,7 @@ fn forged(input: &mut Input<'_>) -> Vec<u8> {
 }
 
 /// An address that no party of the call has.
-fn stranger(n: u8) -> SocketAddr {
+pub(super) fn stranger(n: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 60 + n % 4], 1_024 + 4 * u16::from(n)))
 }
 

@@ -35,6 +35,44 @@ pub fn rtp_rewrite(data: &[u8]) -> usize {
     }
 }
 
+/// RTCP: every reader on any bytes, and what we write read back.
+pub fn rtcp(data: &[u8]) -> usize {
+    let mut input = Input::new(data);
+    match input.below(3) {
+        0 => wire(input.rest()),
+        1 => {
+            // A compound of packets whose lengths are right.
+            let mut bytes = Vec::new();
+            while !input.is_empty() && bytes.len() < 1_400 {
+                let words = input.below(12);
+                let kind = input.one_of(&[200, 201, 202, 203, 204, 205, 206, 207]);
+                bytes.extend_from_slice(&[0x80 | input.byte() & 0x3f, kind, 0, words as u8]);
+                let mut body = input.take(4 * words).to_vec();
+                body.resize(4 * words, 0);
+                bytes.extend_from_slice(&body);
+            }
+            wire(&bytes)
+        }
+        _ => rtcp_report(&mut input),
+    }
+}
+
+/// Digits as telephone-events: received, sent, and received once over a bad network.
+pub fn dtmf(data: &[u8]) -> usize {
+    let mut input = Input::new(data);
+    match input.below(3) {
+        0 => events::receiver(&mut input),
+        1 => events::sender(&mut input),
+        _ => events::received_once(&mut input),
+    }
+}
+
+/// The jitter buffer, playout and concealment.
+pub fn jitter_plc(data: &[u8]) -> usize {
+    let mut input = Input::new(data);
+    if input.flag() { playout::playout(&mut input) } else { playout::transcoder(&mut input) }
+}
+
 /// Every reader on the same bytes.
 fn wire(bytes: &[u8]) -> usize {
     let mut checked = 0;

@@ -258,7 +258,7 @@ impl<'a> Scene<'a> {
 }
 
 /// A WebRTC leg whose peer never answers; strangers may try.
-fn idle_webrtc_plan() -> LegPlan {
+pub(in super::super) fn idle_webrtc_plan() -> LegPlan {
     let credentials =
         |name: &str| IceCredentials { ufrag: name.to_owned(), pwd: "fuzzfuzzfuzzfuzzfuzzfuzz".to_owned() };
     let remote = WebRtcRemote {

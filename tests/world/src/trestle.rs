@@ -369,7 +369,7 @@ impl SimulatedTrestle {
     fn drain_shard(&mut self) -> bool {
         let SimulatedEngine::Shard(simulated) = &mut self.engine else { return true };
         let SimulatedShard { shard, ports, checks, .. } = &mut **simulated;
-        let (mut idle, mut is_anything_gone, first) = (true, false, self.sent.len());
+        let (mut idle, mut is_anything_gone, mut first) = (true, false, self.sent.len());
         loop {
             match shard.poll_output() {
                 Output::Transmit(transmit) => self.sent.push(Sent {
@@ -381,6 +381,13 @@ impl SimulatedTrestle {
                 Output::Reply(reply) => {
                     idle = false;
                     let (id, result) = *reply;
+                    if matches!(result, Ok(EngineReply::Deleted(_))) {
+                        // The last report counts what was sent before.
+                        for sent in &self.sent[first..] {
+                            checks.sent(self.now, sent).unwrap_or_else(violated);
+                        }
+                        first = self.sent.len();
+                    }
                     is_anything_gone |=
                         checks.reply(self.now, &result).unwrap_or_else(|violation| panic!("{violation}"));
                     if id == OWN {

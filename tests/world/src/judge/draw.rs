@@ -129,7 +129,7 @@ impl Dice {
             32 | 33 => Step::Talk { call, party, on: self.once_in(2) },
             34 => Step::NewStream { call, party },
             35..=40 => Step::Hostile { seed: self.0.next_u64(), times: 1 + self.below(20) as u8 },
-            41 if self.once_in(4) => Step::Stall { ms: self.below(5_000) as u16 },
+            41 if self.once_in(4) => Step::Stall { ms: self.below(2_000) as u16 },
             41 => Step::Stall { ms: self.below(600) as u16 },
             42 => Step::MailboxFull { ms: self.below(400) as u16 },
             43 | 44 => Step::Copy { call, party: self.below(2) as u8, ms: self.below(2_000) as u16 },

@@ -191,6 +191,13 @@ impl Call {
         Wake::Anew
     }
 
+    /// Announces the end of each leg to its peer.
+    pub(crate) fn announce_end(&mut self, now: Instant, outbox: &mut Outbox) -> Wake {
+        self.legs.iter_mut().for_each(|leg| leg.announce_end(now, outbox));
+        self.drain(now, outbox);
+        Wake::Anew
+    }
+
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
         self.legs.iter_mut().map(Leg::poll_timeout).fold(self.silent_at, soonest)
     }

@@ -26,6 +26,12 @@ pub enum Command {
         /// The leg.
         leg: LegId,
     },
+    /// Announces to each peer that its leg ends: an RTCP BYE (RFC 3550 6.6), and close_notify on a DTLS association (RFC 6347
+    /// 4.2.8). The call continues; [`Command::Delete`] is to follow.
+    AnnounceEnd {
+        /// The call.
+        call: CallId,
+    },
     /// Ends the call and releases its ports.
     Delete {
         /// The call.
@@ -58,7 +64,7 @@ pub enum Command {
 pub enum EngineReply {
     /// The ports of every leg that was listed.
     Applied(Vec<(LegId, LegPorts)>),
-    /// [`Command::RemoveLeg`] or [`Command::PlayDigit`] is done.
+    /// [`Command::RemoveLeg`], [`Command::AnnounceEnd`] or [`Command::PlayDigit`] is done.
     Done,
     /// The call has ended; its last report.
     Deleted(Box<CallReport>),

@@ -125,6 +125,10 @@ impl Shard {
         let result = match command {
             Command::Apply { call, legs } => self.apply(now, call, legs).map(EngineReply::Applied),
             Command::RemoveLeg { call, leg } => self.remove_leg(now, call, leg).map(|()| EngineReply::Done),
+            Command::AnnounceEnd { call } => self.slot_of(call).map(|slot| {
+                self.with_call(slot, |call, outbox| call.announce_end(now, outbox));
+                EngineReply::Done
+            }),
             Command::Delete { call } => self.delete(now, call),
             Command::Query { call } => {
                 self.slot_of(call).map(|slot| EngineReply::Report(Box::new(self.calls[slot].call.report(now))))

@@ -24,6 +24,8 @@ pub struct FakeEngine {
     pub asleep: bool,
     /// The mailbox is full.
     pub full: bool,
+    /// The mailbox of this shard alone is full.
+    pub full_shard: Option<usize>,
     /// Commands that wait.
     pub mailbox: Vec<(RequestId, Command)>,
     /// Time since the last packet, in reports.
@@ -34,6 +36,8 @@ pub struct FakeEngine {
     pub plans: BTreeMap<LegId, LegPlan>,
     /// Each leg's latest plan by call.
     pub applied_plans: BTreeMap<(CallId, LegId), LegPlan>,
+    /// Calls whose end was announced to their peers.
+    pub announced: Vec<CallId>,
     /// Digits played.
     pub played: Vec<(LegId, Digit, Duration, u8)>,
 }
@@ -47,11 +51,13 @@ impl Default for FakeEngine {
             refuse: None,
             asleep: false,
             full: false,
+            full_shard: None,
             mailbox: Vec::new(),
             last_media: Some(Duration::ZERO),
             applied: 0,
             plans: BTreeMap::new(),
             applied_plans: BTreeMap::new(),
+            announced: Vec::new(),
             played: Vec::new(),
         }
     }
@@ -100,6 +106,10 @@ impl FakeEngine {
             Command::RemoveLeg { call, leg } => {
                 let legs = self.calls.get_mut(&call).ok_or(CommandError::UnknownCall)?;
                 legs.remove(&leg).ok_or(CommandError::UnknownLeg).map(|_| EngineReply::Done)
+            }
+            Command::AnnounceEnd { call } => {
+                self.announced.push(call);
+                Ok(EngineReply::Done)
             }
             Command::Delete { call } => {
                 let report = self.report(call)?;

@@ -351,7 +351,9 @@ impl SimulatedTrestle {
                             shard.handle_command(self.now, id, command);
                             return false;
                         }
-                        SimulatedEngine::Fake(fake) if fake.full => self.controller.handle_refused(self.now, id),
+                        SimulatedEngine::Fake(fake) if fake.full || fake.full_shard == Some(owner) => {
+                            self.controller.handle_refused(self.now, id)
+                        }
                         SimulatedEngine::Fake(fake) => fake.post(owner, id, command),
                     }
                 }

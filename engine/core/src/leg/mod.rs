@@ -200,6 +200,12 @@ impl Leg {
         self.incoming.handle_timeout(now)
     }
 
+    /// Queues a BYE, and close_notify behind it.
+    pub(crate) fn announce_end(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.rtcp.send_bye(now, &mut self.path, &mut self.incoming, &self.outgoing, outbox);
+        self.path.close_handshake(now);
+    }
+
     /// True if a packet can have left something to be done here, or moved a deadline forward. False for a leg that only
     /// forwards: no packet moves its remaining timers, [`LegTimer::Report`] and [`LegTimer::RiskCheck`].
     pub(crate) fn is_busy(&self) -> bool {

@@ -324,6 +324,13 @@ impl Path {
         }
     }
 
+    /// Ends the DTLS association, if there is one.
+    pub(super) fn close_handshake(&mut self, now: Instant) {
+        if let Link::WebRtc { webrtc, .. } = &mut self.link {
+            webrtc.close(now);
+        }
+    }
+
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
         match &mut self.link {
             Link::WebRtc { webrtc, .. } => webrtc.poll_timeout(),

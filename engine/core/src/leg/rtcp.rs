@@ -127,7 +127,21 @@ impl RtcpReporter {
     ) {
         if self.next_at <= now {
             self.draw_interval(now);
-            self.send_report(now, path, incoming, outgoing, outbox);
+            self.send_report(now, path, incoming, outgoing, outbox, false);
+        }
+    }
+
+    /// Sends a report with a BYE, unless neither media nor a report was ever sent (RFC 3550 6.3.7).
+    pub(super) fn send_bye(
+        &mut self,
+        now: Instant,
+        path: &mut Path,
+        incoming: &mut Incoming,
+        outgoing: &Outgoing,
+        outbox: &mut Outbox,
+    ) {
+        if outgoing.tx.packets() > 0 || self.sent.packets > 0 {
+            self.send_report(now, path, incoming, outgoing, outbox, true);
         }
     }
 
@@ -139,11 +153,13 @@ impl RtcpReporter {
         incoming: &mut Incoming,
         outgoing: &Outgoing,
         outbox: &mut Outbox,
+        bye: bool,
     ) {
         let reception = incoming.rx_mut().and_then(|rx| rx.report(now));
         let packets = outgoing.tx.packets();
         // Without media in either direction there is nothing to report, and no report may be the first packet.
-        if path.rtcp_destination().is_none() || outgoing.plan.is_gate_shut() || packets == 0 && reception.is_none() {
+        let is_empty = packets == 0 && reception.is_none() && !bye;
+        if path.rtcp_destination().is_none() || outgoing.plan.is_gate_shut() || is_empty {
             return;
         }
         let sender = (packets != self.packets_at_last).then(|| SenderInfo {
@@ -154,7 +170,7 @@ impl RtcpReporter {
         });
         self.packets_at_last = packets;
         let (ssrc, cname) = (outgoing.tx.ssrc(), &self.cname);
-        let report = RtcpReport { ssrc, sender, reports: reception.as_slice(), cname, bye: false };
+        let report = RtcpReport { ssrc, sender, reports: reception.as_slice(), cname, bye };
         if let Some(len) = path.send_rtcp(outbox, |buf| report.write(buf)) {
             self.sent.add(len);
         }

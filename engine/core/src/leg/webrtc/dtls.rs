@@ -280,6 +280,16 @@ impl Dtls {
         }
     }
 
+    /// Queues close_notify, if the handshake is complete. It is sent once (RFC 6347 4.2.7).
+    pub(super) fn close(&mut self, now: Instant) {
+        if self.connected && !self.dead {
+            if let Err(error) = self.machine.machine.close() {
+                tracing::debug!(%error, "no close_notify");
+            }
+            self.wake_at = Some(now);
+        }
+    }
+
     /// Notes a datagram that is sent.
     fn sent(&mut self, now: Instant, datagram: &[u8]) {
         if !self.connected {

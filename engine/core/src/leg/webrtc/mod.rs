@@ -131,6 +131,12 @@ impl WebRtc {
         }
     }
 
+    /// Ends the DTLS association: its last output is close_notify.
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.needs_poll = true;
+        self.dtls.close(now);
+    }
+
     /// True until there are keys, and after that from each input until [`WebRtc::poll_output`] gives none.
     pub(crate) fn needs_poll(&self) -> bool {
         self.needs_poll

@@ -148,6 +148,10 @@ impl PendingSignal {
                 None => no_ports(),
             },
             Ok(_) => no_ports(),
+            Err(Failure::MailboxFull) if self.opens && controller.calls.move_to_other_shard(now, id) => {
+                let command = Command::Apply { call: id, legs: self.step.legs.clone() };
+                return controller.submit(id, command, InFlight::Signal(Box::new(self)));
+            }
             Err(Failure::MailboxFull) => controller.admission.reject(Limit::Commands, self.load_limit),
             Err(failure) => failure.reply(|error| refusal(controller, error, self.load_limit)),
         };

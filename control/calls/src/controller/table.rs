@@ -36,6 +36,23 @@ impl CallSchedule {
     }
 }
 
+/// How long a shard gets no new calls after it has refused a command: its mailbox is full, or its thread has ended.
+const SHARD_AVOIDED: Duration = Duration::from_secs(1);
+
+/// What new calls are placed by.
+#[derive(Debug, Clone, Copy, Default)]
+struct ShardLoad {
+    /// Live calls.
+    calls: usize,
+    avoid_until: Option<Instant>,
+}
+
+impl ShardLoad {
+    fn is_avoided(self, now: Instant) -> bool {
+        self.avoid_until.is_some_and(|until| now < until)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct CallTable {
     /// Boxed: a node of a map has room for eleven, and is half empty as a rule.
@@ -44,8 +61,7 @@ pub(super) struct CallTable {
     due: CallSchedule,
     /// Shut gates, by the time at which they are no longer waited for.
     gates_due: CallSchedule,
-    /// Live calls per shard.
-    shards: Vec<usize>,
+    shards: Vec<ShardLoad>,
     /// Ended calls by the number of their end, so that the one that ended first is found at once.
     ended: BTreeMap<u64, CallId>,
     last_end: u64,
@@ -60,7 +76,7 @@ impl CallTable {
             names: BTreeMap::new(),
             due: CallSchedule::default(),
             gates_due: CallSchedule::default(),
-            shards: vec![0; shards.max(1)],
+            shards: vec![ShardLoad::default(); shards.max(1)],
             ended: BTreeMap::new(),
             last_end: 0,
             last_id: 0,
@@ -76,17 +92,38 @@ impl CallTable {
         self.calls.len() - self.ended.len()
     }
 
-    /// Adds a call, on the shard with the fewest calls. An ended call of the same Call-ID is removed.
+    /// Adds a call, on the shard with the fewest calls of those that take commands. An ended call of the same Call-ID is removed.
     pub(super) fn open(&mut self, now: Instant, name: &str) -> CallId {
         self.last_id += 1;
         let id = CallId(self.last_id);
-        let shard = (0..self.shards.len()).min_by_key(|shard| self.shards[*shard]).unwrap_or(0);
+        let shard = self.best_shard(now).unwrap_or(0);
         if let Some(old) = self.names.insert(name.to_owned(), id) {
             self.take(old);
         }
-        self.shards[shard] += 1;
+        self.shards[shard].calls += 1;
         self.calls.insert(id, Box::new(CallRecord::new(id, name.to_owned(), shard, now)));
         id
+    }
+
+    /// The shard with the fewest calls; one that has refused a command lately only if all have.
+    fn best_shard(&self, now: Instant) -> Option<usize> {
+        (0..self.shards.len()).min_by_key(|shard| (self.shards[*shard].is_avoided(now), self.shards[*shard].calls))
+    }
+
+    /// The shard of this call, which the engine does not have yet, takes no commands: moves the call to another one. False if none of
+    /// the others takes commands either.
+    pub(super) fn move_to_other_shard(&mut self, now: Instant, id: CallId) -> bool {
+        let Some(shard) = self.get(id).map(|call| call.shard) else { return false };
+        self.shards[shard].avoid_until = Some(now + SHARD_AVOIDED);
+        let Some(other) = self.best_shard(now).filter(|other| !self.shards[*other].is_avoided(now)) else {
+            return false;
+        };
+        self.shards[shard].calls -= 1;
+        self.shards[other].calls += 1;
+        if let Some(call) = self.get_mut(id) {
+            call.shard = other;
+        }
+        true
     }
 
     pub(super) fn get(&self, id: CallId) -> Option<&CallRecord> {
@@ -130,7 +167,7 @@ impl CallTable {
         self.last_end += 1;
         remains.number = self.last_end;
         call.state = CallLifecycle::Ended(Box::new(remains));
-        self.shards[call.shard] -= 1;
+        self.shards[call.shard].calls -= 1;
         self.ended.insert(self.last_end, id);
         while self.ended.len() > ENDED_MAX
             && let Some((_, first)) = self.ended.pop_first()
@@ -153,7 +190,7 @@ impl CallTable {
         self.due.set(id, &mut call.due, None);
         self.gates_due.set(id, &mut call.gate_due, None);
         match call.ended() {
-            None => self.shards[call.shard] -= 1,
+            None => self.shards[call.shard].calls -= 1,
             Some(ended) => _ = self.ended.remove(&ended.number),
         }
         Some(*call)

@@ -91,6 +91,24 @@ fn a_query_for_unknown_tags_of_control_characters_is_answered_in_one_packet() {
 }
 
 #[test]
+fn a_shard_that_takes_no_commands_gets_no_new_calls_until_it_does() {
+    let mut world = World::new();
+    world.engine_mut().full_shard = Some(0);
+    for call in ["a", "b", "c"] {
+        world.talk(call);
+    }
+    assert!(world.engine().shards.values().all(|shard| *shard == 1));
+    assert_eq!(world.controller.counters().mailbox_full, 1, "the first call was refused there, the others did not try");
+    world.engine_mut().full_shard = Some(1);
+    world.pass(Duration::from_secs(2));
+    world.talk("d");
+    assert_eq!(world.engine().shards[&world.call_id("d")], 0);
+    world.engine_mut().full = true;
+    assert_eq!(world.error(&offer("e")), "Parallel session limit reached");
+    assert_eq!(world.controller.counters().calls, 4, "nothing of it is left");
+}
+
+#[test]
 fn long_rubbish_has_a_short_error() {
     let mut world = World::new();
     let long = "\u{7}z\u{e4}\"".repeat(2_500);

@@ -5,6 +5,7 @@ mod bridge;
 mod control;
 mod digits;
 mod digits_in_band;
+mod drain;
 mod dtmf;
 mod events;
 mod flood;

@@ -11,14 +11,16 @@ pub enum EndedBy {
     MediaTimeout,
     /// The call was on hold on every side for `silent-timeout`.
     SilentTimeout,
+    /// Trestle has ended, and this call was left after its grace time.
+    Shutdown,
     /// A bug in the engine.
     Failed,
 }
 
 impl EndedBy {
     /// Every value, in the order of the event schema.
-    pub const ALL: [Self; 5] =
-        [Self::Deleted, Self::OfferTimeout, Self::MediaTimeout, Self::SilentTimeout, Self::Failed];
+    pub const ALL: [Self; 6] =
+        [Self::Deleted, Self::OfferTimeout, Self::MediaTimeout, Self::SilentTimeout, Self::Shutdown, Self::Failed];
 
     /// Name in events, metrics and logs.
     pub fn name(self) -> &'static str {
@@ -27,6 +29,7 @@ impl EndedBy {
             Self::OfferTimeout => "offer_timeout",
             Self::MediaTimeout => "media_timeout",
             Self::SilentTimeout => "silent_timeout",
+            Self::Shutdown => "shutdown",
             Self::Failed => "failed",
         }
     }

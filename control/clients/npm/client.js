@@ -98,6 +98,10 @@ export class Client {
     return (await this.request({ command: "statistics" })).statistics;
   }
 
+  drain(keys = {}) {
+    return this.request({ command: "drain", ...keys });
+  }
+
   async playDtmf(callId, keys) {
     await this.request({ command: "play DTMF", "call-id": callId, ...keys });
   }

@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import type { Answer, Block, CallEvent, CallReply, Connect, Counters, Create, CreateAnswer, Delete, DeleteReply, Gate, GateReply, Offer, PlayDtmf, Query, SdpReply } from "./ng.js";
+import type { Answer, Block, CallEvent, CallReply, Connect, Counters, Create, CreateAnswer, Delete, DeleteReply, Drain, DrainReply, Gate, GateReply, Offer, PlayDtmf, Query, SdpReply } from "./ng.js";
 
 export * from "./ng.js";
 
@@ -67,6 +67,8 @@ export class Client {
   list(limit?: number): Promise<string[]>;
   /** Returns counters since the start of Trestle. */
   statistics(): Promise<Counters>;
+  /** Refuses new calls, waits for the others, and then ends Trestle; with `op` `stop`, new calls are accepted again. */
+  drain(keys?: Omit<Drain, "command">): Promise<DrainReply>;
   /** Sends a digit to the other side, as if the party of `from-tag`, `label` or `address` had pressed it. */
   playDtmf(callId: string, keys: Omit<PlayDtmf, "command" | "call-id">): Promise<void>;
   /** Stops the digits of a party, or of all parties. */

@@ -275,6 +275,15 @@ export interface SubscribeEvents {
   expires?: number;
 }
 
+/** Refuses offers for new calls, waits for the others, ends them after a time, and then ends Trestle. */
+export interface Drain {
+  command: "drain";
+  /** `start` is the default; `stop` accepts new calls again. */
+  op?: "start" | "stop";
+  /** How long calls are waited for, in seconds. Default: the setting `grace`. */
+  grace?: number;
+}
+
 /** Ends the call at once. */
 export interface Delete {
   command: "delete";
@@ -292,6 +301,8 @@ export interface Delete {
 }
 
 export interface PingReply {
+  /** Offers for new calls are refused; Trestle ends with its last call. */
+  draining?: 1;
   result: "pong";
   /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
@@ -454,7 +465,7 @@ export interface Verdict {
   /** Age of the call. */
   "age-ms"?: number;
   /** What ended the call; missing while it is active. */
-  ended?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "failed";
+  ended?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "shutdown" | "failed";
   /** The party whose tag `delete` contained. */
   "ended-by"?: string;
   /** Evidence for the cause. */
@@ -526,6 +537,16 @@ export interface GateReply {
 export interface SubscribeEventsReply {
   /** s */
   expires: number;
+  /** Options that were not understood or not applied. In JSON replies only. */
+  warnings?: string[];
+  result: "ok";
+}
+
+export interface DrainReply {
+  /** Active calls. */
+  calls: number;
+  /** How long they are waited for, in seconds. */
+  grace?: number;
   /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
   result: "ok";
@@ -647,7 +668,7 @@ export interface CallEvent {
   /** `call.at-risk`, `call.leg.failed`: explanation, a sentence. */
   reason?: string;
   /** `call.ended`: what ended it. */
-  cause?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "failed";
+  cause?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "shutdown" | "failed";
   /** `call.ended`: its parties. */
   legs?: EndedLeg[];
   /** `call.ended`: the verdict on the call. */

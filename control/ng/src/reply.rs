@@ -31,6 +31,12 @@ impl Reply {
         Self { outcome: Outcome::Pong, keys: Dict::default(), warnings: Vec::new() }
     }
 
+    /// To `ping` while no new calls are accepted any more. Proxies compare only `result`; with another one than `pong` they would
+    /// no longer send requests for existing calls.
+    pub fn pong_while_draining() -> Self {
+        Self { keys: Dict::default().with("draining", 1u64), ..Self::pong() }
+    }
+
     /// Done; `keys` are the command's own.
     pub fn ok(keys: Dict) -> Self {
         Self { outcome: Outcome::Ok, keys, warnings: Vec::new() }
@@ -92,8 +98,9 @@ mod tests {
     #[test]
     fn replies_are_byte_for_byte_what_proxies_expect() {
         let warning = Dict::default().with("warning", "Call-ID not found or tags didn't match");
-        let table: [(Reply, &str); 6] = [
+        let table: [(Reply, &str); 7] = [
             (Reply::pong(), "d6:result4:ponge"),
+            (Reply::pong_while_draining(), "d8:drainingi1e6:result4:ponge"),
             (Reply::ok(Dict::default()), "d6:result2:oke"),
             (Reply::ok(warning), "d7:warning38:Call-ID not found or tags didn't match6:result2:oke"),
             (Reply::error("Unknown call-id"), "d6:result5:error12:error-reason15:Unknown call-ide"),

@@ -3,16 +3,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
+use tokio::sync::watch;
+use trestle_calls::controller::ServiceState;
 use trestle_io::{Heartbeat, ThreadState};
 
 /// What is checked.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     threads: Arc<[Arc<Heartbeat>]>,
-    readiness: Arc<SharedReadiness>,
+    service: Arc<SharedServiceState>,
 }
 
 /// A thread that does not do its work.
@@ -43,44 +44,28 @@ impl fmt::Display for ThreadFault {
     }
 }
 
-/// Whether new calls are accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ServerReadiness {
-    /// Yes.
-    #[default]
-    Ready,
-    /// Not for the moment: a limit is reached.
-    Refusing,
-    /// Not any more: the server is draining.
-    Draining,
+/// The [`ServiceState`] as the control thread writes and others read it.
+#[derive(Debug)]
+pub(crate) struct SharedServiceState(watch::Sender<ServiceState>);
+
+impl Default for SharedServiceState {
+    fn default() -> Self {
+        Self(watch::Sender::new(ServiceState::Accepting))
+    }
 }
 
-/// [`ServerReadiness`] as the control thread writes and others read it.
-#[derive(Debug, Default)]
-pub(crate) struct SharedReadiness(AtomicU8);
-
-impl SharedReadiness {
-    pub(crate) fn set(&self, readiness: ServerReadiness) {
-        let number = match readiness {
-            ServerReadiness::Ready => 0,
-            ServerReadiness::Refusing => 1,
-            ServerReadiness::Draining => 2,
-        };
-        self.0.store(number, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> ServerReadiness {
-        match self.0.load(Ordering::Relaxed) {
-            0 => ServerReadiness::Ready,
-            1 => ServerReadiness::Refusing,
-            _ => ServerReadiness::Draining,
+impl SharedServiceState {
+    /// Notes the state. Costs a lock only if it has changed.
+    pub(crate) fn set(&self, known: &mut ServiceState, state: ServiceState) {
+        if std::mem::replace(known, state) != state {
+            self.0.send_replace(state);
         }
     }
 }
 
 impl Health {
-    pub(crate) fn new(threads: Vec<Arc<Heartbeat>>, readiness: Arc<SharedReadiness>) -> Self {
-        Self { threads: threads.into(), readiness }
+    pub(crate) fn new(threads: Vec<Arc<Heartbeat>>, service: Arc<SharedServiceState>) -> Self {
+        Self { threads: threads.into(), service }
     }
 
     /// Checks that every thread makes its turns.
@@ -106,8 +91,23 @@ impl Health {
     }
 
     /// Whether new calls are accepted.
-    pub fn readiness(&self) -> ServerReadiness {
-        self.readiness.get()
+    pub fn service(&self) -> ServiceState {
+        *self.service.0.borrow()
+    }
+
+    /// Waits until the server has begun to drain.
+    pub async fn draining(&self) {
+        self.wait_for(|state| matches!(state, ServiceState::Draining | ServiceState::Drained)).await;
+    }
+
+    /// Waits until the server drains and its last call has ended.
+    pub async fn drained(&self) {
+        self.wait_for(|state| *state == ServiceState::Drained).await;
+    }
+
+    async fn wait_for(&self, is_so: impl FnMut(&ServiceState) -> bool) {
+        // The sender is in `self`, so this does not fail.
+        let _: Result<_, watch::error::RecvError> = self.service.0.subscribe().wait_for(is_so).await;
     }
 }
 

@@ -19,4 +19,4 @@ mod stream_io;
 
 pub use log_queue::{LogQueue, log_lines_lost};
 pub use open_files::raise_file_limit;
-pub use server::{ServeError, Server};
+pub use server::{EVENTS_WAIT, ServeError, Server};

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -32,27 +33,46 @@ pub(crate) fn spawn_lasting(
 #[derive(Debug)]
 pub(crate) struct RuntimeThread {
     heartbeat: Arc<Heartbeat>,
-    stop: Option<oneshot::Sender<()>>,
+    /// Takes the time that its work may take to finish.
+    stop: Option<oneshot::Sender<Duration>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl RuntimeThread {
-    /// Runs the tasks that were spawned on `runtime`.
+    /// Runs the tasks that were spawned on `runtime`. `finish` completes the work that is left when [`RuntimeThread::finish`] is
+    /// called.
     ///
     /// # Errors
     /// The system starts no thread.
-    pub(crate) fn start(heartbeat: Arc<Heartbeat>, runtime: Runtime) -> io::Result<Self> {
-        let (stop, stopped) = oneshot::channel();
+    pub(crate) fn start(
+        heartbeat: Arc<Heartbeat>,
+        runtime: Runtime,
+        finish: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = oneshot::channel::<Duration>();
         spawn_lasting(&runtime, &heartbeat, beat(Arc::clone(&heartbeat)));
         let guard = HeartbeatGuard::new(Arc::clone(&heartbeat));
         let thread = thread::Builder::new().name(heartbeat.name().to_owned()).spawn(move || {
             let _guard = guard;
             // A message and a dropped sender both mean the end.
-            let _: Result<(), _> = runtime.block_on(stopped);
+            if let Ok(wait) = runtime.block_on(stopped) {
+                let finished = runtime.block_on(async { tokio::time::timeout(wait, finish).await });
+                if finished.is_err() {
+                    tracing::warn!(?wait, "an output of events did not take all of them in time; the others are lost");
+                }
+            }
             // Does not wait for a name that is being looked up at this moment.
             runtime.shutdown_background();
         })?;
         Ok(Self { heartbeat, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Completes the work that is left, for at most `wait`, and then stops the thread.
+    pub(crate) fn finish(mut self, wait: Duration) {
+        if let Some(stop) = self.stop.take() {
+            // Fails if the thread has ended.
+            let _: Result<(), Duration> = stop.send(wait);
+        }
     }
 }
 

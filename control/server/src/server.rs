@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use trestle_calls::controller::OperatorCommand;
 use trestle_core::{DtlsIdentity, OwnSsrcs};
 use trestle_io::mailbox::Bell;
 use trestle_io::{Heartbeat, Worker, WorkerConfig, clock, entropy, mailbox};
@@ -13,7 +15,7 @@ use trestle_io::{Heartbeat, Worker, WorkerConfig, clock, entropy, mailbox};
 use crate::config::Config;
 use crate::control_thread::{self, ControlThread, ControlThreadParts};
 use crate::event_outputs::{EventOutputSender, EventOutputs};
-use crate::health::{Health, SharedReadiness};
+use crate::health::{Health, SharedServiceState};
 use crate::listen::connections::{CONNECTIONS_MAX, Connections};
 use crate::listen::http::{self, HttpServer};
 use crate::listen::ng_tcp::{self, TcpServer};
@@ -27,6 +29,12 @@ const SCRAPES_MAX: usize = 8;
 
 /// Requests over HTTP and TCP that can wait for the control thread.
 const STREAM_REQUESTS_MAX: usize = 1_024;
+
+/// Commands of the operator that can wait: a person sends signals one at a time.
+const OPERATOR_COMMANDS_MAX: usize = 16;
+
+/// How long the outputs of events may take for those that wait when the server is stopped.
+pub const EVENTS_WAIT: Duration = Duration::from_secs(5);
 
 /// Why Trestle cannot start. The system's error is the source; the text does not repeat it.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +68,7 @@ pub struct Server {
     tcp: Option<TcpServer>,
     events: Option<EventOutputs>,
     health: Health,
+    operator: mailbox::Sender<OperatorCommand>,
     stop: Arc<AtomicBool>,
     bell: Arc<Bell>,
     control: Option<JoinHandle<()>>,
@@ -103,7 +112,8 @@ impl Server {
             heartbeat
         };
         let (events, event_sender) = event_outputs(config, &mut heartbeat)?;
-        let readiness = Arc::new(SharedReadiness::default());
+        let service = Arc::new(SharedServiceState::default());
+        let (operator, operator_commands) = mailbox::channel(OPERATOR_COMMANDS_MAX, Arc::clone(&bell));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = ControlThread::new(ControlThreadParts {
             config,
@@ -118,7 +128,8 @@ impl Server {
             event_sender,
             bell: Arc::clone(&bell),
             heartbeat: heartbeat("control"),
-            readiness: Arc::clone(&readiness),
+            service: Arc::clone(&service),
+            operator: operator_commands,
             stop: Arc::clone(&stop),
         })?;
         let ng = thread.ng_addresses();
@@ -144,7 +155,7 @@ impl Server {
             Some(listen_tcp(heartbeat("tcp-ng"), config, &by_tcp, &requests_in)?)
         };
         let http_heartbeat = config.settings.listen.listen_http.map(|address| (address, heartbeat("http")));
-        let health = Health::new(threads, readiness);
+        let health = Health::new(threads, service);
         let http = match http_heartbeat {
             Some((address, heartbeat)) => {
                 let failed = |source| ServeError::Listen { key: "listen-http", address, source };
@@ -163,7 +174,7 @@ impl Server {
             None => None,
         };
         let control = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { ng, http, tcp, events, health, stop, bell, control: Some(control) })
+        Ok(Self { ng, http, tcp, events, health, operator, stop, bell, control: Some(control) })
     }
 
     /// The first address for ng commands over UDP.
@@ -196,12 +207,39 @@ impl Server {
         &self.health
     }
 
-    /// Stops all threads and waits for them. Calls end without a message to their peers.
-    pub fn stop(mut self) {
-        self.join();
+    /// Refuses new calls from now on, and ends the others after the setting `grace`. [`Health::drained`] waits for the last.
+    pub fn drain(&self) {
+        self.operate(OperatorCommand::Drain);
     }
 
-    fn join(&mut self) {
+    /// Ends all calls; their peers and the applications are informed.
+    pub fn end_calls(&self) {
+        self.operate(OperatorCommand::EndCalls);
+    }
+
+    /// Applies those settings of `config` that can change while calls are active.
+    pub fn reconfigure(&self, config: &Config) {
+        self.operate(OperatorCommand::Reconfigure(Box::new(config.run_time())));
+    }
+
+    fn operate(&self, command: OperatorCommand) {
+        if self.operator.send(command).is_err() {
+            tracing::error!("the control thread takes no commands; the signal has no effect");
+        }
+    }
+
+    /// Stops all threads and waits for them. Calls that are left end without a message to their peers. Events that wait in an output
+    /// have `events_wait` to reach their readers and the web hook.
+    pub fn stop_within(mut self, events_wait: Duration) {
+        self.join(Some(events_wait));
+    }
+
+    /// The same with [`EVENTS_WAIT`].
+    pub fn stop(self) {
+        self.stop_within(EVENTS_WAIT);
+    }
+
+    fn join(&mut self, events_wait: Option<Duration>) {
         self.http = None;
         self.tcp = None;
         self.stop.store(true, Ordering::Relaxed);
@@ -211,13 +249,15 @@ impl Server {
         {
             tracing::error!("the control thread has panicked");
         }
-        self.events = None;
+        if let (Some(events), Some(wait)) = (self.events.take(), events_wait) {
+            events.finish(wait);
+        }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.join();
+        self.join(None);
     }
 }
 

@@ -53,6 +53,15 @@ enum CtlRequest {
     },
     /// Reports the counters.
     Statistics,
+    /// Refuses new calls, waits for the others, ends them after a time, and then ends the server.
+    Drain {
+        /// How long to wait for calls; without it, the server's setting `grace`.
+        #[arg(long, value_name = "SECONDS", conflicts_with = "stop")]
+        grace: Option<u32>,
+        /// Accept new calls again.
+        #[arg(long)]
+        stop: bool,
+    },
     /// Sends an offer.
     Offer(SdpRequest),
     /// Sends an answer.
@@ -116,6 +125,11 @@ impl CtlRequest {
         match self {
             Self::Ping => drop(put("command", "ping".into())),
             Self::Statistics => drop(put("command", "statistics".into())),
+            Self::Drain { grace, stop } => {
+                put("command", "drain".into());
+                grace.map(|grace| put("grace", grace.into()));
+                stop.then(|| put("op", "stop".into()));
+            }
             Self::List { limit } => {
                 put("command", "list".into());
                 limit.map(|limit| put("limit", limit.into()));
@@ -239,6 +253,9 @@ mod tests {
             (&["list", "--limit=3"], r#"{"command":"list","limit":3}"#),
             (&["query", "c1", "from-tag=a"], r#"{"call-id":"c1","command":"query","from-tag":"a"}"#),
             (&["delete", "c1", "delete-delay=0"], r#"{"call-id":"c1","command":"delete","delete-delay":0}"#),
+            (&["drain"], r#"{"command":"drain"}"#),
+            (&["drain", "--grace=60"], r#"{"command":"drain","grace":60}"#),
+            (&["drain", "--stop"], r#"{"command":"drain","op":"stop"}"#),
             (&["raw", r#"{"command":"ping"}"#], r#"{"command":"ping"}"#),
             (
                 &["query", "c1", r#"flags=["verbose"]"#, "--ng=127.0.0.1:9"],

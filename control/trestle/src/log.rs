@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt, reload};
 use trestle_server::LogQueue;
 
 /// How long the end of the process waits for the log.
@@ -17,6 +17,7 @@ const FLUSH_WAIT: Duration = Duration::from_secs(1);
 /// The log of this process.
 pub(crate) struct Log {
     queue: Arc<LogQueue>,
+    level: reload::Handle<LevelFilter, Registry>,
 }
 
 impl Log {
@@ -26,15 +27,23 @@ impl Log {
     /// The system provides no thread.
     pub(crate) fn start(level: LevelFilter) -> io::Result<Self> {
         let queue = Arc::new(LogQueue::to_standard_error()?);
+        let (filter, level) = reload::Layer::new(level);
         let lines = fmt::layer()
             .with_writer(Arc::clone(&queue))
             .with_ansi(io::stderr().is_terminal())
             // It would be printed to standard error by the thread that logs.
             .log_internal_errors(false);
-        tracing_subscriber::registry().with(level).with(lines).init();
+        tracing_subscriber::registry().with(filter).with(lines).init();
         // The hook of the standard library writes to standard error and waits for it.
         std::panic::set_hook(Box::new(log_panic));
-        Ok(Self { queue })
+        Ok(Self { queue, level })
+    }
+
+    /// Sets the level.
+    pub(crate) fn set_level(&self, level: LevelFilter) {
+        if let Err(error) = self.level.reload(level) {
+            tracing::error!(%error, "log-level is not changed");
+        }
     }
 
     /// Waits until the lines so far are written, but not for long.

@@ -3,7 +3,9 @@
 mod ctl;
 mod explain;
 mod log;
+mod privileges;
 mod serve;
+mod service_manager;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,7 +22,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Parser)]
 #[command(version)]
 enum Program {
-    /// Runs the media server in the foreground until SIGTERM or SIGINT.
+    /// Runs the media server in the foreground. SIGTERM and SIGINT refuse new calls and wait for the others (`--grace`); SIGHUP reads
+    /// the settings again.
     Serve(Box<ServeArgs>),
     /// Sends a command to a running server.
     Ctl(ctl::CtlArgs),

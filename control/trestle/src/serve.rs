@@ -2,94 +2,202 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use trestle_io::clock;
 use trestle_server::config::{Config, ServeArgs};
-use trestle_server::health::ThreadFault;
-use trestle_server::{Server, raise_file_limit};
+use trestle_server::{EVENTS_WAIT, Server, raise_file_limit};
 
 use crate::log::Log;
+use crate::privileges;
+use crate::service_manager::ServiceManager;
 
-/// Exit code if a thread has ended that must run: EX_SOFTWARE of sysexits.h.
+/// Exit code if a thread has ended that must run, or one is stuck at the end: EX_SOFTWARE of sysexits.h.
 const THREAD_ENDED: i32 = 70;
 
 /// How often the health of the threads is checked.
-const HEALTH_EVERY: Duration = Duration::from_millis(500);
+const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
-/// Runs the server until SIGTERM or SIGINT.
+/// How long the end of all calls may take, after the grace time or the second signal.
+const END_WAIT: Duration = Duration::from_secs(2);
+
+/// How long the threads may take to end.
+const STOP_WAIT: Duration = Duration::from_secs(3);
+
+/// Runs the server until SIGTERM, SIGINT or the command `drain`, and until its calls have ended after that.
 ///
 /// # Errors
 /// A setting cannot be used, or the server cannot start.
 pub(crate) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let config = args.load()?;
+    let config = args.clone().load()?;
+    let core_dumps = config.settings.process.core_dumps;
+    privileges::restrict(core_dumps)?;
     let log = Log::start(config.settings.log.log_level)?;
     raise_file_limit(&config);
     // Signals are caught before the line `ready:`, so that a program that waits for this line can stop the server at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _inside = runtime.enter();
     let mut signals = Signals::catch()?;
+    let user = privileges::find_user(config.settings.process.user.as_deref())?;
     let server = Server::start(&config)?;
+    if let Some(user) = &user {
+        privileges::become_user(user, core_dumps)?;
+    }
+    let manager = ServiceManager::connect();
+    manager.ready();
     announce(&server, &config);
-    runtime.block_on(until_stopped(&server, &log, &mut signals));
-    tracing::info!("stopping");
-    server.stop();
+    let mut service = Service { server, config, args, log, manager, stops: 0, end_by: None, stuck: None };
+    runtime.block_on(service.run(&mut signals));
+    service.stop();
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for a signal that ends the server, and checks its threads. Without a thread of it, the process ends here.
-async fn until_stopped(server: &Server, log: &Log, signals: &mut Signals) {
-    let mut health = tokio::time::interval(HEALTH_EVERY);
-    let mut stuck = None;
-    loop {
-        tokio::select! {
-            () = signals.stop() => return,
-            _ = health.tick() => match server.health().check(clock::now()) {
-                Err(fault) if fault.is_final() => end_for(&fault, log),
-                Err(fault) if stuck.as_ref() != Some(&fault.thread) => {
-                    tracing::error!("{fault}");
-                    stuck = Some(fault.thread);
-                }
-                Err(_) => {}
-                Ok(()) => stuck = None,
-            },
+/// The running server and what acts on it.
+struct Service {
+    server: Server,
+    config: Config,
+    args: ServeArgs,
+    log: Log,
+    manager: ServiceManager,
+    /// SIGTERM and SIGINT received.
+    stops: u32,
+    /// When the calls must have ended.
+    end_by: Option<Instant>,
+    /// The thread that was last reported as stuck.
+    stuck: Option<String>,
+}
+
+impl Service {
+    /// Until the server has no calls after a drain, or a third signal.
+    async fn run(&mut self, signals: &mut Signals) {
+        let mut health = tokio::time::interval(HEALTH_EVERY);
+        while self.stops < 3 {
+            tokio::select! {
+                () = self.server.health().drained() => return,
+                _ = health.tick() => self.check(),
+                signal = signals.next() => match signal {
+                    OperatorSignal::Stop => self.begin_stop(),
+                    OperatorSignal::Reload => self.reload(),
+                },
+            }
         }
+    }
+
+    /// The first signal drains, the second ends all calls.
+    fn begin_stop(&mut self) {
+        self.stops += 1;
+        if self.stops == 1 {
+            self.manager.stopping("Draining: new calls are refused");
+            self.server.drain();
+            self.end_by = Some(clock::now() + self.config.settings.calls.grace + END_WAIT + STOP_WAIT);
+        } else {
+            self.server.end_calls();
+            self.end_by = Some(clock::now() + END_WAIT);
+        }
+    }
+
+    /// Reads the settings again. If one cannot be used, nothing changes.
+    fn reload(&mut self) {
+        self.manager.reloading();
+        match self.args.clone().load() {
+            Ok(new) => {
+                let changes = self.config.take_run_time(&new);
+                self.log.set_level(self.config.settings.log.log_level);
+                self.server.reconfigure(&self.config);
+                tracing::info!(changed = changes.applied.join(" "), "settings reloaded");
+                if !changes.need_restart.is_empty() {
+                    tracing::warn!(
+                        keys = changes.need_restart.join(" "),
+                        "these settings change only at the next start"
+                    );
+                }
+            }
+            Err(error) => tracing::error!("reload refused, no setting is changed: {error}"),
+        }
+        self.manager.ready();
+    }
+
+    /// Checks the threads. Without one of them, or if the calls do not end, the process ends here.
+    fn check(&mut self) {
+        let now = clock::now();
+        if self.end_by.is_some_and(|at| at <= now) {
+            self.give_up("the calls have not ended in time");
+        }
+        match self.server.health().check(now) {
+            Ok(()) => {
+                self.stuck = None;
+                self.manager.feed_watchdog();
+            }
+            Err(fault) if fault.is_final() => self.give_up(&fault.to_string()),
+            Err(fault) if self.stuck.as_ref() != Some(&fault.thread) => {
+                tracing::error!("{fault}");
+                self.manager.status(&fault.to_string());
+                self.stuck = Some(fault.thread);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Ends the process, so that the service manager starts it again. Its threads are not waited for: they can wait for the one
+    /// that is lost.
+    fn give_up(&self, reason: &str) -> ! {
+        tracing::error!("{reason}; Trestle ends");
+        self.manager.status(reason);
+        self.log.flush();
+        std::process::exit(THREAD_ENDED);
+    }
+
+    /// Stops all threads, when there are no calls any more.
+    fn stop(self) {
+        let Self { server, log, manager, stops, .. } = self;
+        manager.stopping("Ending");
+        tracing::info!("stopping");
+        let events_wait = if stops < 2 { EVENTS_WAIT } else { Duration::from_secs(1) };
+        // A thread that is stuck does not delay the end for ever.
+        let (stopped, is_stopped) = std::sync::mpsc::channel::<()>();
+        let guard = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
+            if is_stopped.recv_timeout(events_wait + STOP_WAIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                std::process::exit(THREAD_ENDED);
+            }
+        });
+        server.stop_within(events_wait);
+        drop(stopped);
+        drop((guard, log));
     }
 }
 
-/// Ends the process, so that the service manager starts it again. The other threads are not waited for: they can wait for the one
-/// that has ended.
-fn end_for(fault: &ThreadFault, log: &Log) -> ! {
-    tracing::error!("{fault}; without it Trestle cannot work, and ends");
-    log.flush();
-    std::process::exit(THREAD_ENDED);
+/// A signal with an effect.
+enum OperatorSignal {
+    Stop,
+    Reload,
 }
 
 /// The signals that the server acts on.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
     /// Caught, so that they do not end the process.
     _ignored: Vec<Signal>,
 }
 
 impl Signals {
     fn catch() -> std::io::Result<Self> {
-        let ignored =
-            [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm()];
+        let ignored = [SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm()];
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
             _ignored: ignored.into_iter().map(signal).collect::<Result<_, _>>()?,
         })
     }
 
-    /// Waits for SIGTERM or SIGINT.
-    async fn stop(&mut self) {
+    async fn next(&mut self) -> OperatorSignal {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => OperatorSignal::Stop,
+            _ = self.interrupt.recv() => OperatorSignal::Stop,
+            _ = self.hangup.recv() => OperatorSignal::Reload,
         }
     }
 }

@@ -12,6 +12,8 @@ use super::overload::{Limit, Load, LoadChange, Overload};
 #[derive(Debug)]
 pub(super) struct Admission {
     max_sessions: Option<usize>,
+    /// The service drains.
+    pub(super) is_draining: bool,
     overload: Overload,
     /// Offers refused because of a limit.
     pub(super) rejected: Tally<Limit>,
@@ -19,13 +21,21 @@ pub(super) struct Admission {
 
 impl Admission {
     pub(super) fn new(config: &ControllerConfig) -> Self {
-        Self { max_sessions: config.max_sessions, overload: Overload::new(config.load), rejected: Tally::default() }
+        let (max_sessions, overload) = (config.max_sessions, Overload::new(config.load));
+        Self { max_sessions, is_draining: false, overload, rejected: Tally::default() }
+    }
+
+    /// Takes new limits. An overload that lasts is ended by the new bounds.
+    pub(super) fn reconfigure(&mut self, config: &ControllerConfig) {
+        self.max_sessions = config.max_sessions;
+        self.overload.set_bounds(config.load);
     }
 
     /// The limit for which an offer of a new call is refused at present. `calls` is the number of live calls.
     pub(super) fn refuses(&self, calls: usize) -> Option<Limit> {
         let full = self.max_sessions.is_some_and(|max| calls >= max);
-        full.then_some(Limit::Sessions).or(self.overload.refusing())
+        let draining = self.is_draining.then_some(Limit::Draining);
+        draining.or(full.then_some(Limit::Sessions)).or(self.overload.refusing())
     }
 
     /// The load limit for which calls are refused at present.

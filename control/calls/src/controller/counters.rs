@@ -44,6 +44,8 @@ pub struct ControllerCounters {
     pub rejected: Tally<Limit>,
     /// The limit for which offers for new calls are refused at present, because the machine is overloaded.
     pub overloaded: Option<Limit>,
+    /// New calls are refused because the service drains.
+    pub draining: bool,
     /// The load of the machine at the last report.
     pub load: Load,
     /// Ended calls, by cause.

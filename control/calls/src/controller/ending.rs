@@ -88,6 +88,11 @@ pub(super) fn end(controller: &mut Controller, id: CallId, cause: EndedBy) {
         call.waiting.end = Some(cause);
         return;
     }
+    if cause == EndedBy::Shutdown {
+        // The signalling will not end the call; its peers learn of the end from the media path.
+        let shard = call.shard;
+        controller.post(shard, Command::AnnounceEnd { call: id });
+    }
     let ending = Ending { reply_to: None, cause, fast: true, keep };
     controller.submit(id, Command::Delete { call: id }, InFlight::End(ending));
 }

@@ -26,6 +26,7 @@ mod call;
 mod connect;
 mod counters;
 mod digit_feed;
+mod drain;
 mod ending;
 mod engine_link;
 mod event_feed;
@@ -57,7 +58,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha12Rng;
 use trestle_core::time::soonest;
 use trestle_core::{CallId, Command, CommandError, EngineReply, Epoch, Event, EventKind, LegId, RequestId};
-use trestle_negotiate::{Environment, Session};
+use trestle_negotiate::{Environment, GatePolicy, Session};
 use trestle_ng::command::Verb;
 use trestle_ng::{Dict, Reply};
 
@@ -66,6 +67,8 @@ use crate::events::{Dbm0, EventBody};
 use admission::Admission;
 use call::Enqueued;
 pub use counters::{ControllerCounters, Tally};
+use drain::DrainState;
+pub use drain::ServiceState;
 use engine_link::{EngineLink, EngineResult, Failure};
 use event_feed::EventFeed;
 use in_flight::InFlight;
@@ -97,6 +100,8 @@ pub struct ControllerConfig {
     pub offer_timeout: Duration,
     /// How long a deleted call can be queried if `delete` gives no time.
     pub delete_delay: Duration,
+    /// How long calls are waited for after SIGTERM, or a `drain` without a time.
+    pub grace: Duration,
     /// Where each digit is reported.
     pub dtmf_log_dest: Option<SocketAddr>,
     /// The edge takes events: emit [`ControllerOutput::Publish`].
@@ -114,6 +119,7 @@ impl Default for ControllerConfig {
             silent_timeout: Duration::from_secs(3_600),
             offer_timeout: Duration::from_secs(240),
             delete_delay: Duration::from_secs(30),
+            grace: Duration::from_secs(2),
             dtmf_log_dest: None,
             publish_events: false,
         }
@@ -152,6 +158,28 @@ pub enum ControllerOutput {
     Timeout(Option<Instant>),
 }
 
+/// What the operator asks for by signals.
+#[derive(Debug, Clone)]
+pub enum OperatorCommand {
+    /// Refuse new calls and wait for the others, for [`ControllerConfig::grace`].
+    Drain,
+    /// End every call now.
+    EndCalls,
+    /// Take other settings.
+    Reconfigure(Box<RunTimeSettings>),
+}
+
+/// Settings that can change while calls are active.
+#[derive(Debug, Clone)]
+pub struct RunTimeSettings {
+    /// Of it: limits, and the times but `timeout`.
+    pub controller: ControllerConfig,
+    /// Applied to parties of later offers.
+    pub gate_policy: GatePolicy,
+    /// The same.
+    pub default_tos: Option<u8>,
+}
+
 type Outbox = VecDeque<ControllerOutput>;
 
 /// The controller of all calls.
@@ -167,6 +195,7 @@ pub struct Controller {
     engine: EngineLink,
     events: EventFeed,
     verdicts: VerdictHistory,
+    drain: DrainState,
     /// Counters that no other part owns.
     counters: ControllerCounters,
     outbox: Outbox,
@@ -189,6 +218,7 @@ impl Controller {
             engine: EngineLink::default(),
             events: EventFeed::new(epoch, config.publish_events),
             verdicts: VerdictHistory::default(),
+            drain: DrainState::default(),
             counters: ControllerCounters::default(),
             outbox: VecDeque::new(),
             config,
@@ -206,6 +236,7 @@ impl Controller {
             calls: self.calls.live(),
             rejected: self.admission.rejected.clone(),
             overloaded: self.admission.overloaded(),
+            draining: self.admission.is_draining,
             load: self.admission.load(),
             requests: self.ng.understood.clone(),
             errors: self.ng.errors.clone(),
@@ -217,9 +248,25 @@ impl Controller {
         }
     }
 
-    /// True while an offer for a new call is refused, whatever it contains.
-    pub fn refuses_calls(&self) -> bool {
-        self.admission.refuses(self.calls.live()).is_some()
+    /// What becomes of an offer for a new call at present.
+    pub fn service_state(&self) -> ServiceState {
+        drain::state(self)
+    }
+
+    /// Takes a command of the operator.
+    pub fn handle_operator(&mut self, now: Instant, command: OperatorCommand) {
+        match command {
+            OperatorCommand::Drain => drain::start(self, now, self.config.grace, "signal"),
+            OperatorCommand::EndCalls => drain::end_calls(self),
+            OperatorCommand::Reconfigure(settings) => {
+                let RunTimeSettings { controller, gate_policy, default_tos } = *settings;
+                self.admission.reconfigure(&controller);
+                self.negotiator.reconfigure(gate_policy, default_tos);
+                // What is fixed at the start stays.
+                let ControllerConfig { shards, timeout, dtmf_log_dest, publish_events, .. } = self.config;
+                self.config = ControllerConfig { shards, timeout, dtmf_log_dest, publish_events, ..controller };
+            }
+        }
     }
 
     /// Takes a request from a proxy or an application.
@@ -247,6 +294,7 @@ impl Controller {
             return;
         }
         match verb {
+            Verb::Ping if self.admission.is_draining => self.reply(reply_to, Reply::pong_while_draining()),
             Verb::Ping => self.reply(reply_to, Reply::pong()),
             Verb::Offer(offer) => signal::offer(self, now, reply_to, *offer),
             Verb::Answer(answer) => signal::answer(self, reply_to, &answer),
@@ -263,6 +311,7 @@ impl Controller {
             Verb::Block(block) => media::block(self, now, reply_to, &block),
             Verb::Connect(connect) => media::connect(self, now, reply_to, &connect),
             Verb::Gate(gate) => gate::gate(self, now, reply_to, &gate),
+            Verb::Drain(drain) => drain::request(self, now, reply_to, drain),
             Verb::Subscribe(subscribe) => event_feed::subscribe(self, now, reply_to, subscribe),
         }
     }
@@ -372,6 +421,7 @@ impl Controller {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.ng.expire(now);
         gate::time_out_gates(self, now);
+        drain::time_out(self, now);
         while let Some(call_id) = self.calls.next_due(now) {
             supervision::call_due(self, now, call_id);
         }
@@ -384,7 +434,7 @@ impl Controller {
 
     /// When [`Controller::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        soonest(self.calls.poll_timeout(), self.ng.poll_timeout())
+        soonest(soonest(self.calls.poll_timeout(), drain::poll_timeout(self)), self.ng.poll_timeout())
     }
 
     fn reply(&mut self, reply_to: ReplyTo, reply: Reply) {

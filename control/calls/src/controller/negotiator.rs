@@ -6,7 +6,7 @@ use rand_chacha::ChaCha12Rng;
 use trestle_core::plan::Transport;
 use trestle_core::{CallId, LegId};
 use trestle_negotiate::{
-    CrossCallConnection, Environment, NegotiationError, NegotiationStep, PartyLookupError, Session,
+    CrossCallConnection, Environment, GatePolicy, NegotiationError, NegotiationStep, PartyLookupError, Session,
 };
 use trestle_ng::command::Signal;
 
@@ -26,6 +26,11 @@ pub(super) struct Negotiator {
 impl Negotiator {
     pub(super) fn new(environment: Environment, rng: ChaCha12Rng) -> Self {
         Self { environment, rng }
+    }
+
+    /// Takes other defaults for the parties of later offers.
+    pub(super) fn reconfigure(&mut self, gate_policy: GatePolicy, default_tos: Option<u8>) {
+        (self.environment.gate_policy, self.environment.default_tos) = (gate_policy, default_tos);
     }
 
     /// # Errors

@@ -84,6 +84,8 @@ pub enum Limit {
     Lateness,
     /// A media thread's mailbox is full.
     Commands,
+    /// The service drains.
+    Draining,
 }
 
 impl Limit {
@@ -96,13 +98,14 @@ impl Limit {
             Self::Average => "load",
             Self::Lateness => "lateness",
             Self::Commands => "commands",
+            Self::Draining => "draining",
         }
     }
 
     /// The error texts on which Kamailio and OpenSIPS try another node; only OpenSIPS knows the last two.
     pub(super) fn words(self) -> &'static str {
         match self {
-            Self::Sessions => "Parallel session limit reached",
+            Self::Sessions | Self::Draining => "Parallel session limit reached",
             Self::Ports => "Ran out of ports",
             Self::Cpu => "CPU usage limit exceeded",
             Self::Average | Self::Lateness | Self::Commands => "Load limit exceeded",
@@ -136,6 +139,11 @@ pub(super) enum LoadChange {
 impl Overload {
     pub(super) fn new(bounds: LoadBounds) -> Self {
         Self { bounds, ..Self::default() }
+    }
+
+    /// Sets other bounds.
+    pub(super) fn set_bounds(&mut self, bounds: LoadBounds) {
+        self.bounds = bounds;
     }
 
     /// The limit for which offers for new calls are refused.

@@ -91,6 +91,7 @@ impl CallVerdict {
             Some(EndedBy::OfferTimeout) => "Trestle ended it, because no answer came within `offer-timeout`".to_owned(),
             Some(EndedBy::MediaTimeout) => "Trestle ended it, because no media was received for `timeout`".to_owned(),
             Some(EndedBy::SilentTimeout) => "Trestle ended it, because it was on hold for `silent-timeout`".to_owned(),
+            Some(EndedBy::Shutdown) => "Trestle ended it, because Trestle was stopped".to_owned(),
             Some(EndedBy::Failed) => "The engine lost it".to_owned(),
         };
         let when = match (self.cause, self.answered) {

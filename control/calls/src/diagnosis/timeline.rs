@@ -57,6 +57,7 @@ pub(super) fn timeline(facts: &CallFacts<'_>) -> Vec<TimelineEntry> {
             EndedBy::OfferTimeout => "call ended: no answer within offer-timeout",
             EndedBy::MediaTimeout => "call ended: no media received for timeout",
             EndedBy::SilentTimeout => "call ended: on hold for silent-timeout",
+            EndedBy::Shutdown => "call ended: Trestle was stopped",
             EndedBy::Failed => "call ended: internal error",
         };
         add(facts.age, None, what);

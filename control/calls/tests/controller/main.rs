@@ -18,6 +18,7 @@ use trestle_world::{SimulatedTrestle, TrestleSetup, environment};
 #[path = "../../../ng/src/command/captured.rs"]
 mod captured;
 mod connect;
+mod drain;
 mod ending;
 mod events;
 mod exchange;

@@ -30,6 +30,8 @@ test("a call from offer to delete", async (t) => {
   assert.deepEqual(["b", "a"].map((tag) => tags[tag].medias[0].streams[0]["local port"]), ports);
   assert.equal(tags.a.label, "caller");
   assert.equal((await client.statistics()).currentstatistics.sessionsown, 1);
+  assert.deepEqual(await client.drain({ grace: 600 }), { calls: 1, grace: 600, result: "ok" });
+  assert.equal((await client.drain({ op: "stop" })).calls, 1);
   const deleted = await client.delete("c1", { "from-tag": "a", "delete-delay": 0 });
   assert.equal(deleted.totals.RTP.packets, 0);
   assert.deepEqual(await client.list(), []);

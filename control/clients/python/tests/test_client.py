@@ -39,6 +39,8 @@ class Requests(WithServer):
         self.assertEqual((streams["b"]["local port"], streams["a"]["local port"]), ports)
         self.assertEqual(report["tags"]["a"]["label"], "caller")
         self.assertEqual((await self.client.statistics())["currentstatistics"]["sessionsown"], 1)
+        self.assertEqual((await self.client.drain(grace=600)), {"calls": 1, "grace": 600, "result": "ok"})
+        self.assertEqual((await self.client.drain(stop=True))["calls"], 1)
         deleted = await self.client.delete("c1", from_tag="a", delete_delay=0)
         self.assertEqual(deleted["totals"]["RTP"]["packets"], 0)
         self.assertEqual(await self.client.list(), [])

@@ -274,6 +274,7 @@ pub const KEYS: &[Key] = &[
     key("address", Argument),
     key("op", Argument),
     key("expires", Argument),
+    key("grace", Argument),
     key("sip-message-type", KeyEffect::AsAlways),
     key("SIP-code", KeyEffect::AsAlways),
     key("repacketize", KeyEffect::AsAlways),

@@ -3,6 +3,7 @@
 //! [`Request::read`] turns a dictionary into a [`Request`]. Bytes and dictionaries are not used beyond this point.
 
 pub mod codec_spec;
+mod drain;
 mod flag_string;
 pub mod flag_table;
 pub mod flags;
@@ -21,6 +22,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use codec_spec::{CodecList, CodecSpec};
+pub use drain::Drain;
 pub use flag_table::{Switch, Switches};
 pub use flags::Flags;
 pub use media::{BlockRequest, Connect, GateRequest, MediaKind, PlayDigit, TargetParty};
@@ -63,6 +65,8 @@ pub enum Verb {
     Gate(GateRequest),
     /// `subscribe events`
     Subscribe(Subscribe),
+    /// `drain`
+    Drain(Drain),
     /// `create`; its `sdp` is empty.
     Create(Box<Signal>),
     /// `create answer`
@@ -83,7 +87,7 @@ impl Verb {
             Self::Connect(connect) => Some(&connect.call_id),
             Self::Gate(gate) => Some(&gate.call_id),
             // A subscription filters by call-id. The call need not exist, and the request does not wait for it.
-            Self::Ping | Self::List { .. } | Self::Statistics | Self::Subscribe(_) => None,
+            Self::Ping | Self::List { .. } | Self::Statistics | Self::Subscribe(_) | Self::Drain(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::media::{self, MediaKind};
-use super::{Delete, Flags, NAME_BYTES_MAX, Query, SDP_BYTES_MAX, Signal, Switch, Verb, subscribe, words};
+use super::{Delete, Flags, NAME_BYTES_MAX, Query, SDP_BYTES_MAX, Signal, Switch, Verb, drain, subscribe, words};
 use crate::{Dict, Value};
 
 /// Call-ids that `list` returns if the request has no `limit`.
@@ -73,6 +73,12 @@ pub enum RequestError {
     /// `expires` of `subscribe events` is not a number of seconds.
     #[error("expires must be a number of seconds")]
     BadExpires,
+    /// `op` of `drain` is unknown.
+    #[error("op of drain must be start or stop")]
+    BadDrainOp,
+    /// `grace` of `drain` is not a number of seconds.
+    #[error("grace must be a number of seconds")]
+    BadGrace,
 }
 
 type VerbReader = fn(&Dict, Flags) -> Result<Verb, RequestError>;
@@ -97,6 +103,7 @@ const VERBS: &[(&str, VerbReader)] = &[
     ("create", |dict, flags| Ok(Verb::Create(signal(dict, flags, BodyRequirement::Nothing)?))),
     ("create answer", |dict, flags| Ok(Verb::CreateAnswer(signal(dict, flags, BodyRequirement::Sdp)?))),
     ("gate", |dict, flags| Ok(Verb::Gate(media::gate(dict, &flags)?))),
+    ("drain", |dict, _| Ok(Verb::Drain(drain::drain(dict)?))),
     ("subscribe events", |dict, _| Ok(Verb::Subscribe(subscribe::subscribe(dict)?))),
 ];
 

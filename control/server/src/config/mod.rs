@@ -2,6 +2,7 @@
 //! result with what follows from it.
 
 mod error;
+mod reload;
 mod settings;
 mod sources;
 mod values;
@@ -12,14 +13,17 @@ mod table_test;
 #[cfg(test)]
 mod tests;
 
-use trestle_calls::controller::ControllerConfig;
+use trestle_calls::controller::{ControllerConfig, RunTimeSettings};
 use trestle_core::{InterfaceId, OwnSsrcs};
 use trestle_io::{InterfacePorts, PortRange};
 use trestle_negotiate::{Environment, Interface, OwnKeys};
 
 pub use error::ConfigError;
+pub use reload::SettingChanges;
+use reload::WrittenValues;
 pub use settings::{
-    CallSettings, EventSettings, GateSettings, LimitSettings, ListenSettings, LogSettings, MediaSettings, Settings,
+    CallSettings, EventSettings, GateSettings, LimitSettings, ListenSettings, LogSettings, MediaSettings,
+    ProcessSettings, Settings,
 };
 pub use sources::{ServeArgs, SettingSource};
 pub use webhook::{Secret, Webhook};
@@ -37,6 +41,7 @@ pub struct Config {
     pub num_threads: usize,
     /// Where events are posted.
     pub event_webhook: Option<Webhook>,
+    written: WrittenValues,
 }
 
 impl Config {
@@ -62,7 +67,8 @@ impl Config {
         }
         let interfaces = interfaces(&media.interface)?;
         let event_webhook = Webhook::new(&settings.events)?;
-        Ok(Self { settings, interfaces, ports, num_threads, event_webhook })
+        let written = WrittenValues::default();
+        Ok(Self { settings, interfaces, ports, num_threads, event_webhook, written })
     }
 
     /// True if events have an output of their own, beside `subscribe events`.
@@ -81,6 +87,15 @@ impl Config {
         self.settings.calls.apply(&mut config);
         self.settings.limits.apply(&mut config);
         config
+    }
+
+    /// What can change while calls are active.
+    pub(crate) fn run_time(&self) -> RunTimeSettings {
+        RunTimeSettings {
+            controller: self.controller(),
+            gate_policy: self.settings.gate.policy(),
+            default_tos: self.settings.media.tos,
+        }
     }
 
     /// What negotiation takes from it. `fingerprint` is the SHA-256 of the DTLS certificate.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::http::Uri;
+use clap::ArgAction;
 use tracing::level_filters::LevelFilter;
 use trestle_calls::controller::{ControllerConfig, Hundredths, LoadBounds};
 use trestle_core::plan::{Filler, Gate};
@@ -40,6 +41,9 @@ pub struct Settings {
     /// The log.
     #[command(flatten)]
     pub log: LogSettings,
+    /// Privileges of the process.
+    #[command(flatten)]
+    pub process: ProcessSettings,
 }
 
 /// Listening addresses.
@@ -111,6 +115,11 @@ pub struct CallSettings {
     /// How long a deleted call can be queried if `delete` has no `delete-delay`.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = values::seconds_or_zero)]
     pub delete_delay: Duration,
+
+    // Short: service managers and containers send SIGKILL some seconds after SIGTERM, and a call lasts for minutes in any case.
+    /// After SIGTERM or the command `drain`, how long Trestle waits for its calls before it ends them.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = values::seconds_or_zero)]
+    pub grace: Duration,
 }
 
 /// Limits above which offers for new calls are refused.
@@ -192,6 +201,21 @@ pub struct LogSettings {
     pub log_level: LevelFilter,
 }
 
+/// Privileges of the process.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Process")]
+pub struct ProcessSettings {
+    /// User that Trestle becomes when it has been started as root and its listening addresses are bound. It then has no
+    /// privileges. Not needed with a systemd unit that has `User=`.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// Whether the system may write the memory of Trestle to a file if it crashes, and show it to debuggers. It contains keys
+    /// of calls.
+    #[arg(long, value_name = "yes|no", default_value = "no", value_parser = values::yes_or_no, action = ArgAction::Set)]
+    pub core_dumps: bool,
+}
+
 impl CallSettings {
     /// Writes these timeouts into the controller's configuration.
     pub(crate) fn apply(&self, config: &mut ControllerConfig) {
@@ -199,6 +223,7 @@ impl CallSettings {
         config.silent_timeout = self.silent_timeout;
         config.offer_timeout = self.offer_timeout;
         config.delete_delay = self.delete_delay;
+        config.grace = self.grace;
     }
 }
 
@@ -254,5 +279,6 @@ default_from_rows!(
     LimitSettings,
     GateSettings,
     EventSettings,
-    LogSettings
+    LogSettings,
+    ProcessSettings
 );

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
+use super::reload::WrittenValues;
 use super::{Config, ConfigError, Settings};
 
 const VARIABLE_PREFIX: &str = "TRESTLE_";
@@ -151,13 +152,15 @@ impl ServeArgs {
             self.flags.into_iter().map(|(key, values)| (key, SettingEntry { source: SettingSource::Flag, values })),
         );
         let settings = parser.settings(&mut entries)?;
-        Config::new(settings).map_err(|error| match error {
+        let mut config = Config::new(settings).map_err(|error| match error {
             ConfigError::Value { key, reason, .. } => {
                 let from = entries.get(&key).map(|entry| entry.source.clone());
                 ConfigError::Value { key, reason, from }
             }
             other => other,
-        })
+        })?;
+        config.written = WrittenValues(entries.into_iter().map(|(key, entry)| (key, entry.values)).collect());
+        Ok(config)
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::{Arg, ArgAction, Args, Command};
 
 use super::Settings;
+use super::reload::RUN_TIME_KEYS;
 use super::sources::variable;
 
 const DOCUMENT: &str = include_str!("../../../../docs/SETTINGS.md");
@@ -18,7 +19,8 @@ fn line(row: &Arg) -> String {
     // The short form of the help ends at the first empty line and has no final stop.
     let help = row.get_help().unwrap().to_string();
     let values = values.replace('|', "\\|");
-    format!("| `{key}` | `{}` | `{values}`{several} | {default} | {help} |", variable(key))
+    let reload = if RUN_TIME_KEYS.contains(&key) { "yes" } else { "" };
+    format!("| `{key}` | `{}` | `{values}`{several} | {default} | {reload} | {help} |", variable(key))
 }
 
 #[test]
@@ -30,12 +32,14 @@ fn the_table_in_the_documentation_is_that_of_the_program() {
         if group != Some(row.get_help_heading().unwrap()) {
             group = row.get_help_heading();
             wanted += &format!(
-                "\n### {}\n\n| key, and flag with `--` | variable | value | default | meaning |\n|---|---|---|---|---|\n",
+                "\n### {}\n\n| key, and flag with `--` | variable | value | default | SIGHUP | meaning |\n|---|---|---|---|---|---|\n",
                 group.unwrap()
             );
         }
         wanted += &line(row);
         wanted.push('\n');
     }
+    let known = |key: &&str| command.get_arguments().any(|row| row.get_long() == Some(key));
+    assert_eq!(RUN_TIME_KEYS.iter().find(|key| !known(key)), None);
     assert!(DOCUMENT.contains(&wanted), "docs/SETTINGS.md must contain:\n{wanted}");
 }

@@ -54,13 +54,13 @@ fn one_interface_is_the_only_required_setting() {
     assert_eq!(config.settings.listen.listen_ng, ["127.0.0.1:2223".parse().unwrap()]);
     assert_eq!(config.settings.listen.listen_http, None);
     assert_eq!(config.ports, PortRange::new(30_000, 40_000).unwrap());
-    let CallSettings { timeout, silent_timeout, offer_timeout, delete_delay } = config.settings.calls;
-    let seconds = [timeout, silent_timeout, offer_timeout, delete_delay].map(|duration| duration.as_secs());
-    assert_eq!(seconds, [60, 3_600, 240, 30]);
+    let CallSettings { timeout, silent_timeout, offer_timeout, delete_delay, grace } = config.settings.calls;
+    let seconds = [timeout, silent_timeout, offer_timeout, delete_delay, grace].map(|duration| duration.as_secs());
+    assert_eq!(seconds, [60, 3_600, 240, 30, 2]);
     assert_eq!(config.settings.log.log_level, LevelFilter::INFO);
     assert!(config.num_threads > 0);
     let controller = config.controller();
-    let times = |of: &ControllerConfig| [of.timeout, of.silent_timeout, of.offer_timeout, of.delete_delay];
+    let times = |of: &ControllerConfig| [of.timeout, of.silent_timeout, of.offer_timeout, of.delete_delay, of.grace];
     assert_eq!(times(&controller), times(&ControllerConfig::default()), "the defaults have one value");
     let load = controller.load;
     assert_eq!((load.lateness, load.cpu, load.average), (Some(Duration::from_millis(20)), None, None));
@@ -95,6 +95,26 @@ fn a_flag_wins_over_a_variable_a_variable_over_the_file_and_the_file_over_the_de
     assert_eq!(config.ports, PortRange::new(20_000, 40_000).unwrap());
     assert_eq!((settings.log.log_level, settings.media.tos), (LevelFilter::DEBUG, Some(184)));
     assert_eq!(settings.limits.max_cpu.0, 8_750);
+}
+
+#[test]
+fn a_reload_takes_what_can_change_while_calls_are_active_and_names_the_rest() {
+    let load = |file: &str, flags: &[&str]| from_all(Some(file), &[], flags).unwrap();
+    let before = "interface = '127.0.0.1'\nmax-sessions = 5\ntimeout = 90\nlog-level = 'warn'\nfiller = 'silence'";
+    let after = "interface = '127.0.0.1'\nmax-sessions = 7\ntimeout = 80\nlog-level = 'debug'\nport-min = 20000\ngrace = 0\ntos = 1";
+    let mut config = load(before, &["--log-level=error"]);
+    let new = load(after, &["--log-level=error"]);
+    let changes = config.take_run_time(&new);
+    assert_eq!(changes.applied, ["filler", "grace", "max-sessions", "tos"]);
+    assert_eq!(changes.need_restart, ["port-min", "timeout"]);
+    let run_time = config.run_time();
+    let ControllerConfig { max_sessions, timeout, grace, .. } = run_time.controller;
+    assert_eq!((max_sessions, timeout.as_secs(), grace.as_secs()), (Some(7), 90, 0));
+    assert_eq!((run_time.default_tos, run_time.gate_policy), (Some(1), GateSettings::default().policy()));
+    assert_eq!(config.settings.log.log_level, LevelFilter::ERROR, "the flag wins again");
+
+    let again = config.take_run_time(&new);
+    assert_eq!((again.applied, again.need_restart), (vec![], vec!["port-min".to_owned(), "timeout".to_owned()]));
 }
 
 #[test]

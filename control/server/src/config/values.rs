@@ -96,6 +96,14 @@ pub(super) fn filler(text: &str) -> Result<Filler, String> {
     gate::filler_named(text).ok_or_else(|| format!("{text:?} is none of none, silence, comfort-noise and hold-tone"))
 }
 
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err(format!("{text:?} is neither yes nor no")),
+    }
+}
+
 pub(super) fn log_level(text: &str) -> Result<LevelFilter, String> {
     Ok(match text.to_ascii_lowercase().as_str() {
         "off" => LevelFilter::OFF,

@@ -24,6 +24,11 @@ impl LoadMonitor {
         }
     }
 
+    /// From now on reads what has a limit among these.
+    pub(super) fn set_limits(&mut self, limits: LoadBounds) {
+        self.limits = limits;
+    }
+
     pub(super) fn next_reading(&self) -> Instant {
         self.next_reading
     }

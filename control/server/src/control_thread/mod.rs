@@ -12,7 +12,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
-use trestle_calls::controller::{Controller, ControllerOutput, Origin};
+use trestle_calls::controller::{Controller, ControllerOutput, OperatorCommand, Origin, ServiceState};
 use trestle_core::report::Totals;
 use trestle_core::{EngineReply, Epoch, OwnSsrcs, RequestId};
 use trestle_io::heartbeat::Beats;
@@ -25,7 +25,7 @@ use self::scrapes::{CollectedScrape, Scrapes};
 use self::stream_replies::StreamReplies;
 use crate::config::Config;
 use crate::event_outputs::EventOutputSender;
-use crate::health::{ServerReadiness, SharedReadiness};
+use crate::health::SharedServiceState;
 use crate::listen::http::Scrape;
 use crate::listen::stream_request::StreamRequest;
 use crate::log_queue::log_lines_lost;
@@ -61,7 +61,8 @@ pub(crate) struct ControlThreadParts<'a> {
     pub(crate) event_sender: EventOutputSender,
     pub(crate) bell: Arc<Bell>,
     pub(crate) heartbeat: Arc<Heartbeat>,
-    pub(crate) readiness: Arc<SharedReadiness>,
+    pub(crate) service: Arc<SharedServiceState>,
+    pub(crate) operator: Receiver<OperatorCommand>,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
@@ -79,9 +80,17 @@ pub(crate) struct ControlThread {
     digit_feed: Option<UdpSocket>,
     event_sender: EventOutputSender,
     load: LoadMonitor,
-    readiness: Arc<SharedReadiness>,
+    operator: OperatorLink,
     bell: Arc<Bell>,
     stop: Arc<AtomicBool>,
+}
+
+/// Commands of the operator, and the state of the service for the other threads.
+struct OperatorLink {
+    commands: Receiver<OperatorCommand>,
+    /// The state that was written to `shared` last.
+    known: ServiceState,
+    shared: Arc<SharedServiceState>,
 }
 
 /// A UDP socket for ng commands.
@@ -130,7 +139,7 @@ impl ControlThread {
             digit_feed,
             event_sender: parts.event_sender,
             load,
-            readiness: parts.readiness,
+            operator: OperatorLink { commands: parts.operator, known: ServiceState::Accepting, shared: parts.service },
             bell: parts.bell,
             stop: parts.stop,
         })
@@ -164,6 +173,7 @@ impl ControlThread {
             more |= self.take_requests(&mut buffer);
             more |= self.take_stream_requests();
             self.scrapes.start(&self.workers);
+            self.take_operator_commands();
             self.handle_timeouts();
         }
     }
@@ -231,6 +241,17 @@ impl ControlThread {
         true
     }
 
+    fn take_operator_commands(&mut self) {
+        while let Ok(command) = self.operator.commands.try_recv() {
+            let now = clock::now();
+            if let OperatorCommand::Reconfigure(settings) = &command {
+                self.load.set_limits(settings.controller.load);
+            }
+            self.controller.handle_operator(now, command);
+            self.drain(now);
+        }
+    }
+
     fn handle_timeouts(&mut self) {
         let now = clock::now();
         if self.deadline.is_some_and(|deadline| deadline <= now) {
@@ -241,8 +262,8 @@ impl ControlThread {
         if let Some(load) = self.load.read(now, &self.workers) {
             self.controller.handle_load(now, load);
         }
-        let refusing = self.controller.refuses_calls();
-        self.readiness.set(if refusing { ServerReadiness::Refusing } else { ServerReadiness::Ready });
+        let OperatorLink { known, shared, .. } = &mut self.operator;
+        shared.set(known, self.controller.service_state());
     }
 
     /// Executes all outputs of the controller.

@@ -8,12 +8,14 @@ mod web_hook;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use trestle_io::Heartbeat;
 
 use crate::config::Webhook;
@@ -77,11 +79,11 @@ impl EventOutputSender {
     }
 }
 
-/// The running thread. Dropping it stops it; events that wait for the web hook are then lost.
+/// The running thread. Dropping it stops it; events that wait for a reader or the web hook are then lost.
 #[derive(Debug)]
 pub struct EventOutputs {
     address: Option<SocketAddr>,
-    _thread: RuntimeThread,
+    thread: RuntimeThread,
 }
 
 impl EventOutputs {
@@ -97,21 +99,40 @@ impl EventOutputs {
         let runtime = runtime()?;
         let mut sender = EventOutputSender::default();
         let counters = &sender.counters;
+        // Each task that writes events has a clone of `writing`; when all are done, `written` has no sender.
+        let (writing, mut written) = mpsc::channel::<Infallible>(1);
+        let (closing, closed) = watch::channel(false);
         let mut address = None;
         if let Some(listen) = listen {
             let listener = runtime.block_on(tokio::net::TcpListener::bind(listen))?;
             address = Some(listener.local_addr()?);
             let (lines, _) = broadcast::channel(LINES_MAX);
-            spawn_lasting(&runtime, &heartbeat, tcp_lines::accept(listener, lines.clone(), Arc::clone(counters)));
+            spawn_lasting(
+                &runtime,
+                &heartbeat,
+                tcp_lines::accept(listener, lines.clone(), Arc::clone(counters), closed, writing.clone()),
+            );
             sender.lines = Some(lines);
         }
         if let Some(webhook) = webhook {
             let (hook, events) = mpsc::channel(QUEUE_MAX);
-            web_hook::start(&runtime, &heartbeat, webhook.clone(), events, Arc::clone(counters))?;
+            web_hook::start(&runtime, &heartbeat, webhook.clone(), events, Arc::clone(counters), writing.clone())?;
             sender.hook = Some(hook);
         }
-        let thread = RuntimeThread::start(heartbeat, runtime)?;
-        Ok((Self { address, _thread: thread }, sender))
+        drop(writing);
+        let finish = async move {
+            // No reader is accepted any more. The queues end as soon as `EventOutputSender` is dropped.
+            closing.send_replace(true);
+            written.recv().await;
+        };
+        let thread = RuntimeThread::start(heartbeat, runtime, finish)?;
+        Ok((Self { address, thread }, sender))
+    }
+
+    /// Stops the thread when all events are written and accepted, after `wait` at the latest. All [`EventOutputSender`]s must have been
+    /// dropped.
+    pub fn finish(self, wait: Duration) {
+        self.thread.finish(wait);
     }
 
     /// The address for readers of lines.

@@ -1,13 +1,15 @@
 //! `listen-events`: every event as a line, to each connected client.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver};
+use tokio::sync::mpsc::Sender;
+use tokio::sync::{Semaphore, watch};
 
 use super::EventOutputCounters;
 use crate::stream_io;
@@ -22,22 +24,28 @@ pub(super) async fn accept(
     listener: TcpListener,
     lines: broadcast::Sender<Arc<str>>,
     counters: Arc<EventOutputCounters>,
+    mut closed: watch::Receiver<bool>,
+    writing: Sender<Infallible>,
 ) {
     let permits = Arc::new(Semaphore::new(READERS_MAX));
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = closed.wait_for(|closed| *closed) => return,
+        };
+        match accepted {
             Ok((stream, peer)) => {
                 let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                     tracing::warn!(%peer, "too many connections to listen-events; closed");
                     continue;
                 };
-                let (lines, counters) = (lines.subscribe(), Arc::clone(&counters));
+                let (lines, counters, writing) = (lines.subscribe(), Arc::clone(&counters), writing.clone());
                 tokio::spawn(async move {
                     if !write_lines(&stream, lines).await {
                         counters.slow_readers.fetch_add(1, Ordering::Relaxed);
                         tracing::warn!(%peer, "a reader of listen-events was too slow; closed");
                     }
-                    drop(permit);
+                    drop((permit, writing));
                 });
             }
             // There are no file descriptors left, or the peer has closed the connection already.

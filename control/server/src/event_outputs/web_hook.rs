@@ -2,6 +2,7 @@
 //!
 //! A POST carries the events since the start of the last one, so that a slow hook receives fewer and longer ones.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +17,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, Sender};
 use trestle_io::Heartbeat;
 
 use super::EventOutputCounters;
@@ -46,15 +47,16 @@ pub(super) fn start(
     webhook: Webhook,
     events: Receiver<Arc<str>>,
     counters: Arc<EventOutputCounters>,
+    writing: Sender<Infallible>,
 ) -> io::Result<()> {
     let Webhook { url, secret } = webhook;
     let client = Client::builder(TokioExecutor::new());
     if url.scheme_str() == Some("https") {
         let https = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
-        let hook = EventPoster { client: client.build(https), url, secret, counters };
+        let hook = EventPoster { client: client.build(https), url, secret, counters, _writing: writing };
         spawn_lasting(runtime, heartbeat, hook.deliver(events));
     } else {
-        let hook = EventPoster { client: client.build(HttpConnector::new()), url, secret, counters };
+        let hook = EventPoster { client: client.build(HttpConnector::new()), url, secret, counters, _writing: writing };
         spawn_lasting(runtime, heartbeat, hook.deliver(events));
     }
     Ok(())
@@ -65,6 +67,8 @@ struct EventPoster<C> {
     url: Uri,
     secret: Option<Secret>,
     counters: Arc<EventOutputCounters>,
+    /// Dropped when all events are delivered.
+    _writing: Sender<Infallible>,
 }
 
 /// PostOutcome of one POST.

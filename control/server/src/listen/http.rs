@@ -20,12 +20,13 @@ use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use trestle_calls::controller::ServiceState;
 use trestle_io::mailbox::Sender;
 use trestle_io::{Heartbeat, clock};
 
 use super::connections::{Connections, DeadlineStream, Deadlines};
 use super::stream_request::{self, NoReply, StreamRequest};
-use crate::health::{Health, ServerReadiness};
+use crate::health::Health;
 use crate::metrics::{self, Snapshot};
 use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
 use trestle_ng::frame::{COOKIE_BYTES_MAX, DATAGRAM_BYTES_MAX};
@@ -97,7 +98,7 @@ impl HttpServer {
                 tracing::error!(%error, "listen-http: the server has ended");
             }
         });
-        Ok(Self { address, _thread: RuntimeThread::start(heartbeat, runtime)? })
+        Ok(Self { address, _thread: RuntimeThread::start(heartbeat, runtime, async {})? })
     }
 
     /// The address on which it listens.
@@ -213,10 +214,10 @@ fn health_check(State(state): &State<HttpState>, healthy: &'static str) -> Respo
 
 /// As [`health_check`], and 503 while offers for new calls are refused.
 async fn ready(state: State<HttpState>) -> Response {
-    let refusal = match state.health.readiness() {
-        ServerReadiness::Ready => return health_check(&state, "ready\n"),
-        ServerReadiness::Refusing => "new calls are refused: a limit is reached\n",
-        ServerReadiness::Draining => "draining\n",
+    let refusal = match state.health.service() {
+        ServiceState::Accepting => return health_check(&state, "ready\n"),
+        ServiceState::Refusing => "new calls are refused: a limit is reached\n",
+        ServiceState::Draining | ServiceState::Drained => "draining\n",
     };
     (StatusCode::SERVICE_UNAVAILABLE, refusal).into_response()
 }

@@ -50,7 +50,7 @@ impl TcpServer {
         for listener in listeners {
             spawn_lasting(&runtime, &heartbeat, accept(listener, connections.clone(), control.clone()));
         }
-        let thread = RuntimeThread::start(heartbeat, runtime).map_err(|error| (any, error))?;
+        let thread = RuntimeThread::start(heartbeat, runtime, async {}).map_err(|error| (any, error))?;
         Ok(Self { addresses: bound, _thread: thread })
     }
 

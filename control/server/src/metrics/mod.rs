@@ -31,8 +31,9 @@
 //! | `trestle_event_webhook_retries_total` | counter | repeated POSTs |
 //! | `trestle_event_readers_dropped_total` | counter | connections to `listen-events` closed because the reader was too slow |
 //! | `trestle_control_connections_closed_total{listener,reason}` | counter | connections that Trestle has closed: `refused` because there were too many, `late` because the peer took too long |
-//! | `trestle_offers_rejected_total{limit}` | counter | offers refused because of a limit: `sessions`, `ports`, `cpu`, `load`, `lateness`, `commands` |
+//! | `trestle_offers_rejected_total{limit}` | counter | offers refused because of a limit: `sessions`, `ports`, `cpu`, `load`, `lateness`, `commands`, `draining` |
 //! | `trestle_overloaded` | gauge | 1 while offers for new calls are refused because the machine is too busy |
+//! | `trestle_draining` | gauge | 1 while offers for new calls are refused because Trestle drains |
 //! | `trestle_media_lateness_seconds` | gauge | mean lateness of the media thread with the highest one in the last half second |
 //! | `trestle_log_lines_lost_total` | counter | lines of the log that could not be written, or found the queue full |
 //! | `trestle_build_info{version}` | info | always 1 |
@@ -146,6 +147,8 @@ pub fn render(snapshot: &Snapshot, connections: &[(&'static str, ClosedConnectio
     registry.register("offers_rejected", "Offers refused because of a limit", labelled(rejected));
     let overloaded = ConstGauge::new(i64::from(control.overloaded.is_some()));
     registry.register("overloaded", "Offers for new calls are refused", overloaded);
+    let draining = ConstGauge::new(i64::from(control.draining));
+    registry.register("draining", "Trestle drains", draining);
     let lateness = ConstGauge::new(control.load.lateness.as_secs_f64());
     registry.register("media_lateness_seconds", "Mean lateness of media threads", lateness);
     let verdicts = &control.verdicts;
@@ -263,7 +266,7 @@ mod tests {
         let mut families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         families.sort_unstable();
         families.iter().zip(&families[1..]).for_each(|(a, b)| assert_ne!(a.split(' ').next(), b.split(' ').next()));
-        assert_eq!(families.len(), 26, "{families:#?}");
+        assert_eq!(families.len(), 27, "{families:#?}");
     }
 
     /// The rows of the table at the head of this file: family name as in `# TYPE`, and type.

@@ -4,7 +4,7 @@ from .client import Client
 from .digits import Digit, DigitFeed
 from .errors import NoCapacity, NoReply, Refused, TrestleError, UnknownCall
 from .events import EventFeed
-from .ng import CallEvent, CallReply, Counters, DeleteReply, GateReply, Options, SdpReply
+from .ng import CallEvent, CallReply, Counters, DeleteReply, DrainReply, GateReply, Options, SdpReply
 
 __all__ = [
     "CallEvent",
@@ -12,6 +12,7 @@ __all__ = [
     "Client",
     "Counters",
     "DeleteReply",
+    "DrainReply",
     "Digit",
     "DigitFeed",
     "EventFeed",

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypedDict, Unpack, cast
 
 from .errors import NoReply, TrestleError, refusal
 from .events import EXPIRES_S, EventFeed, read_event
-from .ng import CallReply, Counters, DeleteReply, GateReply, Options, SdpReply, Word
+from .ng import CallReply, Counters, DeleteReply, DrainReply, GateReply, Options, SdpReply, Word
 
 log = logging.getLogger("trestle_client")
 
@@ -153,6 +153,11 @@ class Client:
         """Returns counters since the start of Trestle."""
         reply = await self.request({"command": "statistics"})
         return cast(Counters, reply["statistics"])
+
+    async def drain(self, *, grace: int | None = None, stop: bool = False) -> DrainReply:
+        """Refuses new calls, waits for the others, and then ends Trestle; with `stop`, new calls are accepted again."""
+        keys = {"op": "stop" if stop else None, "grace": grace}
+        return cast(DrainReply, await self.request(_request("drain", {}, keys)))
 
     async def play_dtmf(
         self,

@@ -110,6 +110,7 @@ class Options(TypedDict, total=False):
 PingReply = TypedDict(
     "PingReply",
     {
+        "draining": 'NotRequired[Literal[1]]',
         "result": 'Literal["pong"]',
         "warnings": 'NotRequired[Sequence[str]]',
     },
@@ -264,7 +265,7 @@ Verdict = TypedDict(
         "summary": 'NotRequired[str]',
         "answered-ms": 'NotRequired[int]',
         "age-ms": 'NotRequired[int]',
-        "ended": 'NotRequired[Literal["deleted", "offer_timeout", "media_timeout", "silent_timeout", "failed"]]',
+        "ended": 'NotRequired[Literal["deleted", "offer_timeout", "media_timeout", "silent_timeout", "shutdown", "failed"]]',
         "ended-by": 'NotRequired[str]',
         "evidence": 'NotRequired[Sequence[str]]',
         "advice": 'NotRequired[str]',
@@ -344,6 +345,17 @@ SubscribeEventsReply = TypedDict(
     "SubscribeEventsReply",
     {
         "expires": 'int',
+        "warnings": 'NotRequired[Sequence[str]]',
+        "result": 'Literal["ok"]',
+    },
+)
+
+
+DrainReply = TypedDict(
+    "DrainReply",
+    {
+        "calls": 'int',
+        "grace": 'NotRequired[int]',
         "warnings": 'NotRequired[Sequence[str]]',
         "result": 'Literal["ok"]',
     },
@@ -445,7 +457,7 @@ CallEvent = TypedDict(
         "stage": 'NotRequired[Literal["opened", "remote-known", "first-check", "ice-connected", "dtls-connected", "latched", "first-media-in", "first-media-out", "gate-opened", "caught-up"]]',
         "lasted-ms": 'NotRequired[int]',
         "reason": 'NotRequired[str]',
-        "cause": 'NotRequired[Literal["deleted", "offer_timeout", "media_timeout", "silent_timeout", "failed"]]',
+        "cause": 'NotRequired[Literal["deleted", "offer_timeout", "media_timeout", "silent_timeout", "shutdown", "failed"]]',
         "legs": 'NotRequired[Sequence[EndedLeg]]',
         "verdict": 'NotRequired[EndedVerdict]',
     },

@@ -10,7 +10,7 @@ use std::time::Duration;
 use trestle_calls::controller::OperatorCommand;
 use trestle_core::{DtlsIdentity, OwnSsrcs};
 use trestle_io::mailbox::Bell;
-use trestle_io::{Heartbeat, Worker, WorkerConfig, clock, entropy, mailbox};
+use trestle_io::{Heartbeat, PortPool, Worker, WorkerConfig, clock, entropy, mailbox};
 
 use crate::config::Config;
 use crate::control_thread::{self, ControlThread, ControlThreadParts};
@@ -87,18 +87,18 @@ impl Server {
         let bell = Arc::new(Bell::new(poll.registry(), control_thread::BELL)?);
 
         let (to_control, from_shards) = mailbox::channel(FROM_SHARDS_MAX, Arc::clone(&bell));
+        let ports = PortPool::new(&config.interface_ports(), config.ports);
         let mut workers = Vec::with_capacity(config.num_threads);
         for worker in 0..config.num_threads {
             let config = WorkerConfig {
                 worker,
-                workers: config.num_threads,
                 epoch,
                 identity: identity.clone(),
                 media_timeout: config.settings.calls.timeout,
                 probe_time: Some(config.settings.media.probe_time).filter(|time| !time.is_zero()),
                 own_ssrcs,
                 interfaces: config.interface_ports(),
-                range: config.ports,
+                ports: ports.clone(),
             };
             workers.push(Worker::start(config, to_control.clone())?);
         }

@@ -55,6 +55,11 @@ pub enum Command {
         /// Power in -dBm0, 0 to 63; 10 is usual.
         volume: u8,
     },
+    /// Gives ports back for other shards: up to so many pairs of each interface that no leg uses. Applied by the edge of the shard.
+    FreePorts {
+        /// Pairs of each interface and address family.
+        pairs: usize,
+    },
     /// Reports the shard's counters.
     Totals,
 }
@@ -64,7 +69,7 @@ pub enum Command {
 pub enum EngineReply {
     /// The ports of every leg that was listed.
     Applied(Vec<(LegId, LegPorts)>),
-    /// [`Command::RemoveLeg`], [`Command::AnnounceEnd`] or [`Command::PlayDigit`] is done.
+    /// [`Command::RemoveLeg`], [`Command::AnnounceEnd`], [`Command::PlayDigit`] or [`Command::FreePorts`] is done.
     Done,
     /// The call has ended; its last report.
     Deleted(Box<CallReport>),

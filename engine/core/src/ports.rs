@@ -44,6 +44,18 @@ impl PortStock {
         self.shelf(interface, ipv6)?.pairs.pop_front()
     }
 
+    /// Pairs in stock.
+    pub(crate) fn len(&self, interface: InterfaceId, ipv6: bool) -> usize {
+        let shelf = self.shelves.iter().find(|shelf| (shelf.interface, shelf.ipv6) == (interface, ipv6));
+        shelf.map_or(0, |shelf| shelf.pairs.len())
+    }
+
+    /// Takes up to so many pairs of each interface and address family.
+    pub(crate) fn take_spare(&mut self, pairs: usize) -> Vec<PortPair> {
+        let shelves = self.shelves.iter_mut();
+        shelves.flat_map(|shelf| shelf.pairs.drain(..pairs.min(shelf.pairs.len()))).collect()
+    }
+
     fn shelf(&mut self, interface: InterfaceId, ipv6: bool) -> Option<&mut Shelf> {
         self.shelves.iter_mut().find(|shelf| (shelf.interface, shelf.ipv6) == (interface, ipv6))
     }

@@ -111,6 +111,16 @@ impl Shard {
         }
     }
 
+    /// Pairs in stock for legs of one interface and address family.
+    pub fn ports_in_stock(&self, interface: InterfaceId, ipv6: bool) -> usize {
+        self.stock.len(interface, ipv6)
+    }
+
+    /// Takes pairs out of the stock, up to so many of each interface and address family ([`Command::FreePorts`]).
+    pub fn take_spare_ports(&mut self, pairs: usize) -> Vec<PortPair> {
+        self.stock.take_spare(pairs)
+    }
+
     /// Takes one datagram; it is decrypted in place.
     pub fn handle_datagram(&mut self, now: Instant, socket: SocketId, remote: SocketAddr, datagram: &mut [u8]) {
         let Some(SocketOwner { slot, leg, flow }) = self.sockets.get(socket.0 as usize).copied().flatten() else {
@@ -138,6 +148,8 @@ impl Shard {
                 self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
                 played.map(|()| EngineReply::Done)
             }),
+            // The edge has taken them.
+            Command::FreePorts { .. } => Ok(EngineReply::Done),
             Command::Totals => Ok(EngineReply::Totals(Box::new(self.totals()))),
         };
         self.outbox.reply((request, result));

@@ -19,5 +19,5 @@ pub mod worker;
 pub use heartbeat::{Heartbeat, ThreadState};
 pub use lateness::Lateness;
 pub use mailbox::MailboxFull;
-pub use ports::{InterfacePorts, PortRange};
+pub use ports::{InterfacePorts, PortPool, PortRange};
 pub use worker::{FromShard, IoCounts, ShardMessage, StartError, Worker, WorkerConfig};

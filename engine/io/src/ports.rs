@@ -1,8 +1,9 @@
-//! Which ports a worker may bind, and when a used port may be used again.
+//! Which ports are free for all workers, which a worker has bound, and when a used port may be used again.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use trestle_core::{InterfaceId, PortPair, SocketId};
@@ -79,20 +80,65 @@ impl InterfacePorts {
     }
 }
 
-/// Ports of one local address that this worker may bind and has not bound. Two interfaces may share an address, so the range
-/// belongs to the address.
+/// With fewer unbound ports of an address than this, workers bind only what a command needs: what one worker keeps bound in
+/// advance, a leg on another thread may lack.
+const SCARCE: usize = 128;
+
+/// The ports that no worker has bound. All workers take them from here and give them back, so that a leg on any thread can
+/// have any free port of the range. Locked for some instructions, when a port is bound or closed, never for a packet (decision 0015).
+#[derive(Debug, Clone)]
+pub struct PortPool(Arc<Mutex<Vec<UnboundPorts>>>);
+
+/// The even ports of one local address. Two interfaces may share an address, so the range belongs to the address.
 #[derive(Debug)]
-struct Free {
+struct UnboundPorts {
     address: IpAddr,
     rtp_ports: Vec<u16>,
-    /// Bound, and out of quarantine.
-    rested: Vec<PortPair>,
+}
+
+impl PortPool {
+    /// All ports of `range` on each address of `interfaces`.
+    pub fn new(interfaces: &[InterfacePorts], range: PortRange) -> Self {
+        let mut unbound: Vec<UnboundPorts> = Vec::new();
+        for address in interfaces.iter().flat_map(|of| [of.address(false), of.address(true)]).flatten() {
+            if unbound.iter().all(|known| known.address != address) {
+                unbound.push(UnboundPorts { address, rtp_ports: range.rtp_ports().collect() });
+            }
+        }
+        Self(Arc::new(Mutex::new(unbound)))
+    }
+
+    /// True if an address has few unbound ports.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.lock().iter().any(|of| of.rtp_ports.len() < SCARCE)
+    }
+
+    /// Takes a port of `address`: the one that `random` chooses.
+    fn take(&self, address: IpAddr, random: u32) -> Option<u16> {
+        let mut unbound = self.lock();
+        let ports = &mut unbound.iter_mut().find(|of| of.address == address)?.rtp_ports;
+        let chosen = (random as usize).checked_rem(ports.len())?;
+        Some(ports.swap_remove(chosen))
+    }
+
+    fn give(&self, address: IpAddr, ports: impl IntoIterator<Item = u16>) {
+        if let Some(of) = self.lock().iter_mut().find(|of| of.address == address) {
+            of.rtp_ports.extend(ports);
+        }
+    }
+
+    /// No operation under the lock can leave the list half changed, so a panic of another thread is no reason to stop.
+    fn lock(&self) -> MutexGuard<'_, Vec<UnboundPorts>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The ports of one worker.
 #[derive(Debug)]
 pub(crate) struct Ports {
-    free: Vec<Free>,
+    pool: PortPool,
+    /// Bound, and out of quarantine.
+    rested: Vec<PortPair>,
     /// Released pairs, the oldest first.
     quarantine: VecDeque<(Instant, PortPair)>,
     /// A pair was needed and there was none.
@@ -100,19 +146,14 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// Workers share the range pair by pair: the kernel delivers by port, so a port belongs to one thread.
-    pub(crate) fn new(interfaces: &[InterfacePorts], range: PortRange, worker: usize, workers: usize) -> Self {
-        let mut free: Vec<Free> = Vec::new();
-        for address in interfaces.iter().flat_map(|of| [of.address(false), of.address(true)]).flatten() {
-            if free.iter().all(|known| known.address != address) {
-                free.push(Free {
-                    address,
-                    rtp_ports: range.rtp_ports().skip(worker).step_by(workers.max(1)).collect(),
-                    rested: Vec::new(),
-                });
-            }
-        }
-        Self { free, quarantine: VecDeque::new(), starved: false }
+    /// No port is bound yet.
+    pub(crate) fn new(pool: PortPool) -> Self {
+        Self { pool, rested: Vec::new(), quarantine: VecDeque::new(), starved: false }
+    }
+
+    /// True if few ports are left for all workers.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.pool.is_scarce()
     }
 
     /// A bound pair of `address`: one after its quarantine if there are many, else one on a random free port (so that a port is hard
@@ -127,21 +168,83 @@ impl Ports {
         address: IpAddr,
         mut random: impl FnMut() -> io::Result<u32>,
     ) -> io::Result<PortPair> {
-        let free = self.free.iter_mut().find(|free| free.address == address).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        if free.rested.len() >= RESTED_MIN {
-            let chosen = random()? as usize % free.rested.len();
-            return Ok(reuse(poller, free.rested.swap_remove(chosen)));
+        let rested = self.rested.iter().filter(|pair| pair.rtp_addr.ip() == address).count();
+        if rested >= RESTED_MIN {
+            let chosen = random()? as usize % rested;
+            return self
+                .take_rested(address, chosen)
+                .map(|pair| reuse(poller, pair))
+                .ok_or(io::ErrorKind::NotFound.into());
         }
-        free.open(poller, random).or_else(|error| {
-            if let Some(pair) = free.rested.pop() {
-                return Ok(reuse(poller, pair));
-            }
-            let of_address = |(_, pair): &(Instant, PortPair)| pair.rtp_addr.ip() == address;
-            let oldest = self.quarantine.iter().position(of_address).ok_or(error.kind())?;
-            let long_enough = self.quarantine[oldest].0 + QUARANTINE_MIN <= now;
-            let pair = if long_enough { self.quarantine.remove(oldest) } else { None };
-            pair.map(|(_, pair)| reuse(poller, pair)).ok_or(error)
+        self.open(poller, address, random).or_else(|error| {
+            let pair = self.take_unused(now, address).ok_or(error)?;
+            Ok(reuse(poller, pair))
         })
+    }
+
+    /// Closes up to so many pairs of each address that no leg uses, for other workers: those out of quarantine first, then those
+    /// that have rested for [`QUARANTINE_MIN`].
+    pub(crate) fn give_up(&mut self, now: Instant, poller: &mut Poller, addresses: &[IpAddr], pairs: usize) {
+        for &address in addresses {
+            for _ in 0..pairs {
+                let Some(pair) = self.take_unused(now, address) else { break };
+                self.close(poller, pair);
+            }
+        }
+    }
+
+    /// Closes a pair; any worker may bind its ports.
+    pub(crate) fn close(&mut self, poller: &mut Poller, pair: PortPair) {
+        poller.close(pair.rtp);
+        poller.close(pair.rtcp);
+        self.pool.give(pair.rtp_addr.ip(), [pair.rtp_addr.port()]);
+    }
+
+    fn take_rested(&mut self, address: IpAddr, number: usize) -> Option<PortPair> {
+        let mut of_address = self.rested.iter().enumerate().filter(|(_, pair)| pair.rtp_addr.ip() == address);
+        let index = of_address.nth(number).map(|(index, _)| index)?;
+        Some(self.rested.swap_remove(index))
+    }
+
+    /// A bound pair of `address` that no leg uses and that has rested long enough.
+    fn take_unused(&mut self, now: Instant, address: IpAddr) -> Option<PortPair> {
+        if let Some(pair) = self.take_rested(address, 0) {
+            return Some(pair);
+        }
+        let of_address = |(_, pair): &(Instant, PortPair)| pair.rtp_addr.ip() == address;
+        let oldest = self.quarantine.iter().position(of_address)?;
+        let long_enough = self.quarantine[oldest].0 + QUARANTINE_MIN <= now;
+        if long_enough { self.quarantine.remove(oldest).map(|(_, pair)| pair) } else { None }
+    }
+
+    /// Opens a pair on a random unbound port of the range.
+    fn open(
+        &self,
+        poller: &mut Poller,
+        address: IpAddr,
+        mut random: impl FnMut() -> io::Result<u32>,
+    ) -> io::Result<PortPair> {
+        // Ports that another program uses are given back when the attempts are over, and tried again another time.
+        let mut taken = Vec::new();
+        let mut opened = Err(io::ErrorKind::AddrInUse.into());
+        while taken.len() < BIND_TRIES_MAX {
+            let Some(port) = random().map(|random| self.pool.take(address, random)).transpose() else { break };
+            let port = port?;
+            match open_pair(poller, address, port) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken.push(port),
+                Err(error) => {
+                    taken.push(port);
+                    opened = Err(error);
+                    break;
+                }
+                Ok(pair) => {
+                    opened = Ok(pair);
+                    break;
+                }
+            }
+        }
+        self.pool.give(address, taken);
+        opened
     }
 
     /// Keeps a released pair bound for a while.
@@ -165,13 +268,11 @@ impl Ports {
         let before = self.quarantine.len();
         while self.poll_timeout().is_some_and(|end| end <= now) {
             let Some((_, pair)) = self.quarantine.pop_front() else { break };
-            let Some(free) = self.free.iter_mut().find(|free| free.address == pair.rtp_addr.ip()) else { continue };
-            if free.rested.len() < RESTED_MAX {
-                free.rested.push(pair);
+            let is_of_address = |rested: &&PortPair| rested.rtp_addr.ip() == pair.rtp_addr.ip();
+            if self.rested.iter().filter(is_of_address).count() < RESTED_MAX {
+                self.rested.push(pair);
             } else {
-                poller.close(pair.rtp);
-                poller.close(pair.rtcp);
-                free.rtp_ports.push(pair.rtp_addr.port());
+                self.close(poller, pair);
             }
         }
         self.quarantine.len() < before
@@ -181,29 +282,6 @@ impl Ports {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let (released, _) = self.quarantine.front()?;
         Some(*released + if self.starved { QUARANTINE_MIN } else { QUARANTINE })
-    }
-}
-
-impl Free {
-    /// Opens a pair on a random free port.
-    fn open(&mut self, poller: &mut Poller, mut random: impl FnMut() -> io::Result<u32>) -> io::Result<PortPair> {
-        // Ports that another program uses are moved behind the candidates and stay in the list for the next time.
-        let mut candidates = self.rtp_ports.len();
-        for _ in 0..BIND_TRIES_MAX.min(candidates) {
-            let chosen = random()? as usize % candidates;
-            match open_pair(poller, self.address, self.rtp_ports[chosen]) {
-                Ok(pair) => {
-                    self.rtp_ports.swap_remove(chosen);
-                    return Ok(pair);
-                }
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    candidates -= 1;
-                    self.rtp_ports.swap(chosen, candidates);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(io::ErrorKind::AddrInUse.into())
     }
 }
 

@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 use trestle_core::time::soonest;
 use trestle_core::{
-    Command, CommandReply, DtlsIdentity, Epoch, Event, InterfaceId, Output, OwnSsrcs, RequestId, Shard, ShardConfig,
-    limits,
+    Command, CommandReply, DtlsIdentity, Epoch, Event, InterfaceId, LegId, LegPlan, Output, OwnSsrcs, RequestId, Shard,
+    ShardConfig, limits,
 };
 
 use crate::heartbeat::{Beats, Heartbeat};
 use crate::lateness::{self, Lateness};
 use crate::mailbox::{self, MailboxFull, Sender};
 use crate::poller::{Poller, ReceiveResult};
-use crate::ports::{InterfacePorts, PortRange, Ports};
+use crate::ports::{InterfacePorts, PortPool, Ports};
 use crate::{clock, entropy};
 
 /// Commands that may be queued for one shard. Each offer is one; at 1000 offers a second this is a second without service.
@@ -35,9 +35,6 @@ const TURN_COMMANDS: usize = 16;
 /// Pairs bound at a time, after a command or in a turn: binding a pair costs as much as ten packets.
 const TURN_PAIRS: usize = 4;
 
-/// Below this many pairs in stock the quarantine is cut short: two calls of two legs.
-const STOCK_LOW: usize = 4;
-
 /// Events that may be queued for a control thread that does not read. Older ones are kept: they show the cause.
 const EVENTS_WAITING_MAX: usize = 4096;
 
@@ -47,10 +44,8 @@ const MAILBOX_RETRY: Duration = Duration::from_millis(5);
 /// The configuration of a worker.
 #[derive(Debug)]
 pub struct WorkerConfig {
-    /// Position of this worker among `workers`; it comes with every [`FromShard`].
+    /// Number of this worker; it comes with every [`FromShard`].
     pub worker: usize,
-    /// How many workers share the port range.
-    pub workers: usize,
     /// Wall time of one instant of the monotonic clock.
     pub epoch: Epoch,
     /// The DTLS certificate of this process.
@@ -63,8 +58,8 @@ pub struct WorkerConfig {
     pub probe_time: Option<Duration>,
     /// Addresses to bind on.
     pub interfaces: Vec<InterfacePorts>,
-    /// Ports to bind.
-    pub range: PortRange,
+    /// Ports to bind; all workers share them.
+    pub ports: PortPool,
 }
 
 /// A message from a shard to the control thread.
@@ -153,8 +148,7 @@ impl Worker {
     /// # Errors
     /// If no port can be bound on one of the addresses, or the system provides no poller or thread.
     pub fn start(config: WorkerConfig, control: Sender<FromShard>) -> Result<Self, StartError> {
-        let WorkerConfig { worker, workers, epoch, identity, media_timeout, own_ssrcs, probe_time, interfaces, range } =
-            config;
+        let WorkerConfig { worker, epoch, identity, media_timeout, own_ssrcs, probe_time, interfaces, ports } = config;
         let families = interfaces.iter().flat_map(|of| [false, true].map(|ipv6| (of, ipv6)));
         let shard = ShardConfig {
             seed: entropy::seed()?,
@@ -177,7 +171,7 @@ impl Worker {
         let heartbeat = Heartbeat::new(name.clone());
         let mut running = Running {
             beats: Beats::new(Arc::clone(&heartbeat)),
-            ports: Ports::new(&interfaces, range, worker, workers),
+            ports: Ports::new(ports),
             shard: Shard::new(shard),
             poller,
             worker,
@@ -351,9 +345,14 @@ impl Running {
             match self.inbox.try_recv() {
                 Ok((request, command)) => {
                     let now = clock::now();
+                    match &command {
+                        Command::Apply { legs, .. } => self.stock_for(legs),
+                        Command::FreePorts { pairs } => self.free_ports(now, *pairs),
+                        _ => {}
+                    }
                     self.shard.handle_command(now, request, command);
                     self.drain(now);
-                    // At once, so that a burst of offers never meets an empty stock: one offer takes two pairs.
+                    // At once, so that a burst of offers seldom meets an empty stock: one offer takes two pairs.
                     self.refill = true;
                     self.refill_stock();
                 }
@@ -418,6 +417,10 @@ impl Running {
         for (interface, ipv6, pairs) in wanted {
             let Some(address) = self.address(interface, ipv6) else { continue };
             for bound in 0..pairs {
+                // The first pair shows whether the address can be bound at all. Of a short range the next workers may get none.
+                if self.ports.is_scarce() && (bound > 0 || self.worker > 0) {
+                    break;
+                }
                 match self.add_pair(interface, ipv6, address) {
                     Ok(()) => {}
                     Err(source) if bound == 0 => return Err(StartError::Bind { address, source }),
@@ -428,37 +431,63 @@ impl Running {
         Ok(())
     }
 
+    /// Binds what a command may need and the stock lacks.
+    fn stock_for(&mut self, legs: &[(LegId, LegPlan)]) {
+        for (_, plan) in legs {
+            let of_this_kind =
+                |other: &&(LegId, LegPlan)| (other.1.interface, other.1.ipv6) == (plan.interface, plan.ipv6);
+            let needed = legs.iter().filter(of_this_kind).count();
+            let Some(address) = self.address(plan.interface, plan.ipv6) else { continue };
+            while self.shard.ports_in_stock(plan.interface, plan.ipv6) < needed {
+                if let Err(error) = self.add_pair(plan.interface, plan.ipv6, address) {
+                    count(&self.counters.bind_failed);
+                    if !self.ports.is_starved() {
+                        // Once until it is over: calls may be refused from now on, and this is the cause.
+                        tracing::warn!(%address, %error, worker = self.worker, "running out of media ports");
+                    }
+                    self.ports.set_starved(true);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Gives pairs that no leg uses back to all workers.
+    fn free_ports(&mut self, now: Instant, pairs: usize) {
+        for pair in self.shard.take_spare_ports(pairs) {
+            self.ports.close(&mut self.poller, pair);
+        }
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in self.interfaces.iter().flat_map(|of| [of.address(false), of.address(true)]).flatten() {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        self.ports.give_up(now, &mut self.poller, &addresses, pairs);
+    }
+
     fn address(&self, interface: InterfaceId, ipv6: bool) -> Option<IpAddr> {
         self.interfaces.iter().find(|known| known.interface == interface)?.address(ipv6)
     }
 
-    /// Refills the shard's stock of ports, a few pairs per turn; true if more are needed in the next turn.
+    /// Refills the shard's stock of ports, a few pairs per turn; true if more are needed in the next turn. While ports are scarce,
+    /// only [`Running::stock_for`] binds them.
     fn refill_stock(&mut self) -> bool {
-        if !std::mem::take(&mut self.refill) {
+        if !std::mem::take(&mut self.refill) || self.ports.is_scarce() {
             return false;
         }
+        self.ports.set_starved(false);
         let wanted: Vec<_> = self.shard.ports_wanted().collect();
-        let mut starved = None;
         for (interface, ipv6, pairs) in wanted {
             let Some(address) = self.address(interface, ipv6) else { continue };
             for added in 0..pairs.min(TURN_PAIRS) {
-                if let Err(error) = self.add_pair(interface, ipv6, address) {
+                if self.add_pair(interface, ipv6, address).is_err() {
                     count(&self.counters.bind_failed);
-                    if limits::PORT_STOCK.saturating_sub(pairs - added) < STOCK_LOW {
-                        starved = Some((address, error));
-                    }
                     break;
                 }
                 self.refill |= added + 1 == TURN_PAIRS && pairs > TURN_PAIRS;
             }
         }
-        if let Some((address, error)) = &starved
-            && !self.ports.is_starved()
-        {
-            // Once until it is over: from now on calls are refused, and this is the cause.
-            tracing::warn!(%address, %error, worker = self.worker, "running out of media ports");
-        }
-        self.ports.set_starved(starved.is_some());
         self.refill
     }
 

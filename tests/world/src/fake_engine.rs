@@ -20,6 +20,8 @@ pub struct FakeEngine {
     next_port: u16,
     /// What every `Apply` is refused with.
     pub refuse: Option<CommandError>,
+    /// [`Command::FreePorts`] ends a lack of ports: what `refuse` is then.
+    pub frees_ports: bool,
     /// Commands stay in the mailbox.
     pub asleep: bool,
     /// The mailbox is full.
@@ -49,6 +51,7 @@ impl Default for FakeEngine {
             shards: BTreeMap::new(),
             next_port: 0,
             refuse: None,
+            frees_ports: false,
             asleep: false,
             full: false,
             full_shard: None,
@@ -119,6 +122,10 @@ impl FakeEngine {
             Command::Query { call } => self.report(call).map(EngineReply::Report),
             Command::PlayDigit { leg, digit, duration, volume, .. } => {
                 self.played.push((leg, digit, duration, volume));
+                Ok(EngineReply::Done)
+            }
+            Command::FreePorts { .. } => {
+                self.refuse = self.refuse.filter(|error| !(self.frees_ports && *error == CommandError::NoPorts));
                 Ok(EngineReply::Done)
             }
             Command::Totals => {

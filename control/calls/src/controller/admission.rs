@@ -15,6 +15,8 @@ pub(super) struct Admission {
     /// The service drains.
     pub(super) is_draining: bool,
     overload: Overload,
+    /// When a search for ports of all shards last found none; see [`super::port_search`].
+    pub(super) no_ports_at: Option<Instant>,
     /// Offers refused because of a limit.
     pub(super) rejected: Tally<Limit>,
 }
@@ -22,7 +24,7 @@ pub(super) struct Admission {
 impl Admission {
     pub(super) fn new(config: &ControllerConfig) -> Self {
         let (max_sessions, overload) = (config.max_sessions, Overload::new(config.load));
-        Self { max_sessions, is_draining: false, overload, rejected: Tally::default() }
+        Self { max_sessions, is_draining: false, overload, no_ports_at: None, rejected: Tally::default() }
     }
 
     /// Takes new limits. An overload that lasts is ended by the new bounds.

@@ -95,6 +95,16 @@ impl Connecting {
         controller.submit_to(shard, near, command, InFlight::Connect(Box::new(self)));
     }
 
+    /// The command again, if it opens an end of the link, and its call.
+    pub(super) fn port_command(&self) -> Option<(CallId, Command)> {
+        let (call, legs) = match self.step {
+            ConnectStep::OpenNear => (self.link.near.call, self.link.near.opening()),
+            ConnectStep::Far => (self.link.far.call, self.link.far.plans()),
+            ConnectStep::Near => return None,
+        };
+        Some((call, Command::Apply { call, legs }))
+    }
+
     fn next_after_near(&mut self, ports: &[(LegId, LegPorts)]) -> Option<(CallId, Command)> {
         self.step = ConnectStep::Far;
         let reached = self.link.far.reach(self.link.near.leg, ports);

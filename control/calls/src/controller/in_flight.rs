@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use trestle_core::CallId;
+use trestle_core::{CallId, Command};
 
 use super::Controller;
 use super::connect::Connecting;
@@ -10,6 +10,7 @@ use super::ending::Ending;
 use super::engine_link::EngineResult;
 use super::gate::GateChange;
 use super::media::MediaChange;
+use super::port_search::{PortRetry, PortSearch};
 use super::query::ReportQuery;
 use super::signal::PendingSignal;
 use super::supervision;
@@ -29,6 +30,10 @@ pub(super) enum InFlight {
     ConnectFarEnd,
     /// A change of gates.
     Gate(Box<GateChange>),
+    /// A search for ports of other shards, for one of the commands above.
+    PortSearch(Box<PortSearch>),
+    /// That command again.
+    PortRetry(Box<PortRetry>),
     /// The controller's own check that media still flows.
     MediaCheck,
     /// The end of the call.
@@ -46,9 +51,20 @@ impl InFlight {
             Self::Media(change) => change.finish(controller, now, id, result),
             Self::Connect(connecting) => connecting.finish(controller, now, result),
             Self::Gate(change) => change.finish(controller, now, id, result),
+            Self::PortSearch(search) => search.finish(controller, now, id, result),
+            Self::PortRetry(retry) => retry.finish(controller, now, id, result),
             Self::MediaCheck => supervision::media_checked(controller, now, id, result),
             Self::End(ending) | Self::EndUnsent(ending) => ending.finish(controller, now, id, result),
             Self::ConnectFarEnd => {}
+        }
+    }
+
+    /// The command again and its call, if it is one that takes ports. `id` is the call that waits for it.
+    pub(super) fn port_command(&self, id: CallId) -> Option<(CallId, Command)> {
+        match self {
+            Self::Signal(signal) => Some((id, signal.command(id))),
+            Self::Connect(connecting) => connecting.port_command(),
+            _ => None,
         }
     }
 }

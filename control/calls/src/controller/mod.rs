@@ -36,6 +36,7 @@ mod media;
 mod negotiator;
 mod ng_endpoint;
 mod overload;
+mod port_search;
 mod progress;
 mod query;
 mod reply_to;
@@ -347,6 +348,7 @@ impl Controller {
         if matches!(result, Err(Failure::MailboxFull)) {
             self.counters.mailbox_full += 1;
         }
+        let Some(in_flight) = port_search::begin(self, now, call_id, in_flight, &result) else { return };
         in_flight.finish(self, now, call_id, result);
         self.proceed(now, call_id);
     }

@@ -131,14 +131,18 @@ fn apply(
     if step.session.parties().len() + step.removed.len() > LEGS_PER_CALL_MAX {
         controller.remove_legs(id, &step.removed);
     }
-    let command = Command::Apply { call: id, legs: step.legs.clone() };
     let via_branch = signal.via_branch.clone();
     let load_limit = signal.flags.call.supports_load_limit;
     let signal = PendingSignal { reply_to, step, kind, opens, via_branch, load_limit };
-    controller.submit(id, command, InFlight::Signal(Box::new(signal)));
+    controller.submit(id, signal.command(id), InFlight::Signal(Box::new(signal)));
 }
 
 impl PendingSignal {
+    /// The command for the engine.
+    pub(super) fn command(&self, id: CallId) -> Command {
+        Command::Apply { call: id, legs: self.step.legs.clone() }
+    }
+
     /// The engine has applied the step, or not; then the call stays as it was.
     pub(super) fn finish(self, controller: &mut Controller, now: Instant, id: CallId, result: EngineResult) {
         let no_ports = || Reply::error("Internal error: no ports");

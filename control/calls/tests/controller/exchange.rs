@@ -226,6 +226,32 @@ fn a_refused_first_offer_leaves_nothing_behind() {
 }
 
 #[test]
+fn ports_of_other_threads_serve_a_call_before_it_is_refused() {
+    let mut world = World::new();
+    world.talk("c");
+    for request in [offer("new"), offer("c").with("to-tag", "b")] {
+        world.engine_mut().refuse = Some(CommandError::NoPorts);
+        world.engine_mut().frees_ports = true;
+        world.sdp(&request);
+    }
+    // `connect` opens legs, too.
+    world.sdp(&answer("new"));
+    world.engine_mut().refuse = Some(CommandError::NoPorts);
+    world.done(&command("connect", "c").with("from-tag", "a").with("to-call-id", "new").with("to-tag", "b"));
+    assert_eq!(world.engine().refuse, None);
+    assert!(!world.controller.awaits_engine());
+
+    world.engine_mut().refuse = Some(CommandError::NoPorts);
+    world.engine_mut().frees_ports = false;
+    assert_eq!(world.error(&offer("third")), "Ran out of ports");
+    // At once again, no thread is asked: what it could give is known.
+    world.engine_mut().frees_ports = true;
+    assert_eq!(world.error(&offer("third")), "Ran out of ports");
+    world.pass(Duration::from_millis(20));
+    world.sdp(&offer("third"));
+}
+
+#[test]
 fn what_waits_for_a_call_that_fails_to_open_finds_none() {
     let mut world = World::new();
     world.engine_mut().asleep = true;

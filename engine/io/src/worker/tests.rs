@@ -10,20 +10,20 @@ use trestle_wire::{Pt, Ptime, Ssrc};
 
 use super::*;
 use crate::mailbox::Bell;
+use crate::ports::PortRange;
 use crate::ports::tests::{interface, unused_range};
 use crate::socket;
 
 fn config(range: PortRange) -> WorkerConfig {
     WorkerConfig {
         worker: 0,
-        workers: 1,
         epoch: clock::sample_epoch(),
         identity: DtlsIdentity::generate().unwrap(),
         media_timeout: Duration::from_secs(60),
         own_ssrcs: OwnSsrcs::new(1),
         probe_time: None,
         interfaces: vec![interface(0)],
-        range,
+        ports: PortPool::new(&[interface(0)], range),
     }
 }
 
@@ -65,7 +65,7 @@ fn is_bound(range: PortRange) -> bool {
 }
 
 #[test]
-fn a_worker_binds_its_stock_at_the_start_and_gives_it_back_when_it_stops() {
+fn a_worker_binds_a_port_at_the_start_and_gives_it_back_when_it_stops() {
     let control = Control::new(16);
     let range = unused_range(4);
     let worker = control.start(range);
@@ -276,4 +276,40 @@ fn the_ports_of_ended_calls_are_used_again_when_no_others_are_left() {
         before
     });
     worker.stop();
+}
+
+impl Control {
+    /// Opens a call of two plain legs, as often as there is no port until it opens. The error otherwise.
+    fn try_open(&mut self, worker: &Worker, call: CallId, phones: [&Phone; 2]) -> Result<(), CommandError> {
+        let legs = vec![(LegId(0), plan(phones[0], 1)), (LegId(1), plan(phones[1], 0))];
+        worker.send(RequestId(2), Command::Apply { call, legs }).unwrap();
+        self.reply().1.map(|_| ())
+    }
+}
+
+#[test]
+fn a_call_on_one_thread_can_have_the_ports_that_another_thread_does_not_use() {
+    let mut control = Control::new(64);
+    let pool = PortPool::new(&[interface(0)], unused_range(6));
+    let [first, second] = [0, 1].map(|worker| {
+        let config = WorkerConfig { worker, ports: pool.clone(), ..config(unused_range(1)) };
+        Worker::start(config, control.sender.clone()).unwrap()
+    });
+    let (alice, bob) = (Phone::new(), Phone::new());
+    for call in 1..=3 {
+        assert_eq!(control.try_open(&first, CallId(call), [&alice, &bob]), Ok(()), "call {call}");
+    }
+    assert_eq!(control.try_open(&second, CallId(9), [&alice, &bob]), Err(CommandError::NoPorts));
+    first.send(RequestId(1), Command::Delete { call: CallId(1) }).unwrap();
+    assert!(matches!(control.reply(), (_, Ok(EngineReply::Deleted(_)))));
+    // The ports rest on the first thread; then it gives them up as soon as it is asked to.
+    let opened = (0..1_000_000).any(|_| {
+        first.send(RequestId(1), Command::FreePorts { pairs: 2 }).unwrap();
+        assert!(matches!(control.reply(), (_, Ok(EngineReply::Done))));
+        control.try_open(&second, CallId(9), [&alice, &bob]).is_ok()
+    });
+    assert!(opened);
+    assert_eq!(control.try_open(&first, CallId(1), [&alice, &bob]), Err(CommandError::NoPorts));
+    first.stop();
+    second.stop();
 }

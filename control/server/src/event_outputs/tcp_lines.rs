@@ -9,13 +9,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver};
 use tokio::sync::mpsc::Sender;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::EventOutputCounters;
+use crate::listen::places::{Crowded, Places};
 use crate::stream_io;
 
 /// Readers at a time; further connections are closed.
 const READERS_MAX: usize = 64;
+
+/// Readers of one IP address at a time, so that no machine takes every place. A reader sends nothing, so none can be taken for idle.
+const READERS_OF_ADDRESS_MAX: usize = 32;
 
 /// Longest time of one write. A reader that takes no bytes for this long is too slow, however few events there are.
 const WRITE_WAIT: Duration = Duration::from_secs(5);
@@ -27,7 +31,7 @@ pub(super) async fn accept(
     mut closed: watch::Receiver<bool>,
     writing: Sender<Infallible>,
 ) {
-    let permits = Arc::new(Semaphore::new(READERS_MAX));
+    let places = Places::new(READERS_MAX, READERS_OF_ADDRESS_MAX, Crowded::Refuse);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -35,7 +39,7 @@ pub(super) async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                let Some((place, _)) = places.admit(peer.ip()) else {
                     tracing::warn!(%peer, "too many connections to listen-events; closed");
                     continue;
                 };
@@ -45,7 +49,7 @@ pub(super) async fn accept(
                         counters.slow_readers.fetch_add(1, Ordering::Relaxed);
                         tracing::warn!(%peer, "a reader of listen-events was too slow; closed");
                     }
-                    drop((permit, writing));
+                    drop((place, writing));
                 });
             }
             // There are no file descriptors left, or the peer has closed the connection already.

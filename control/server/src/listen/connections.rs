@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::places::{Crowded, Place, Places};
 use crate::metrics::ClosedConnections;
 
-/// Connections of one listener at a time; further ones are closed. Each worker of a proxy has one.
+/// Connections of one listener at a time. Each worker of a proxy has one. A further one takes the place of one that is idle.
 pub const CONNECTIONS_MAX: usize = 256;
+
+/// The share of one IP address in these: a quarter.
+const ADDRESS_SHARE: usize = 4;
 
 /// How long a listener waits for a peer.
 #[derive(Debug, Clone, Copy)]
@@ -37,20 +40,22 @@ struct ConnectionsState {
     /// The listener's configuration key.
     listener: &'static str,
     deadlines: Deadlines,
-    permits: Arc<Semaphore>,
+    places: Places,
     refused: AtomicU64,
+    displaced: AtomicU64,
     late: AtomicU64,
 }
 
 impl Connections {
     /// No connection yet. `listener` is the configuration key of the listener, `max` the number of connections at a time.
     pub fn new(listener: &'static str, max: usize, deadlines: Deadlines) -> Self {
-        let permits = Arc::new(Semaphore::new(max));
+        let places = Places::new(max, max.div_ceil(ADDRESS_SHARE), Crowded::Displace);
         Self(Arc::new(ConnectionsState {
             listener,
             deadlines,
-            permits,
+            places,
             refused: AtomicU64::new(0),
+            displaced: AtomicU64::new(0),
             late: AtomicU64::new(0),
         }))
     }
@@ -58,7 +63,11 @@ impl Connections {
     /// How many were closed so far, by reason.
     pub fn closed(&self) -> ClosedConnections {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        ClosedConnections { refused: read(&self.0.refused), late: read(&self.0.late) }
+        ClosedConnections {
+            refused: read(&self.0.refused),
+            late: read(&self.0.late),
+            displaced: read(&self.0.displaced),
+        }
     }
 
     /// The listener's configuration key.
@@ -70,14 +79,21 @@ impl Connections {
         self.0.deadlines
     }
 
-    /// Admits a new connection: the permit lasts until it is dropped. `None`, and counted, if there are too many.
-    pub(crate) fn admit(&self, peer: SocketAddr) -> Option<OwnedSemaphorePermit> {
-        let permit = Arc::clone(&self.0.permits).try_acquire_owned().ok();
+    /// Admits a new connection: its place lasts until it is dropped. `None`, and counted, if there are too many.
+    pub(crate) fn admit(&self, peer: SocketAddr) -> Option<Place> {
+        let admitted = self.0.places.admit(peer.ip());
         // Logged less and less often, so that a flood of connections does not fill the disk.
-        if permit.is_none() && (self.0.refused.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() {
-            tracing::warn!(%peer, listener = self.0.listener, "too many connections; closed");
+        let is_logged = |counter: &AtomicU64| (counter.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two();
+        match &admitted {
+            None if is_logged(&self.0.refused) => {
+                tracing::warn!(%peer, listener = self.0.listener, "too many connections; closed");
+            }
+            Some((_, true)) if is_logged(&self.0.displaced) => {
+                tracing::warn!(%peer, listener = self.0.listener, "many connections; an idle one is closed for a new one");
+            }
+            _ => {}
         }
-        permit
+        admitted.map(|(place, _)| place)
     }
 
     /// Counts a peer that took too long, and returns the error with which its connection ends.
@@ -95,23 +111,29 @@ pub(crate) struct DeadlineStream {
     connections: Connections,
     deadline: Pin<Box<Sleep>>,
     begun: bool,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl DeadlineStream {
-    pub(crate) fn new(stream: TcpStream, connections: Connections, permit: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(stream: TcpStream, connections: Connections, place: Place) -> Self {
         let deadline = Box::pin(sleep(connections.deadlines().idle));
-        Self { stream, connections, deadline, begun: false, _permit: permit }
+        Self { stream, connections, deadline, begun: false, place }
     }
 
     fn wait_until(&mut self, begun: bool) {
         let Deadlines { idle, message } = self.connections.deadlines();
+        if self.begun != begun {
+            self.place.set_busy(begun);
+        }
         self.begun = begun;
         self.deadline.as_mut().reset(Instant::now() + if begun { message } else { idle });
     }
 
-    /// Pending until the deadline, then the error of [`Connections::late`].
+    /// Pending until the deadline, then the error of [`Connections::late`]; or until another connection has the place.
     fn or_late<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if !self.begun && Pin::new(&mut self.place.displaced).poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         ready!(self.deadline.as_mut().poll(context));
         Poll::Ready(Err(self.connections.late()))
     }

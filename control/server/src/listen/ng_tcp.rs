@@ -12,6 +12,7 @@ use trestle_io::Heartbeat;
 use trestle_io::mailbox::Sender;
 
 use super::connections::{Connections, Deadlines};
+use super::places::Place;
 use super::stream_request::{self, NoReply, StreamRequest};
 use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
 use crate::stream_io;
@@ -64,13 +65,12 @@ async fn accept(listener: TcpListener, connections: Connections, control: Sender
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Some(permit) = connections.admit(peer) else { continue };
+                let Some(place) = connections.admit(peer) else { continue };
                 let (connections, control) = (connections.clone(), control.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = serve(&stream, peer, &connections, &control).await {
+                    if let Err(error) = serve(&stream, peer, place, &connections, &control).await {
                         tracing::debug!(%error, %peer, "an ng connection has ended");
                     }
-                    drop(permit);
                 });
             }
             Err(error) => {
@@ -85,6 +85,7 @@ async fn accept(listener: TcpListener, connections: Connections, control: Sender
 async fn serve(
     stream: &TcpStream,
     peer: SocketAddr,
+    mut place: Place,
     connections: &Connections,
     control: &Sender<StreamRequest>,
 ) -> io::Result<()> {
@@ -97,11 +98,15 @@ async fn serve(
     let mut deadline = Instant::now() + idle;
     loop {
         let between = framer.is_between();
-        let len = timeout_at(deadline, stream_io::read(stream, &mut buffer)).await.map_err(late)??;
+        let len = tokio::select! {
+            len = timeout_at(deadline, stream_io::read(stream, &mut buffer)) => len.map_err(late)??,
+            _ = &mut place.displaced, if between => return Err(io::ErrorKind::ConnectionAborted.into()),
+        };
         if len == 0 {
             return Ok(());
         }
         if between {
+            place.set_busy(true);
             deadline = Instant::now() + limit;
         }
         let mut segment = &buffer[..len];
@@ -124,6 +129,7 @@ async fn serve(
             }
         }
         if framer.is_between() {
+            place.set_busy(false);
             deadline = Instant::now() + idle;
         }
     }

@@ -30,7 +30,7 @@
 //! | `trestle_event_webhook_events_total{outcome}` | counter | events that the web hook has accepted (`delivered`) or not (`dropped`) |
 //! | `trestle_event_webhook_retries_total` | counter | repeated POSTs |
 //! | `trestle_event_readers_dropped_total` | counter | connections to `listen-events` closed because the reader was too slow |
-//! | `trestle_control_connections_closed_total{listener,reason}` | counter | connections that Trestle has closed: `refused` because there were too many, `late` because the peer took too long |
+//! | `trestle_control_connections_closed_total{listener,reason}` | counter | connections that Trestle has closed: `refused` because there were too many, `displaced` because it was idle and another one needed its place, `late` because the peer took too long |
 //! | `trestle_offers_rejected_total{limit}` | counter | offers refused because of a limit: `sessions`, `ports`, `cpu`, `load`, `lateness`, `commands`, `draining` |
 //! | `trestle_overloaded` | gauge | 1 while offers for new calls are refused because the machine is too busy |
 //! | `trestle_draining` | gauge | 1 while offers for new calls are refused because Trestle drains |
@@ -67,6 +67,8 @@ pub struct ClosedConnections {
     pub refused: u64,
     /// The peer took too long.
     pub late: u64,
+    /// They were idle, and another one needed the place.
+    pub displaced: u64,
 }
 
 /// All counters at one moment.
@@ -181,7 +183,11 @@ pub fn render(snapshot: &Snapshot, connections: &[(&'static str, ClosedConnectio
     registry.register("control_retransmits", "Repeated requests", retransmits);
     let closed = connections.iter().flat_map(|(listener, closed)| {
         let listener = ("listener", *listener);
-        [([listener, ("reason", "refused")], closed.refused), ([listener, ("reason", "late")], closed.late)]
+        [
+            ([listener, ("reason", "refused")], closed.refused),
+            ([listener, ("reason", "displaced")], closed.displaced),
+            ([listener, ("reason", "late")], closed.late),
+        ]
     });
     registry.register("control_connections_closed", "Connections that Trestle has closed", labelled(closed));
     registry.register("build", "Version of the running program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
@@ -230,7 +236,7 @@ mod tests {
         let control = ControllerCounters { retransmits: 9, verdicts, ..ControllerCounters::default() };
         let shards = vec![(totals.clone(), io), (totals, io)];
         let snapshot = Snapshot { shards, control, event_outputs, log_lines_lost: 8 };
-        let closed = ClosedConnections { refused: 1, late: 0 };
+        let closed = ClosedConnections { refused: 1, ..ClosedConnections::default() };
         let text = render(&snapshot, &[("listen-http", closed)]);
         for line in [
             "trestle_calls 2",

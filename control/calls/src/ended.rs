@@ -15,12 +15,21 @@ pub enum EndedBy {
     Shutdown,
     /// A bug in the engine.
     Failed,
+    /// Too many calls were not answered (`max-half-open`).
+    HalfOpenLimit,
 }
 
 impl EndedBy {
     /// Every value, in the order of the event schema.
-    pub const ALL: [Self; 6] =
-        [Self::Deleted, Self::OfferTimeout, Self::MediaTimeout, Self::SilentTimeout, Self::Shutdown, Self::Failed];
+    pub const ALL: [Self; 7] = [
+        Self::Deleted,
+        Self::OfferTimeout,
+        Self::MediaTimeout,
+        Self::SilentTimeout,
+        Self::Shutdown,
+        Self::Failed,
+        Self::HalfOpenLimit,
+    ];
 
     /// Name in events, metrics and logs.
     pub fn name(self) -> &'static str {
@@ -31,6 +40,7 @@ impl EndedBy {
             Self::SilentTimeout => "silent_timeout",
             Self::Shutdown => "shutdown",
             Self::Failed => "failed",
+            Self::HalfOpenLimit => "half_open_limit",
         }
     }
 }

@@ -139,7 +139,16 @@ export class Client {
   }
 
   async subscribeEvents({ callId } = {}) {
-    const subscribe = (expires) => this.request({ command: "subscribe events", "call-id": callId, expires });
+    const subscribe = async (expires) => {
+      const request = { command: "subscribe events", "call-id": callId, expires };
+      try {
+        await this.request(request);
+      } catch (error) {
+        if (error.token === undefined) throw error;
+        // Trestle has sent the token to this address, and so learns that the request came from here.
+        await this.request({ ...request, token: error.token });
+      }
+    };
     const leave = (feed) =>
       this.#feeds.delete(feed) && [...this.#feeds].every((other) => other.callId !== feed.callId);
     await subscribe(EXPIRES_S);

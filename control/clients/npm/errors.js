@@ -30,5 +30,8 @@ export function refusal(command, reply) {
   let Kind = Refused;
   if (reply.result === "load limit" || NO_CAPACITY.includes(reason)) Kind = NoCapacity;
   else if (reason.toLowerCase() === "unknown call-id" || reason.startsWith("Call-ID not found")) Kind = UnknownCall;
-  return new Kind(command, reason, reply.warnings ?? []);
+  const error = new Kind(command, reason, reply.warnings ?? []);
+  // Of `subscribe events`: what the request must contain to be confirmed.
+  error.token = reply.token;
+  return error;
 }

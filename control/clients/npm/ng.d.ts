@@ -273,6 +273,8 @@ export interface SubscribeEvents {
   "call-id"?: string;
   /** Duration in s, default 300; 0 ends the subscription. */
   expires?: number;
+  /** The token of the refusal of the same request. Needed from every address except loopback. */
+  token?: string;
 }
 
 /** Refuses offers for new calls, waits for the others, ends them after a time, and then ends Trestle. */
@@ -465,7 +467,7 @@ export interface Verdict {
   /** Age of the call. */
   "age-ms"?: number;
   /** What ended the call; missing while it is active. */
-  ended?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "shutdown" | "failed";
+  ended?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "shutdown" | "failed" | "half_open_limit";
   /** The party whose tag `delete` contained. */
   "ended-by"?: string;
   /** Evidence for the cause. */
@@ -572,6 +574,8 @@ export interface Refusal {
   result: "error" | "load limit";
   "error-reason"?: string;
   message?: string;
+  /** `subscribe events`: send the request again with it. */
+  token?: string;
   /** Options that were not understood or not applied. In JSON replies only. */
   warnings?: string[];
 }
@@ -668,7 +672,7 @@ export interface CallEvent {
   /** `call.at-risk`, `call.leg.failed`: explanation, a sentence. */
   reason?: string;
   /** `call.ended`: what ended it. */
-  cause?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "shutdown" | "failed";
+  cause?: "deleted" | "offer_timeout" | "media_timeout" | "silent_timeout" | "shutdown" | "failed" | "half_open_limit";
   /** `call.ended`: its parties. */
   legs?: EndedLeg[];
   /** `call.ended`: the verdict on the call. */

@@ -47,6 +47,11 @@ impl Reply {
         Self { outcome: Outcome::Error(reason.into()), keys: Dict::default(), warnings: Vec::new() }
     }
 
+    /// Refused, with keys of the command's own.
+    pub fn error_with(reason: impl Into<String>, keys: Dict) -> Self {
+        Self { outcome: Outcome::Error(reason.into()), keys, warnings: Vec::new() }
+    }
+
     /// No new calls now, for callers that sent `supports: ["load limit"]`; they try the next node.
     pub fn load_limit(message: impl Into<String>) -> Self {
         Self { outcome: Outcome::LoadLimit(message.into()), keys: Dict::default(), warnings: Vec::new() }
@@ -72,6 +77,7 @@ impl Reply {
             Outcome::Error(reason) => {
                 dict.push("result", "error");
                 dict.push("error-reason", reason.as_str());
+                dict.0.extend(self.keys.0.iter().cloned());
             }
             Outcome::LoadLimit(message) => {
                 dict.push("result", "load limit");

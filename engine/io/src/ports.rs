@@ -85,7 +85,7 @@ impl InterfacePorts {
 const SCARCE: usize = 128;
 
 /// The ports that no worker has bound. All workers take them from here and give them back, so that a leg on any thread can
-/// have any free port of the range. Locked for some instructions, when a port is bound or closed, never for a packet (decision 0015).
+/// have any free port of the range. Locked for some instructions, when a port is bound or closed, never for a packet (decision 0018).
 #[derive(Debug, Clone)]
 pub struct PortPool(Arc<Mutex<Vec<UnboundPorts>>>);
 

@@ -13,7 +13,7 @@ use trestle_ng::{Dict, Reply};
 use super::call::CallRecord;
 use super::counters::Tally;
 use super::reply_to::{Origin, ReplyTo};
-use super::subscribers::Subscribers;
+use super::subscribers::{Subscribers, TokenKey};
 use super::{Controller, ControllerOutput, Outbox};
 use crate::events::{CallEvent, EndedLeg, EventBody, PartyName};
 
@@ -24,17 +24,20 @@ pub(super) struct EventFeed {
     /// Events go to the edge too.
     publish: bool,
     subscribers: Subscribers,
+    tokens: TokenKey,
     last_id: u64,
     /// Events by name, whether or not they were sent.
     pub(super) counts: Tally<&'static str>,
 }
 
 impl EventFeed {
-    pub(super) fn new(epoch: Epoch, publish: bool) -> Self {
+    /// No subscriber yet. `secret` is the key of the tokens of subscribers.
+    pub(super) fn new(epoch: Epoch, publish: bool, secret: &[u8; 32]) -> Self {
         Self {
             epoch,
             publish,
             subscribers: Subscribers::default(),
+            tokens: TokenKey::new(secret),
             // Numbers go on rising after a restart, unless there were more than a million events a second.
             last_id: u64::try_from(epoch.unix.as_micros()).unwrap_or_default(),
             counts: Tally::default(),
@@ -87,6 +90,12 @@ pub(super) fn subscribe(controller: &mut Controller, now: Instant, reply_to: Rep
         let text = "events are sent as datagrams to the sender of the request; use UDP, listen-events or event-webhook";
         return controller.reply(reply_to, Reply::error(text));
     };
+    let unix = controller.epoch.unix_at(now);
+    if !controller.events.tokens.is_confirmed(unix, peer, subscribe.token.as_deref()) {
+        let token = controller.events.tokens.token(unix, peer);
+        let reason = "Confirmation required: send this request again with the token";
+        return controller.reply(reply_to, Reply::error_with(reason, Dict::default().with("token", token)));
+    }
     let seconds = subscribe.expires.as_secs();
     let reply = match controller.events.subscribers.add(now, listener, peer, subscribe) {
         true => Reply::ok(Dict::default().with("expires", seconds)),

@@ -31,6 +31,7 @@ mod ending;
 mod engine_link;
 mod event_feed;
 mod gate;
+mod half_open;
 mod in_flight;
 mod media;
 mod negotiator;
@@ -57,6 +58,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
 use trestle_core::time::soonest;
 use trestle_core::{CallId, Command, CommandError, EngineReply, Epoch, Event, EventKind, LegId, RequestId};
 use trestle_negotiate::{Environment, GatePolicy, Session};
@@ -91,6 +93,8 @@ pub struct ControllerConfig {
     pub shards: usize,
     /// Calls at which an offer for a new one is refused; `None` for no limit but the engine's.
     pub max_sessions: Option<usize>,
+    /// Legs of calls without an answer, all together; beyond it such calls are ended. `None` for no limit.
+    pub half_open_legs: Option<usize>,
     /// Load of the machine at which an offer for a new call is refused.
     pub load: LoadBounds,
     /// An answered call whose peers should be sending and do not is ended after this long.
@@ -115,6 +119,7 @@ impl Default for ControllerConfig {
         Self {
             shards: 1,
             max_sessions: None,
+            half_open_legs: None,
             load: LoadBounds::default(),
             timeout: Duration::from_secs(60),
             silent_timeout: Duration::from_secs(3_600),
@@ -209,6 +214,11 @@ impl Controller {
     /// A controller without calls. `environment` is what negotiation knows of this machine; `rng` draws keys, ICE
     /// credentials and SSRCs.
     pub fn new(config: ControllerConfig, environment: Environment, epoch: Epoch, rng: ChaCha12Rng) -> Self {
+        // Of another stream, so that the values of the first one are as without it.
+        let mut token_rng = rng.clone();
+        token_rng.set_stream(1);
+        let mut token_secret = [0; 32];
+        token_rng.fill_bytes(&mut token_secret);
         Self {
             epoch,
             ng: NgEndpoint::default(),
@@ -217,7 +227,7 @@ impl Controller {
             statistics: StatisticsRequests::default(),
             calls: CallTable::new(config.shards),
             engine: EngineLink::default(),
-            events: EventFeed::new(epoch, config.publish_events),
+            events: EventFeed::new(epoch, config.publish_events, &token_secret),
             verdicts: VerdictHistory::default(),
             drain: DrainState::default(),
             counters: ControllerCounters::default(),

@@ -74,5 +74,8 @@ pub(super) fn note_milestone(controller: &mut Controller, now: Instant, id: Call
     if let Some((stage, took)) = stage.filter(|_| counts) {
         controller.counters.setup.add(stage, took);
     }
+    if matches!(milestone, Milestone::IceConnected | Milestone::Latched | Milestone::FirstMediaIn) {
+        controller.calls.half_open.note_media(id);
+    }
     risks::emit_one_way(controller, now, id);
 }

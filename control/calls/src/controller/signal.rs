@@ -16,7 +16,7 @@ use super::negotiator::Negotiate;
 use super::overload::Limit;
 use super::reply_to::ReplyTo;
 use super::sdp_anomalies::check_meta_sdp;
-use super::{Controller, UNKNOWN_CALL};
+use super::{Controller, UNKNOWN_CALL, half_open};
 use crate::events::EventBody;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,12 @@ fn offer_with(controller: &mut Controller, now: Instant, reply_to: ReplyTo, sign
     if let Some(call) = controller.calls.live_by_name(&signal.call_id) {
         let id = call.id;
         return match controller.negotiator.run(negotiate, call.session(), signal) {
-            Ok(step) => apply(controller, id, reply_to, step, signal, SignalKind::Offer),
+            Ok(step) => {
+                if !call.is_answered() {
+                    half_open::make_room(controller, Some(id), step.session.parties().len());
+                }
+                apply(controller, id, reply_to, step, signal, SignalKind::Offer);
+            }
             Err(error) => refuse(controller, reply_to, &error),
         };
     }
@@ -69,7 +74,11 @@ fn offer_with(controller: &mut Controller, now: Instant, reply_to: ReplyTo, sign
     }
     match controller.negotiator.run(negotiate, &Session::default(), signal) {
         Ok(step) => {
+            let legs = step.session.parties().len();
+            half_open::make_room(controller, None, legs);
+            let caller = half_open::caller(signal, &step, reply_to.origin);
             let id = controller.calls.open(now, &signal.call_id);
+            controller.calls.half_open.add(id, caller, legs);
             apply(controller, id, reply_to, step, signal, SignalKind::Offer);
         }
         Err(error) => refuse(controller, reply_to, &error),
@@ -189,7 +198,13 @@ impl PendingSignal {
         }
         let first_answer = is_answer && !call.is_answered();
         advance(call, is_answer);
-        let answered = call.is_answered();
+        let (answered, legs) = (call.is_answered(), step.session.parties().len());
+        if answered {
+            controller.calls.half_open.remove(id);
+        } else {
+            controller.calls.half_open.set_legs(id, legs);
+        }
+        let Some(call) = controller.calls.get_mut(id) else { return };
         if opens {
             controller.counters.calls_total += 1;
             tracing::info!(call_id = ?call.name, call = id.0, shard = call.shard, "call opened");

@@ -1,9 +1,21 @@
-//! Subscriptions to events by `subscribe events`: the address, the call, and the time of expiry.
+//! Subscriptions to events by `subscribe events`: the address, the call, and the time of expiry; and the tokens that show that a
+//! subscriber receives at its address.
+//!
+//! The source of a datagram can be forged. So that no request directs events at another machine, a request from another address than
+//! loopback must repeat a token that was sent to this address (decision 0019). Tokens are computed, not stored, so a flood of requests
+//! costs no memory.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
 use trestle_ng::command::Subscribe;
+
+/// A token is valid in the period in which it was made and in the next one.
+const TOKEN_PERIOD: Duration = Duration::from_secs(60);
+
+/// Bytes of a token: a guess of 64 bits.
+const TOKEN_BYTES: usize = 8;
 
 /// Each gets a copy of every event, so this bounds what one event costs.
 const SUBSCRIBERS_MAX: usize = 64;
@@ -21,6 +33,39 @@ struct Subscriber {
     until: Instant,
 }
 
+/// Makes and checks tokens.
+pub(super) struct TokenKey(hmac::Key);
+
+impl std::fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenKey")
+    }
+}
+
+impl TokenKey {
+    pub(super) fn new(secret: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// The token of a subscriber at this Unix time.
+    pub(super) fn token(&self, unix: Duration, peer: SocketAddr) -> String {
+        self.of_period(unix.as_secs() / TOKEN_PERIOD.as_secs(), peer)
+    }
+
+    /// True if a request may have an effect: its sender receives what is sent to its address.
+    pub(super) fn is_confirmed(&self, unix: Duration, peer: SocketAddr, token: Option<&str>) -> bool {
+        // The system accepts no datagram from another machine that claims to come from loopback.
+        let period = unix.as_secs() / TOKEN_PERIOD.as_secs();
+        peer.ip().to_canonical().is_loopback()
+            || token.is_some_and(|token| (0..2).any(|back| self.of_period(period.saturating_sub(back), peer) == token))
+    }
+
+    fn of_period(&self, period: u64, peer: SocketAddr) -> String {
+        let tag = hmac::sign(&self.0, format!("{period} {peer}").as_bytes());
+        tag.as_ref().iter().take(TOKEN_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Subscribers(Vec<Subscriber>);
 
@@ -28,7 +73,7 @@ impl Subscribers {
     /// Adds or renews a subscription; one that expires at once is removed. False if there are too many, of all or of its
     /// address.
     pub(super) fn add(&mut self, now: Instant, listener: usize, peer: SocketAddr, subscribe: Subscribe) -> bool {
-        let Subscribe { call_id, expires } = subscribe;
+        let Subscribe { call_id, expires, .. } = subscribe;
         self.expire(now);
         self.0.retain(|known| (known.listener, known.peer, &known.call_id) != (listener, peer, &call_id));
         if expires.is_zero() {

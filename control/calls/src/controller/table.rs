@@ -7,6 +7,7 @@ use trestle_core::CallId;
 use trestle_core::time::soonest;
 
 use super::call::{CallLifecycle, CallRecord, EndedCall};
+use super::half_open::HalfOpenCalls;
 
 /// Ended calls kept for `query`. More than that at once means a flood; the ones that ended first are removed early.
 const ENDED_MAX: usize = 10_000;
@@ -66,6 +67,7 @@ pub(super) struct CallTable {
     ended: BTreeMap<u64, CallId>,
     last_end: u64,
     last_id: u64,
+    pub(super) half_open: HalfOpenCalls,
 }
 
 impl CallTable {
@@ -80,6 +82,7 @@ impl CallTable {
             ended: BTreeMap::new(),
             last_end: 0,
             last_id: 0,
+            half_open: HalfOpenCalls::default(),
         }
     }
 
@@ -165,6 +168,7 @@ impl CallTable {
     pub(super) fn end(&mut self, id: CallId, mut remains: EndedCall) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.is_live()) else { return };
         self.last_end += 1;
+        self.half_open.remove(id);
         remains.number = self.last_end;
         call.state = CallLifecycle::Ended(Box::new(remains));
         self.shards[call.shard].calls -= 1;
@@ -189,6 +193,7 @@ impl CallTable {
         let mut call = self.calls.remove(&id)?;
         self.due.set(id, &mut call.due, None);
         self.gates_due.set(id, &mut call.gate_due, None);
+        self.half_open.remove(id);
         match call.ended() {
             None => self.shards[call.shard].calls -= 1,
             Some(ended) => _ = self.ended.remove(&ended.number),

@@ -93,6 +93,9 @@ impl CallVerdict {
             Some(EndedBy::SilentTimeout) => "Trestle ended it, because it was on hold for `silent-timeout`".to_owned(),
             Some(EndedBy::Shutdown) => "Trestle ended it, because Trestle was stopped".to_owned(),
             Some(EndedBy::Failed) => "The engine lost it".to_owned(),
+            Some(EndedBy::HalfOpenLimit) => {
+                "Trestle ended it, because too many calls were not answered (`max-half-open`)".to_owned()
+            }
         };
         let when = match (self.cause, self.answered) {
             (EndCause::Unanswered | EndCause::TooShort | EndCause::Normal | EndCause::HeldTooLong, _) => String::new(),

@@ -59,6 +59,7 @@ pub(super) fn timeline(facts: &CallFacts<'_>) -> Vec<TimelineEntry> {
             EndedBy::SilentTimeout => "call ended: on hold for silent-timeout",
             EndedBy::Shutdown => "call ended: Trestle was stopped",
             EndedBy::Failed => "call ended: internal error",
+            EndedBy::HalfOpenLimit => "call ended: too many calls without an answer",
         };
         add(facts.age, None, what);
     }

@@ -44,6 +44,12 @@ impl World {
         self.subscribe_from(at(port), keys)
     }
 
+    /// The reply to a request that is repeated with the token of its refusal.
+    fn subscribe_confirmed(&mut self, peer: SocketAddr, keys: &str) -> String {
+        let token = token(&self.subscribe_from(peer, keys));
+        self.subscribe_from(peer, &format!("{keys},\"token\":\"{token}\""))
+    }
+
     fn subscribe_from(&mut self, peer: SocketAddr, keys: &str) -> String {
         self.next_cookie += 1;
         let cookie = format!("s{}", self.next_cookie);
@@ -220,18 +226,51 @@ fn there_is_room_for_so_many_subscribers_and_a_stream_is_none() {
     assert!(reply.contains("use UDP, listen-events or event-webhook"), "{reply}");
 }
 
+/// The token in a refusal.
+fn token(reply: &str) -> String {
+    let reply: serde_json::Value = serde_json::from_str(reply).unwrap();
+    assert!(reply["error-reason"].as_str().unwrap().starts_with("Confirmation required: "), "{reply}");
+    reply["token"].as_str().expect("a token").to_owned()
+}
+
+#[test]
+fn a_source_that_may_be_forged_gets_one_reply_and_no_event() {
+    let mut world = World::new();
+    let victim = SocketAddr::from(([192, 0, 2, 1], 7_001));
+    let reply = world.subscribe_from(victim, "");
+    assert!(reply.len() < 150, "{reply}");
+    let made = token(&reply);
+    // A token of another address or of another time is none, and neither is a guess.
+    let other = token(&world.subscribe_from(SocketAddr::from(([192, 0, 2, 1], 7_002)), ""));
+    for wrong in [&other, "0000000000000000", ""] {
+        token(&world.subscribe_from(victim, &format!(",\"token\":\"{wrong}\"")));
+    }
+    world.talk("c");
+    assert!(world.datagrams().is_empty(), "nothing is sent to an address that has not confirmed");
+    let with_token = format!(",\"token\":\"{made}\"");
+    assert!(world.subscribe_from(victim, &with_token).contains("\"ok\""));
+    world.talk("d");
+    assert!(world.datagrams().iter().all(|(port, _)| *port == 7_001));
+    world.pass(Duration::from_secs(121));
+    token(&world.subscribe_from(victim, &with_token));
+    // A forged request cannot end the subscription either.
+    token(&world.subscribe_from(victim, ",\"expires\":0"));
+    world.talk("e");
+    assert!(!world.datagrams().is_empty());
+}
+
 #[test]
 fn one_machine_does_not_take_every_place_for_subscribers() {
     let mut world = World::new();
     let from = |host: u8, port: u16| SocketAddr::from(([192, 0, 2, host], port));
     for port in 7_000..7_016 {
-        assert!(world.subscribe_from(from(1, port), "").contains("\"ok\""));
+        assert!(world.subscribe_confirmed(from(1, port), "").contains("\"ok\""));
     }
     let full = "{\"result\":\"error\",\"error-reason\":\"Too many subscribers\"}";
-    assert_eq!(world.subscribe_from(from(1, 7_016), ""), full);
-    assert_eq!(world.subscribe_from(from(1, 7_000), ",\"call-id\":\"c\""), full, "nor one more of the same port");
-    assert!(world.subscribe_from(from(1, 7_000), "").contains("\"ok\""), "renewed");
-    assert!(world.subscribe_from(from(2, 7_016), "").contains("\"ok\""), "another machine");
-    assert!(world.subscribe_from(from(1, 7_000), ",\"expires\":0").contains("\"ok\""));
-    assert!(world.subscribe_from(from(1, 7_016), "").contains("\"ok\""), "one has left");
+    assert_eq!(world.subscribe_confirmed(from(1, 7_016), ""), full);
+    assert_eq!(world.subscribe_confirmed(from(1, 7_000), ",\"call-id\":\"c\""), full, "nor one more of the same port");
+    assert!(world.subscribe_confirmed(from(1, 7_000), "").contains("\"ok\""), "renewed");
+    assert!(world.subscribe_confirmed(from(2, 7_016), "").contains("\"ok\""), "another machine");
+    assert!(world.subscribe_confirmed(from(1, 7_000), ",\"expires\":0").contains("\"ok\""));
+    assert!(world.subscribe_confirmed(from(1, 7_016), "").contains("\"ok\""), "one has left");
 }

@@ -24,6 +24,7 @@ mod events;
 mod exchange;
 mod flags;
 mod gate;
+mod half_open;
 mod hostile;
 mod media;
 #[path = "../../../../tests/vectors/meta/samples.rs"]

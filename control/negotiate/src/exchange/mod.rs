@@ -5,7 +5,7 @@ mod create;
 mod describe;
 mod offer;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use trestle_ng::command::Switch;
 
 use rand_chacha::ChaCha12Rng;
@@ -35,6 +35,8 @@ pub struct NegotiationStep {
     pub description: SdpTemplate,
     /// The sender's leg and RTP address, if the leg has no ICE and the SDP an address. Of a re-offer, the plans do not have it.
     pub sender_address: Option<(LegId, SocketAddr)>,
+    /// Where the sender of the SDP receives media, as far as it states that: `c=`, or its first candidate.
+    pub caller: Option<IpAddr>,
     /// What was not done as asked, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -310,11 +312,15 @@ impl<'a> Exchange<'a> {
             let leg = changed.first().map(|index| parties[*index].leg())?;
             Some((leg, terms.rtp_peer().rtp?))
         });
+        let caller = sent.map(|PeerTerms { remote, .. }| {
+            let candidate = remote.ice.as_ref().and_then(|ice| ice.candidates.first());
+            candidate.map_or(remote.addresses.rtp, |candidate| candidate.address).ip()
+        });
         let plan = |index: &usize| (parties[*index].leg(), self.session.plan(&parties[*index]));
         let left = self.left.iter().filter_map(|leg| parties.iter().position(|party| party.leg() == *leg));
         let left: Vec<usize> = left.filter(|index| !changed.contains(index)).collect();
         let legs = changed.iter().chain(&left).map(plan).collect();
         let Self { session, removed, warnings, .. } = self;
-        NegotiationStep { session, legs, removed, description, sender_address, warnings }
+        NegotiationStep { session, legs, removed, description, sender_address, caller, warnings }
     }
 }

@@ -17,6 +17,8 @@ pub struct Subscribe {
     pub call_id: Option<String>,
     /// Duration of the subscription; zero ends it.
     pub expires: Duration,
+    /// What a refusal of this request contained: it shows that the sender receives what is sent to its address.
+    pub token: Option<String>,
 }
 
 pub(super) fn subscribe(dict: &Dict) -> Result<Subscribe, RequestError> {
@@ -28,7 +30,7 @@ pub(super) fn subscribe(dict: &Dict) -> Result<Subscribe, RequestError> {
             Duration::from_secs(seconds).min(EXPIRES_MAX)
         }
     };
-    Ok(Subscribe { call_id: name(dict, "call-id")?, expires })
+    Ok(Subscribe { call_id: name(dict, "call-id")?, expires, token: name(dict, "token")? })
 }
 
 #[cfg(test)]

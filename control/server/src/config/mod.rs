@@ -85,7 +85,7 @@ impl Config {
             ..ControllerConfig::default()
         };
         self.settings.calls.apply(&mut config);
-        self.settings.limits.apply(&mut config);
+        self.settings.limits.apply(&mut config, self.port_pairs());
         config
     }
 
@@ -96,6 +96,15 @@ impl Config {
             gate_policy: self.settings.gate.policy(),
             default_tos: self.settings.media.tos,
         }
+    }
+
+    /// Pairs of media ports of all local addresses of one family.
+    fn port_pairs(&self) -> usize {
+        let addresses = |ipv6: bool| {
+            let of_family = self.interfaces.iter().filter_map(|interface| interface.address(ipv6));
+            of_family.map(|address| address.local).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        self.ports.pairs().saturating_mul(addresses(false).max(addresses(true)))
     }
 
     /// What negotiation takes from it. `fingerprint` is the SHA-256 of the DTLS certificate.

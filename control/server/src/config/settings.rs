@@ -130,6 +130,11 @@ pub struct LimitSettings {
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub max_sessions: Option<usize>,
 
+    /// Share of the media ports, and of max-sessions, that calls without an answer may have; beyond it the oldest such call of the
+    /// caller with the most of them is ended. 100 for no limit.
+    #[arg(long, value_name = "PERCENT", default_value = "50", value_parser = values::percent)]
+    pub max_half_open: u8,
+
     /// Use of all processors, over half a second and twice in a row, above which further calls are refused until it has been
     /// well below for two seconds; 0 for no limit.
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = values::hundredths)]
@@ -229,13 +234,24 @@ impl CallSettings {
 
 impl LimitSettings {
     /// Writes these limits into the controller's configuration.
-    pub(crate) fn apply(&self, config: &mut ControllerConfig) {
+    /// `port_pairs` is the number of media port pairs.
+    pub(crate) fn apply(&self, config: &mut ControllerConfig, port_pairs: usize) {
         config.max_sessions = self.max_sessions;
+        config.half_open_legs = self.half_open_legs(port_pairs);
         config.load = LoadBounds {
             lateness: Some(self.max_lateness_ms).filter(|bound| !bound.is_zero()),
             cpu: Some(self.max_cpu).filter(|bound| bound.0 > 0),
             average: Some(self.max_load).filter(|bound| bound.0 > 0),
         };
+    }
+}
+
+impl LimitSettings {
+    /// Legs that calls without an answer may have: at least those of one call.
+    fn half_open_legs(&self, port_pairs: usize) -> Option<usize> {
+        let legs = self.max_sessions.map_or(port_pairs, |sessions| port_pairs.min(sessions.saturating_mul(2)));
+        let share = usize::from(self.max_half_open);
+        (share < 100).then(|| (legs.saturating_mul(share) / 100).max(2))
     }
 }
 

@@ -46,6 +46,10 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
     whole(text, u32::MAX.into())
 }
 
+pub(super) fn percent(text: &str) -> Result<u8, String> {
+    whole(text, 100)
+}
+
 pub(super) fn threads(text: &str) -> Result<usize, String> {
     match whole(text, u64::MAX)? {
         threads @ 1..=256 => Ok(threads),

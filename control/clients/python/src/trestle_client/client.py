@@ -222,7 +222,14 @@ class Client:
         """Subscribes to the events of all calls, or of one. Renewed until the feed is closed."""
 
         async def subscribe(expires: int) -> None:
-            await self.request(_request("subscribe events", {"call-id": call_id, "expires": expires}, {}))
+            keys = {"call-id": call_id, "expires": expires}
+            try:
+                await self.request(_request("subscribe events", keys, {}))
+            except Refused as refused:
+                if refused.token is None:
+                    raise
+                # Trestle has sent the token to this address, and so learns that the request came from here.
+                await self.request(_request("subscribe events", {**keys, "token": refused.token}, {}))
 
         def leave(feed: EventFeed) -> bool:
             if feed not in self._feeds:
@@ -245,7 +252,9 @@ class Client:
         if result in ("ok", "pong"):
             return reply
         reason = reply.get("error-reason") or reply.get("message") or f"unknown result {result!r}"
-        raise refusal(str(request.get("command")), str(reason), warnings, result == "load limit")
+        refused = refusal(str(request.get("command")), str(reason), warnings, result == "load limit")
+        refused.token = reply.get("token")
+        raise refused
 
     async def _exchange(self, body: bytes) -> dict[str, Any]:
         self._requests += 1

@@ -22,6 +22,8 @@ class Refused(TrestleError):
         self.reason = reason
         """The text of Trestle. The part before a colon never changes."""
         self.warnings = list(warnings)
+        self.token: str | None = None
+        """Of `subscribe events`: what the request must contain to be confirmed."""
 
 
 class UnknownCall(Refused):

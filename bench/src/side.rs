@@ -132,7 +132,7 @@ impl Side {
     fn webrtc(&self, ends: &Ends<'_>) -> WebRtcPlan {
         let credentials = |ours: bool| IceCredentials {
             ufrag: format!("{}{:08x}", if ours { "ours" } else { "peer" }, ends.name),
-            pwd: format!("{}passwordpassword{:08x}", if ours { "ours" } else { "peer" }, ends.name),
+            pwd: format!("{}passwordpassword{:08x}", if ours { "ours" } else { "peer" }, ends.name).into(),
         };
         let candidate = format!("candidate:1 1 udp 2130706431 {} {} typ host", ends.peer.ip(), ends.peer.port());
         WebRtcPlan {

@@ -17,6 +17,7 @@ mod latch;
 mod protocol;
 mod reinvite;
 mod risks;
+mod secrets;
 mod srtp;
 mod time_to_voice;
 mod timeouts;

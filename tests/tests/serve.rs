@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use trestle_server::Server;
 use trestle_server::config::{Config, Settings};
-use trestle_tests::running::local_settings;
+use trestle_tests::running::{LoopbackNet, local_settings};
 
 /// Longest wait for a reply, before a test fails.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -201,4 +201,55 @@ fn a_server_that_is_too_busy_turns_new_calls_away_and_keeps_those_it_has() {
     alice.send_to(&packet(1, 7), for_alice).unwrap();
     assert_eq!(receive(&bob), [7; 160]);
     assert_eq!(signal(&server, "offer", "4", &alice), for_bob, "a re-offer");
+}
+
+#[test]
+fn a_client_that_never_reads_and_one_that_is_gone_delay_no_other() {
+    let server = start(|_| {});
+    let (silent, gone) = (udp(), udp());
+    for n in 0..3_000 {
+        silent.send_to(format!("n{n} {{\"command\":\"list\"}}").as_bytes(), server.ng_addr()).unwrap();
+    }
+    gone.send_to(b"g d7:command4:pinge", server.ng_addr()).unwrap();
+    drop(gone);
+    assert_eq!(ng(server.ng_addr(), r#"c1 {"command":"ping"}"#), r#"c1 {"result":"pong"}"#);
+    server.stop();
+}
+
+/// Any result of a request in JSON.
+fn request(server: &Server, cookie: &str, request: &serde_json::Value) -> serde_json::Value {
+    let answer = ng(server.ng_addr(), &format!("{cookie} {request}"));
+    serde_json::from_str(answer.split_once(' ').unwrap().1).unwrap()
+}
+
+#[test]
+fn a_call_can_have_every_port_that_no_thread_uses() {
+    let net = LoopbackNet::next(40);
+    let server = start(|settings| {
+        settings.media.interface = vec![net.ip(1).to_string()];
+        (settings.media.port_min, settings.media.port_max) = (20_000, 20_015);
+        settings.limits.max_half_open = 100;
+    });
+    let phone = udp();
+    let offer = |call: &str, branch: &str| {
+        let keys = ("offer", call, branch, sdp(&phone));
+        serde_json::json!({"command": keys.0, "call-id": keys.1, "from-tag": "a", "via-branch": keys.2, "sdp": keys.3})
+    };
+    // Eight pairs: two calls on each of two threads take them all.
+    for call in ["1", "2", "3", "4"] {
+        assert_eq!(request(&server, call, &offer(call, "first"))["result"], "ok", "call {call}");
+    }
+    assert_eq!(request(&server, "5", &offer("5", "first"))["error-reason"], "Ran out of ports");
+    // The calls of one thread end; branches of a call on the other one can have all their ports.
+    for call in ["2", "4"] {
+        let delete = serde_json::json!({"command": "delete", "call-id": call, "delete-delay": 0});
+        assert_eq!(request(&server, &format!("d{call}"), &delete)["result"], "ok");
+    }
+    let mut tries = 0..100_000;
+    for branch in ["second", "third", "fourth", "fifth"] {
+        let opened = tries.any(|n| request(&server, &format!("b{n}"), &offer("1", branch))["result"] == "ok");
+        assert!(opened, "branch {branch}");
+    }
+    assert_eq!(request(&server, "6", &offer("3", "second"))["error-reason"], "Ran out of ports");
+    server.stop();
 }

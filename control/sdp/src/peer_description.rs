@@ -6,6 +6,7 @@ use trestle_audio::CODECS;
 use trestle_core::limits::REMOTE_CANDIDATES_MAX;
 use trestle_core::plan::{Fingerprint, IceCredentials};
 use trestle_wire::Ssrc;
+use zeroize::Zeroizing;
 
 use crate::Protocol;
 use crate::{Candidate, Crypto, Direction, Format, MediaDescription, Sdp, SdpError, Setup};
@@ -21,11 +22,12 @@ pub enum Security {
     Dtls,
 }
 
-/// A peer's SDP, with the values of the one audio stream that Trestle bridges.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A peer's SDP, with the values of the one audio stream that Trestle bridges. Its text, which has keys, is wiped from memory when
+/// dropped, and `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct PeerDescription {
     /// The SDP as received.
-    pub text: String,
+    pub text: Zeroizing<String>,
     /// Its lines.
     pub sdp: Sdp,
     /// Index of the audio stream in [`Sdp::media`].
@@ -54,6 +56,16 @@ pub struct PeerDescription {
     pub ptime_ms: Option<u32>,
     /// SSRCs of `a=ssrc`.
     pub ssrcs: Vec<Ssrc>,
+}
+
+impl std::fmt::Debug for PeerDescription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerDescription")
+            .field("sdp", &self.sdp)
+            .field("security", &self.security)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a peer receives RTP and RTCP, as signalled.
@@ -166,7 +178,7 @@ impl PeerDescription {
             .filter(|attribute| attribute.name == "ssrc")
             .filter_map(|attribute| attribute.value?.split_ascii_whitespace().next()?.parse().ok().map(Ssrc));
         Ok(Self {
-            text: text.to_owned(),
+            text: text.to_owned().into(),
             audio,
             protocol,
             security,
@@ -286,7 +298,7 @@ fn read_ice(sdp: &Sdp, media: &MediaDescription, fingerprint: Fingerprint) -> Re
         sdp.ice_credential(media, name)?.ok_or_else(missing)
     };
     Ok(PeerIce {
-        credentials: IceCredentials { ufrag: need("ice-ufrag")?, pwd: need("ice-pwd")? },
+        credentials: IceCredentials { ufrag: need("ice-ufrag")?, pwd: need("ice-pwd")?.into() },
         candidates: media.candidates()?,
         lite: sdp.ice_lite(media),
         fingerprint,

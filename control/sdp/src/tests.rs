@@ -90,6 +90,18 @@ fn an_error_shows_control_characters_escaped_and_secrets_not_at_all() {
     let key = media.cryptos().unwrap_err().to_string();
     let pwd = sdp.ice_credential(&media, "ice-pwd").unwrap_err().to_string();
     assert!(!key.contains("SECRET") && !pwd.contains("SECRET"), "{key} {pwd}");
+    assert!(!format!("{sdp:?}").contains("SECRET"), "{sdp:?}");
+    for malformed in [
+        "A=CRYPTO:1 X inline:SECRET",
+        " a=ice-pwd:SECRET",
+        "m=audio 1 inline:SECRET",
+        "k=clear:SECRET",
+        "a=key-mgmt:x SECRET",
+    ] {
+        let shown = SdpError::at(3, malformed, "x").to_string();
+        assert!(!shown.contains("SECRET"), "{shown}");
+    }
+    assert_eq!(SdpError::at(3, "a=x:mark=1", "x").text, "a=x:mark=1", "not every `k=` is a key");
 }
 
 #[test]

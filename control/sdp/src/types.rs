@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// One line of a description.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One line of a description. `Debug` shows no key and no password.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Line {
     /// Line number, from 1.
     pub number: usize,
@@ -11,6 +11,12 @@ pub struct Line {
     pub letter: char,
     /// Everything after the `=`.
     pub value: String,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.number, SdpError::shown(&format!("{}={}", self.letter, self.value)))
+    }
 }
 
 impl Line {
@@ -99,13 +105,22 @@ impl SdpError {
 
     /// An error at line `number` with the text `text`.
     pub fn at(number: usize, text: &str, reason: impl Into<String>) -> Self {
-        // Errors go to logs and to callers; keys do not (RFC 4568 section 7.1).
-        let shown = ["a=crypto:", "a=ice-pwd:", "k="].iter().find(|secret| text.starts_with(**secret));
-        let text = match shown {
-            Some(secret) => format!("{secret}..."),
-            None => text.chars().take(Self::TEXT_CHARS_MAX).flat_map(char::escape_default).collect(),
+        Self { line: Some(number), text: Self::shown(text), reason: reason.into() }
+    }
+
+    /// The beginning of a line without keys and passwords: errors go to logs and to callers; keys do not (RFC 4568 section 7.1).
+    /// They are recognised in malformed lines, too.
+    pub(crate) fn shown(text: &str) -> String {
+        let lower = text.to_ascii_lowercase();
+        let names = ["crypto:", "ice-pwd:", "key-mgmt:", "inline:", "k="];
+        let secret = names.iter().filter_map(|name| Some((lower.find(name)?, name.len()))).min();
+        let (shown, rest) = match secret {
+            // `k=` is a line of its own; elsewhere it is part of another word.
+            Some((at, len)) if at > 0 || !lower.starts_with("k=") || len == 2 => (&text[..at + len], "..."),
+            _ => (text, ""),
         };
-        Self { line: Some(number), text, reason: reason.into() }
+        let escaped = shown.chars().take(Self::TEXT_CHARS_MAX).flat_map(char::escape_default).collect::<String>();
+        escaped + rest
     }
 
     /// An error of the whole description.

@@ -12,6 +12,7 @@ use std::time::Duration;
 pub use trestle_audio::Codec;
 use trestle_srtp::KeyingMaterial;
 use trestle_wire::{ClockRate, Pt, Ptime, Ssrc};
+use zeroize::Zeroizing;
 
 use crate::{InterfaceId, LegId};
 
@@ -218,13 +219,19 @@ pub struct WebRtcPlan {
     pub dtls_role: DtlsRole,
 }
 
-/// ICE user name fragment and password (RFC 8445 5.3).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// ICE user name fragment and password (RFC 8445 5.3). `Debug` does not show the password.
+#[derive(Clone, PartialEq, Eq)]
 pub struct IceCredentials {
     /// `a=ice-ufrag`.
     pub ufrag: String,
-    /// `a=ice-pwd`.
-    pub pwd: String,
+    /// `a=ice-pwd`. Wiped from memory when dropped.
+    pub pwd: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for IceCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceCredentials").field("ufrag", &self.ufrag).finish_non_exhaustive()
+    }
 }
 
 /// ICE agent and certificate of the peer, from its SDP.

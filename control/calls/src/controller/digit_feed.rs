@@ -43,9 +43,8 @@ pub(super) fn json(call: &CallRecord, digit: &FeedDigit, unix: Duration) -> Vec<
 pub(super) fn feed(controller: &mut Controller, now: Instant, id: CallId, digit: &FeedDigit) {
     let Some(call) = controller.calls.get(id).filter(|call| !call.session().is_link(digit.leg)) else { return };
     controller.counters.digits += 1;
-    // Digits are blocked while the caller enters a card number: the application receives them, the log does not.
-    let shown = if call.session().mutes_digits_of(digit.leg) { '-' } else { digit.digit.to_char() };
-    tracing::info!(call_id = ?call.name, source = %digit.source, digit = %shown, duration = ?digit.duration, "digit");
+    // Not which digit, at any level: callers enter card numbers and passwords. The application receives it as an event.
+    tracing::info!(call_id = ?call.name, source = %digit.source, duration = ?digit.duration, "digit");
     if let Some(addr) = controller.config.dtmf_log_dest {
         let bytes = json(call, digit, controller.epoch.unix_at(now));
         controller.outbox.push_back(ControllerOutput::DigitFeed { addr, bytes });

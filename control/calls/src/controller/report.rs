@@ -9,7 +9,7 @@ use trestle_core::report::{CallReport, Count, LegReport};
 use super::call::CallRecord;
 use super::reply_to::ReplyTo;
 use super::table::CallTable;
-use crate::diagnosis::CallVerdict;
+use crate::diagnosis::{CallVerdict, masked_digits};
 use crate::events::milestone_name;
 use trestle_negotiate::Party;
 use trestle_ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
@@ -166,8 +166,8 @@ fn leg_dict(leg: &LegReport) -> Dict {
         .with("filled-frames", leg.filled_frames)
         .with("pre-roll-ms", ms(leg.preroll.kept))
         .with("clipped-ms", ms(leg.preroll.clipped))
-        .with("digits-in", leg.digits_in.as_str())
-        .with("digits-out", leg.digits_out.as_str())
+        .with("digits-in", masked_digits(&leg.digits_in))
+        .with("digits-out", masked_digits(&leg.digits_out))
         .with("discards", discards);
     if let Some(caught_up) = leg.preroll.caught_up {
         dict.push("caught-up-ms", ms(caught_up));

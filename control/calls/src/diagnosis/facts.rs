@@ -126,7 +126,8 @@ impl CallFacts<'_> {
         };
         let alone = self.parties.iter().filter(|other| other.profile == party.profile && other.answered).count() < 2;
         match party.name.label.as_ref().or(party.name.tag.as_ref()).filter(|_| !alone) {
-            Some(name) => format!("{kind} ({name})"),
+            // Tags and labels come from the peers; a line end in one would forge a line.
+            Some(name) => format!("{kind} ({})", name.escape_debug()),
             None => kind.to_owned(),
         }
     }

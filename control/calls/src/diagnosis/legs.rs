@@ -85,8 +85,8 @@ fn summary(facts: &CallFacts<'_>, party: &PartyFacts, leg: &LegReport) -> LegSum
         filled_frames: leg.filled_frames,
         preroll: leg.preroll,
         quality: quality(facts, party, leg),
-        digits_in: leg.digits_in.clone(),
-        digits_out: leg.digits_out.clone(),
+        digits_in: masked_digits(&leg.digits_in),
+        digits_out: masked_digits(&leg.digits_out),
         gated: at(Milestone::GateOpened).is_some(),
         first_media_after: between(facts.accepted(leg.leg), at(Milestone::FirstMediaOut)),
         ice_after: between(facts.history.answered, at(Milestone::IceConnected)),
@@ -116,4 +116,9 @@ fn quality(facts: &CallFacts<'_>, party: &PartyFacts, leg: &LegReport) -> Option
         outbound: PathSegment { codec: codec_out, loss: remote, round_trip: leg.round_trip },
         added_delay: ptime + leg.playout_delay,
     }))
+}
+
+/// How many digits there were: a `-` for each. Which ones is sent in events only, since callers enter card numbers and passwords.
+pub(crate) fn masked_digits(digits: &str) -> String {
+    "-".repeat(digits.len())
 }

@@ -407,7 +407,7 @@ fn a_good_call_reads_like_this() {
          of WhatsApp). WhatsApp received its first media 330 ms after the answer (ICE 210 ms after the answer, DTLS 110 ms after \
          ICE); 340 ms of early audio were kept and played, none was lost. WhatsApp: 3000 packets received (0.0 % lost, jitter 4 ms), \
          3000 Opus packets sent (3 frames concealed), estimated MOS 4.3 (E-model). The SIP side: 3000 packets received (0.0 % lost, \
-         jitter 4 ms), 3000 PCMA packets sent (3 frames concealed), estimated MOS 4.3 (E-model). WhatsApp pressed 12#."
+         jitter 4 ms), 3000 PCMA packets sent (3 frames concealed), estimated MOS 4.3 (E-model). WhatsApp pressed 3 digits."
     );
 }
 

@@ -137,7 +137,12 @@ impl CallVerdict {
 
     fn digits(&self) -> Option<String> {
         let pressed = self.legs.iter().filter(|leg| !leg.digits_in.is_empty());
-        let pressed: Vec<String> = pressed.map(|leg| format!("{} pressed {}", leg.who, leg.digits_in)).collect();
+        let pressed: Vec<String> = pressed
+            .map(|leg| {
+                let number = leg.digits_in.len();
+                format!("{} pressed {number} {}", leg.who, if number == 1 { "digit" } else { "digits" })
+            })
+            .collect();
         (!pressed.is_empty()).then(|| format!("{}.", capital(&pressed.join("; "))))
     }
 }

@@ -129,6 +129,54 @@ fn long_rubbish_has_a_short_error() {
 }
 
 #[test]
+fn names_of_files_have_no_effect() {
+    let mut world = World::new();
+    world.talk("c");
+    let before = world.engine().applied;
+    let paths = ["../../etc/passwd", "/etc/passwd", "/dev/zero", "/proc/self/mem", "/tmp/fifo\0x", &"a/".repeat(2_048)];
+    for path in paths {
+        for verb in ["play media", "start recording", "start forwarding", "stop media"] {
+            let mut request = command(verb, "c").with("from-tag", "a");
+            for key in
+                ["file", "recording-file", "recording-dir", "recording-path", "recording-pattern", "xmlrpc-callback"]
+            {
+                request.push(key, path);
+            }
+            assert_eq!(world.error(&request), "Unrecognized command", "{verb}");
+        }
+        let mut again = offer("c").with("to-tag", "b").with("record-call", "yes");
+        for key in ["recording-file", "recording-dir", "recording-pattern", "metadata"] {
+            again.push(key, path);
+        }
+        let sdp = world.sdp(&again);
+        assert!(!sdp.contains("passwd") && !sdp.contains("a/a/"), "{sdp}");
+    }
+    assert_eq!(world.engine().applied, before + paths.len());
+}
+
+#[test]
+fn what_callers_write_is_one_line_of_the_log() {
+    let (log, mut world) = (super::media::Log::default(), World::new());
+    log.keep(|| {
+        for hostile in ["a\r\nINFO forged", "a\u{1b}[2Jb", "a\u{85}b", "a\u{2028}b", "\u{7}\0", &"x\n".repeat(120)] {
+            let offer = command("offer", hostile).with("sdp", SDP).with("from-tag", hostile).with("label", hostile);
+            world.sdp(&offer.with("via-branch", hostile));
+            world.sdp(&command("answer", hostile).with("sdp", SDP).with("from-tag", hostile).with("to-tag", "b"));
+            world.error(&command("offer", "x").with("sdp", format!("v=0\r\n{hostile}\r\n")).with("from-tag", "a"));
+            world.done(&command("query", hostile).with("flags", vec!["verdict".into()]));
+            world.done(&command("delete", hostile));
+        }
+    });
+    let text = log.text();
+    assert!(text.lines().count() > 20 && text.contains("forged"), "{text}");
+    for line in text.split('\n').filter(|line| !line.is_empty()) {
+        let line_ends = ['\u{85}', '\u{2028}', '\u{2029}'];
+        assert!(!line.contains(|char: char| char.is_control() || line_ends.contains(&char)), "{line:?}");
+        assert!([" INFO ", " WARN ", "DEBUG ", "TRACE "].iter().any(|level| line.starts_with(level)), "{line:?}");
+    }
+}
+
+#[test]
 fn duplicate_keys_are_no_error() {
     let mut world = World::new();
     assert_eq!(world.send("1 d7:command4:ping7:command4:liste").as_deref(), Some("1 d6:result4:ponge"));

@@ -150,10 +150,17 @@ fn receiver(exchange: &mut Exchange<'_>, sender: usize, remote: &PeerDescription
         let leg = party.leg();
         exchange.remove_leg(leg);
     }
+    if exchange.signal.to_tag.is_none() && exchange.party(sender).answered() {
+        exchange.warnings.push(
+            "the call is answered, and this offer has no to-tag: it is made to a new party. For a re-offer, add the to-tag of the \
+             party that receives it"
+                .to_owned(),
+        );
+    }
     exchange.add_callee(kind?, Some(sender_leg), ipv6)
 }
 
-/// By to-tag, else by via-branch, else the party that the sender offered to last.
+/// By to-tag, else by via-branch, else the party that the sender offered to last, else the one that offered to the sender.
 fn find_receiver(exchange: &Exchange<'_>, sender: usize) -> Option<usize> {
     let leg = exchange.party(sender).leg();
     let parties = exchange.session.parties.iter().enumerate();
@@ -167,7 +174,12 @@ fn find_receiver(exchange: &Exchange<'_>, sender: usize) -> Option<usize> {
     match exchange.signal.via_branch.as_deref() {
         // A new branch is a fork, or a request repeated with credentials: a leg of its own either way.
         Some(branch) => callees.find(|(_, party)| party.names.via_branch() == Some(branch)).map(|(index, _)| index),
-        None => callees.next_back().map(|(index, _)| index),
+        // A callee that offers again and names no other party offers to its caller.
+        None => callees.next_back().map(|(index, _)| index).or_else(|| {
+            let from = exchange.party(sender);
+            let offerer = from.routing.offered_by().filter(|_| from.answered())?;
+            exchange.session.parties.iter().position(|party| party.leg() == offerer)
+        }),
     }
 }
 

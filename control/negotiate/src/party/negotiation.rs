@@ -71,7 +71,7 @@ impl Negotiation {
     /// True if `sdp` is a description of the peer, in force or proposed.
     pub(super) fn has_received(&self, sdp: &str) -> bool {
         let proposed = self.incoming.as_ref().map(|offer| &*offer.terms.remote);
-        self.remote().into_iter().chain(proposed).any(|remote| remote.text == sdp)
+        self.remote().into_iter().chain(proposed).any(|remote| remote.text.as_str() == sdp)
     }
 
     pub(super) fn send_format(&self) -> Option<&SendFormat> {

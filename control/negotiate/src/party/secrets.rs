@@ -38,7 +38,7 @@ impl Secrets {
             ssrc,
             cname: word(rng, 16),
             // At least 24 and 128 bits (RFC 8445 5.3): 48 and 156.
-            ice: IceCredentials { ufrag: word(rng, 8), pwd: word(rng, 26) },
+            ice: IceCredentials { ufrag: word(rng, 8), pwd: word(rng, 26).into() },
             // Below 2^62, so that every reader's signed 64 bits hold it (RFC 8866 5.2 sets no bound).
             session_id: rng.next_u64() >> 2,
             keys: Vec::new(),

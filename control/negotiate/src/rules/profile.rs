@@ -10,12 +10,19 @@ use trestle_sdp::{PeerDescription, Security};
 
 /// The profile of the writer of this SDP.
 ///
-/// Meta's descriptions are recognised by the names of the stream (`WhatsAppTrack1`, `WhatsAppAudioStream1`), or by an ICE-lite
-/// agent with `UDP/TLS/RTP/SAVPF`: no other peer that calls a bridge is lite.
+/// Meta's descriptions are recognised by the names of a secured stream (`a=msid:... WhatsAppTrack1`, `cname:WhatsAppAudioStream1`), or
+/// by an ICE-lite agent with `UDP/TLS/RTP/SAVPF`: no other peer that calls a bridge is lite. Meta sends no plain RTP.
 pub(crate) fn of_sender(remote: &PeerDescription) -> ProfileName {
-    let named = remote.media().attributes().any(|attribute| {
-        matches!(attribute.name, "msid" | "ssrc") && attribute.value.is_some_and(|value| value.contains("WhatsApp"))
-    });
+    let names = [("msid", "WhatsAppTrack"), ("ssrc", "cname:WhatsAppAudioStream")];
+    let is_name = |word: &str, name: &str| {
+        word.strip_prefix(name)
+            .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let named = remote.security != Security::Plain
+        && remote.media().attributes().any(|attribute| {
+            let words = attribute.value.unwrap_or_default().split_ascii_whitespace();
+            names.iter().any(|(key, name)| *key == attribute.name && words.clone().any(|word| is_name(word, name)))
+        });
     let lite = remote.ice.as_ref().is_some_and(|ice| ice.lite) && remote.protocol == Protocol::UdpTlsRtpSavpf;
     match remote.security {
         _ if named || lite => ProfileName::Whatsapp,

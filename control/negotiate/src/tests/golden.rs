@@ -11,7 +11,7 @@ fn masked(written: &Written) -> String {
     let plan = &written.receiver.1;
     let mut text = written.sdp.replace("\r\n", "\n").replace(FINGERPRINT, "DIGEST");
     if let trestle_core::plan::Transport::WebRtc(plan) = &plan.transport {
-        text = text.replace(&plan.local.ufrag, "UFRAG").replace(&plan.local.pwd, "PWD");
+        text = text.replace(&plan.local.ufrag, "UFRAG").replace(plan.local.pwd.as_str(), "PWD");
     }
     text = text.replace(&plan.ssrc.0.to_string(), "SSRC").replace(&plan.cname, "CNAME");
     let lines: Vec<String> = text

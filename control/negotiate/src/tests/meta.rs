@@ -158,7 +158,7 @@ fn padded_ice_passwords_reach_the_engine() {
         .replace("a=ice-pwd:yg3yyVqhRMHQ/y/zyPln/cHen", "a=ice-pwd:+219v9nKr3xSQIn8s+Fy8g==");
     let written = Desk::new().offer(&signal(&meta, "a", None, Flags::default())).unwrap();
     let Transport::WebRtc(plan) = written.sender.1.transport else { panic!() };
-    assert_eq!(plan.remote.unwrap().credentials.pwd, "+219v9nKr3xSQIn8s+Fy8g==");
+    assert_eq!(plan.remote.unwrap().credentials.pwd.as_str(), "+219v9nKr3xSQIn8s+Fy8g==");
 }
 
 #[test]

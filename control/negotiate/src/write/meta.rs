@@ -24,7 +24,7 @@ pub(super) fn write(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
         out.line(&frame.candidate());
         out.line("a=end-of-candidates");
         out.line(&format!("a=ice-ufrag:{}", party.secrets.ice.ufrag));
-        out.line(&format!("a=ice-pwd:{}", party.secrets.ice.pwd));
+        out.line(&format!("a=ice-pwd:{}", party.secrets.ice.pwd.as_str()));
         out.line(&format!("a=fingerprint:sha-256 {}", sha256_text(frame.fingerprint)));
         if let Some(setup) = draft.setup {
             out.line(&format!("a=setup:{}", setup.as_str()));

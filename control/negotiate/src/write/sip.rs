@@ -151,7 +151,7 @@ fn audio(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     }
     if frame.is_dtls() {
         out.line(&format!("a=ice-ufrag:{}", party.secrets.ice.ufrag));
-        out.line(&format!("a=ice-pwd:{}", party.secrets.ice.pwd));
+        out.line(&format!("a=ice-pwd:{}", party.secrets.ice.pwd.as_str()));
         out.line(&frame.candidate());
         out.line("a=end-of-candidates");
     }

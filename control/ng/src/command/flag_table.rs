@@ -275,6 +275,7 @@ pub const KEYS: &[Key] = &[
     key("op", Argument),
     key("expires", Argument),
     key("grace", Argument),
+    key("token", Argument),
     key("sip-message-type", KeyEffect::AsAlways),
     key("SIP-code", KeyEffect::AsAlways),
     key("repacketize", KeyEffect::AsAlways),

@@ -100,8 +100,9 @@ impl Verb {
     }
 }
 
-/// The arguments of `offer`, `answer`, `create` and `create answer`: one SDP on its way from one party to the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The arguments of `offer`, `answer`, `create` and `create answer`: one SDP on its way from one party to the other. `Debug` does not
+/// show the SDP, which has keys.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Signal {
     /// The call. With SIP, the Call-ID of the dialogue.
     pub call_id: String,
@@ -117,6 +118,18 @@ pub struct Signal {
     pub flags: Flags,
     /// Source address of the signalling. Has an effect only with [`Switch::SipSourceAddress`].
     pub received_from: Option<IpAddr>,
+}
+
+impl std::fmt::Debug for Signal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signal")
+            .field("call_id", &self.call_id)
+            .field("from_tag", &self.from_tag)
+            .field("to_tag", &self.to_tag)
+            .field("sdp_bytes", &self.sdp.len())
+            .field("flags", &self.flags)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The arguments of `delete`.

@@ -260,7 +260,7 @@ impl<'a> Scene<'a> {
 /// A WebRTC leg whose peer never answers; strangers may try.
 pub(in super::super) fn idle_webrtc_plan() -> LegPlan {
     let credentials =
-        |name: &str| IceCredentials { ufrag: name.to_owned(), pwd: "fuzzfuzzfuzzfuzzfuzzfuzz".to_owned() };
+        |name: &str| IceCredentials { ufrag: name.to_owned(), pwd: "fuzzfuzzfuzzfuzzfuzzfuzz".to_owned().into() };
     let remote = WebRtcRemote {
         credentials: credentials("them"),
         candidates: vec!["candidate:1 1 udp 2113937151 198.51.100.99 7000 typ host".to_owned()],

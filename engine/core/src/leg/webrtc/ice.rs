@@ -137,8 +137,8 @@ impl Ice {
 
     fn begin_checks(&mut self, remote: &WebRtcRemote) {
         self.agent.set_controlling(remote.controlling);
-        let IceCredentials { ufrag, pwd } = remote.credentials.clone();
-        self.agent.set_remote_credentials(IceCreds { ufrag, pass: pwd });
+        let IceCredentials { ufrag, pwd } = &remote.credentials;
+        self.agent.set_remote_credentials(IceCreds { ufrag: ufrag.clone(), pass: pwd.to_string() });
         usable_candidates(self.local, remote)
             .into_iter()
             .for_each(|candidate| self.agent.add_remote_candidate(candidate));
@@ -335,9 +335,11 @@ impl Ice {
 }
 
 fn new_agent(local: SocketAddr, credentials: &IceCredentials) -> Result<IceAgent, CommandError> {
-    let IceCredentials { ufrag, pwd } = credentials.clone();
-    let mut agent =
-        IceAgent::with_hmac(IceCreds { ufrag, pass: pwd }, str0m::crypto::from_feature_flags().sha1_hmac_provider);
+    let IceCredentials { ufrag, pwd } = credentials;
+    let mut agent = IceAgent::with_hmac(
+        IceCreds { ufrag: ufrag.clone(), pass: pwd.to_string() },
+        str0m::crypto::from_feature_flags().sha1_hmac_provider,
+    );
     agent.set_timing_advance(TIMING_ADVANCE);
     agent.set_initial_stun_rto(EAGER_RTO);
     agent.set_max_stun_rto(EAGER_RTO);

@@ -20,7 +20,7 @@ fn addr(text: &str) -> SocketAddr {
 }
 
 fn credentials(name: &str) -> IceCredentials {
-    IceCredentials { ufrag: format!("{name}ufrag"), pwd: format!("{name}passwordpasswordpassword") }
+    IceCredentials { ufrag: format!("{name}ufrag"), pwd: format!("{name}passwordpasswordpassword").into() }
 }
 
 fn remote(name: &str, at: SocketAddr, fingerprint: [u8; 32], controlling: bool, lite: bool) -> WebRtcRemote {
@@ -166,7 +166,7 @@ fn lite_peer(start: Instant, at: SocketAddr, our_fingerprint: [u8; 32], active: 
     rtc.add_local_candidate(Candidate::host(at, "udp").unwrap());
     let creds = |name| {
         let IceCredentials { ufrag, pwd } = credentials(name);
-        IceCreds { ufrag, pass: pwd }
+        IceCreds { ufrag, pass: pwd.to_string() }
     };
     let mut api = rtc.direct_api();
     api.set_local_ice_credentials(creds("meta"));

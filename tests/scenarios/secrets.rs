@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
+use tracing_subscriber::layer::SubscriberExt;
 use trestle_peers::{Meta, Phone};
 use trestle_world::{World, calls};
 
@@ -31,12 +32,10 @@ fn secrets(sdp: &str) -> Vec<String> {
 fn no_key_no_password_and_no_digit_is_in_the_log_or_in_a_report() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .without_time()
-        .with_writer(move || writer.clone())
-        .finish();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).without_time().with_writer(move || writer.clone());
+    // As the daemon filters at the most verbose level.
+    let filter = trestle_server::log_filter(tracing::level_filters::LevelFilter::TRACE);
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     let mut known = Vec::new();
     let mut shown = String::new();
     tracing::subscriber::with_default(subscriber, || {

@@ -24,7 +24,7 @@ const PACKET_BYTES: usize = Header::LEN + PAYLOAD_BYTES;
 /// What has not come this long after the last packet was sent is lost.
 const STRAGGLERS: Duration = Duration::from_millis(500);
 
-struct Leg {
+pub(crate) struct Leg {
     socket: UdpSocket,
     local: SocketAddr,
     /// Where it sends to.
@@ -41,22 +41,10 @@ pub(crate) fn run(calls: usize, length: Duration, bare_length: Duration) -> Vec<
     let bare = exchange(&mut poll, &legs, bare_length);
 
     let server = ground::trestle();
-    let mut ng = Ng::new(server.ng_addr());
-    for (n, pair) in legs.chunks_exact_mut(2).enumerate() {
-        let id = format!("forward-{n}");
-        let offer = json!({"command": "offer", "call-id": id, "from-tag": "a", "sdp": sdp(pair[0].local)});
-        pair[1].remote = media_of(&ng.ask_sdp(&offer));
-        let answer =
-            json!({"command": "answer", "call-id": id, "from-tag": "a", "to-tag": "b", "sdp": sdp(pair[1].local)});
-        pair[0].remote = media_of(&ng.ask_sdp(&answer));
-    }
+    connect(server.ng_addr(), &mut legs);
     let forwarded = exchange(&mut poll, &legs, length);
     server.stop();
 
-    let figure = |name, wanted, note, (values, sent): (Vec<f64>, u64)| {
-        let lost = Some((sent.saturating_sub(values.len() as u64), sent));
-        Figure { name, wanted, values_ms: Spread::of(values), lost, note }
-    };
     vec![
         figure(
             "forward path, 100 calls",
@@ -66,6 +54,36 @@ pub(crate) fn run(calls: usize, length: Duration, bare_length: Duration) -> Vec<
         ),
         figure("  the same load without Trestle", None, "each leg sends straight to the other", bare),
     ]
+}
+
+/// The delays of packets in ms, and how many were sent.
+pub(crate) fn figure(
+    name: &'static str,
+    wanted: Option<Wanted>,
+    note: &'static str,
+    (values, sent): (Vec<f64>, u64),
+) -> Figure {
+    let lost = Some((sent.saturating_sub(values.len() as u64), sent));
+    Figure { name, wanted, values_ms: Spread::of(values), lost, note }
+}
+
+/// Legs of `calls` that go through Trestle.
+pub(crate) fn connected(poll: &Poll, trestle: SocketAddr, calls: usize) -> Vec<Leg> {
+    let mut legs: Vec<Leg> = (0..2 * calls).map(|n| Leg::new(poll, n)).collect();
+    connect(trestle, &mut legs);
+    legs
+}
+
+fn connect(trestle: SocketAddr, legs: &mut [Leg]) {
+    let mut ng = Ng::new(trestle);
+    for (n, pair) in legs.chunks_exact_mut(2).enumerate() {
+        let id = format!("forward-{n}");
+        let offer = json!({"command": "offer", "call-id": id, "from-tag": "a", "sdp": sdp(pair[0].local)});
+        pair[1].remote = media_of(&ng.ask_sdp(&offer));
+        let answer =
+            json!({"command": "answer", "call-id": id, "from-tag": "a", "to-tag": "b", "sdp": sdp(pair[1].local)});
+        pair[0].remote = media_of(&ng.ask_sdp(&answer));
+    }
 }
 
 impl Leg {
@@ -78,7 +96,7 @@ impl Leg {
 }
 
 /// Everybody sends for `length`, evenly spread over time. Gives each packet's delay in ms, and how many were sent.
-fn exchange(poll: &mut Poll, legs: &[Leg], length: Duration) -> (Vec<f64>, u64) {
+pub(crate) fn exchange(poll: &mut Poll, legs: &[Leg], length: Duration) -> (Vec<f64>, u64) {
     let total = legs.len() as u64 * u64::from(PPS) * length.as_millis() as u64 / 1_000;
     let every = Duration::from_secs(1) / (PPS * legs.len() as u32);
     let zero = clock::now();

@@ -112,13 +112,10 @@ impl SdpError {
     /// They are recognised in malformed lines, too.
     pub(crate) fn shown(text: &str) -> String {
         let lower = text.to_ascii_lowercase();
-        let names = ["crypto:", "ice-pwd:", "key-mgmt:", "inline:", "k="];
-        let secret = names.iter().filter_map(|name| Some((lower.find(name)?, name.len()))).min();
-        let (shown, rest) = match secret {
-            // `k=` is a line of its own; elsewhere it is part of another word.
-            Some((at, len)) if at > 0 || !lower.starts_with("k=") || len == 2 => (&text[..at + len], "..."),
-            _ => (text, ""),
-        };
+        let names = ["crypto:", "ice-pwd:", "key-mgmt:", "inline:"];
+        let named = names.iter().filter_map(|name| lower.find(name).map(|at| at + name.len())).min();
+        let secret = if lower.starts_with("k=") { Some(2) } else { named };
+        let (shown, rest) = secret.map_or((text, ""), |end| (&text[..end], "..."));
         let escaped = shown.chars().take(Self::TEXT_CHARS_MAX).flat_map(char::escape_default).collect::<String>();
         escaped + rest
     }

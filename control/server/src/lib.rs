@@ -10,13 +10,16 @@ mod control_thread;
 pub mod event_outputs;
 pub mod health;
 pub mod listen;
+mod log_filter;
 mod log_queue;
 pub mod metrics;
 mod open_files;
+mod places;
 mod runtime_thread;
 mod server;
 mod stream_io;
 
+pub use log_filter::log_filter;
 pub use log_queue::{LogQueue, log_lines_lost};
 pub use open_files::raise_file_limit;
 pub use server::{EVENTS_WAIT, ServeError, Server};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Registry, fmt, reload};
-use trestle_server::LogQueue;
+use tracing_subscriber::{Registry, filter::Targets, fmt, reload};
+use trestle_server::{LogQueue, log_filter};
 
 /// How long the end of the process waits for the log.
 const FLUSH_WAIT: Duration = Duration::from_secs(1);
@@ -17,7 +17,7 @@ const FLUSH_WAIT: Duration = Duration::from_secs(1);
 /// The log of this process.
 pub(crate) struct Log {
     queue: Arc<LogQueue>,
-    level: reload::Handle<LevelFilter, Registry>,
+    level: reload::Handle<Targets, Registry>,
 }
 
 impl Log {
@@ -27,7 +27,7 @@ impl Log {
     /// The system provides no thread.
     pub(crate) fn start(level: LevelFilter) -> io::Result<Self> {
         let queue = Arc::new(LogQueue::to_standard_error()?);
-        let (filter, level) = reload::Layer::new(level);
+        let (filter, level) = reload::Layer::new(log_filter(level));
         let lines = fmt::layer()
             .with_writer(Arc::clone(&queue))
             .with_ansi(io::stderr().is_terminal())
@@ -41,7 +41,7 @@ impl Log {
 
     /// Sets the level.
     pub(crate) fn set_level(&self, level: LevelFilter) {
-        if let Err(error) = self.level.reload(level) {
+        if let Err(error) = self.level.reload(log_filter(level)) {
             tracing::error!(%error, "log-level is not changed");
         }
     }

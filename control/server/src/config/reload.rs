@@ -12,6 +12,7 @@ pub(super) const RUN_TIME_KEYS: &[&str] = &[
     "delete-delay",
     "grace",
     "max-sessions",
+    "max-half-open",
     "max-cpu",
     "max-load",
     "max-lateness-ms",

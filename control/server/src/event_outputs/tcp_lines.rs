@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 
 use super::EventOutputCounters;
-use crate::listen::places::{Crowded, Places};
+use crate::places::{Crowded, Places};
 use crate::stream_io;
 
 /// Readers at a time; further connections are closed.

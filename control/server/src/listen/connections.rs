@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::places::{Crowded, Place, Places};
 use crate::metrics::ClosedConnections;
+use crate::places::{Crowded, Place, Places};
 
 /// Connections of one listener at a time. Each worker of a proxy has one. A further one takes the place of one that is idle.
 pub const CONNECTIONS_MAX: usize = 256;

@@ -3,7 +3,6 @@
 pub mod connections;
 pub mod http;
 pub mod ng_tcp;
-pub(crate) mod places;
 pub mod stream_request;
 
 #[cfg(test)]

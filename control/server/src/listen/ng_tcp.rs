@@ -12,8 +12,8 @@ use trestle_io::Heartbeat;
 use trestle_io::mailbox::Sender;
 
 use super::connections::{Connections, Deadlines};
-use super::places::Place;
 use super::stream_request::{self, NoReply, StreamRequest};
+use crate::places::Place;
 use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
 use crate::stream_io;
 use trestle_ng::{Encoding, Framer, Reply, frame};

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 /// What a connection beyond the limit leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Crowded {
-    /// It is refused.
+    /// It is refused. Loopback addresses have no limit of their own: all local applications share them.
     Refuse,
     /// An idle connection is closed for it: one that never sent a message before the others, and of these the one that has been
     /// idle for longest. Connections within a message remain; if all are, the new one is refused.
@@ -74,7 +74,8 @@ impl Places {
         let mut taken = lock(&self.taken);
         let of_address = taken.by_number.values().filter(|place| place.address == address).count();
         let mut displaced = false;
-        if of_address >= self.of_address_max {
+        let is_limited = self.crowded == Crowded::Displace || !address.is_loopback();
+        if of_address >= self.of_address_max && is_limited {
             displaced |= self.make_room(&mut taken, Some(address))?;
         }
         if taken.by_number.len() >= self.max {

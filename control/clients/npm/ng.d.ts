@@ -375,9 +375,9 @@ export interface Leg {
   "clipped-ms": number;
   /** Time until the delay of the call was normal. */
   "caught-up-ms"?: number;
-  /** Digits pressed by this party. */
+  /** A `-` for each digit that it pressed; events have the digits. */
   "digits-in": string;
-  /** Digits sent to it. */
+  /** A `-` for each digit that was sent to it. */
   "digits-out": string;
   /** Discarded datagrams by reason. */
   discards: Record<string, number>;
@@ -431,9 +431,9 @@ export interface LegStory {
   "first-media-after-ms"?: number;
   /** Loss of Trestle's packets in its last receiver report. */
   "remote-loss-percent"?: number;
-  /** Digits that it pressed. */
+  /** A `-` for each digit that it pressed; events have the digits. */
   "digits-in"?: string;
-  /** Digits that were sent to it. */
+  /** A `-` for each digit that was sent to it. */
   "digits-out"?: string;
 }
 

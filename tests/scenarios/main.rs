@@ -19,6 +19,7 @@ mod reinvite;
 mod risks;
 mod secrets;
 mod srtp;
+mod stalls;
 mod time_to_voice;
 mod timeouts;
 mod transcode;

@@ -33,8 +33,8 @@ use crate::leg::webrtc::DtlsIdentity;
 use crate::leg::{DigitForm, Leg};
 use crate::output::Outbox;
 use crate::report::CallReport;
-use crate::time::soonest;
-use crate::{CallId, CommandError, Discard, Event, EventKind, LegId, LegPlan};
+use crate::time::{ReceiveTime, soonest};
+use crate::{CallId, CommandError, Discard, Event, EventKind, LegId, LegPlan, limits};
 
 /// Everything under one call id. A call never leaves its shard.
 #[derive(Debug)]
@@ -116,13 +116,14 @@ impl Call {
     /// deadlines are not asked for again.
     pub(crate) fn handle_datagram(
         &mut self,
-        now: Instant,
+        received: ReceiveTime,
         outbox: &mut Outbox,
         leg: LegId,
         flow: Flow,
         source: SocketAddr,
         datagram: &mut [u8],
     ) -> Wake {
+        let now = received.now;
         let Some(from) = self.position(leg) else { return Wake::AsBefore };
         let kind = DatagramKind::of(datagram);
         let was_silent = self.silent_at.is_none();
@@ -131,9 +132,9 @@ impl Call {
         let receiver = &mut self.legs[from];
         let accepted = match kind {
             Some(DatagramKind::Rtp) if flow == Flow::Rtp => {
-                receiver.incoming.receive(now, &mut receiver.path, source, datagram, &mut updates)
+                receiver.incoming.receive(received, &mut receiver.path, source, datagram, &mut updates)
             }
-            Some(kind) => receiver.receive_control(now, flow, source, kind, datagram),
+            Some(kind) => receiver.receive_control(received, flow, source, kind, datagram),
             None => Err(Discard::Malformed),
         };
         match accepted {
@@ -147,22 +148,27 @@ impl Call {
                 self.note_media(now);
                 // Before the audio: a listener that gets an event instead of the tone should get little of the tone.
                 self.pass_digits(outbox, now, from, &updates, DigitForm::Tone);
-                let payload = &datagram[audio.payload.clone()];
-                let mut is_used = false;
-                for Leg { outgoing, path, .. } in self.legs.iter_mut().filter(|other| other.outgoing.has_source(leg)) {
-                    is_used |= outgoing.take_audio(now, path, outbox, leg, &audio, payload);
+                if received.waited > limits::WAITED_AUDIO_MAX {
+                    self.drop_stale(leg, from, &audio);
+                } else {
+                    let payload = &datagram[audio.payload.clone()];
+                    let mut is_used = false;
+                    for Leg { outgoing, path, .. } in
+                        self.legs.iter_mut().filter(|other| other.outgoing.has_source(leg))
+                    {
+                        is_used |= outgoing.take_audio(now, path, outbox, leg, &audio, payload);
+                    }
+                    if !is_used {
+                        self.legs[from].incoming.discard(Discard::NoListener);
+                    }
                 }
-                let incoming = &mut self.legs[from].incoming;
-                if !is_used {
-                    incoming.discard(Discard::NoListener);
-                }
-                let updates = incoming.audio_resumed(audio.seq);
+                let updates = self.legs[from].incoming.audio_resumed(audio.seq);
                 self.pass_digits(outbox, now, from, &updates, DigitForm::Event);
             }
             Ok(Accepted::Event { ssrc, seq }) => {
                 self.note_media(now);
                 for listener in self.legs.iter_mut().filter(|other| other.outgoing.has_source(leg)) {
-                    listener.outgoing.take_event_packet(leg, ssrc, seq);
+                    listener.outgoing.skip_packet(leg, ssrc, seq);
                 }
                 self.pass_digits(outbox, now, from, &updates, DigitForm::Event);
             }
@@ -218,6 +224,15 @@ impl Call {
     /// (RFC 3550 8.2). On the same leg it is an echo service.
     fn is_own_stream(&self, leg: LegId, ssrc: Ssrc) -> bool {
         self.legs.iter().any(|other| other.id() != leg && other.outgoing.tx.ssrc() == ssrc)
+    }
+
+    /// Audio that is too old: the legs whose source `leg` is are not sent it, and get no gap in their numbers for it.
+    #[cold]
+    fn drop_stale(&mut self, leg: LegId, from: usize, audio: &AudioPacket) {
+        for listener in self.legs.iter_mut().filter(|other| other.outgoing.has_source(leg)) {
+            listener.outgoing.skip_packet(leg, audio.header.ssrc, audio.seq);
+        }
+        self.legs[from].incoming.discard(Discard::Stale);
     }
 
     fn note_media(&mut self, now: Instant) {

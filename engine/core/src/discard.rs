@@ -35,6 +35,8 @@ pub enum Discard {
     Unproven,
     /// Too late: its frame was concealed, or its sequence number is used.
     Late,
+    /// Audio that waited for longer than [`crate::limits::WAITED_AUDIO_MAX`] before Trestle read it.
+    Stale,
     /// The jitter buffer is full.
     Overflow,
     /// No leg has this one as its source, or the one that has cannot be sent to.
@@ -47,7 +49,7 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Unroutable,
         Self::Malformed,
         Self::NotConnected,
@@ -64,6 +66,7 @@ impl Discard {
         Self::Ring,
         Self::Unproven,
         Self::Late,
+        Self::Stale,
         Self::Overflow,
         Self::NoListener,
         Self::Undecodable,
@@ -89,6 +92,7 @@ impl Discard {
             Self::Ring => "ring",
             Self::Unproven => "unproven",
             Self::Late => "late",
+            Self::Stale => "stale",
             Self::Overflow => "overflow",
             Self::NoListener => "no_listener",
             Self::Undecodable => "undecodable",

@@ -23,5 +23,9 @@ pub const DIGITS_MAX: usize = 64;
 /// enough for [`DIGITS_MAX`] digits of 100 ms.
 pub const DIGITS_WAITING_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// Audio that waited for longer than this before it was read is not passed on: Trestle was stopped or had no CPU, and a listener
+/// that gets all of it is behind by that time for the rest of the call. As long as the largest delay of a usual jitter buffer.
+pub const WAITED_AUDIO_MAX: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// Port pairs per interface and address family that the edge keeps bound in advance, so that a leg opens at once.
 pub const PORT_STOCK: usize = 16;

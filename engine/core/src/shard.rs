@@ -17,7 +17,7 @@ use crate::opus_complexity::OpusComplexityControl;
 use crate::output::{Outbox, Output};
 use crate::ports::PortStock;
 use crate::report::Totals;
-use crate::time::Epoch;
+use crate::time::{Epoch, ReceiveTime};
 use crate::timers::{Scheduled, Timers};
 use crate::{
     CallId, Command, CommandError, Discard, EngineReply, Event, EventKind, InterfaceId, LegId, LegPlan, LegPorts,
@@ -123,11 +123,25 @@ impl Shard {
 
     /// Takes one datagram; it is decrypted in place.
     pub fn handle_datagram(&mut self, now: Instant, socket: SocketId, remote: SocketAddr, datagram: &mut [u8]) {
+        self.handle_waiting_datagram(now, Duration::ZERO, socket, remote, datagram);
+    }
+
+    /// The same for a datagram that has waited for `waited` since it arrived, because this thread was late. Audio that has waited
+    /// for longer than [`limits::WAITED_AUDIO_MAX`] is not passed on.
+    pub fn handle_waiting_datagram(
+        &mut self,
+        now: Instant,
+        waited: Duration,
+        socket: SocketId,
+        remote: SocketAddr,
+        datagram: &mut [u8],
+    ) {
         let Some(SocketOwner { slot, leg, flow }) = self.sockets.get(socket.0 as usize).copied().flatten() else {
             self.unroutable += 1;
             return;
         };
-        self.with_call(slot, |call, outbox| call.handle_datagram(now, outbox, leg, flow, remote, datagram));
+        let received = ReceiveTime { now, waited };
+        self.with_call(slot, |call, outbox| call.handle_datagram(received, outbox, leg, flow, remote, datagram));
     }
 
     /// Takes one command. [`Shard::poll_output`] returns its reply.

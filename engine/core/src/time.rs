@@ -29,6 +29,21 @@ impl Epoch {
     }
 }
 
+/// When a datagram is handled, and how long it waited for that since it arrived at this machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReceiveTime {
+    pub(crate) now: Instant,
+    pub(crate) waited: Duration,
+}
+
+impl ReceiveTime {
+    /// When it arrived.
+    #[inline]
+    pub(crate) fn arrived(self) -> Instant {
+        if self.waited.is_zero() { self.now } else { self.now.checked_sub(self.waited).unwrap_or(self.now) }
+    }
+}
+
 /// The earlier of two deadlines; `None` means "never".
 pub fn soonest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {

@@ -1,4 +1,5 @@
-//! The only place that reads a clock: once for up to eight datagrams, once per wake-up, once at the start.
+//! The only place that reads a clock: the monotonic one once for up to eight datagrams and once per wake-up, the wall clock at the start,
+//! once per second, and in turns that begin late.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -13,6 +13,7 @@ mod lateness;
 pub mod mailbox;
 mod poller;
 pub mod ports;
+mod queue_time;
 pub mod socket;
 pub mod worker;
 

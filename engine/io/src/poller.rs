@@ -21,6 +21,7 @@ use slab::Slab;
 use trestle_core::SocketId;
 
 use crate::mailbox::Bell;
+use crate::queue_time::QueueTime;
 use crate::{clock, socket};
 
 /// Sockets that one wait reports at most: a few milliseconds of decoding at worst before timers and commands are processed.
@@ -46,6 +47,7 @@ pub(crate) struct Poller {
     bell: Arc<Bell>,
     timer: Timer,
     sockets: Slab<Open>,
+    queue_time: QueueTime,
 }
 
 struct Open {
@@ -69,8 +71,9 @@ struct Timer {
 /// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReceiveResult {
-    /// A datagram of this length from this address.
-    Datagram(usize, SocketAddr),
+    /// A datagram of this length from this address, and how long it has waited in the queue of its socket. Zero in turns that do not
+    /// begin late.
+    Datagram(usize, SocketAddr, Duration),
     /// A datagram on a socket in quarantine.
     Quarantined,
     /// No datagram is waiting, or the socket is closed.
@@ -126,6 +129,7 @@ impl Poller {
             bell,
             timer,
             sockets: Slab::new(),
+            queue_time: QueueTime::new(clock::sample_epoch()),
         })
     }
 
@@ -138,6 +142,9 @@ impl Poller {
     pub(crate) fn open(&mut self, address: SocketAddr) -> io::Result<(SocketId, SocketAddr)> {
         let udp = socket::bind(address, socket::MEDIA_BUFFER_BYTES)?;
         let bound = udp.local_addr()?;
+        if let Err(error) = socket::stamp_received(&udp) {
+            tracing::warn!(%error, "datagrams have no time of arrival; old audio is not recognised after a stall");
+        }
         let entry = self.sockets.vacant_entry();
         let key = entry.key();
         let id = SocketId(u32::try_from(key).map_err(|_| io::ErrorKind::OutOfMemory)?);
@@ -214,13 +221,30 @@ impl Poller {
         self.is_all_reported
     }
 
+    /// The sockets that the last wait reported are read from `now` on, one datagram of each.
+    pub(crate) fn begin_turn(&mut self, now: Instant) {
+        self.queue_time.begin_turn(now, clock::sample_epoch);
+    }
+
+    /// They have been read.
+    pub(crate) fn end_turn(&mut self) {
+        self.queue_time.end_turn(self.is_all_reported);
+    }
+
+    /// Reads a datagram.
     pub(crate) fn receive(&mut self, id: SocketId, buffer: &mut [u8]) -> ReceiveResult {
         let Some(open) = self.sockets.get(id.0 as usize) else {
             return ReceiveResult::Empty;
         };
-        match open.udp.recv_from(buffer) {
+        let received = if self.queue_time.is_late() {
+            socket::receive_stamped(&open.udp, buffer)
+                .map(|(len, remote, stamp)| (len, remote, self.queue_time.waited(stamp)))
+        } else {
+            open.udp.recv_from(buffer).map(|(len, remote)| (len, remote, Duration::ZERO))
+        };
+        match received {
             Ok(_) if open.quarantined => ReceiveResult::Quarantined,
-            Ok((len, remote)) => ReceiveResult::Datagram(len, remote),
+            Ok((len, remote, waited)) => ReceiveResult::Datagram(len, remote, waited),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => ReceiveResult::Empty,
             Err(_) => ReceiveResult::Failed,
         }

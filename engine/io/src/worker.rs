@@ -306,6 +306,7 @@ impl Running {
     /// Takes one datagram from each readable socket, so that a socket with many does not delay the others. Returns the time.
     fn take_datagrams(&mut self, buffer: &mut [u8]) -> Instant {
         let mut now = clock::now();
+        self.poller.begin_turn(now);
         let mut of_this_time = 0;
         while let Some(socket) = self.poller.next_ready() {
             if of_this_time == SAME_TIME {
@@ -313,9 +314,9 @@ impl Running {
             }
             of_this_time += 1;
             match self.poller.receive(socket, buffer) {
-                ReceiveResult::Datagram(len, _) if len > limits::DATAGRAM_BYTES_MAX => count(&self.counters.oversize),
-                ReceiveResult::Datagram(len, remote) => {
-                    self.shard.handle_datagram(now, socket, remote, &mut buffer[..len]);
+                ReceiveResult::Datagram(len, ..) if len > limits::DATAGRAM_BYTES_MAX => count(&self.counters.oversize),
+                ReceiveResult::Datagram(len, remote, waited) => {
+                    self.shard.handle_waiting_datagram(now, waited, socket, remote, &mut buffer[..len]);
                     // Sent at once: to read more before that delays the first datagram and saves next to nothing.
                     self.drain(now);
                 }
@@ -324,6 +325,7 @@ impl Running {
                 ReceiveResult::Empty => {}
             }
         }
+        self.poller.end_turn();
         if of_this_time > 1 { clock::now() } else { now }
     }
 

@@ -211,11 +211,16 @@ impl SimulatedTrestle {
 
     /// A datagram arrives at a media port. False if the port is not bound.
     pub fn receive(&mut self, at: SocketAddr, from: SocketAddr, bytes: &[u8]) -> bool {
+        self.receive_waiting(Duration::ZERO, at, from, bytes)
+    }
+
+    /// The same for a datagram that has waited for `waited` in the queue of its socket.
+    pub fn receive_waiting(&mut self, waited: Duration, at: SocketAddr, from: SocketAddr, bytes: &[u8]) -> bool {
         let now = self.now;
         let SimulatedShard { shard, ports, checks, .. } = self.shard_mut();
         let Some(socket) = ports.socket(at) else { return false };
         checks.received(now, at, from, bytes);
-        shard.handle_datagram(now, socket, from, &mut bytes.to_vec());
+        shard.handle_waiting_datagram(now, waited, socket, from, &mut bytes.to_vec());
         self.drain();
         true
     }

@@ -27,7 +27,8 @@ pub struct World {
     cookie: u64,
     /// Until then Trestle does nothing; what arrives waits.
     stalled_until: Option<Instant>,
-    waiting: Vec<Datagram>,
+    /// What has arrived meanwhile, and when.
+    waiting: Vec<(Instant, Datagram)>,
     /// Whose datagrams are copied, by which address, until when.
     copied: Option<(IpAddr, SocketAddr, Instant)>,
     /// Events of the engine, with their time since the start.
@@ -158,6 +159,12 @@ impl World {
         self.stalled_until = Some(self.now() + Duration::from_millis(ms));
     }
 
+    /// Sends a datagram from any address, `ms` milliseconds from now.
+    pub fn inject_after(&mut self, ms: u64, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let at = self.trestle.now + Duration::from_millis(ms);
+        self.net.send(at, Datagram { from, to, bytes: bytes.to_vec() });
+    }
+
     /// From now on `filter` is called with each datagram that Trestle and the peers send. It may change the datagram. If it
     /// returns false, the datagram is lost. Injected datagrams are not filtered.
     pub fn set_filter(&mut self, filter: impl FnMut(&mut Datagram) -> bool + 'static) {
@@ -249,6 +256,12 @@ impl World {
         }
     }
 
+    /// Stops Trestle for `ms` milliseconds, and lets them pass. Then it reads what has arrived meanwhile.
+    pub fn stall_for_ms(&mut self, ms: u64) {
+        self.stall(ms);
+        self.run_for_ms(ms + 1);
+    }
+
     /// Advances the time to the next event, but not beyond `until`. Returns false if `until` is reached.
     fn step(&mut self, until: Instant) -> bool {
         let trestle = self.stalled_until.or_else(|| self.trestle.poll_timeout());
@@ -263,8 +276,8 @@ impl World {
         self.trestle.now = now;
         if self.stalled_until.is_some_and(|until| until <= now) {
             self.stalled_until = None;
-            for datagram in std::mem::take(&mut self.waiting) {
-                self.deliver(datagram);
+            for (at, datagram) in std::mem::take(&mut self.waiting) {
+                self.deliver_waiting(now - at, datagram);
             }
         }
         while let Some(datagram) = self.net.arrive(now) {
@@ -279,13 +292,18 @@ impl World {
     }
 
     fn deliver(&mut self, datagram: Datagram) {
+        if self.stalled_until.is_some() && self.trestle.is_bound(datagram.to) {
+            self.waiting.push((self.trestle.now, datagram));
+        } else {
+            self.deliver_waiting(Duration::ZERO, datagram);
+        }
+    }
+
+    /// Delivers a datagram that has waited for `waited`.
+    fn deliver_waiting(&mut self, waited: Duration, datagram: Datagram) {
         if self.trestle.is_bound(datagram.to) {
-            if self.stalled_until.is_some() {
-                self.waiting.push(datagram);
-                return;
-            }
             self.wiretap.note_received(self.trestle.now, &datagram);
-            self.trestle.receive(datagram.to, datagram.from, &datagram.bytes);
+            self.trestle.receive_waiting(waited, datagram.to, datagram.from, &datagram.bytes);
             self.collect();
         } else {
             self.actors.handle_datagram(self.trestle.now, datagram);

@@ -16,6 +16,7 @@ use crate::dtmf::{EventReceiver, EventUpdates, ToneReceiver};
 use crate::plan::{Codec, ReceiveFormat, ReceivePlan};
 use crate::report::Count;
 use crate::stream::{OwnSsrcs, SsrcFilter, SsrcStatus, StreamRx};
+use crate::time::ReceiveTime;
 use crate::{Discard, Milestone};
 
 /// The stream that a leg receives from its peer.
@@ -90,12 +91,13 @@ impl Incoming {
     /// `updates`.
     pub(crate) fn receive(
         &mut self,
-        now: Instant,
+        received: ReceiveTime,
         path: &mut Path,
         source: SocketAddr,
         datagram: &mut [u8],
         updates: &mut EventUpdates,
     ) -> Result<Accepted, Discard> {
+        let now = received.now;
         let rtp::RtpPacket { header, payload } = path.receive_rtp(now, source, datagram)?;
         if !self.plan.enabled {
             return Err(Discard::NotReceiving);
@@ -115,8 +117,8 @@ impl Incoming {
         }
         let rx = self.rx.get_or_insert_with(|| StreamRx::new(header.ssrc));
         if let Some(codec) = codec {
-            let seq = rx.accept(now, &header, codec.clock())?;
-            self.intake.take(now, audio_budget::audio_us(codec, &datagram[payload.clone()]))?;
+            let seq = rx.accept(received.arrived(), &header, codec.clock())?;
+            self.intake.take(received.arrived(), audio_budget::audio_us(codec, &datagram[payload.clone()]))?;
             self.count(now, path, source, datagram.len());
             if self.plan.detect_inband_dtmf && !self.events.has_received() {
                 let detector = self.inband_dtmf.get_or_insert_default();

@@ -35,7 +35,7 @@ use crate::output::Outbox;
 use crate::plan::{AudioMuting, Source};
 use crate::report::{LegReport, Totals};
 use crate::stream::{OwnSsrcs, StreamRx};
-use crate::time::{Epoch, soonest};
+use crate::time::{Epoch, ReceiveTime, soonest};
 use crate::transcode::Transcoder;
 use crate::{CommandError, Discard, EventKind, LegId, LegPlan, LegPorts, Milestone, PortPair, Risk, limits};
 
@@ -142,18 +142,20 @@ impl Leg {
     /// Takes a datagram that is no RTP: STUN and DTLS drive the handshake, RTCP the reports.
     pub(crate) fn receive_control(
         &mut self,
-        now: Instant,
+        received: ReceiveTime,
         flow: Flow,
         source: SocketAddr,
         kind: DatagramKind,
         datagram: &mut [u8],
     ) -> Result<Accepted, Discard> {
+        let now = received.now;
         match kind {
             DatagramKind::Stun | DatagramKind::Dtls => self.path.receive_handshake(now, source, kind, datagram)?,
             DatagramKind::Rtcp => {
                 let len = self.path.receive_rtcp(now, flow, source, datagram)?;
                 let (incoming, outgoing) = (&mut self.incoming, &mut self.outgoing);
-                self.rtcp.receive(now, &datagram[..len], datagram.len(), incoming, outgoing)?;
+                // The time in our queue is not part of the round trip.
+                self.rtcp.receive(received.arrived(), &datagram[..len], datagram.len(), incoming, outgoing)?;
             }
             // RTP on the RTCP port.
             DatagramKind::Rtp => return Err(Discard::NotConnected),

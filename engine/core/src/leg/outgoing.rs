@@ -343,8 +343,8 @@ impl Outgoing {
         }
     }
 
-    /// A telephone-event packet of the source was taken apart: its sequence number is not passed on.
-    pub(crate) fn take_event_packet(&mut self, from: LegId, ssrc: Ssrc, seq: ExtSeq) {
+    /// A packet of the source is not passed on as it is (a telephone-event) or not at all: nor is its sequence number.
+    pub(crate) fn skip_packet(&mut self, from: LegId, ssrc: Ssrc, seq: ExtSeq) {
         self.tx.absorbed(source_key(from, ssrc), seq);
     }
 

@@ -45,6 +45,9 @@ const LOSSY_FOR_US: i64 = 10_000_000;
 const FILL_SPACING_MIN_US: i64 = 5_000;
 /// After this much filling a source is silent: a skipped piece is not audible then.
 const SILENT_US: i64 = 200_000;
+/// A deadline that is missed by more than this shows that this thread had no CPU. The listener got nothing meanwhile, and the source's
+/// audio of that time is too old ([`crate::limits::WAITED_AUDIO_MAX`]): the time is left out, not filled.
+const STALL_US: i64 = 200_000;
 /// The next Opus frame has a copy of a lost one: it is waited for, whatever the playout delay.
 const COPY_MARGIN_US: i64 = 5_000;
 
@@ -224,7 +227,22 @@ impl Playout {
     fn advance_to(&mut self, now: Instant) {
         let epoch = *self.epoch.get_or_insert(now);
         let us = now.saturating_duration_since(epoch).as_micros();
+        let before_us = self.now_us;
         self.now_us = self.now_us.max(i64::try_from(us).unwrap_or(i64::MAX));
+        if self.now_us - before_us > STALL_US {
+            self.leave_out_stall();
+        }
+    }
+
+    /// Moves the expectation on by the time that the deadline was missed, if that was a stall.
+    #[cold]
+    fn leave_out_stall(&mut self) {
+        let Some(next_us) = self.next_us else { return };
+        let late_us = self.now_us - self.deadline_us(next_us);
+        if late_us > STALL_US {
+            self.delay.shift(late_us);
+            self.anchor_transit_us += late_us;
+        }
     }
 
     /// By how much the timestamp of a frame after `end_us` advanced more than time did. That part of the gap is not filled.

@@ -67,6 +67,11 @@ impl PlayoutDelay {
         self.window_began_us = now_us;
     }
 
+    /// All frames are expected `us` later: the owner was not called for this time, and neither was the listener.
+    pub fn shift(&mut self, us: i64) {
+        self.least.iter_mut().for_each(|least| *least += us);
+    }
+
     /// True once the jitter is known.
     pub fn is_learnt(&self) -> bool {
         self.frames >= LEARNT_FRAMES

@@ -29,10 +29,10 @@ fn a_socket_that_was_not_read_completely_stays_ready() {
     peer.send(b"two").unwrap();
     let mut buffer = [0; 16];
     assert_eq!(wait_for_one(&mut poller), id);
-    assert_eq!(poller.receive(id, &mut buffer), ReceiveResult::Datagram(3, peer.local_addr().unwrap()));
+    assert_eq!(poller.receive(id, &mut buffer), ReceiveResult::Datagram(3, peer.local_addr().unwrap(), Duration::ZERO));
     assert_eq!(poller.next_ready(), None);
     assert_eq!(wait_for_one(&mut poller), id);
-    assert_eq!(poller.receive(id, &mut buffer), ReceiveResult::Datagram(3, peer.local_addr().unwrap()));
+    assert_eq!(poller.receive(id, &mut buffer), ReceiveResult::Datagram(3, peer.local_addr().unwrap(), Duration::ZERO));
     assert_eq!(&buffer[..3], b"two");
     assert_eq!(poller.receive(id, &mut buffer), ReceiveResult::Empty);
 }
@@ -50,7 +50,7 @@ fn sockets_are_reported_in_turn_even_if_there_are_more_than_one_wait_reports() {
         poller.wait(soon()).unwrap();
         assert!(!poller.is_all_reported());
         while let Some(id) = poller.next_ready() {
-            assert!(matches!(poller.receive(id, &mut [0; 16]), ReceiveResult::Datagram(3, _)));
+            assert!(matches!(poller.receive(id, &mut [0; 16]), ReceiveResult::Datagram(3, ..)));
             seen[id.0 as usize] += 1;
         }
     }
@@ -69,8 +69,8 @@ fn a_flooded_socket_does_not_hold_up_the_others() {
         let mut ready = [poller.next_ready(), poller.next_ready()].map(Option::unwrap);
         ready.sort_unstable_by_key(|id| id.0);
         assert_eq!(ready, [flooded, quiet], "round {round}");
-        assert!(matches!(poller.receive(flooded, &mut [0; 16]), ReceiveResult::Datagram(5, _)));
-        assert!(matches!(poller.receive(quiet, &mut [0; 16]), ReceiveResult::Datagram(3, _)));
+        assert!(matches!(poller.receive(flooded, &mut [0; 16]), ReceiveResult::Datagram(5, ..)));
+        assert!(matches!(poller.receive(quiet, &mut [0; 16]), ReceiveResult::Datagram(3, ..)));
     }
 }
 
@@ -128,8 +128,24 @@ fn a_reused_socket_has_no_datagram_of_its_quarantine_and_no_dscp_byte() {
     poller.reuse(id);
     assert_eq!(poller.receive(id, &mut [0; 16]), ReceiveResult::Empty);
     peer.send(b"new").unwrap();
-    assert_eq!(poller.receive(id, &mut [0; 16]), ReceiveResult::Datagram(3, to));
+    assert_eq!(poller.receive(id, &mut [0; 16]), ReceiveResult::Datagram(3, to, Duration::ZERO));
     assert_eq!(socket2::SockRef::from(&poller.sockets[id.0 as usize].udp).tos_v4().unwrap(), 0);
+}
+
+#[test]
+fn after_a_late_turn_datagrams_come_with_the_time_that_they_have_waited() {
+    let mut poller = Poller::new().unwrap();
+    let (id, _, peer) = pair(&mut poller);
+    let mut buffer = [0; 16];
+    peer.send(b"old").unwrap();
+    let sent = clock::now();
+    while clock::now() < sent + Duration::from_millis(60) {}
+    peer.send(b"new").unwrap();
+    poller.begin_turn(clock::now());
+    let ReceiveResult::Datagram(3, _, old) = poller.receive(id, &mut buffer) else { panic!("a datagram") };
+    let ReceiveResult::Datagram(3, _, new) = poller.receive(id, &mut buffer) else { panic!("a datagram") };
+    assert!(old >= Duration::from_millis(59) && new < old, "{old:?} {new:?}");
+    poller.end_turn();
 }
 
 #[test]

@@ -443,6 +443,59 @@ fn a_late_timer_does_not_fill_over_frames_that_have_arrived() {
 }
 
 #[test]
+fn the_time_of_a_stall_is_left_out_whether_or_not_a_timer_comes_first() {
+    // Frames of the stall that are not too old, and how many there are.
+    for (stall_ms, timer_first, is_source_silent) in [
+        (1_000, false, false),
+        (1_000, true, false),
+        (5_000, false, false),
+        (5_000, true, false),
+        (600_000, true, false),
+        (5_000, false, true),
+        (5_000, true, true),
+    ] {
+        let (mut playout, start) = (Playout::default(), start());
+        playout.start_epoch(start);
+        let at = |us: i64| start + Duration::from_micros(us as u64);
+        let mut log = Log::default();
+        let push = |playout: &mut Playout, log: &mut Log, at_us: i64, n: i64| {
+            let Packet { source, seq, time, duration_us, id, .. } = packet(n);
+            let payload = &id.to_be_bytes();
+            let arrival =
+                SourceFrame { source, seq: ExtSeq(seq), time: RtpTime(time), codec: Codec::Pcma, duration_us, payload };
+            log.discards.extend(playout.push(at(at_us), &arrival).err());
+            log.drain(playout, at_us);
+        };
+        for n in 0..200 {
+            log.idle(&mut playout, start, n * FRAME);
+            push(&mut playout, &mut log, n * FRAME, n);
+        }
+        let silence = if is_source_silent { 50 } else { 0 };
+        log.idle(&mut playout, start, (199 + silence) * FRAME + 1);
+        let woken = 199 + silence + stall_ms / 20;
+        let before = log.due.len();
+        if timer_first {
+            playout.handle_timeout(at(woken * FRAME));
+            log.drain(&mut playout, woken * FRAME);
+        }
+        let first = if is_source_silent { woken } else { woken - 9 };
+        for n in first..woken + 100 {
+            log.idle(&mut playout, start, n * FRAME);
+            push(&mut playout, &mut log, n.max(woken) * FRAME, n);
+        }
+        let after = &log.due[before..];
+        let filled_us: i64 = after.iter().filter(|(.., what)| *what == What::Missing).map(|(_, us, _)| us).sum();
+        let frames = after.iter().filter(|(.., what)| matches!(what, What::Frame(_))).count();
+        let case = format!("{stall_ms} ms, timer first {timer_first}, source silent {is_source_silent}");
+        assert!(filled_us <= 60_000, "{case}: {filled_us} us filled");
+        assert!(frames >= 100, "{case}: {frames} frames, {:?}", log.discards);
+        // The last frames are due when they arrive.
+        let (due_us, _, what) = after[after.len() - 1];
+        assert_eq!((due_us, what), ((woken + 99) * FRAME, What::Frame((woken + 99) as u32)), "{case}");
+    }
+}
+
+#[test]
 fn late_and_repeated_frames_are_discarded_by_reason() {
     let mut sent = packets(0..100);
     sent[50].at_us += 90_000;

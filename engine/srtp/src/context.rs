@@ -23,9 +23,9 @@ const MKI_BYTES_MAX: usize = 128;
 /// changes before a packet is authenticated: without the key it is impossible to move a roll-over counter or a
 /// window, or to use a place among the SSRCs.
 ///
-/// A direction carries up to [`crate::SSRCS_MAX`] SSRCs as long as its key is used. None is ever removed, for its packets
-/// could then be replayed; one more is refused. Peers change SSRC on a transfer or after hold, not on every packet,
-/// and a new key means a new context.
+/// A direction has a replay window for each of the [`crate::SSRCS_MAX`] SSRCs that were used last as long as its key is used. Of up to
+/// [`crate::RETIRED_SSRCS_MAX`] others it keeps the highest indices: what is lower is refused, so nothing can be replayed. One more is
+/// refused. Peers change SSRC on a transfer or after hold, not on every packet, and a new key means a new context.
 ///
 /// # Initial roll-over counter
 ///
@@ -69,7 +69,7 @@ pub enum ProtectError {
     /// 2^48 SRTP or 2^31 SRTCP packets were protected (RFC 3711 9.2). A new key is needed.
     #[error("all packet indices of this key are used up")]
     KeyExhausted,
-    /// One SSRC more than [`crate::SSRCS_MAX`].
+    /// One SSRC more than [`crate::SSRCS_MAX`] and [`crate::RETIRED_SSRCS_MAX`].
     #[error("too many SSRCs under one key")]
     TooManySsrcs,
 }
@@ -86,7 +86,7 @@ pub enum UnprotectError {
     /// The index was seen before, or is older than the replay window.
     #[error("replayed")]
     Replay,
-    /// One SSRC more than [`crate::SSRCS_MAX`]. Not authenticated.
+    /// One SSRC more than [`crate::SSRCS_MAX`] and [`crate::RETIRED_SSRCS_MAX`]. Not authenticated.
     #[error("too many SSRCs under one key")]
     TooManySsrcs,
 }

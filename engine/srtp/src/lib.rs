@@ -22,7 +22,7 @@ mod tests;
 pub use context::{ProtectError, SrtpContext, UnprotectError, Unprotected};
 pub use keys::{KeyLengthError, KeyingMaterial};
 pub use profile::Profile;
-pub use ssrcs::SSRCS_MAX;
+pub use ssrcs::{RETIRED_SSRCS_MAX, SSRCS_MAX};
 
 /// The most that protection adds to a packet, in bytes: a 16-byte GCM tag and, for SRTCP, the 4-byte E-flag and index.
 /// Trestle sends no MKI.

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use trestle_wire::rtp::Header;
 use trestle_wire::{Pt, RtpTime, Seq, Ssrc};
 
-use crate::{KeyingMaterial, OVERHEAD_MAX, Profile, ProtectError, SSRCS_MAX, SrtpContext, UnprotectError};
+use crate::{
+    KeyingMaterial, OVERHEAD_MAX, Profile, ProtectError, RETIRED_SSRCS_MAX, SSRCS_MAX, SrtpContext, UnprotectError,
+};
 
 const OURS: Ssrc = Ssrc(0xcafe_babe);
 const LAST: u64 = (1 << 48) - 1;
@@ -186,16 +188,32 @@ fn ssrcs_are_counted_only_once_authentic_and_are_bounded() {
     }
     assert_eq!(receiver.ssrcs().count(), 0);
 
-    for ssrc in 0..SSRCS_MAX as u32 {
-        let sent = protect(&mut sender, rtp(Ssrc(ssrc), 1)).unwrap();
-        assert!(unprotect(&mut receiver, &sent).is_ok());
+    // Each sends one packet while Ssrc(0) sends on.
+    let mut recorded = Vec::new();
+    let ssrcs = (SSRCS_MAX + RETIRED_SSRCS_MAX) as u32;
+    for ssrc in 0..ssrcs {
+        let sent = at_index(Profile::AesCm128HmacSha1_80, Ssrc(ssrc), 10);
+        assert!(unprotect(&mut receiver, &sent).is_ok(), "SSRC {ssrc}");
+        if ssrc % 100 == 1 {
+            let (on, report) = (protect(&mut sender, rtp(Ssrc(0), ssrc as u16 / 10 + 11)).unwrap(), rtcp(Ssrc(ssrc)));
+            assert!(unprotect(&mut receiver, &on).is_ok(), "those in use remain");
+            let report = protect_rtcp(&mut sender, report).unwrap();
+            assert!(unprotect_rtcp(&mut receiver, &report).is_ok());
+            recorded.push((ssrc, sent, report));
+        }
     }
-    let one_more = Ssrc(SSRCS_MAX as u32);
-    assert_eq!(protect(&mut sender, rtp(one_more, 1)), Err(ProtectError::TooManySsrcs));
-    let sent = at_index(Profile::AesCm128HmacSha1_80, one_more, 1);
-    assert_eq!(unprotect(&mut receiver, &sent), Err(UnprotectError::TooManySsrcs));
-    let sent = protect(&mut sender, rtp(Ssrc(0), 2)).unwrap();
-    assert!(unprotect(&mut receiver, &sent).is_ok(), "those who are in stay in");
+    for (ssrc, sent, report) in &recorded {
+        assert_eq!(unprotect(&mut receiver, sent), Err(UnprotectError::Replay), "SSRC {ssrc}");
+        assert_eq!(unprotect_rtcp(&mut receiver, report), Err(UnprotectError::Replay), "SSRC {ssrc}");
+        let older = at_index(Profile::AesCm128HmacSha1_80, Ssrc(*ssrc), 9);
+        let is_retired = *ssrc < ssrcs - SSRCS_MAX as u32;
+        assert_eq!(unprotect(&mut receiver, &older).is_err(), is_retired, "SSRC {ssrc}");
+    }
+    let again = at_index(Profile::AesCm128HmacSha1_80, Ssrc(101), 11);
+    assert!(unprotect(&mut receiver, &again).is_ok(), "a retired SSRC continues");
+    let one_more = at_index(Profile::AesCm128HmacSha1_80, Ssrc(ssrcs), 1);
+    assert_eq!(unprotect(&mut receiver, &one_more), Err(UnprotectError::TooManySsrcs));
+    assert_eq!(receiver.ssrcs().count(), ssrcs as usize);
 }
 
 #[test]

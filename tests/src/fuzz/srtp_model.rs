@@ -15,8 +15,8 @@ const RTP_INDICES: i128 = 1 << 48;
 const RTCP_INDICES: u32 = 1 << 31;
 /// How far behind the highest index a packet may come.
 const WINDOW: i128 = 128;
-/// One SSRC more than a context takes, and one again.
-const SSRCS: usize = SSRCS_MAX + 2;
+/// As many SSRCs as have a window of their own.
+const SSRCS: usize = SSRCS_MAX;
 
 /// First the profile and how it is used, then operations until the input ends.
 pub fn srtp_model(data: &[u8]) -> usize {

@@ -30,12 +30,15 @@ const CONNECTING_CHECKS: usize = 120;
 const CHECKS_MAX: usize = 32;
 
 /// Once connected a check is sent every 3 s as proof of consent (RFC 7675 asks for at most 5 s on average) and
-/// unanswered ones follow faster; consent is lost after about 23 s without a response (RFC 7675 allows 30 s).
+/// unanswered ones follow faster. Consent is lost after about 23 s in which no check of ours is answered and no check of the peer's
+/// arrives (RFC 7675 allows 30 s). A check of the peer's counts as well, other than in RFC 7675 5.1: it has our password, so the peer
+/// wants this media, and some browsers stop answering checks in the middle of a call. A lite peer sends none.
+// See docs/decisions/0016-consent.md.
 const CONSENT_RTO_INITIAL: Duration = Duration::from_millis(250);
 const CONSENT_RTO: Duration = Duration::from_secs(3);
 const CONSENT_CHECKS: usize = 9;
-/// After this long without a response nothing but checks may be sent (RFC 7675 5.1). The agent enforces it on an established
-/// pair; this is for a pair that is in use while its nomination, or that of its successor, is still unanswered.
+/// After this long without a response nothing but checks may be sent (RFC 7675 5.1). On an established pair the agent does it, as
+/// [`CONSENT_RTO`] describes; this is for a pair that is in use while its nomination, or that of its successor, is still unanswered.
 const CONSENT_EXPIRES: Duration = Duration::from_secs(30);
 
 /// The ICE agent of a leg.
@@ -221,7 +224,8 @@ impl Ice {
         crate::time::soonest(self.agent.poll_timeout(), own)
     }
 
-    /// When consent ends unless a check is answered; `None` while the agent tracks consent, or there is none.
+    /// When consent ends unless a check is answered; `None` while the agent tracks consent (the pair is established), or
+    /// there is none.
     fn consent_until(&self) -> Option<Instant> {
         if self.established || self.selected().is_none() {
             return None;

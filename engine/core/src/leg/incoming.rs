@@ -107,7 +107,7 @@ impl Incoming {
         if codec.is_none() && event_clock.is_none() {
             return Err(Discard::UnknownPt);
         }
-        match self.ssrc_filter.admit(header.ssrc, header.seq) {
+        match self.ssrc_filter.admit(header.ssrc, header.seq, path.is_secured()) {
             SsrcStatus::Current => {}
             SsrcStatus::New => {
                 self.rx = Some(StreamRx::new(header.ssrc));

@@ -218,6 +218,11 @@ impl Path {
         }
     }
 
+    /// True if received packets are authenticated.
+    pub(crate) fn is_secured(&self) -> bool {
+        !matches!(self.link, Link::Plain(_))
+    }
+
     /// Where RTP goes, once that is known and there are keys.
     pub(crate) fn destination(&self) -> Option<SocketAddr> {
         self.link.destination(Flow::Rtp)

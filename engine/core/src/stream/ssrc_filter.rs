@@ -4,9 +4,12 @@ use trestle_wire::{Seq, Ssrc};
 
 /// Follows the SSRC of a peer's stream.
 ///
-/// The first SSRC is accepted at once, so that no first word is lost. A later one must have two packets in order
-/// (RFC 3550 A.1, `MIN_SEQUENTIAL`) with none of the current stream between them: a stray packet changes nothing, and
+/// The first SSRC is accepted at once, so that no first word is lost. On a path without authentication a later one must have two
+/// packets in order (RFC 3550 A.1, `MIN_SEQUENTIAL`) with none of the current stream between them: a stray packet changes nothing, and
 /// of two simultaneous streams the first one stays.
+///
+/// An authenticated packet is the peer's, so that a new SSRC of it is accepted at once as well. One that was current before must have
+/// two packets in order: a late packet from before the change does not change it back.
 ///
 /// Telephone-events have the SSRC of the audio and are accepted like any other packet of it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -14,7 +17,12 @@ pub struct SsrcFilter {
     current: Option<Ssrc>,
     /// An SSRC on probation, and the sequence number that confirms it.
     candidate: Option<(Ssrc, Seq)>,
+    /// The last SSRCs that were current before, the newest first.
+    before: [Option<Ssrc>; BEFORE_MAX],
 }
+
+/// SSRCs before the current one that are still recognised: more than a peer has at the same time.
+const BEFORE_MAX: usize = 4;
 
 /// What a packet is to the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +36,17 @@ pub enum SsrcStatus {
 }
 
 impl SsrcFilter {
-    /// Classifies a packet, which has been authenticated if the leg can do that.
-    pub fn admit(&mut self, ssrc: Ssrc, seq: Seq) -> SsrcStatus {
+    /// Classifies a packet. `is_authenticated` is true if it has proved to be the peer's.
+    pub fn admit(&mut self, ssrc: Ssrc, seq: Seq, is_authenticated: bool) -> SsrcStatus {
         if self.current == Some(ssrc) {
             self.candidate = None;
             return SsrcStatus::Current;
         }
-        if self.current.is_none() || self.candidate == Some((ssrc, seq)) {
-            *self = Self { current: Some(ssrc), candidate: None };
+        let is_unknown = !self.before.contains(&Some(ssrc));
+        if self.current.is_none() || self.candidate == Some((ssrc, seq)) || is_authenticated && is_unknown {
+            self.before.rotate_right(1);
+            self.before[0] = self.current.replace(ssrc);
+            self.candidate = None;
             return SsrcStatus::New;
         }
         self.candidate = Some((ssrc, seq.next()));
@@ -53,9 +64,9 @@ mod tests {
     use super::SsrcStatus::{Current, New, Probation};
     use super::*;
 
-    fn verdicts(packets: &[(u32, u16)]) -> Vec<SsrcStatus> {
+    fn verdicts(packets: &[(u32, u16)], is_authenticated: bool) -> Vec<SsrcStatus> {
         let mut gate = SsrcFilter::default();
-        packets.iter().map(|(ssrc, seq)| gate.admit(Ssrc(*ssrc), Seq(*seq))).collect()
+        packets.iter().map(|(ssrc, seq)| gate.admit(Ssrc(*ssrc), Seq(*seq), is_authenticated)).collect()
     }
 
     #[test]
@@ -70,7 +81,21 @@ mod tests {
             ("the same packet again", &[(1, 9), (2, 70), (2, 70), (2, 71)], &[New, Probation, Probation, New]),
         ];
         for (name, packets, expected) in table {
-            assert_eq!(verdicts(packets), expected, "{name}");
+            assert_eq!(verdicts(packets, false), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_new_ssrc_that_is_authenticated_is_taken_at_once_and_the_one_before_it_after_two_packets_in_order() {
+        type Row = (&'static str, &'static [(u32, u16)], &'static [SsrcStatus]);
+        let table: [Row; 4] = [
+            ("a change", &[(1, 9), (2, 70), (2, 71)], &[New, New, Current]),
+            ("every packet another", &[(1, 9), (2, 70), (3, 5), (4, 72)], &[New, New, New, New]),
+            ("a late packet", &[(1, 9), (2, 70), (1, 10), (2, 71)], &[New, New, Probation, Current]),
+            ("a return", &[(1, 9), (2, 70), (1, 10), (1, 11)], &[New, New, Probation, New]),
+        ];
+        for (name, packets, expected) in table {
+            assert_eq!(verdicts(packets, true), expected, "{name}");
         }
     }
 }

@@ -39,6 +39,8 @@ pub enum Discard {
     Stale,
     /// The jitter buffer is full.
     Overflow,
+    /// Audio of the source in whose place this leg is sent something else: a digit, or silence, because the source is muted.
+    Replaced,
     /// No leg has this one as its source, or the one that has cannot be sent to.
     NoListener,
     /// The decoder refused the payload.
@@ -49,7 +51,7 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Unroutable,
         Self::Malformed,
         Self::NotConnected,
@@ -68,6 +70,7 @@ impl Discard {
         Self::Late,
         Self::Stale,
         Self::Overflow,
+        Self::Replaced,
         Self::NoListener,
         Self::Undecodable,
         Self::DigitQueueFull,
@@ -94,6 +97,7 @@ impl Discard {
             Self::Late => "late",
             Self::Stale => "stale",
             Self::Overflow => "overflow",
+            Self::Replaced => "replaced",
             Self::NoListener => "no_listener",
             Self::Undecodable => "undecodable",
             Self::DigitQueueFull => "digit_queue_full",

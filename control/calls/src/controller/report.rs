@@ -199,7 +199,8 @@ fn stats(packets: u64, bytes: u64, errors: u64) -> Dict {
 
 /// Number of discarded packets, without those whose reason is harmless.
 fn errors(leg: &LegReport) -> u64 {
-    let harmless = [Discard::NoListener, Discard::NotReceiving, Discard::NotConnected, Discard::Duplicate];
+    let harmless =
+        [Discard::Replaced, Discard::NoListener, Discard::NotReceiving, Discard::NotConnected, Discard::Duplicate];
     leg.discards.iter().filter(|(reason, _)| !harmless.contains(reason)).map(|(_, count)| count).sum()
 }
 

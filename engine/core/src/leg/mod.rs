@@ -276,6 +276,7 @@ impl Leg {
         totals.digits += self.incoming.digits().0;
         totals.dtls_roles_hedged += u64::from(self.path.is_role_hedged());
         let frames = self.outgoing.transcoders.counts(self.outgoing.mode.transcoder());
+        frames.add_discards(&mut totals.discards);
         totals.concealed_frames += frames.concealed;
         totals.transcoded_frames += frames.transcoded;
     }
@@ -287,6 +288,7 @@ impl Leg {
         discards.merge(&outgoing.discards);
         let transcoder = outgoing.mode.transcoder();
         let frames = outgoing.transcoders.counts(transcoder);
+        frames.add_discards(&mut discards);
         LegReport {
             leg: self.id,
             description: self.describe(),

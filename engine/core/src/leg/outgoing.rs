@@ -252,7 +252,8 @@ impl Outgoing {
         let source = source_key(from, audio.header.ssrc);
         if self.plan.muting.audio != AudioMuting::Off {
             // The numbers close up, so that nothing looks lost when the audio is unmuted.
-            self.tx.absorbed(source, audio.seq);
+            self.tx.withheld(source, audio.seq);
+            self.discards.add(Discard::Replaced);
         } else if readiness == Readiness::Ready && self.should_forward(&format, audio, payload) {
             self.forward(now, path, outbox, source, audio, payload);
         } else {
@@ -293,6 +294,7 @@ impl Outgoing {
         if self.digits.sends_events() {
             // The digit takes the audio's place; the peer must not get the tone as well.
             self.tx.absorbed(source, audio.seq);
+            self.discards.add(Discard::Replaced);
             return;
         }
         if !path.proof().allows(now, || audio_us(audio.codec, payload)) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Discard;
+use crate::discard::Discards;
 use crate::plan::{Filler, SendFormat};
 use crate::report::Preroll;
 use crate::transcode::Transcoder;
@@ -22,6 +24,8 @@ pub(super) struct FrameCounts {
     pub(super) concealed: u64,
     pub(super) transcoded: u64,
     pub(super) filled: u64,
+    pub(super) undecodable: u64,
+    pub(super) left_out: u64,
     pub(super) preroll: Preroll,
 }
 
@@ -66,12 +70,20 @@ impl TranscoderStock {
 }
 
 impl FrameCounts {
+    /// Adds the frames that were taken and then not played.
+    pub(super) fn add_discards(&self, discards: &mut Discards) {
+        discards.add_n(Discard::Undecodable, self.undecodable);
+        discards.add_n(Discard::Late, self.left_out);
+    }
+
     fn plus(self, transcoder: &Transcoder) -> Self {
         let preroll = transcoder.preroll();
         Self {
             concealed: self.concealed + transcoder.counts().concealed,
             transcoded: self.transcoded + transcoder.counts().transcoded,
             filled: self.filled + transcoder.counts().filled,
+            undecodable: self.undecodable + transcoder.counts().undecodable,
+            left_out: self.left_out + transcoder.counts().left_out,
             preroll: if preroll == Preroll::default() { self.preroll } else { preroll },
         }
     }

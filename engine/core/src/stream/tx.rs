@@ -27,6 +27,9 @@ const BEHIND_MAX: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A source whose packets arrive this much later than the frames in their place continues at the end of the line.
 const LATE_MAX: Duration = Duration::from_millis(200);
+/// Packets that arrive in less than this time of each other were held up by the network, which then delivers them all at once. A source
+/// that paused sends at its packet time, 10 ms or more.
+const BURST_SPACING: Duration = Duration::from_millis(5);
 /// A packet may begin this much before the end of the frames in its place.
 const OVERLAP_MAX: Duration = Duration::from_millis(5);
 /// Duration of a packet until one is known.
@@ -85,6 +88,18 @@ struct Mapping {
     time: (RtpTime, RtpTime),
     /// When that packet was forwarded.
     at: Instant,
+    certainty: Certainty,
+}
+
+/// Whether a source that arrives later than the frames in its place has paused, or was held up by the network. Its first packet cannot
+/// show that, and is sent. The mapping from before remains as [`StreamTx::paused`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    Certain,
+    /// One packet was sent behind the frames.
+    Doubtful,
+    /// The next ones came in a burst, and are discarded until the frames are reached.
+    HeldUp,
 }
 
 impl StreamTx {
@@ -130,7 +145,9 @@ impl StreamTx {
     /// Numbers a frame of `ticks`. Its timestamp is the previous timestamp plus the previous frame's duration.
     pub fn frame(&mut self, now: Instant, ticks: u32) -> Header {
         let (time, marker) = match self.feed {
-            Feed::Frames(next) if !self.has_paused(now, next) => (next, false),
+            Feed::Frames(next) if next.distance_to(self.time_at(now)) <= self.clock.ticks(PAUSE_MAX) as i32 => {
+                (next, false)
+            }
             _ => (self.fresh_time(now), true),
         };
         if let Feed::Source(mapping) = self.feed {
@@ -172,6 +189,9 @@ impl StreamTx {
             Feed::Source(mapping) if mapping.source == source && mapping.clock == clock => mapping,
             _ => return self.resume(now, source, seq, time, clock),
         };
+        if mapping.certainty != Certainty::Certain && seq > mapping.seq {
+            return self.decide(now, mapping, seq, time, marker);
+        }
         let our_time = mapping.map(time, self.clock);
         if seq <= mapping.seq {
             let behind = mapping.seq.0 - seq.0;
@@ -183,7 +203,7 @@ impl StreamTx {
         }
         let gap = seq.0 - mapping.seq.0;
         let step = mapping.time.1.distance_to(our_time);
-        if gap > DROPOUT_MAX || step < 0 || self.has_jumped(step, now.saturating_duration_since(mapping.at)) {
+        if gap > DROPOUT_MAX || step < 0 || has_jumped(self.clock, step, now.saturating_duration_since(mapping.at)) {
             return Some(self.begin(now, source, seq, time, clock));
         }
         if gap == 1 && (1..=self.clock.ticks(SLOT_MAX) as i32).contains(&step) {
@@ -195,16 +215,17 @@ impl StreamTx {
         Some(self.header(self.highest, our_time, marker))
     }
 
-    /// A packet of `source` was consumed and nothing is sent in its place: the numbers after it continue without a gap.
+    /// A packet of `source` was consumed and nothing is sent in its place: the numbers after it continue without a gap. Packets that
+    /// were lost before it stay visible.
     pub fn absorbed(&mut self, source: u64, seq: ExtSeq) {
-        let Feed::Source(mapping) = &mut self.feed else { return };
-        if mapping.source != source || seq <= mapping.seq {
-            return;
-        }
-        let lost_before = seq.0 - mapping.seq.0 - 1;
-        mapping.seq = seq;
-        mapping.valid_from = seq.plus(1);
+        let lost_before = self.feed.take_over(source, seq);
         self.skip_numbers(if lost_before > DROPOUT_MAX { 0 } else { lost_before });
+    }
+
+    /// The same for a source of which nothing is to be sent: neither do losses use numbers. In hours they would be so many that an SRTP
+    /// receiver takes the next number for one of the roll-over before (RFC 3711 3.3.1).
+    pub fn withheld(&mut self, source: u64, seq: ExtSeq) {
+        self.feed.take_over(source, seq);
     }
 
     /// Numbers a telephone-event packet of payload type `pt`.
@@ -274,8 +295,8 @@ impl StreamTx {
         }
     }
 
-    /// A source continues that frames have replaced: at its own timestamps, so that the line stays wall time. Frames in its place
-    /// make its packet too late, unless it is so late that the source must have paused its timestamps.
+    /// A source continues that frames have replaced: at its own timestamps, so that the line stays wall time. If frames are in its
+    /// place, it continues behind them; [`StreamTx::decide`] corrects that if the network held it up.
     fn resume(&mut self, now: Instant, source: u64, seq: ExtSeq, time: RtpTime, clock: ClockRate) -> Option<Header> {
         let paused = self.paused.filter(|known| known.source == source && known.clock == clock);
         let Some(paused) = paused.filter(|known| seq > known.seq && seq.0 - known.seq.0 <= DROPOUT_MAX) else {
@@ -284,26 +305,56 @@ impl StreamTx {
         let our_time = paused.map(time, self.clock);
         let step = paused.time.1.distance_to(our_time);
         let late = our_time.distance_to(self.audio_end);
-        let jumped = step < 0 || self.has_jumped(step, now.saturating_duration_since(paused.at));
+        let jumped = step < 0 || has_jumped(self.clock, step, now.saturating_duration_since(paused.at));
         if jumped || late > self.clock.ticks(LATE_MAX) as i32 {
             return Some(self.begin(now, source, seq, time, clock));
         }
         if late > self.clock.ticks(OVERLAP_MAX) as i32 {
-            return None;
+            let header = self.begin(now, source, seq, time, clock);
+            if let Feed::Source(mapping) = &mut self.feed {
+                mapping.certainty = Certainty::Doubtful;
+            }
+            return Some(header);
         }
         let our_time = later(our_time, later(self.audio_end, self.last_time.plus(1)));
-        let mapping = Mapping { source, clock, seq, valid_from: seq.plus(1), time: (time, our_time), at: now };
+        let (valid_from, certainty) = (seq.plus(1), Certainty::Certain);
+        let mapping = Mapping { source, clock, seq, valid_from, time: (time, our_time), at: now, certainty };
         self.feed = Feed::Source(mapping);
         self.advance(1);
         self.follow(now, our_time);
         Some(self.header(self.highest, our_time, true))
     }
 
+    /// A further packet of a source whose last one was sent behind frames in its place. If it comes at once, the network held the
+    /// source up: its packets are discarded until they are behind the frames by their own timestamps, so that the listener is not late
+    /// from then on. If it comes after a packet time, the source paused, and continues where it is.
+    #[cold]
+    fn decide(&mut self, now: Instant, mapping: Mapping, seq: ExtSeq, time: RtpTime, marker: bool) -> Option<Header> {
+        let Mapping { source, clock, .. } = mapping;
+        let is_burst = now.saturating_duration_since(mapping.at) < BURST_SPACING;
+        if !is_burst && mapping.certainty == Certainty::Doubtful {
+            self.feed = Feed::Source(Mapping { certainty: Certainty::Certain, ..mapping });
+            return self.forward(now, source, seq, time, clock, marker);
+        }
+        let before = self.paused.filter(|known| known.source == source && known.clock == clock);
+        let late = before.map(|known| known.map(time, self.clock).distance_to(self.audio_end));
+        if late.is_some_and(|late| late <= self.clock.ticks(OVERLAP_MAX) as i32) {
+            return self.resume(now, source, seq, time, clock);
+        }
+        if !is_burst {
+            return Some(self.begin(now, source, seq, time, clock));
+        }
+        let (valid_from, certainty) = (seq.plus(1), Certainty::HeldUp);
+        self.feed = Feed::Source(Mapping { seq, valid_from, at: now, certainty, ..mapping });
+        None
+    }
+
     /// Maps the first packet of a source, or the first one after a break in it.
     fn begin(&mut self, now: Instant, source: u64, seq: ExtSeq, time: RtpTime, clock: ClockRate) -> Header {
         let our_time = self.fresh_time(now);
+        let (valid_from, certainty) = (seq.plus(1), Certainty::Certain);
         self.feed =
-            Feed::Source(Mapping { source, clock, seq, valid_from: seq.plus(1), time: (time, our_time), at: now });
+            Feed::Source(Mapping { source, clock, seq, valid_from, time: (time, our_time), at: now, certainty });
         self.advance(1);
         self.follow(now, our_time);
         self.header(self.highest, our_time, true)
@@ -326,15 +377,6 @@ impl StreamTx {
             }
             _ => later(self.time_at(now), self.last_time.plus(1)),
         }
-    }
-
-    fn has_paused(&self, now: Instant, next: RtpTime) -> bool {
-        next.distance_to(self.time_at(now)) > self.clock.ticks(PAUSE_MAX) as i32
-    }
-
-    fn has_jumped(&self, step_ticks: i32, elapsed: Duration) -> bool {
-        let step = self.clock.duration(step_ticks.unsigned_abs());
-        step > elapsed + AHEAD_MAX || elapsed > step + BEHIND_MAX
     }
 
     /// Takes the next `n` numbers; the last of them is sent, the others are left out.
@@ -371,12 +413,31 @@ impl StreamTx {
     }
 }
 
+impl Feed {
+    /// Continues after `seq` of `source`. Gives how many of its numbers are missing before that.
+    fn take_over(&mut self, source: u64, seq: ExtSeq) -> u64 {
+        let Self::Source(mapping) = self else { return 0 };
+        if mapping.source != source || seq <= mapping.seq {
+            return 0;
+        }
+        let lost_before = seq.0 - mapping.seq.0 - 1;
+        mapping.seq = seq;
+        mapping.valid_from = seq.plus(1);
+        lost_before
+    }
+}
+
 impl Mapping {
     fn map(&self, time: RtpTime, our_clock: ClockRate) -> RtpTime {
         let ticks = i64::from(self.time.0.distance_to(time));
         let ours = ticks * i64::from(our_clock.hz()) / i64::from(self.clock.hz());
         RtpTime(self.time.1.0.wrapping_add(ours as u32))
     }
+}
+
+fn has_jumped(clock: ClockRate, step_ticks: i32, elapsed: Duration) -> bool {
+    let step = clock.duration(step_ticks.unsigned_abs());
+    step > elapsed + AHEAD_MAX || elapsed > step + BEHIND_MAX
 }
 
 fn later(a: RtpTime, b: RtpTime) -> RtpTime {

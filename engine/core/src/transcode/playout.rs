@@ -73,6 +73,8 @@ pub struct Playout {
     anchor_transit_us: i64,
     unbroken: bool,
     lossy_until_us: i64,
+    /// Frames that waited when the source restarted.
+    cleared: u64,
 }
 
 /// The frame with the highest number, from which the next one's media time is derived.
@@ -143,6 +145,21 @@ impl Playout {
         self.next_us = None;
         self.newest = None;
         self.ahead_us = 0;
+        self.clear();
+    }
+
+    /// Frames that waited in vain, because the source restarted or the playout was stopped.
+    pub fn cleared(&self) -> u64 {
+        self.cleared
+    }
+
+    /// Forgets that number.
+    pub fn reset_cleared(&mut self) {
+        self.cleared = 0;
+    }
+
+    fn clear(&mut self) {
+        self.cleared += self.buffer.len() as u64;
         self.buffer.clear();
     }
 
@@ -299,7 +316,7 @@ impl Playout {
         self.late_run = 0;
         self.delay.restart(self.now_us, next_us);
         self.anchor_transit_us = self.delay.transit_us();
-        self.buffer.clear();
+        self.clear();
         self.buffer.insert(timing, payload)
     }
 

@@ -37,6 +37,8 @@ pub struct TranscoderCounts {
     pub recovered: u64,
     /// Frames of the source that the decoder refused; they were concealed.
     pub undecodable: u64,
+    /// Frames of the source that were left out, because the path became faster or the source restarted.
+    pub left_out: u64,
     /// Frames encoded for the listener.
     pub transcoded: u64,
     /// Pieces in which the source was silent.
@@ -131,6 +133,7 @@ impl Transcoder {
         self.stop();
         self.preroll.reset();
         self.input.set_key_down(false);
+        self.playout.reset_cleared();
         self.counts = TranscoderCounts::default();
     }
 
@@ -191,7 +194,7 @@ impl Transcoder {
 
     /// Frames so far.
     pub fn counts(&self) -> TranscoderCounts {
-        self.counts
+        TranscoderCounts { left_out: self.counts.left_out + self.playout.cleared(), ..self.counts }
     }
 
     /// Takes the loss that the listener reports, in 1/256 (RFC 3550 section 6.4.1).
@@ -218,6 +221,7 @@ impl Transcoder {
                 }
                 let rate_hz = self.output.rate_hz();
                 self.counts.undecodable += u64::from(!self.input.decode(codec, rate_hz, payload));
+                self.counts.left_out += u64::from(drop);
                 if let Some(pcm) = self.input.frame(rate_hz, samples(skip_us, rate_hz), drop) {
                     self.preroll.deliver(pcm, &mut self.output);
                 }

@@ -84,6 +84,66 @@ fn forwarding_and_frames_alternate_on_one_line() {
 }
 
 #[test]
+fn a_source_that_pauses_without_moving_its_timestamps_loses_nothing_to_the_frames_in_its_place() {
+    for pause_ms in [40, 60, 150, 190, 400, 1_000] {
+        let (mut tx, mut now) = (stream(OPUS), start());
+        let mut n = 0;
+        let mut sent = BTreeSet::new();
+        for _ in 0..10 {
+            for _ in 0..60 {
+                let header = forward(&mut tx, now, 1, n);
+                assert!(header.is_some_and(|(seq, ..)| sent.insert(seq)), "{pause_ms} ms: packet {n} is lost");
+                (n, now) = (n + 1, now + ms(20));
+            }
+            for _ in 0..pause_ms / 20 {
+                sent.insert(tx.frame(now, 960).seq.0);
+                now += ms(20);
+            }
+            now += ms(pause_ms % 20);
+        }
+    }
+}
+
+#[test]
+fn a_source_that_the_network_holds_up_does_not_leave_the_listener_behind() {
+    let (mut tx, mut now) = (stream(OPUS), start());
+    let mut n = 0;
+    let mut lost = 0;
+    for _ in 0..100 {
+        for _ in 0..60 {
+            lost += u32::from(forward(&mut tx, now, 1, n).is_none());
+            (n, now) = (n + 1, now + ms(20));
+        }
+        // 160 ms in which frames take its place; its packets arrive at once after that.
+        for _ in 0..8 {
+            tx.frame(now, 960);
+            now += ms(20);
+        }
+        for _ in 0..8 {
+            lost += u32::from(forward(&mut tx, now, 1, n).is_none());
+            n += 1;
+        }
+    }
+    let ahead = tx.time_at(now).distance_to(tx.last_time);
+    assert!(ahead.abs() <= 2 * 960, "{ahead} ticks ahead of the wall clock after 100 times");
+    assert!(lost <= 100 * 8, "{lost} packets for 800 frames in their place");
+}
+
+#[test]
+fn withheld_audio_uses_no_numbers_however_much_of_it_is_lost() {
+    let (mut tx, now) = (stream(OPUS), start());
+    forward(&mut tx, now, 1, 0);
+    let mut last = 0;
+    // 4.4 h, every twentieth packet is lost.
+    for n in (1..800_000).filter(|n| n % 20 != 0) {
+        tx.withheld(1, ExtSeq(70_000 + n));
+        last = n;
+    }
+    let header = forward(&mut tx, now + ms(20 * (last + 1)), 1, last + 1);
+    assert_eq!(header.map(|(seq, ..)| seq), Some(101));
+}
+
+#[test]
 fn a_jump_of_the_source_does_not_move_the_line() {
     let hour = 3_600 * 48_000u32;
     // Advance of the third packet's timestamp and number over the second's, and the result.

@@ -57,7 +57,7 @@ fn an_asymmetric_peer_is_received_from_its_other_port_and_sent_to_where_it_liste
     assert!(!plain.admit_plain(start, Flow::Rtp, addr("192.0.2.66:4000"), stream(1)), "another host");
     assert!(plain.admit_plain(start, Flow::Rtp, speaks, stream(1)));
     for packet in 1..=3 {
-        assert_eq!(plain.admit_plain(start, Flow::Rtcp, addr("192.0.2.1:10000"), None), packet == 3);
+        assert_eq!(plain.admit_plain(start, Flow::Rtcp, addr("192.0.2.1:10007"), None), packet == 3);
     }
     assert!(!plain.admit_plain(start, Flow::Rtp, addr("192.0.2.1:5555"), stream(2)), "one source, then no other");
     assert!(!plain.admit_plain(start, Flow::Rtp, listens, stream(3)), "it does not send from there");

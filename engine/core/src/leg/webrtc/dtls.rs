@@ -4,6 +4,7 @@
 //! dimpl has retransmit timers of its own. They are not used: its clock is stopped, and [`ClockedMachine`] advances it to
 //! dimpl's next deadline when a [`Flight`] is to be sent again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
@@ -12,6 +13,7 @@ use trestle_srtp::{KeyingMaterial, Profile};
 
 use super::dtls_identity::{DtlsIdentity, MACHINE_TIMEOUT};
 use super::flight::Flight;
+use super::peer_flight::{PeerFlight, clear_message_type};
 use crate::LegFailure;
 use crate::plan::{DtlsRole, Fingerprint};
 use crate::time::soonest;
@@ -37,6 +39,8 @@ pub(super) struct Dtls {
     identity: DtlsIdentity,
     hello: HelloPolicy,
     certificate: PeerCertificate,
+    /// While we are the client and the peer's first flight is not complete.
+    peer_flight: PeerFlight,
     connected: bool,
     /// The peer has sent a datagram that belongs to a handshake.
     answered: bool,
@@ -52,6 +56,9 @@ pub(super) struct Dtls {
 /// dimpl with a clock that only [`Flight`] advances.
 struct ClockedMachine {
     machine: Machine,
+    config: Arc<dimpl::Config>,
+    /// When the handshake began: dimpl's hello contains it.
+    began: Instant,
     /// The time that dimpl is given. It moves only when a flight is to be sent again, to dimpl's own next deadline.
     clock: Instant,
     /// dimpl's next deadline, on its clock.
@@ -92,10 +99,22 @@ pub(super) enum DtlsOutput {
 }
 
 impl ClockedMachine {
-    fn new(now: Instant, identity: &DtlsIdentity, client: bool) -> Self {
-        let mut machine = Machine::new_12(identity.config.clone(), identity.certificate.clone(), now);
+    fn new(now: Instant, identity: &DtlsIdentity, config: Arc<dimpl::Config>, client: bool) -> Self {
+        let mut machine = Machine::new_12(config.clone(), identity.certificate.clone(), now);
         machine.set_active(client);
-        Self { machine, clock: now, wake_at: now, flight: Flight::default() }
+        Self { machine, config, began: now, clock: now, wake_at: now, flight: Flight::default() }
+    }
+
+    /// Begins the same handshake again as the client: the ClientHello is the same, and the flight is repeated when it was due.
+    fn begin_again(&mut self, identity: &DtlsIdentity) {
+        let flight = std::mem::take(&mut self.flight);
+        *self = Self { flight, ..Self::new(self.began, identity, self.config.clone(), true) };
+        self.handle_timeout();
+    }
+
+    /// True if we are the client and the peer's first flight is not complete.
+    fn awaits_first_flight(&self) -> bool {
+        self.machine.is_active() && self.flight.is_first()
     }
 
     /// Advances dimpl's clock to its next deadline, if that is one of a flight: the end of the handshake is farther away.
@@ -156,12 +175,14 @@ impl PeerCertificate {
 }
 
 impl Dtls {
-    pub(super) fn new(now: Instant, identity: &DtlsIdentity, role: DtlsRole) -> Self {
+    /// `seed` is different for each leg.
+    pub(super) fn new(now: Instant, identity: &DtlsIdentity, seed: u64, role: DtlsRole) -> Self {
         Self {
-            machine: ClockedMachine::new(now, identity, role == DtlsRole::Client),
+            machine: ClockedMachine::new(now, identity, identity.config(seed), role == DtlsRole::Client),
             identity: identity.clone(),
             hello: HelloPolicy::new(role),
             certificate: PeerCertificate::default(),
+            peer_flight: PeerFlight::default(),
             connected: false,
             answered: false,
             restarts: 0,
@@ -189,7 +210,8 @@ impl Dtls {
 
     /// Starts a new handshake. No certificate or failure of the last one counts for it.
     fn restart(&mut self, now: Instant, client: bool) {
-        self.machine = ClockedMachine::new(now, &self.identity, client);
+        self.machine = ClockedMachine::new(now, &self.identity, self.machine.config.clone(), client);
+        self.peer_flight.clear();
         self.give_up_at = None;
         self.certificate.received = None;
         self.dead = false;
@@ -247,7 +269,15 @@ impl Dtls {
             self.machine.resend_flight();
         }
         self.handle_timeout(now);
+        let is_first_flight = !self.connected && self.machine.awaits_first_flight();
+        if is_first_flight && !self.peer_flight.take(now, bytes) {
+            self.wake_at = Some(now);
+            return Ok(());
+        }
         let taken = self.machine.machine.handle_packet(bytes);
+        if taken.is_err() && is_first_flight && clear_message_type(bytes).is_some() {
+            self.retry(now);
+        }
         if taken.is_ok() && !self.answered && !self.connected {
             // The peer answers for the first time: the timeout of the handshake begins here.
             self.answered = true;
@@ -258,9 +288,44 @@ impl Dtls {
         taken.map_err(|error| tracing::debug!(%error, "DTLS datagram refused"))
     }
 
+    /// Takes the peer's first flight again, without a datagram that it may not have sent.
+    fn retry(&mut self, now: Instant) {
+        while let Some(datagrams) = self.peer_flight.next_attempt(now) {
+            tracing::debug!(
+                "the DTLS handshake does not go on; the peer's flight is taken again without one of its datagrams"
+            );
+            self.machine.begin_again(&self.identity);
+            self.certificate.received = None;
+            let machine = &mut self.machine.machine;
+            if datagrams.map(|datagram| machine.handle_packet(datagram)).all(|taken| taken.is_ok()) {
+                break;
+            }
+        }
+        self.wake_at = Some(now);
+    }
+
+    /// Does what is due for the peer's first flight.
+    fn watch_peer_flight(&mut self, now: Instant) {
+        if self.connected || !self.machine.awaits_first_flight() {
+            self.peer_flight.clear();
+            return;
+        }
+        if let Some(hello_verify) = self.peer_flight.take_hello_verify(now) {
+            // The result does not matter: the peer repeats it.
+            let _ = self.machine.machine.handle_packet(&hello_verify);
+            self.wake_at = Some(now);
+        }
+        if self.peer_flight.is_retry_due(now) {
+            self.retry(now);
+        }
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.dead {
             return;
+        }
+        if self.peer_flight.poll_timeout().is_some() {
+            self.watch_peer_flight(now);
         }
         if self.hello.take_due(now) {
             self.machine.machine.set_active(true);
@@ -299,7 +364,8 @@ impl Dtls {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.hello.due_at, self.machine.flight.poll_timeout(), self.give_up_at].into_iter().fold(self.wake_at, soonest)
+        let flights = soonest(self.machine.flight.poll_timeout(), self.peer_flight.poll_timeout());
+        [self.hello.due_at, flights, self.give_up_at].into_iter().fold(self.wake_at, soonest)
     }
 
     /// The next thing to do; a record is written to the front of `buf`.
@@ -309,6 +375,7 @@ impl Dtls {
             self.hello.due_at = None;
             self.give_up_at = None;
             self.machine.flight.stop();
+            self.peer_flight.clear();
             return self.failed.take().map(DtlsOutput::Failed);
         }
         loop {
@@ -334,6 +401,7 @@ impl Dtls {
                     let Some(keys) = keys else { return self.fail(LegFailure::DtlsFailed) };
                     self.connected = true;
                     self.machine.flight.stop();
+                    self.peer_flight.clear();
                     self.give_up_at = None;
                     self.certificate.received = None;
                     return Some(DtlsOutput::Keys(Box::new(keys)));

@@ -16,7 +16,6 @@ pub(super) const MACHINE_TIMEOUT: Duration = Duration::from_secs(3_650 * 24 * 3_
 #[derive(Clone)]
 pub struct DtlsIdentity {
     pub(super) certificate: dimpl::DtlsCertificate,
-    pub(super) config: Arc<dimpl::Config>,
     fingerprint: [u8; 32],
 }
 
@@ -41,21 +40,33 @@ impl DtlsIdentity {
     pub fn generate() -> Result<Self, IdentityError> {
         let certificate =
             dimpl::certificate::generate_self_signed_certificate().map_err(|e| IdentityError(e.to_string()))?;
-        let config = dimpl::Config::builder()
-            // ICE proves that the peer can be reached before DTLS starts; a cookie would cost one more round trip.
-            .use_server_cookie(false)
-            .flight_start_rto(MACHINE_RTO)
-            .flight_retries(MACHINE_RETRIES)
-            .handshake_timeout(MACHINE_TIMEOUT)
-            .build()
-            .map_err(|e| IdentityError(e.to_string()))?;
+        config(0).map_err(|e| IdentityError(e.to_string()))?;
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(digest::digest(&digest::SHA256, &certificate.certificate).as_ref());
-        Ok(Self { certificate, config: Arc::new(config), fingerprint })
+        Ok(Self { certificate, fingerprint })
+    }
+
+    /// The settings of one association. With the same `seed` and at the same instant its ClientHello is the same.
+    ///
+    /// The seed makes the random fields of hellos and the explicit nonces, which are public. Keys and signatures are drawn from the
+    /// crypto library whatever it is.
+    pub(super) fn config(&self, seed: u64) -> Arc<dimpl::Config> {
+        Arc::new(config(seed).expect("the same settings as in DtlsIdentity::generate"))
     }
 
     /// SHA-256 of the certificate, for `a=fingerprint` (RFC 8122 section 5).
     pub fn fingerprint(&self) -> [u8; 32] {
         self.fingerprint
     }
+}
+
+fn config(seed: u64) -> Result<dimpl::Config, dimpl::Error> {
+    dimpl::Config::builder()
+        // ICE proves that the peer can be reached before DTLS starts; a cookie would cost one more round trip.
+        .use_server_cookie(false)
+        .flight_start_rto(MACHINE_RTO)
+        .flight_retries(MACHINE_RETRIES)
+        .handshake_timeout(MACHINE_TIMEOUT)
+        .dangerously_set_rng_seed(seed)
+        .build()
 }

@@ -36,6 +36,11 @@ impl Flight {
         true
     }
 
+    /// True while the peer has not completed the answer to our first flight.
+    pub(super) fn is_first(&self) -> bool {
+        self.message_seq.is_none_or(|seq| seq == 0)
+    }
+
     /// The handshake is complete, or restarts.
     pub(super) fn stop(&mut self) {
         *self = Self::default();

@@ -7,17 +7,19 @@ mod dtls;
 mod dtls_identity;
 mod flight;
 mod ice;
+mod peer_flight;
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use aws_lc_rs::digest;
 pub use dtls_identity::{DtlsIdentity, IdentityError};
 use trestle_srtp::KeyingMaterial;
 use trestle_wire::demux::DatagramKind;
 
 use self::dtls::{Dtls, DtlsOutput};
 use self::ice::{Ice, IceOutput};
-use crate::plan::WebRtcPlan;
+use crate::plan::{IceCredentials, WebRtcPlan};
 use crate::time::soonest;
 use crate::{CommandError, Discard, LegFailure, Milestone, limits};
 
@@ -63,7 +65,7 @@ impl WebRtc {
         identity: &DtlsIdentity,
     ) -> Result<Self, CommandError> {
         let ice = Ice::new(local, &plan.local)?;
-        let dtls = Dtls::new(now, identity, plan.dtls_role);
+        let dtls = Dtls::new(now, identity, seed_of(&plan.local), plan.dtls_role);
         let mut webrtc = Self { ice, dtls, early: None, needs_poll: true, wake_at: None };
         webrtc.apply(now, plan)?;
         Ok(webrtc)
@@ -203,6 +205,12 @@ impl WebRtc {
     pub(crate) fn is_valid_source(&self, source: SocketAddr) -> bool {
         self.ice.is_valid_source(source)
     }
+}
+
+/// A number that is different for each leg, as its ICE password is.
+fn seed_of(local: &IceCredentials) -> u64 {
+    let digest = digest::digest(&digest::SHA256, local.pwd.as_bytes());
+    digest.as_ref().iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

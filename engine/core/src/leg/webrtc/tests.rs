@@ -122,6 +122,19 @@ fn run(
     (b, b_at): (&mut End, SocketAddr),
     mut carry: impl FnMut(Duration, bool, &[u8]) -> bool,
 ) -> (Log, Log) {
+    run_on_path(start, span, (a, a_at), (b, b_at), |at, to_b, bytes| {
+        carry(at, to_b, bytes).then(|| bytes.to_vec()).into_iter().collect()
+    })
+}
+
+/// The same where `path` gives what arrives in place of each datagram.
+fn run_on_path(
+    start: Instant,
+    span: Duration,
+    (a, a_at): (&mut End, SocketAddr),
+    (b, b_at): (&mut End, SocketAddr),
+    mut path: impl FnMut(Duration, bool, &[u8]) -> Vec<Vec<u8>>,
+) -> (Log, Log) {
     let (mut log_a, mut log_b) = (Log::default(), Log::default());
     let mut wire: Vec<(Instant, bool, Vec<u8>)> = Vec::new();
     let mut now = start;
@@ -133,9 +146,8 @@ fn run(
             let (sent, wake) = end.drain(now, start, log);
             for (to, bytes) in sent {
                 assert_eq!(to, peer, "everything goes to the peer");
-                if carry(now - start, to_b, &bytes) {
-                    wire.push((now + ONE_WAY, to_b, bytes));
-                }
+                let arriving = path(now - start, to_b, &bytes);
+                wire.extend(arriving.into_iter().map(|bytes| (now + ONE_WAY, to_b, bytes)));
             }
             next = wake.map_or(next, |wake| next.min(wake.max(now + Duration::from_micros(100))));
         }

@@ -38,6 +38,80 @@ fn is_hedged(end: &End) -> bool {
     ours.is_role_hedged()
 }
 
+/// A handshake record of epoch 0 with one message without content.
+fn forged_message(message_type: u8, message_seq: u8) -> Vec<u8> {
+    let record = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, 12];
+    [&record[..], &[message_type, 0, 0, 0, 0, message_seq, 0, 0, 0, 0, 0, 0]].concat()
+}
+
+/// Records that a host on the path sends before `real`, the first datagram of the peer's flight.
+fn forged_records(real: &[u8]) -> Vec<(String, Vec<u8>)> {
+    // The real hello with another random, as long as the first message is a hello.
+    let mut hello = real.to_vec();
+    hello[30] ^= 1;
+    let hello_verify = [
+        &[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, 19, 3, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 7][..],
+        &[0xfe, 0xff, 4, 1, 2, 3, 4],
+    ]
+    .concat();
+    let alert = vec![21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, 2, 2, 40];
+    // Not as number 3: in place of the CertificateRequest it is noticed only by the server.
+    let done = [0, 1, 2, 4, 5].map(|seq| (format!("ServerHelloDone {seq}"), forged_message(14, seq)));
+    let other = (0..4).map(|seq| (format!("ServerKeyExchange {seq}"), forged_message(12, seq)));
+    let named = [("hello", hello), ("HelloVerifyRequest", hello_verify), ("alert", alert)];
+    named.map(|(name, record)| (name.to_owned(), record)).into_iter().chain(done).chain(other).collect()
+}
+
+#[test]
+fn one_forged_record_in_the_flight_of_the_server_does_not_stop_the_handshake() {
+    let kinds = forged_records(&[22; 40]).len();
+    for kind in 0..kinds {
+        // A changed copy is that of the hello, which the signature covers.
+        let positions = if kind == 0 { 0..1 } else { 0..2 };
+        for position in positions {
+            forge_one_record(kind, position);
+        }
+    }
+}
+
+/// A handshake in which one forged record arrives before a datagram of the server.
+fn forge_one_record(kind: usize, position: usize) {
+    let mut pair = pair(DtlsRole::Client, DtlsRole::Server);
+    let (mut seen, mut what) = (0, String::new());
+    let (start, span) = (pair.start, 2 * SECOND);
+    let ends = ((&mut pair.alice, addr(OURS)), (&mut pair.bob, addr(BOB)));
+    let (a, b) = run_on_path(start, span, ends.0, ends.1, |_, to_bob, bytes| {
+        let mut arriving = vec![bytes.to_vec()];
+        if !to_bob && DatagramKind::of(bytes) == Some(DatagramKind::Dtls) {
+            if seen == position {
+                let (name, record) = forged_records(bytes).swap_remove(kind);
+                what = format!("{name} before datagram {position}");
+                arriving.insert(0, record);
+            }
+            seen += 1;
+        }
+        arriving
+    });
+    assert_mirrored(&a, &b, &what);
+}
+
+#[test]
+fn a_handshake_is_completed_while_each_datagram_comes_behind_a_forged_alert() {
+    for roles in [(DtlsRole::Client, DtlsRole::Server), (DtlsRole::Server, DtlsRole::Client)] {
+        let mut pair = pair(roles.0, roles.1);
+        let (start, span) = (pair.start, 5 * SECOND);
+        let ends = ((&mut pair.alice, addr(OURS)), (&mut pair.bob, addr(BOB)));
+        let (a, b) = run_on_path(start, span, ends.0, ends.1, |_, _, bytes| {
+            if DatagramKind::of(bytes) != Some(DatagramKind::Dtls) {
+                return vec![bytes.to_vec()];
+            }
+            let (_, alert) = forged_records(&[22; 40]).swap_remove(2);
+            vec![alert, bytes.to_vec()]
+        });
+        assert_mirrored(&a, &b, &format!("{roles:?}"));
+    }
+}
+
 /// ChangeCipherSpec: only a side's last flight has one.
 fn ends_a_handshake(bytes: &[u8]) -> bool {
     bytes.first() == Some(&20)

@@ -33,7 +33,7 @@ const CHECKS_MAX: usize = 32;
 /// unanswered ones follow faster. Consent is lost after about 23 s in which no check of ours is answered and no check of the peer's
 /// arrives (RFC 7675 allows 30 s). A check of the peer's counts as well, other than in RFC 7675 5.1: it has our password, so the peer
 /// wants this media, and some browsers stop answering checks in the middle of a call. A lite peer sends none.
-// See docs/decisions/0016-consent.md.
+// See docs/decisions/0023-consent.md.
 const CONSENT_RTO_INITIAL: Duration = Duration::from_millis(250);
 const CONSENT_RTO: Duration = Duration::from_secs(3);
 const CONSENT_CHECKS: usize = 9;

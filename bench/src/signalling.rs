@@ -1,7 +1,7 @@
 //! An offer as a proxy sends it, and what it is negotiated with.
 
 use serde_json::json;
-use trestle_core::{LegId, LegPorts, OwnSsrcs};
+use trestle_core::{AddressPolicy, LegId, LegPorts, OwnSsrcs};
 use trestle_negotiate::{Environment, GatePolicy, OwnKeys};
 use trestle_ng::command::{Request, Signal, Verb};
 use trestle_ng::frame;
@@ -33,6 +33,7 @@ pub fn signal() -> Signal {
 pub fn environment() -> Environment {
     Environment {
         interfaces: Environment::read_interfaces(&["192.0.2.1"]).expect("an address"),
+        addresses: AddressPolicy::default(),
         fingerprint: [7; 32],
         default_tos: None,
         gate_policy: GatePolicy::default(),

@@ -1,6 +1,7 @@
 //! A running Trestle with real sockets on the loopback network, in the process of the test.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -54,12 +55,27 @@ pub fn settings(ng: SocketAddr, media: Ipv4Addr) -> Settings {
     settings
 }
 
-/// The same on free ports of 127.0.0.1, with the daemon's range of media ports.
+/// The same on 127.0.0.1. The media ports are below those that the system gives to the sockets of the test.
 pub fn local_settings() -> Settings {
-    let mut settings = settings(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Ipv4Addr::LOCALHOST);
-    let usual = Settings::default().media;
-    (settings.media.port_min, settings.media.port_max) = (usual.port_min, usual.port_max);
-    settings
+    settings(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Ipv4Addr::LOCALHOST)
+}
+
+/// The text of `/metrics`; the server listens for HTTP.
+pub fn metrics(server: &Server) -> String {
+    let mut stream = TcpStream::connect(server.http_addr().expect("listen-http")).expect("a connection");
+    stream.set_read_timeout(Some(REPLY_WAIT_MAX)).expect("a timeout that is not zero");
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .expect("an open connection");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("a response in time");
+    response
+}
+
+/// Ports of 127.0.0.1 that no socket uses at present.
+#[expect(clippy::disallowed_methods, reason = "tests with real sockets are the outside world")]
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("a bound socket").port())
 }
 
 /// A Trestle that can be stopped and started again at the same addresses.

@@ -1,8 +1,8 @@
 //! The machine, as far as SDP shows it: interfaces, certificate, defaults.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use trestle_core::{InterfaceId, OwnSsrcs};
+use trestle_core::{AddressPolicy, InterfaceId, MediaAddress, OwnSsrcs};
 
 use crate::GatePolicy;
 use crate::error::FlagsError;
@@ -13,6 +13,8 @@ use crate::own_keys::OwnKeys;
 pub struct Environment {
     /// Logical interfaces in the order of the configuration; [`InterfaceId`] counts them.
     pub interfaces: Vec<Interface>,
+    /// Which addresses of peers are accepted.
+    pub addresses: AddressPolicy,
     /// SHA-256 of our DTLS certificate.
     pub fingerprint: [u8; 32],
     /// DSCP byte of outgoing packets if the message names none.
@@ -31,23 +33,14 @@ pub struct Interface {
     /// Its name in `direction`; `None` for the one that was configured without.
     pub name: Option<String>,
     /// Its IPv4 address.
-    pub v4: Option<Address>,
+    pub v4: Option<MediaAddress>,
     /// Its IPv6 address.
-    pub v6: Option<Address>,
-}
-
-/// An address to bind, and the one that is written into SDP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address {
-    /// Bound.
-    pub local: IpAddr,
-    /// Written into SDP: the public side of a 1:1 NAT, or the same.
-    pub advertised: IpAddr,
+    pub v6: Option<MediaAddress>,
 }
 
 impl Interface {
     /// The address of a family.
-    pub fn address(&self, ipv6: bool) -> Option<Address> {
+    pub fn address(&self, ipv6: bool) -> Option<MediaAddress> {
         if ipv6 { self.v6 } else { self.v4 }
     }
 }
@@ -74,7 +67,7 @@ impl Environment {
                 let text = text.trim_matches(['[', ']']);
                 text.parse::<IpAddr>().map_err(|_| format!("interface \"{spec}\": \"{text}\" is no IP address"))
             };
-            let address = Address { local: read(local)?, advertised: read(advertised)? };
+            let address = MediaAddress { local: read(local)?, advertised: read(advertised)? };
             if address.local.is_ipv4() != address.advertised.is_ipv4() {
                 return Err(format!("interface \"{spec}\": the two addresses are not of one family"));
             }
@@ -122,16 +115,14 @@ impl Environment {
         index.and_then(|index| u16::try_from(index).ok()).map(InterfaceId).ok_or_else(unknown)
     }
 
-    /// True if packets to `peer` arrive at the socket bound to `local`: `peer` is that address, or its advertised one.
-    pub fn is_at(&self, local: SocketAddr, peer: SocketAddr) -> bool {
-        let addresses = self.interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten();
-        let mut names = addresses.filter(|address| address.local == local.ip()).map(|address| address.advertised);
-        peer.port() == local.port() && (peer.ip() == local.ip() || names.any(|name| name == peer.ip()))
-    }
-
     /// The address in SDP for this interface and family.
     pub(crate) fn advertised(&self, interface: InterfaceId, ipv6: bool) -> Option<IpAddr> {
-        Some(self.interfaces.get(usize::from(interface.0))?.address(ipv6)?.advertised)
+        Some(self.address(interface, ipv6)?.advertised)
+    }
+
+    /// The address of this interface and family.
+    pub(crate) fn address(&self, interface: InterfaceId, ipv6: bool) -> Option<MediaAddress> {
+        self.interfaces.get(usize::from(interface.0))?.address(ipv6)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use trestle_core::AddressRefusal;
 use trestle_sdp::Protocol;
 use trestle_sdp::{MediaDescription, PeerDescriptionError};
 
@@ -25,8 +26,6 @@ pub enum NegotiationError {
     OutOfPlace(OutOfPlace),
     /// The WhatsApp party sends another SDP than before; what was agreed with WhatsApp cannot be changed.
     WhatsappIsFixed(DescriptionKind),
-    /// A party gives, as its own, the address and port that Trestle has bound for it.
-    OwnAddress(SocketAddr),
     /// The call has as many legs as a call may have.
     TooManyLegs,
 }
@@ -83,6 +82,16 @@ pub enum FlagsError {
     /// The SDES flags remove every suite.
     #[error("the SDES flags leave no suite to offer")]
     NoSuite,
+    /// A flag gives an address that Trestle does not send to.
+    #[error("{key} gives the peer the address {address}: {refusal}")]
+    Address {
+        /// The flag.
+        key: &'static str,
+        /// The address, with the port of the SDP.
+        address: SocketAddr,
+        /// What is wrong with it.
+        refusal: AddressRefusal,
+    },
     /// The codec flags remove every codec.
     #[error("the codec flags take every codec off and transcode to none")]
     NoCodec,
@@ -133,7 +142,7 @@ impl NegotiationError {
     pub fn contract(&self) -> &'static str {
         match self {
             Self::Sdp(error) => error.contract(),
-            Self::Flags(_) | Self::WhatsappIsFixed(_) | Self::OwnAddress(_) => "Error rewriting SDP",
+            Self::Flags(_) | Self::WhatsappIsFixed(_) => "Error rewriting SDP",
             Self::UnknownTag { .. } | Self::OutOfPlace(_) | Self::TooManyLegs => "Invalid dialogue association",
         }
     }
@@ -165,10 +174,6 @@ impl std::fmt::Display for NegotiationError {
                 write!(f, "the call has no tag \"{}\"; it has", tag.escape_debug())?;
                 known.iter().try_for_each(|tag| write!(f, " \"{}\"", tag.escape_debug()))
             }
-            Self::OwnAddress(address) => write!(
-                f,
-                "{address} is our own port for this party; its own SDP is needed, not the one that was sent to it"
-            ),
             Self::TooManyLegs => f.write_str("the call has as many legs as a call may have"),
         }
     }

@@ -27,7 +27,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use environment::{Address, Environment, Interface};
+pub use environment::{Environment, Interface};
 pub use error::{DescriptionKind, FlagsError, NegotiationError, OutOfPlace};
 pub use exchange::NegotiationStep;
 pub use own_keys::OwnKeys;

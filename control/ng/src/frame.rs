@@ -9,7 +9,7 @@ pub const COOKIE_BYTES_MAX: usize = 64;
 /// Longest datagram, in bytes: the longest SDP and as much again for everything else.
 pub const DATAGRAM_BYTES_MAX: usize = 32 * 1024;
 
-/// What ties a reply to its request. Opaque.
+/// What ties a reply to its request: 1 to [`COOKIE_BYTES_MAX`] printable ASCII characters without a space.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cookie(Vec<u8>);
 
@@ -55,10 +55,13 @@ impl Encoding {
 }
 
 /// Splits a datagram at its first space. `None` if there is no cookie that a reply could carry: no space, nothing
-/// before it, or more than [`COOKIE_BYTES_MAX`]. Such a datagram is not answered.
+/// before it, more than [`COOKIE_BYTES_MAX`], or a byte that is not printable ASCII. Such a datagram is not answered.
+///
+/// Each proxy and client sends printable cookies. A datagram of another protocol does not have one: RTP, RTCP and DTLS begin with a byte
+/// above 0x7e or below 0x21, STUN too.
 pub fn split(datagram: &[u8]) -> Option<(Cookie, &[u8])> {
-    let space = datagram.iter().take(COOKIE_BYTES_MAX + 1).position(|byte| *byte == b' ')?;
-    (space > 0).then(|| (Cookie(datagram[..space].to_vec()), &datagram[space + 1..]))
+    let space = datagram.iter().take(COOKIE_BYTES_MAX + 1).position(|byte| !byte.is_ascii_graphic())?;
+    (space > 0 && datagram[space] == b' ').then(|| (Cookie(datagram[..space].to_vec()), &datagram[space + 1..]))
 }
 
 /// Why a body is no request. The texts are the protocol's.
@@ -106,6 +109,16 @@ mod tests {
         let long = [&b"c".repeat(COOKIE_BYTES_MAX + 1)[..], b" d7:command4:pinge"].concat();
         for datagram in [&b""[..], b"nospace", b" d7:command4:pinge", &long, &b"x".repeat(50_000)] {
             assert_eq!(split(datagram), None);
+        }
+        // RTP, DTLS, STUN; then each byte that is no printable character, within an otherwise good cookie.
+        for head in [&b"\x80\x08\x00\x01\x00\x00\x00\xa0\x00\x00\x00\x01"[..], b"\x16\xfe\xfd", b"\x00\x01"] {
+            assert_eq!(split(&[head, b" {\"command\":\"ping\"}"].concat()), None);
+        }
+        for byte in (0..0x20).chain(0x7f..=0xff) {
+            assert_eq!(split(&[b"ab", &[byte][..], b"cd {}"].concat()), None, "{byte:#x}");
+        }
+        for byte in 0x21..=0x7e {
+            assert!(split(&[b"ab", &[byte][..], b"cd {}"].concat()).is_some(), "{byte:#x}");
         }
         let (cookie, body) = split(&long[1..]).expect("64 bytes");
         assert_eq!((cookie.as_bytes().len(), body), (64, &b"d7:command4:pinge"[..]));

@@ -18,7 +18,7 @@ pub struct Framer {
 /// The stream cannot be read further: the start of the next message is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
-    /// No space within the bytes that a cookie may have.
+    /// No space within the bytes that a cookie may have, or a byte that no cookie has.
     #[error("no cookie")]
     NoCookie,
     /// The message, as far as it has come, is none: its error is that of a datagram of the same bytes.
@@ -94,8 +94,9 @@ impl Framer {
             return Err(StreamError::NoMessage);
         }
         match &mut self.state {
-            State::Between => self.state = State::Cookie,
             State::Cookie if byte == b' ' => self.state = State::Body,
+            State::Between | State::Cookie if !byte.is_ascii_graphic() => return Err(StreamError::NoCookie),
+            State::Between => self.state = State::Cookie,
             State::Cookie if self.message.len() > COOKIE_BYTES_MAX => return Err(StreamError::NoCookie),
             State::Cookie => {}
             State::Body => {

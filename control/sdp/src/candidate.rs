@@ -19,7 +19,7 @@ pub struct Candidate {
 
 impl Candidate {
     /// Parses the value of an `a=candidate` line. `None` if the line is valid but Trestle cannot use it: TCP, another component, an
-    /// unknown type, a name instead of an address (mDNS), an unspecified or multicast address, port 0.
+    /// unknown type, a name instead of an address (mDNS). Negotiation judges the address ([`trestle_core::AddressPolicy`]).
     ///
     /// Extensions (`generation`, `network-cost`, `ufrag`, ...) are ignored.
     ///
@@ -41,8 +41,7 @@ impl Candidate {
             return Ok(None);
         }
         let Ok(ip) = address.parse::<IpAddr>() else { return Ok(None) };
-        let reachable = !ip.is_unspecified() && !ip.is_multicast() && port != 0;
-        if !transport.eq_ignore_ascii_case("udp") || component != 1 || !reachable {
+        if !transport.eq_ignore_ascii_case("udp") || component != 1 {
             return Ok(None);
         }
         let (foundation, kind) = ((*foundation).to_owned(), (*kind).to_owned());

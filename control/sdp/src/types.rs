@@ -222,12 +222,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Parses `IN IP4 192.0.2.1`.
+    /// Parses `IN IP4 192.0.2.1`. Negotiation judges the address ([`trestle_core::AddressPolicy`]).
     ///
     /// # Errors
     ///
-    /// The value has another form; or the address is a host name (a peer must not be able to cause DNS queries of Trestle), or a
-    /// multicast or broadcast address (a call has one receiver).
+    /// The value has another form, or the address is a host name: a peer must not be able to cause DNS queries of Trestle.
     pub fn parse(line: &Line) -> Result<Self, SdpError> {
         let mut words = line.value.split_ascii_whitespace();
         let (Some("IN"), Some(family), Some(address), None) = (words.next(), words.next(), words.next(), words.next())
@@ -240,9 +239,6 @@ impl Connection {
         match (family, address.is_ipv4()) {
             ("IP4", true) | ("IP6", false) => {}
             _ => return Err(line.error("the address does not belong to the family before it (IP4 or IP6)")),
-        }
-        if address.is_multicast() || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) {
-            return Err(line.error("a multicast or broadcast address cannot be a peer"));
         }
         Ok(Self { address })
     }

@@ -12,6 +12,7 @@ pub mod health;
 pub mod listen;
 mod log_filter;
 mod log_queue;
+mod machine;
 pub mod metrics;
 mod open_files;
 mod places;

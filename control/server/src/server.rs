@@ -10,9 +10,12 @@ use std::time::Duration;
 use trestle_calls::controller::OperatorCommand;
 use trestle_core::{DtlsIdentity, OwnSsrcs};
 use trestle_io::mailbox::Bell;
-use trestle_io::{Heartbeat, PortPool, Worker, WorkerConfig, clock, entropy, mailbox};
+use trestle_io::{BoundPorts, Heartbeat, PortPool, Worker, WorkerConfig, clock, entropy, mailbox};
+
+use trestle_negotiate::OwnKeys;
 
 use crate::config::Config;
+use crate::control_thread::ng_sockets::NgSockets;
 use crate::control_thread::{self, ControlThread, ControlThreadParts};
 use crate::event_outputs::{EventOutputSender, EventOutputs};
 use crate::health::{Health, SharedServiceState};
@@ -20,6 +23,7 @@ use crate::listen::connections::{CONNECTIONS_MAX, Connections};
 use crate::listen::http::{self, HttpServer};
 use crate::listen::ng_tcp::{self, TcpServer};
 use crate::listen::stream_request::StreamRequest;
+use crate::machine;
 
 /// Messages from shards that can wait for the control thread: the milestones of one second at 500 calls a second.
 const FROM_SHARDS_MAX: usize = 8_192;
@@ -69,6 +73,7 @@ pub struct Server {
     events: Option<EventOutputs>,
     health: Health,
     operator: mailbox::Sender<OperatorCommand>,
+    bound_ports: Arc<BoundPorts>,
     stop: Arc<AtomicBool>,
     bell: Arc<Bell>,
     control: Option<JoinHandle<()>>,
@@ -86,6 +91,11 @@ impl Server {
         let poll = mio::Poll::new()?;
         let bell = Arc::new(Bell::new(poll.registry(), control_thread::BELL)?);
 
+        let bound_ports = Arc::new(BoundPorts::new(config.media_addresses().map(|address| address.local)));
+        let ng_sockets = NgSockets::bind(config, &poll, Arc::clone(&bound_ports))?;
+        let ng = ng_sockets.addresses();
+        let addresses = config.address_policy(&ng, machine::networks()?);
+
         let (to_control, from_shards) = mailbox::channel(FROM_SHARDS_MAX, Arc::clone(&bell));
         let ports = PortPool::new(&config.interface_ports(), config.ports);
         let mut workers = Vec::with_capacity(config.num_threads);
@@ -99,6 +109,8 @@ impl Server {
                 own_ssrcs,
                 interfaces: config.interface_ports(),
                 ports: ports.clone(),
+                addresses: addresses.clone(),
+                bound_ports: Arc::clone(&bound_ports),
             };
             workers.push(Worker::start(config, to_control.clone())?);
         }
@@ -118,9 +130,14 @@ impl Server {
         let thread = ControlThread::new(ControlThreadParts {
             config,
             epoch,
-            fingerprint: identity.fingerprint(),
-            own_ssrcs,
+            environment: config.environment(
+                identity.fingerprint(),
+                own_ssrcs,
+                OwnKeys::new(entropy::seed()?),
+                addresses,
+            ),
             poll,
+            ng_sockets,
             workers,
             from_shards,
             scrapes,
@@ -132,7 +149,6 @@ impl Server {
             operator: operator_commands,
             stop: Arc::clone(&stop),
         })?;
-        let ng = thread.ng_addresses();
         let open = |key: &'static str, address: &SocketAddr| {
             tracing::warn!(
                 %address,
@@ -141,12 +157,12 @@ impl Server {
                  listen to, redirect and end every call. Use a loopback address, or let a firewall admit the proxies only"
             );
         };
-        let addresses = |key, of: &[SocketAddr]| {
+        let warn = |key, of: &[SocketAddr]| {
             of.iter().filter(|address| !address.ip().is_loopback()).for_each(|address| open(key, address));
         };
-        addresses("listen-ng", &ng);
-        addresses("listen-tcp-ng", &config.settings.listen.listen_tcp_ng);
-        addresses("listen-http", config.settings.listen.listen_http.as_slice());
+        warn("listen-ng", &ng);
+        warn("listen-tcp-ng", &config.settings.listen.listen_tcp_ng);
+        warn("listen-http", config.settings.listen.listen_http.as_slice());
         let by_tcp = Connections::new("listen-tcp-ng", CONNECTIONS_MAX, ng_tcp::DEADLINES);
         let by_http = Connections::new("listen-http", CONNECTIONS_MAX, http::DEADLINES);
         let tcp = if config.settings.listen.listen_tcp_ng.is_empty() {
@@ -174,7 +190,7 @@ impl Server {
             None => None,
         };
         let control = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { ng, http, tcp, events, health, operator, stop, bell, control: Some(control) })
+        Ok(Self { ng, http, tcp, events, health, operator, bound_ports, stop, bell, control: Some(control) })
     }
 
     /// The first address for ng commands over UDP.
@@ -195,6 +211,11 @@ impl Server {
     /// The address for readers of events.
     pub fn events_addr(&self) -> Option<SocketAddr> {
         self.events.as_ref().and_then(EventOutputs::address)
+    }
+
+    /// The media ports that are bound at present. A datagram from one of them is no ng request.
+    pub fn bound_ports(&self) -> &BoundPorts {
+        &self.bound_ports
     }
 
     /// The address of HTTP.

@@ -183,6 +183,14 @@ impl Call {
         Wake::Anew
     }
 
+    /// Counts a datagram of `leg` that the shard has not accepted.
+    pub(crate) fn discard(&mut self, leg: LegId, reason: Discard) -> Wake {
+        if let Some(position) = self.position(leg) {
+            self.legs[position].incoming.discard(reason);
+        }
+        Wake::AsBefore
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) -> Wake {
         if self.silent_at.is_some_and(|at| at <= now) {
             self.silent_at = None;

@@ -9,6 +9,9 @@ pub enum Discard {
     Malformed,
     /// A kind of datagram that this leg cannot take: STUN on a leg without ICE, media before there are keys.
     NotConnected,
+    /// From a source address that Trestle sends nothing to ([`crate::AddressPolicy`]): one of its own sockets, loopback,
+    /// link-local, an address of `media-deny`.
+    ForbiddenSource,
     /// From a source address that the leg does not accept.
     ForeignSource,
     /// The ICE agent or the DTLS machine did not accept it.
@@ -51,10 +54,11 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Unroutable,
         Self::Malformed,
         Self::NotConnected,
+        Self::ForbiddenSource,
         Self::ForeignSource,
         Self::HandshakeRefused,
         Self::AuthFailed,
@@ -82,6 +86,7 @@ impl Discard {
             Self::Unroutable => "unroutable",
             Self::Malformed => "malformed",
             Self::NotConnected => "not_connected",
+            Self::ForbiddenSource => "forbidden_source",
             Self::ForeignSource => "foreign_source",
             Self::HandshakeRefused => "handshake_refused",
             Self::AuthFailed => "auth_failed",

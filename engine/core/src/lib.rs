@@ -14,6 +14,7 @@
 #![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test takes one instant to count from"))]
 
+pub mod address_policy;
 mod call;
 pub mod command;
 pub mod discard;
@@ -32,6 +33,7 @@ pub mod time;
 mod timers;
 pub mod transcode;
 
+pub use address_policy::{AddressClass, AddressPolicy, AddressRefusal, MediaAddress};
 pub use command::{
     Command, CommandError, CommandReply, EngineReply, Event, EventKind, LegFailure, LegPorts, Milestone, Risk,
 };

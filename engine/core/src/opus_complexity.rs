@@ -226,6 +226,7 @@ mod tests {
             media_timeout: Duration::from_secs(60),
             own_ssrcs: crate::OwnSsrcs::new(1),
             probe_time: None,
+            addresses: crate::AddressPolicy::default(),
         });
         let mut totals = |late_ms: u64, from_s: u64, to_s: u64| {
             for ms in (from_s * 1_000..to_s * 1_000).step_by(10) {

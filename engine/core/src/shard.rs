@@ -1,7 +1,7 @@
 //! The engine of one thread: its calls, their sockets and timers. Shards share nothing.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,8 @@ use crate::report::Totals;
 use crate::time::{Epoch, ReceiveTime};
 use crate::timers::{Scheduled, Timers};
 use crate::{
-    CallId, Command, CommandError, Discard, EngineReply, Event, EventKind, InterfaceId, LegId, LegPlan, LegPorts,
-    OwnSsrcs, PortPair, RequestId, SocketId, limits,
+    AddressPolicy, CallId, Command, CommandError, Discard, EngineReply, Event, EventKind, InterfaceId, LegId, LegPlan,
+    LegPorts, OwnSsrcs, PortPair, RequestId, SocketId, limits,
 };
 
 /// What a shard is built from.
@@ -42,6 +42,8 @@ pub struct ShardConfig {
     /// How long a peer without ICE is sent media before a valid packet has come from it; then it gets one packet a second.
     /// `None` for no limit.
     pub probe_time: Option<Duration>,
+    /// Sources from which no datagram is accepted.
+    pub addresses: AddressPolicy,
 }
 
 /// A set of calls, with their sockets and timers. The crate documentation has the contract of its methods.
@@ -78,6 +80,10 @@ struct SocketOwner {
     slot: usize,
     leg: LegId,
     flow: Flow,
+    /// The address that the socket is bound to.
+    local: IpAddr,
+    /// The last source that the policy has accepted; it is not checked again.
+    accepted: Option<SocketAddr>,
 }
 
 impl Shard {
@@ -136,10 +142,17 @@ impl Shard {
         remote: SocketAddr,
         datagram: &mut [u8],
     ) {
-        let Some(SocketOwner { slot, leg, flow }) = self.sockets.get(socket.0 as usize).copied().flatten() else {
+        let Some(owner) = self.sockets.get_mut(socket.0 as usize).and_then(Option::as_mut) else {
             self.unroutable += 1;
             return;
         };
+        let SocketOwner { slot, leg, flow, local, accepted } = *owner;
+        if accepted != Some(remote) {
+            if self.config.addresses.check(local, remote).is_err() {
+                return self.with_call(slot, |call, _| call.discard(leg, Discard::ForbiddenSource));
+            }
+            owner.accepted = Some(remote);
+        }
         let received = ReceiveTime { now, waited };
         self.with_call(slot, |call, outbox| call.handle_datagram(received, outbox, leg, flow, remote, datagram));
     }
@@ -346,12 +359,13 @@ impl Shard {
     }
 
     fn own(&mut self, ports: PortPair, owner: Option<(usize, LegId)>) {
+        let local = ports.rtp_addr.ip();
         for (socket, flow) in [(ports.rtp, Flow::Rtp), (ports.rtcp, Flow::Rtcp)] {
             let index = socket.0 as usize;
             if index >= self.sockets.len() {
                 self.sockets.resize(index + 1, None);
             }
-            self.sockets[index] = owner.map(|(slot, leg)| SocketOwner { slot, leg, flow });
+            self.sockets[index] = owner.map(|(slot, leg)| SocketOwner { slot, leg, flow, local, accepted: None });
         }
     }
 

@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
 
+pub mod bound_ports;
 pub mod clock;
 pub mod entropy;
 pub mod files;
@@ -17,6 +18,7 @@ mod queue_time;
 pub mod socket;
 pub mod worker;
 
+pub use bound_ports::BoundPorts;
 pub use heartbeat::{Heartbeat, ThreadState};
 pub use lateness::Lateness;
 pub use mailbox::MailboxFull;

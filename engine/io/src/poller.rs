@@ -20,6 +20,7 @@ use rustix::time::{self, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerF
 use slab::Slab;
 use trestle_core::SocketId;
 
+use crate::BoundPorts;
 use crate::mailbox::Bell;
 use crate::queue_time::QueueTime;
 use crate::{clock, socket};
@@ -48,6 +49,7 @@ pub(crate) struct Poller {
     timer: Timer,
     sockets: Slab<Open>,
     queue_time: QueueTime,
+    bound: Arc<BoundPorts>,
 }
 
 struct Open {
@@ -115,7 +117,8 @@ fn on_grid(since_start: Duration) -> Duration {
 }
 
 impl Poller {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// `bound` is kept equal to the addresses of the open sockets.
+    pub(crate) fn new(bound: Arc<BoundPorts>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let bell = Arc::new(Bell::new(poll.registry(), Token(BELL as usize))?);
         let timer = Timer::new()?;
@@ -130,6 +133,7 @@ impl Poller {
             timer,
             sockets: Slab::new(),
             queue_time: QueueTime::new(clock::sample_epoch()),
+            bound,
         })
     }
 
@@ -149,13 +153,18 @@ impl Poller {
         let key = entry.key();
         let id = SocketId(u32::try_from(key).map_err(|_| io::ErrorKind::OutOfMemory)?);
         epoll::add(self.poll.registry(), &udp, epoll::EventData::new_u64(key as u64), epoll::EventFlags::IN)?;
+        self.bound.insert(bound);
         entry.insert(Open { udp, ipv6: address.is_ipv6(), tos: 0, quarantined: false });
         Ok((id, bound))
     }
 
     /// Closes a socket; an unknown id is ignored. The kernel removes a closed descriptor from the poller.
     pub(crate) fn close(&mut self, id: SocketId) {
-        self.sockets.try_remove(id.0 as usize);
+        if let Some(open) = self.sockets.try_remove(id.0 as usize)
+            && let Ok(address) = open.udp.local_addr()
+        {
+            self.bound.remove(address);
+        }
     }
 
     /// From now on datagrams received on the socket are dropped.

@@ -45,6 +45,11 @@ impl PortRange {
         (min > 0 && range.rtp_ports().next().is_some()).then_some(range)
     }
 
+    /// The lowest and the highest port.
+    pub fn bounds(self) -> (u16, u16) {
+        (self.min, self.max)
+    }
+
     /// The even ports of all pairs.
     pub(crate) fn rtp_ports(self) -> impl Iterator<Item = u16> {
         (self.min..self.max).filter(|port| port % 2 == 0)

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use trestle_core::time::soonest;
 use trestle_core::{
-    Command, CommandReply, DtlsIdentity, Epoch, Event, InterfaceId, LegId, LegPlan, Output, OwnSsrcs, RequestId, Shard,
-    ShardConfig, limits,
+    AddressPolicy, Command, CommandReply, DtlsIdentity, Epoch, Event, InterfaceId, LegId, LegPlan, Output, OwnSsrcs,
+    RequestId, Shard, ShardConfig, limits,
 };
 
+use crate::bound_ports::BoundPorts;
 use crate::heartbeat::{Beats, Heartbeat};
 use crate::lateness::{self, Lateness};
 use crate::mailbox::{self, MailboxFull, Sender};
@@ -60,6 +61,10 @@ pub struct WorkerConfig {
     pub interfaces: Vec<InterfacePorts>,
     /// Ports to bind; all workers share them.
     pub ports: PortPool,
+    /// Sources from which no datagram is accepted.
+    pub addresses: AddressPolicy,
+    /// The ports that all workers have bound.
+    pub bound_ports: Arc<BoundPorts>,
 }
 
 /// A message from a shard to the control thread.
@@ -148,7 +153,18 @@ impl Worker {
     /// # Errors
     /// If no port can be bound on one of the addresses, or the system provides no poller or thread.
     pub fn start(config: WorkerConfig, control: Sender<FromShard>) -> Result<Self, StartError> {
-        let WorkerConfig { worker, epoch, identity, media_timeout, own_ssrcs, probe_time, interfaces, ports } = config;
+        let WorkerConfig {
+            worker,
+            epoch,
+            identity,
+            media_timeout,
+            own_ssrcs,
+            probe_time,
+            interfaces,
+            ports,
+            addresses,
+            bound_ports,
+        } = config;
         let families = interfaces.iter().flat_map(|of| [false, true].map(|ipv6| (of, ipv6)));
         let shard = ShardConfig {
             seed: entropy::seed()?,
@@ -161,8 +177,9 @@ impl Worker {
             media_timeout,
             own_ssrcs,
             probe_time,
+            addresses,
         };
-        let poller = Poller::new()?;
+        let poller = Poller::new(bound_ports)?;
         let (commands, inbox) = mailbox::channel(COMMANDS_WAITING_MAX, poller.bell());
         let stop = Arc::new(AtomicBool::new(false));
         let counters = Arc::new(AtomicIoCounts::default());

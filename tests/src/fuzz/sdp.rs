@@ -3,8 +3,8 @@
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
-use trestle_core::{LegPorts, OwnSsrcs};
-use trestle_negotiate::{Address, Environment, GatePolicy, Interface, NegotiationStep, OwnKeys, Session};
+use trestle_core::{AddressPolicy, LegPorts, MediaAddress, OwnSsrcs};
+use trestle_negotiate::{Environment, GatePolicy, Interface, NegotiationStep, OwnKeys, Session};
 use trestle_ng::command::{Flags, Signal, words};
 use trestle_sdp::limits::SDP_BYTES_MAX;
 use trestle_sdp::{MediaDescription, Sdp};
@@ -194,11 +194,12 @@ fn signal(sdp: &str, to_tag: Option<&str>, flags: Flags) -> Signal {
 }
 
 fn environment() -> Environment {
-    let address = |ip: std::net::IpAddr| Some(Address { local: ip, advertised: ip });
+    let address = |ip: std::net::IpAddr| Some(MediaAddress { local: ip, advertised: ip });
     let v4 = address([203, 0, 113, 10].into());
     let v6 = address([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10].into());
     Environment {
         interfaces: vec![Interface { name: None, v4, v6 }],
+        addresses: AddressPolicy::default(),
         fingerprint: [9; 32],
         default_tos: None,
         gate_policy: GatePolicy::default(),

@@ -5,13 +5,16 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use trestle_calls::controller::ControllerConfig;
-use trestle_core::{DtlsIdentity, Epoch, InterfaceId, OwnSsrcs, ShardConfig};
-use trestle_negotiate::{Address, Environment, GatePolicy, Interface, OwnKeys};
+use trestle_core::{AddressPolicy, DtlsIdentity, Epoch, InterfaceId, MediaAddress, OwnSsrcs, ShardConfig};
+use trestle_negotiate::{Environment, GatePolicy, Interface, OwnKeys};
 
 /// Trestle's IPv4 address.
 pub(crate) const TRESTLE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
 /// Trestle's IPv6 address.
 pub(crate) const TRESTLE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10));
+
+/// The media ports: first, and one past the last.
+const PORTS: [u16; 2] = [20_000, 40_000];
 
 /// What varies between simulated Trestles. [`TrestleSetup::new`] gives the usual one.
 #[derive(Debug, Clone)]
@@ -37,7 +40,7 @@ impl TrestleSetup {
             seed,
             shard_seed: [seed as u8; 32],
             unix: Duration::from_secs(1_800_000_000),
-            ports: [20_000, 40_000],
+            ports: PORTS,
             // Three minutes, as the tests wait.
             controller: ControllerConfig {
                 offer_timeout: Duration::from_secs(180),
@@ -49,11 +52,22 @@ impl TrestleSetup {
     }
 }
 
+/// The addresses of that machine, which has ng on port 2223 of all of them.
+fn address_policy() -> AddressPolicy {
+    AddressPolicy {
+        listeners: vec![(Ipv4Addr::UNSPECIFIED, 2_223).into()],
+        media: [TRESTLE_V4, TRESTLE_V6].map(|ip| MediaAddress { local: ip, advertised: ip }).to_vec(),
+        media_ports: (PORTS[0], PORTS[1] - 1),
+        ..AddressPolicy::default()
+    }
+}
+
 /// The environment of a machine with one interface that has `TRESTLE_V4` and `TRESTLE_V6`.
 pub fn environment(fingerprint: [u8; 32]) -> Environment {
-    let [v4, v6] = [TRESTLE_V4, TRESTLE_V6].map(|ip| Some(Address { local: ip, advertised: ip }));
+    let [v4, v6] = [TRESTLE_V4, TRESTLE_V6].map(|ip| Some(MediaAddress { local: ip, advertised: ip }));
     Environment {
         interfaces: vec![Interface { name: None, v4, v6 }],
+        addresses: address_policy(),
         fingerprint,
         default_tos: None,
         gate_policy: GatePolicy::default(),
@@ -73,6 +87,7 @@ pub fn shard_config(seed: [u8; 32], epoch: Epoch, identity: DtlsIdentity, famili
         own_ssrcs: own_ssrcs(),
         // The default of the daemon.
         probe_time: Some(Duration::from_secs(60)),
+        addresses: AddressPolicy::default(),
     }
 }
 

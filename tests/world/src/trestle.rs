@@ -11,6 +11,7 @@ use trestle_core::plan::Transport;
 use trestle_core::report::{CallReport, Totals};
 use trestle_core::{
     CallId, Command, CommandError, EngineReply, Epoch, Event, EventKind, LegPorts, Output, RequestId, Shard,
+    ShardConfig,
 };
 
 use crate::checks::Checks;
@@ -84,7 +85,10 @@ impl SimulatedTrestle {
     /// A Trestle with a real shard.
     pub fn new(setup: TrestleSetup) -> Self {
         let epoch = Epoch { instant: instant_zero(), unix: setup.unix };
-        let shard = Shard::new(shard_config(setup.shard_seed, epoch, identity().clone(), &[false, true]));
+        let shard = Shard::new(ShardConfig {
+            addresses: setup.environment.addresses.clone(),
+            ..shard_config(setup.shard_seed, epoch, identity().clone(), &[false, true])
+        });
         let simulated = SimulatedShard {
             shard,
             ports: Ports::new(setup.ports),

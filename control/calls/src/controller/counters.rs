@@ -33,6 +33,25 @@ impl<K: Ord + Copy> Tally<K> {
     }
 }
 
+/// Why a message on a control port was dropped without a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DroppedRequest {
+    /// It has no cookie that a reply could carry.
+    NoCookie,
+    /// It came from a media port of Trestle itself.
+    OwnMediaPort,
+}
+
+impl DroppedRequest {
+    /// Name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoCookie => "no_cookie",
+            Self::OwnMediaPort => "own_media_port",
+        }
+    }
+}
+
 /// Everything counted since the start, and the number of calls at present.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ControllerCounters {
@@ -58,8 +77,8 @@ pub struct ControllerCounters {
     pub sdp_anomalies: Tally<&'static str>,
     /// Retransmitted requests. The reply is sent again from the cache, or is not ready yet.
     pub retransmits: u64,
-    /// Datagrams without a cookie, to which Trestle cannot reply.
-    pub without_cookie: u64,
+    /// Messages without a reply, by reason.
+    pub dropped: Tally<DroppedRequest>,
     /// Commands to a shard that were dropped because its mailbox was full.
     pub mailbox_full: u64,
     /// Digits that legs have received.

@@ -69,7 +69,7 @@ use crate::ended::EndedBy;
 use crate::events::{Dbm0, EventBody};
 use admission::Admission;
 use call::Enqueued;
-pub use counters::{ControllerCounters, Tally};
+pub use counters::{ControllerCounters, DroppedRequest, Tally};
 use drain::DrainState;
 pub use drain::ServiceState;
 use engine_link::{EngineLink, EngineResult, Failure};
@@ -252,7 +252,7 @@ impl Controller {
             requests: self.ng.understood.clone(),
             errors: self.ng.errors.clone(),
             retransmits: self.ng.retransmits,
-            without_cookie: self.ng.without_cookie,
+            dropped: self.ng.dropped.clone(),
             events: self.events.counts.clone(),
             verdicts: self.verdicts.counts.clone(),
             ..self.counters.clone()
@@ -278,6 +278,11 @@ impl Controller {
                 self.config = ControllerConfig { shards, timeout, dtmf_log_dest, publish_events, ..controller };
             }
         }
+    }
+
+    /// Counts a message that the edge has dropped.
+    pub fn count_dropped(&mut self, reason: DroppedRequest) {
+        self.ng.dropped.add(reason);
     }
 
     /// Takes a request from a proxy or an application.

@@ -1,16 +1,11 @@
 //! Negotiation with what it needs of this machine: addresses and a random generator.
 
-use std::net::SocketAddr;
-
 use rand_chacha::ChaCha12Rng;
-use trestle_core::plan::Transport;
-use trestle_core::{CallId, LegId};
+use trestle_core::CallId;
 use trestle_negotiate::{
     CrossCallConnection, Environment, GatePolicy, NegotiationError, NegotiationStep, PartyLookupError, Session,
 };
 use trestle_ng::command::Signal;
-
-use super::call::CallRecord;
 
 /// One of the ways in which a [`Session`] takes a message.
 pub(super) type Negotiate =
@@ -61,20 +56,5 @@ impl Negotiator {
     /// True if Trestle wrote this SDP.
     pub(super) fn has_written(&self, sdp: &str) -> bool {
         self.environment.has_written(sdp)
-    }
-
-    /// The address of a party whose SDP names the address of its own leg: our SDP was sent back in place of the party's,
-    /// so the leg would receive its own media. An address of another leg or call is valid, since a request may pass
-    /// through Trestle twice.
-    pub(super) fn own_address(&self, call: &CallRecord, step: &NegotiationStep) -> Option<SocketAddr> {
-        let planned = step.legs.iter().filter_map(|(leg, plan)| match &plan.transport {
-            Transport::Plain(peer) | Transport::Sdes { peer, .. } => Some((*leg, peer.rtp?)),
-            Transport::WebRtc(_) => None,
-        });
-        let is_own = |(leg, address): &(LegId, SocketAddr)| {
-            let ports = call.legs.get(*leg).and_then(|leg| leg.ports);
-            ports.is_some_and(|ports| self.environment.is_at(ports.rtp, *address))
-        };
-        planned.chain(step.sender_address).find(is_own).map(|(_, address)| address)
     }
 }

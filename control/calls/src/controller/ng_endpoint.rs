@@ -6,7 +6,7 @@ use trestle_ng::command::{Request, RequestError, Verb, verb_names};
 use trestle_ng::value::{Dict, Value};
 use trestle_ng::{Encoding, FrameError, Replay, Reply, Seen, frame};
 
-use super::counters::Tally;
+use super::counters::{DroppedRequest, Tally};
 use super::reply_to::{Origin, ReplyTo};
 use super::{ControllerOutput, Outbox};
 
@@ -23,8 +23,8 @@ pub(super) struct NgEndpoint {
     pub(super) errors: Tally<&'static str>,
     /// Requests that were seen before.
     pub(super) retransmits: u64,
-    /// Datagrams without a cookie. They have no reply.
-    pub(super) without_cookie: u64,
+    /// Messages without a reply.
+    pub(super) dropped: Tally<DroppedRequest>,
 }
 
 impl NgEndpoint {
@@ -37,7 +37,7 @@ impl NgEndpoint {
         outbox: &mut Outbox,
     ) -> Option<(ReplyTo, Verb)> {
         let Some((cookie, body)) = frame::split(bytes) else {
-            self.without_cookie += 1;
+            self.dropped.add(DroppedRequest::NoCookie);
             return None;
         };
         let encoding = Encoding::of(body).unwrap_or_default();

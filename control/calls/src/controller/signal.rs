@@ -126,9 +126,6 @@ fn apply(
     kind: SignalKind,
 ) {
     let Some(call) = controller.calls.get(id) else { return };
-    if let Some(announced) = controller.negotiator.own_address(call, &step) {
-        return refuse(controller, reply_to, &NegotiationError::OwnAddress(announced));
-    }
     let opens = !call.is_opened();
     let anomalies = check_meta_sdp(call, &step, signal, kind != SignalKind::Offer);
     for (rule, warning) in anomalies {

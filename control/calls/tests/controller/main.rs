@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use trestle_calls::controller::*;
 use trestle_calls::ended::EndedBy;
-use trestle_core::{CallId, CommandError, Event, EventKind, LegId};
-use trestle_negotiate::{Address, Environment, Interface};
+use trestle_core::{AddressPolicy, CallId, CommandError, Event, EventKind, LegId, MediaAddress};
+use trestle_negotiate::{Environment, Interface};
 use trestle_ng::{Dict, Value, bencode, frame};
 use trestle_wire::telephone_event::Digit;
 use trestle_world::{SimulatedTrestle, TrestleSetup, environment};
@@ -70,10 +70,12 @@ impl World {
         };
         change(&mut controller);
         let local = IpAddr::from([127, 0, 0, 1]);
-        let address = Address { local, advertised: local };
+        let address = MediaAddress { local, advertised: local };
         let names = [None, Some("priv".to_owned()), Some("pub".to_owned())];
         let interfaces = names.map(|name| Interface { name, v4: Some(address), v6: None }).to_vec();
-        let environment = Environment { interfaces, ..environment([7; 32]) };
+        let usual = environment([7; 32]);
+        let addresses = AddressPolicy { media: vec![address], ..usual.addresses.clone() };
+        let environment = Environment { interfaces, addresses, ..usual };
         let unix = Duration::from_secs(1_795_310_851);
         let setup = TrestleSetup { controller, environment, unix, ..TrestleSetup::new(1) };
         Self { trestle: SimulatedTrestle::with_fake_engine(setup), next_cookie: 0, call_ids: BTreeMap::new() }

@@ -7,7 +7,7 @@ use trestle_core::plan::DtlsRole;
 use trestle_sdp::{Crypto, Format, PeerDescription, Security, Setup};
 
 use super::describe::{self, Draft};
-use super::{Exchange, NegotiationStep};
+use super::{Exchange, NegotiationStep, addresses};
 use crate::NegotiationError;
 use crate::error::{DescriptionKind, OutOfPlace, unbridgeable};
 use crate::party::{AddressRule, Agreed, Party, PeerTerms, ReceiveFormats, SdpTemplate};
@@ -18,7 +18,7 @@ pub(super) fn answer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Nego
     let from_tag = &exchange.signal.from_tag;
     let offerer = exchange.session.index_of_tag(from_tag).ok_or_else(|| exchange.unknown_tag(from_tag))?;
     let answerer = answerer(&exchange, offerer)?;
-    let remote = read(&exchange, answerer)?;
+    let remote = read(&mut exchange, answerer)?;
     exchange.take_flags(answerer);
     if let Some(tag) = &exchange.signal.to_tag {
         let new_branch = exchange.flags().has(Switch::NewBranch);
@@ -31,17 +31,18 @@ pub(super) fn answer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Nego
 
     let offered = offered_formats(exchange.party(answerer))?;
     let choice = codecs::choose(exchange.party(offerer), &offered, &remote, exchange.flags())?;
-    let terms = agree_answerer(&mut exchange, answerer, &remote, &choice.to_answerer, offered)?;
-    let description = agree_offerer(&mut exchange, offerer, choice, remote)?;
-    Ok(exchange.finish(&[answerer, offerer], Some(&terms), description))
+    agree_answerer(&mut exchange, answerer, &remote, &choice.to_answerer, offered)?;
+    let description = agree_offerer(&mut exchange, offerer, choice, Arc::clone(&remote))?;
+    Ok(exchange.finish(&[answerer, offerer], Some(&remote), description))
 }
 
 /// Reads the answer of the party at `index`, and checks it against what is agreed with it.
-pub(super) fn read(exchange: &Exchange<'_>, index: usize) -> Result<Arc<PeerDescription>, NegotiationError> {
+pub(super) fn read(exchange: &mut Exchange<'_>, index: usize) -> Result<Arc<PeerDescription>, NegotiationError> {
     let party = exchange.party(index);
     let prefer_sdes = party.security() == Security::Sdes;
-    let remote = PeerDescription::read(&exchange.signal.sdp, party.sent_sdp.formats(), prefer_sdes)?;
+    let mut remote = PeerDescription::read(&exchange.signal.sdp, party.sent_sdp.formats(), prefer_sdes)?;
     exchange.check(index, &remote, DescriptionKind::Answer)?;
+    addresses::check(exchange, index, &mut remote)?;
     Ok(Arc::new(remote))
 }
 
@@ -57,21 +58,21 @@ pub(super) fn offered_formats(party: &Party) -> Result<Vec<Format>, NegotiationE
     Ok(offered.to_vec())
 }
 
-/// The answer `remote` to the offer of `offered` becomes agreed with its sender. Returns the terms.
+/// The answer `remote` to the offer of `offered` becomes agreed with its sender.
 pub(super) fn agree_answerer(
     exchange: &mut Exchange<'_>,
     index: usize,
     remote: &Arc<PeerDescription>,
     format: &Format,
     offered: Vec<Format>,
-) -> Result<PeerTerms, NegotiationError> {
+) -> Result<(), NegotiationError> {
     let address = transport::address_rule(exchange.signal);
     let party = &mut exchange.session.parties[index];
     let terms = answered_terms(party, remote, address)?;
     let send = codecs::send_to_answerer(party, remote, format, &offered, &exchange.signal.flags.codec);
     let receive = ReceiveFormats::new(&offered, &remote.formats, party.profile() == ProfileName::Whatsapp);
-    party.negotiation.agree(Agreed { terms: Some(terms.clone()), local_formats: offered, send, receive });
-    Ok(terms)
+    party.negotiation.agree(Agreed { terms: Some(terms), local_formats: offered, send, receive });
+    Ok(())
 }
 
 /// Keys, role and multiplexing by an answer. WhatsApp repeats its only answer, which changes none of these.

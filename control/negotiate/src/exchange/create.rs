@@ -56,15 +56,15 @@ pub(super) fn create_answer(mut exchange: Exchange<'_>) -> Result<NegotiationSte
     if party.routing.offered_by().is_some() || !party.endpoint.we_offered {
         return Err(NegotiationError::OutOfPlace(OutOfPlace::NotCreated { tag: tag.clone() }));
     }
-    let remote = answer::read(&exchange, index)?;
+    let remote = answer::read(&mut exchange, index)?;
     exchange.take_flags(index);
     answer::recognise_whatsapp(&mut exchange, index, &remote);
     exchange.take_gate_flags(&[index]);
     let offered = answer::offered_formats(exchange.party(index))?;
     let format = codecs::first_accepted(&offered, &remote)?;
-    let terms = answer::agree_answerer(&mut exchange, index, &remote, &format, offered)?;
+    answer::agree_answerer(&mut exchange, index, &remote, &format, offered)?;
     let description = describe::last_sent(&exchange, index)?;
-    Ok(exchange.finish(&[index], Some(&terms), description))
+    Ok(exchange.finish(&[index], Some(&remote), description))
 }
 
 /// The offer when there is no other side: every codec of Trestle.

@@ -1,11 +1,13 @@
 //! One offer or answer on its way through a session.
 
+mod addresses;
 mod answer;
 mod create;
 mod describe;
 mod offer;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+
 use trestle_ng::command::Switch;
 
 use rand_chacha::ChaCha12Rng;
@@ -18,7 +20,7 @@ use trestle_sdp::{PeerDescription, PeerDescriptionError, Security};
 use trestle_wire::Ssrc;
 
 use crate::error::{DescriptionKind, FlagsError, unbridgeable};
-use crate::party::{Endpoint, Party, PartyGate, PartyKind, PartyNames, PeerTerms, Routing, SdpTemplate, Secrets};
+use crate::party::{Endpoint, Party, PartyGate, PartyKind, PartyNames, Routing, SdpTemplate, Secrets};
 use crate::session::{Session, routing};
 use crate::{Environment, NegotiationError};
 
@@ -33,8 +35,6 @@ pub struct NegotiationStep {
     pub removed: Vec<LegId>,
     /// The SDP for the receiver, once the ports are known.
     pub description: SdpTemplate,
-    /// The sender's leg and RTP address, if the leg has no ICE and the SDP an address. Of a re-offer, the plans do not have it.
-    pub sender_address: Option<(LegId, SocketAddr)>,
     /// Where the sender of the SDP receives media, as far as it states that: `c=`, or its first candidate.
     pub caller: Option<IpAddr>,
     /// What was not done as asked, one sentence each.
@@ -305,14 +305,9 @@ impl<'a> Exchange<'a> {
     }
 
     /// The outcome: plans of the parties at these places, the sender first, and of those that have no source any more.
-    /// `sent` is what the sender's description proposes.
-    fn finish(self, changed: &[usize], sent: Option<&PeerTerms>, description: SdpTemplate) -> NegotiationStep {
+    fn finish(self, changed: &[usize], sender: Option<&PeerDescription>, description: SdpTemplate) -> NegotiationStep {
         let parties = &self.session.parties;
-        let sender_address = sent.filter(|terms| terms.remote.security != Security::Dtls).and_then(|terms| {
-            let leg = changed.first().map(|index| parties[*index].leg())?;
-            Some((leg, terms.rtp_peer().rtp?))
-        });
-        let caller = sent.map(|PeerTerms { remote, .. }| {
+        let caller = sender.map(|remote| {
             let candidate = remote.ice.as_ref().and_then(|ice| ice.candidates.first());
             candidate.map_or(remote.addresses.rtp, |candidate| candidate.address).ip()
         });
@@ -321,6 +316,6 @@ impl<'a> Exchange<'a> {
         let left: Vec<usize> = left.filter(|index| !changed.contains(index)).collect();
         let legs = changed.iter().chain(&left).map(plan).collect();
         let Self { session, removed, warnings, .. } = self;
-        NegotiationStep { session, legs, removed, description, sender_address, caller, warnings }
+        NegotiationStep { session, legs, removed, description, caller, warnings }
     }
 }

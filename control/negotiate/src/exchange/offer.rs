@@ -7,7 +7,7 @@ use trestle_core::plan::DtlsRole;
 use trestle_sdp::{Crypto, PeerDescription, Security, Setup};
 
 use super::describe::{self, Draft};
-use super::{Exchange, NegotiationStep};
+use super::{Exchange, NegotiationStep, addresses};
 use crate::NegotiationError;
 use crate::error::{DescriptionKind, FlagsError, unbridgeable};
 use crate::party::{Endpoint, IncomingOffer, OutgoingOffer, PartyKind, PartyNames, PeerTerms, Routing, SdpTemplate};
@@ -22,12 +22,15 @@ pub(super) fn offer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Negot
     let known = exchange.session.party_by_tag(&exchange.signal.from_tag);
     let formats = known.map_or(&[][..], |party| party.sent_sdp.formats());
     let prefer_sdes = flags.sdes.prefer || known.is_some_and(|party| party.security() == Security::Sdes);
-    let remote = Arc::new(PeerDescription::read(&exchange.signal.sdp, formats, prefer_sdes)?);
+    let mut remote = PeerDescription::read(&exchange.signal.sdp, formats, prefer_sdes)?;
     if flags.has(Switch::RejectIce) && remote.security == Security::Dtls {
         return Err(NegotiationError::Flags(FlagsError::IceRejected(remote.protocol)));
     }
     let sender = offerer(&mut exchange, &remote)?;
-    let terms = record_offer(&mut exchange, sender, remote.clone())?;
+    exchange.check(sender, &remote, DescriptionKind::Offer)?;
+    addresses::check(&mut exchange, sender, &mut remote)?;
+    let remote = Arc::new(remote);
+    record_offer(&mut exchange, sender, remote.clone())?;
     let receiver = receiver(&mut exchange, sender, &remote)?;
     exchange.take_gate_flags(&[sender, receiver]);
     exchange.pair(sender, receiver, false);
@@ -46,7 +49,7 @@ pub(super) fn offer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Negot
         let from_profile = exchange.party(sender).profile();
         propose(&mut exchange, &remote, from_profile, receiver)?
     };
-    Ok(exchange.finish(&[sender, receiver], Some(&terms), description))
+    Ok(exchange.finish(&[sender, receiver], Some(&remote), description))
 }
 
 /// The party that offers. It is added if it is new, or if an earlier attempt of it with another security was not answered.
@@ -96,14 +99,13 @@ fn remove_attempt(exchange: &mut Exchange<'_>, index: usize) {
     gone.into_iter().for_each(|leg| exchange.remove_leg(leg));
 }
 
-/// Records an offer as its sender's proposal. Returns its terms.
+/// Records an offer as its sender's proposal.
 fn record_offer(
     exchange: &mut Exchange<'_>,
     index: usize,
     remote: Arc<PeerDescription>,
-) -> Result<PeerTerms, NegotiationError> {
+) -> Result<(), NegotiationError> {
     let flags = exchange.flags();
-    exchange.check(index, &remote, DescriptionKind::Offer)?;
     exchange.take_flags(index);
     let answerable = codecs::answerable(&remote, flags, &mut exchange.warnings);
     let address = transport::address_rule(exchange.signal);
@@ -127,8 +129,8 @@ fn record_offer(
     let rtcp_mux = required || (remote.addresses.rtcp_mux && !flags.rtcp_mux.reject);
     party.preferences.ptime_ms = flags.media.ptime_reverse_ms.or(party.preferences.ptime_ms);
     let terms = PeerTerms { remote, crypto: chosen, dtls_role, rtcp_mux, address };
-    party.propose(IncomingOffer { terms: terms.clone(), answerable });
-    Ok(terms)
+    party.propose(IncomingOffer { terms, answerable });
+    Ok(())
 }
 
 /// The party that gets the offer. It is added if it is new, or if the flags now ask for another kind of leg than that of an

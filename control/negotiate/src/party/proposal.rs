@@ -18,6 +18,27 @@ pub(crate) struct AddressRule {
     pub(crate) media_address: Option<IpAddr>,
 }
 
+impl AddressRule {
+    /// Where RTP and RTCP of a peer with this description go. `rtp` is `None` on hold with 0.0.0.0 and for a stream that ended with
+    /// port 0.
+    pub(crate) fn rtp_peer(&self, remote: &PeerDescription) -> RtpPeer {
+        let mut peer = RtpPeer { rtp: None, rtcp: None, latch: self.latch };
+        if remote.addresses.rtp.port() != 0
+            && let Some(address) = self.media_address.or_else(|| remote.address())
+        {
+            // An address that replaces the one of the SDP holds for RTCP too, unless a=rtcp names another one.
+            let rtcp_ip = if remote.addresses.rtcp.ip() == remote.addresses.rtp.ip() {
+                address
+            } else {
+                remote.addresses.rtcp.ip()
+            };
+            peer.rtp = Some(SocketAddr::new(address, remote.addresses.rtp.port()));
+            peer.rtcp = Some(SocketAddr::new(rtcp_ip, remote.addresses.rtcp.port()));
+        }
+        peer
+    }
+}
+
 /// A peer's own description, and what of it holds for the leg.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerTerms {
@@ -30,23 +51,9 @@ pub(crate) struct PeerTerms {
 }
 
 impl PeerTerms {
-    /// Where RTP and RTCP go. `rtp` is `None` on hold with 0.0.0.0 and for a stream that ended with port 0.
+    /// Where RTP and RTCP go.
     pub(crate) fn rtp_peer(&self) -> RtpPeer {
-        let mut peer = RtpPeer { rtp: None, rtcp: None, latch: self.address.latch };
-        let remote = &self.remote;
-        if remote.addresses.rtp.port() != 0
-            && let Some(address) = self.address.media_address.or_else(|| remote.address())
-        {
-            // An address that replaces the one of the SDP holds for RTCP too, unless a=rtcp names another one.
-            let rtcp_ip = if remote.addresses.rtcp.ip() == remote.addresses.rtp.ip() {
-                address
-            } else {
-                remote.addresses.rtcp.ip()
-            };
-            peer.rtp = Some(SocketAddr::new(address, remote.addresses.rtp.port()));
-            peer.rtcp = Some(SocketAddr::new(rtcp_ip, remote.addresses.rtcp.port()));
-        }
-        peer
+        self.address.rtp_peer(&self.remote)
     }
 
     /// The SDES suite of the leg's keys.

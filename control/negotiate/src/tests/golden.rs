@@ -261,7 +261,7 @@ a=ssrc:SSRC cname:CNAME
 fn sip_to_sip_looks_as_rtpengine_makes_it() {
     let mut flags = Flags { ice: IceFlag::Remove, ..Flags::default() };
     flags.routing.interface = Some("sip".into());
-    let sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8 101\r\n\
+    let sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8 101\r\n\
                a=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n";
     let expected = |port: u16| {
         format!(

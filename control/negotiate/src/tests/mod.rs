@@ -1,5 +1,6 @@
 //! Negotiation by example. The address in SDP is 203.0.113.9 for WhatsApp and 192.0.2.1 for SIP.
 
+mod addresses;
 mod dialogue;
 mod golden;
 mod hostile;
@@ -13,7 +14,7 @@ mod table_3_3;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use trestle_core::plan::LegPlan;
-use trestle_core::{LegId, LegPorts, OwnSsrcs};
+use trestle_core::{AddressPolicy, LegId, LegPorts, MediaAddress, OwnSsrcs};
 use trestle_ng::command::{Switch, Switches};
 
 use super::{Environment, GatePolicy, NegotiationError, NegotiationStep, OwnKeys, Session};
@@ -61,10 +62,31 @@ pub(crate) fn meta_answer(setup: &str) -> String {
     meta_sample("business_initiated.graph_webrtc.meta_answer").replace("a=setup:active", &format!("a=setup:{setup}"))
 }
 
+/// Of a Trestle with the interfaces of [`environment`], ng on all addresses and the default port range.
+fn addresses() -> AddressPolicy {
+    let media = |local: &str, advertised: &str| MediaAddress {
+        local: local.parse().unwrap(),
+        advertised: advertised.parse().unwrap(),
+    };
+    AddressPolicy {
+        listeners: vec!["0.0.0.0:2223".parse().unwrap()],
+        media: vec![
+            media("10.0.0.5", "203.0.113.9"),
+            media("192.0.2.1", "192.0.2.1"),
+            media("2001:db8::5", "2001:db8::5"),
+            media("2001:db8::1", "2001:db8::1"),
+        ],
+        media_ports: (30_000, 40_000),
+        machine: vec!["192.0.2.1/24".parse().unwrap()],
+        ..AddressPolicy::default()
+    }
+}
+
 pub(crate) fn environment() -> Environment {
     let interfaces = ["wa/10.0.0.5!203.0.113.9", "sip/192.0.2.1", "wa/2001:db8::5", "sip/2001:db8::1"];
     Environment {
         interfaces: Environment::read_interfaces(&interfaces).unwrap(),
+        addresses: addresses(),
         fingerprint: std::array::from_fn(|n| n as u8),
         default_tos: None,
         gate_policy: GatePolicy::default(),

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use trestle_core::AddressClass;
+
 use super::run::LintRun;
 use super::{Role, Rule, Writer};
 use crate::{Attribute, Candidate, MediaDescription, Setup};
@@ -14,13 +16,12 @@ const PWD_CHARS_MIN: usize = 22;
 
 /// True if the address is not reachable from the Internet (RFC 6890). Addresses for documentation pass: they represent public ones.
 fn is_unreachable(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_private() || v4.is_loopback() || v4.is_link_local() || (a == 100 && (64..128).contains(&b))
-        }
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),
-    }
+    let is_private = match address {
+        IpAddr::V4(v4) => v4.is_private() || matches!(v4.octets(), [100, 64..128, ..]),
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    };
+    // The unspecified address has a rule of its own.
+    is_private || !matches!(AddressClass::of(address), AddressClass::Ordinary | AddressClass::Unspecified)
 }
 
 pub(super) fn check(run: &mut LintRun<'_>) {

@@ -13,8 +13,11 @@ mod table_test;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
 use trestle_calls::controller::{ControllerConfig, RunTimeSettings};
-use trestle_core::{InterfaceId, OwnSsrcs};
+use trestle_core::{AddressPolicy, InterfaceId, MediaAddress, OwnSsrcs};
 use trestle_io::{InterfacePorts, PortRange};
 use trestle_negotiate::{Environment, Interface, OwnKeys};
 
@@ -107,10 +110,37 @@ impl Config {
         self.ports.pairs().saturating_mul(addresses(false).max(addresses(true)))
     }
 
+    /// Which addresses of peers are accepted. `ng` are the bound addresses for ng over UDP, `machine` the addresses of this
+    /// machine, each with its network.
+    pub(crate) fn address_policy(&self, ng: &[SocketAddr], machine: Vec<IpNet>) -> AddressPolicy {
+        let ListenSettings { listen_ng: _, listen_tcp_ng, listen_http } = &self.settings.listen;
+        let others = listen_http.iter().chain(&self.settings.events.listen_events);
+        AddressPolicy {
+            listeners: ng.iter().chain(listen_tcp_ng).chain(others).copied().collect(),
+            media: self.media_addresses().collect(),
+            media_ports: self.ports.bounds(),
+            machine,
+            allow: self.settings.media.media_allow.clone(),
+            deny: self.settings.media.media_deny.clone(),
+        }
+    }
+
+    /// The addresses of all interfaces.
+    pub(crate) fn media_addresses(&self) -> impl Iterator<Item = MediaAddress> {
+        self.interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten()
+    }
+
     /// What negotiation takes from it. `fingerprint` is the SHA-256 of the DTLS certificate.
-    pub(crate) fn environment(&self, fingerprint: [u8; 32], own_ssrcs: OwnSsrcs, own_keys: OwnKeys) -> Environment {
+    pub(crate) fn environment(
+        &self,
+        fingerprint: [u8; 32],
+        own_ssrcs: OwnSsrcs,
+        own_keys: OwnKeys,
+        addresses: AddressPolicy,
+    ) -> Environment {
         Environment {
             interfaces: self.interfaces.clone(),
+            addresses,
             fingerprint,
             default_tos: self.settings.media.tos,
             gate_policy: self.settings.gate.policy(),

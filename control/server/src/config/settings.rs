@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use clap::ArgAction;
+use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 use trestle_calls::controller::{ControllerConfig, Hundredths, LoadBounds};
 use trestle_core::plan::{Filler, Gate};
@@ -80,6 +81,15 @@ pub struct MediaSettings {
     /// Highest media port.
     #[arg(long, value_name = "PORT", default_value = "40000", value_parser = values::port)]
     pub port_max: u16,
+
+    /// Network of peers to which Trestle sends although its kind of address is refused: loopback, link-local, reserved. Repeatable. Of
+    /// two networks of media-allow and media-deny the one with the longer prefix decides.
+    #[arg(long, value_name = "NETWORK", value_parser = values::network)]
+    pub media_allow: Vec<IpNet>,
+
+    /// Network of peers to which Trestle never sends, e.g. your own servers. Repeatable.
+    #[arg(long, value_name = "NETWORK", value_parser = values::network)]
+    pub media_deny: Vec<IpNet>,
 
     /// TOS byte of media packets: the whole byte, 184 for EF. Without it, packets are not marked.
     #[arg(long, value_name = "0-255", value_parser = values::byte)]

@@ -6,7 +6,8 @@ use tracing::level_filters::LevelFilter;
 use trestle_calls::controller::ControllerConfig;
 
 use super::*;
-use trestle_negotiate::{Address, GatePolicy};
+use trestle_core::MediaAddress;
+use trestle_negotiate::GatePolicy;
 
 #[derive(Parser)]
 struct CommandLine {
@@ -49,7 +50,7 @@ fn error(flags: &[&str]) -> String {
 fn one_interface_is_the_only_required_setting() {
     let config = config(&["--interface=127.0.0.1"]).unwrap();
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let address = Some(Address { local, advertised: local });
+    let address = Some(MediaAddress { local, advertised: local });
     assert_eq!(config.interfaces, [Interface { name: None, v4: address, v6: None }]);
     assert_eq!(config.settings.listen.listen_ng, ["127.0.0.1:2223".parse().unwrap()]);
     assert_eq!(config.settings.listen.listen_http, None);

@@ -1,9 +1,10 @@
 //! From the text of a value to the value. Each error is a sentence that names the text and a text that would do.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::http::Uri;
+use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 use trestle_calls::controller::Hundredths;
 use trestle_core::plan::{Filler, Gate};
@@ -19,6 +20,15 @@ pub(super) fn listen_address(text: &str) -> Result<SocketAddr, String> {
 
 pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not IP:PORT, e.g. 127.0.0.1:2224"))
+}
+
+/// `192.0.2.0/24`, or one address.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let bare = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse::<IpNet>()
+        .or_else(|_| bare())
+        .map(|net| net.trunc())
+        .map_err(|_| format!("{text:?} is no network, e.g. 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1"))
 }
 
 pub(super) fn web_hook_url(text: &str) -> Result<Uri, String> {

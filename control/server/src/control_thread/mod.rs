@@ -9,18 +9,19 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use trestle_calls::controller::{Controller, ControllerOutput, OperatorCommand, Origin, ServiceState};
 use trestle_core::report::Totals;
-use trestle_core::{EngineReply, Epoch, OwnSsrcs, RequestId};
+use trestle_core::{EngineReply, Epoch, RequestId};
 use trestle_io::heartbeat::Beats;
 use trestle_io::mailbox::Bell;
 use trestle_io::{FromShard, Heartbeat, ShardMessage, Worker, clock, entropy, socket};
-use trestle_negotiate::OwnKeys;
+use trestle_negotiate::Environment;
 
 use self::machine_load::LoadMonitor;
+use self::ng_sockets::{NgDatagram, NgSockets};
 use self::scrapes::{CollectedScrape, Scrapes};
 use self::stream_replies::StreamReplies;
 use crate::config::Config;
@@ -33,6 +34,7 @@ use crate::metrics::Snapshot;
 use crate::server::ServeError;
 
 mod machine_load;
+pub(crate) mod ng_sockets;
 mod scrapes;
 mod stream_replies;
 
@@ -51,9 +53,9 @@ const REQUEST_BYTES_MAX: usize = 65_535;
 pub(crate) struct ControlThreadParts<'a> {
     pub(crate) config: &'a Config,
     pub(crate) epoch: Epoch,
-    pub(crate) fingerprint: [u8; 32],
-    pub(crate) own_ssrcs: OwnSsrcs,
+    pub(crate) environment: Environment,
     pub(crate) poll: Poll,
+    pub(crate) ng_sockets: NgSockets,
     pub(crate) workers: Vec<Worker>,
     pub(crate) from_shards: Receiver<FromShard>,
     pub(crate) scrapes: Receiver<Scrape>,
@@ -76,7 +78,7 @@ pub(crate) struct ControlThread {
     from_shards: Receiver<FromShard>,
     scrapes: Scrapes,
     stream_replies: StreamReplies,
-    ng_sockets: Vec<NgSocket>,
+    ng_sockets: NgSockets,
     digit_feed: Option<UdpSocket>,
     event_sender: EventOutputSender,
     load: LoadMonitor,
@@ -93,31 +95,13 @@ struct OperatorLink {
     shared: Arc<SharedServiceState>,
 }
 
-/// A UDP socket for ng commands.
-struct NgSocket {
-    udp: UdpSocket,
-    address: SocketAddr,
-    /// Reported readable and not read to its end.
-    readable: bool,
-}
-
 impl ControlThread {
-    /// Binds the ng sockets and makes the controller. [`ControlThread::run`] is the thread.
+    /// Makes the controller. [`ControlThread::run`] is the thread.
     ///
     /// # Errors
-    /// An address of `listen-ng` cannot be bound, or there is no entropy or no socket.
+    /// There is no entropy or no socket.
     pub(crate) fn new(parts: ControlThreadParts<'_>) -> Result<Self, ServeError> {
         let config = parts.config;
-        let mut ng_sockets = Vec::with_capacity(config.settings.listen.listen_ng.len());
-        for (index, &address) in config.settings.listen.listen_ng.iter().enumerate() {
-            let listen = || {
-                let mut udp = socket::bind(address, socket::CONTROL_BUFFER_BYTES)?;
-                parts.poll.registry().register(&mut udp, Token(index), Interest::READABLE)?;
-                let address = udp.local_addr()?;
-                Ok(NgSocket { udp, address, readable: false })
-            };
-            ng_sockets.push(listen().map_err(|source| ServeError::Listen { key: "listen-ng", address, source })?);
-        }
         let digit_feed = match config.settings.events.dtmf_log_dest {
             Some(destination) => Some(socket::bind(any_address(destination), socket::MEDIA_BUFFER_BYTES)?),
             None => None,
@@ -125,17 +109,16 @@ impl ControlThread {
         let controller_config = config.controller();
         let load = LoadMonitor::new(controller_config.load, parts.workers.len(), clock::now());
         let rng = ChaCha12Rng::from_seed(entropy::seed()?);
-        let environment = config.environment(parts.fingerprint, parts.own_ssrcs, OwnKeys::new(entropy::seed()?));
         Ok(Self {
             beats: Beats::new(parts.heartbeat),
             poll: parts.poll,
-            controller: Controller::new(controller_config, environment, parts.epoch, rng),
+            controller: Controller::new(controller_config, parts.environment, parts.epoch, rng),
             deadline: None,
             workers: parts.workers,
             from_shards: parts.from_shards,
             scrapes: Scrapes::new(parts.scrapes),
             stream_replies: StreamReplies::new(parts.stream_requests),
-            ng_sockets,
+            ng_sockets: parts.ng_sockets,
             digit_feed,
             event_sender: parts.event_sender,
             load,
@@ -143,11 +126,6 @@ impl ControlThread {
             bell: parts.bell,
             stop: parts.stop,
         })
-    }
-
-    /// Addresses of the ng sockets, in the order of the configuration.
-    pub(crate) fn ng_addresses(&self) -> Vec<SocketAddr> {
-        self.ng_sockets.iter().map(|socket| socket.address).collect()
     }
 
     /// Runs until [`ControlThreadParts::stop`] is set.
@@ -167,7 +145,7 @@ impl ControlThread {
             }
             self.bell.acknowledge();
             for event in events.iter().filter(|event| event.token() != BELL) {
-                self.ng_sockets[event.token().0].readable = true;
+                self.ng_sockets.note_ready(event);
             }
             more = self.take_messages();
             more |= self.take_requests(&mut buffer);
@@ -188,25 +166,20 @@ impl ControlThread {
     fn take_requests(&mut self, buffer: &mut [u8]) -> bool {
         for index in 0..self.ng_sockets.len() {
             for _ in 0..REQUEST_BATCH {
-                if !self.ng_sockets[index].readable {
-                    break;
-                }
-                match self.ng_sockets[index].udp.recv_from(buffer) {
-                    Ok((len, caller)) => {
+                match self.ng_sockets.receive(index, buffer) {
+                    NgDatagram::Request(len, caller) => {
                         let now = clock::now();
-                        self.controller.handle_datagram(
-                            now,
-                            Origin::Udp { listener: index, peer: caller },
-                            &buffer[..len],
-                        );
+                        let origin = Origin::Udp { listener: index, peer: caller };
+                        self.controller.handle_datagram(now, origin, &buffer[..len]);
                         self.drain(now);
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ng_sockets[index].readable = false,
-                    Err(error) => tracing::debug!(%error, "cannot read a control socket"),
+                    NgDatagram::Dropped(reason) => self.controller.count_dropped(reason),
+                    NgDatagram::Empty => break,
+                    NgDatagram::Failed => {}
                 }
             }
         }
-        self.ng_sockets.iter().any(|socket| socket.readable)
+        self.ng_sockets.has_more()
     }
 
     /// Takes requests that came over HTTP and TCP. True if there can be more.
@@ -275,10 +248,7 @@ impl ControlThread {
                     self.stream_replies.send(peer, &bytes)
                 }
                 ControllerOutput::Transmit { to: Origin::Udp { listener, peer }, bytes } => {
-                    if let Err(error) = self.ng_sockets[listener].udp.send_to(&bytes, peer) {
-                        // The client repeats the request and gets the reply from the cache.
-                        tracing::debug!(%error, %peer, "cannot send a reply to an ng request");
-                    }
+                    self.ng_sockets.send(listener, &bytes, peer);
                 }
                 ControllerOutput::Engine { shard, id, command } => {
                     if self.workers[shard].send(id, command).is_err() {

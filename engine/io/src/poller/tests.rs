@@ -23,7 +23,7 @@ fn wait_for_one(poller: &mut Poller) -> SocketId {
 
 #[test]
 fn a_socket_that_was_not_read_completely_stays_ready() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let (id, _, peer) = pair(&mut poller);
     peer.send(b"one").unwrap();
     peer.send(b"two").unwrap();
@@ -39,7 +39,7 @@ fn a_socket_that_was_not_read_completely_stays_ready() {
 
 #[test]
 fn sockets_are_reported_in_turn_even_if_there_are_more_than_one_wait_reports() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let pairs: Vec<_> = (0..READY_MAX + 10).map(|_| pair(&mut poller)).collect();
     for (_, _, peer) in &pairs {
         peer.send(b"one").unwrap();
@@ -59,7 +59,7 @@ fn sockets_are_reported_in_turn_even_if_there_are_more_than_one_wait_reports() {
 
 #[test]
 fn a_flooded_socket_does_not_hold_up_the_others() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let (flooded, _, stranger) = pair(&mut poller);
     let (quiet, _, peer) = pair(&mut poller);
     (0..60).for_each(|_| _ = stranger.send(b"flood").unwrap());
@@ -76,7 +76,7 @@ fn a_flooded_socket_does_not_hold_up_the_others() {
 
 #[test]
 fn a_deadline_ends_a_wait_and_a_later_one_is_met_as_well() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let start = clock::now();
     let near = start + Duration::from_millis(5);
     let far = start + Duration::from_millis(20);
@@ -107,7 +107,7 @@ fn deadlines_that_are_close_together_share_a_point_of_the_grid() {
 
 #[test]
 fn datagrams_on_a_quarantined_socket_are_read_and_dropped() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let (id, _, peer) = pair(&mut poller);
     poller.quarantine(id);
     peer.send(b"late").unwrap();
@@ -118,7 +118,7 @@ fn datagrams_on_a_quarantined_socket_are_read_and_dropped() {
 
 #[test]
 fn a_reused_socket_has_no_datagram_of_its_quarantine_and_no_dscp_byte() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let (id, _, peer) = pair(&mut poller);
     let to = peer.local_addr().unwrap();
     poller.send(id, to, Some(184), b"x").unwrap();
@@ -134,7 +134,7 @@ fn a_reused_socket_has_no_datagram_of_its_quarantine_and_no_dscp_byte() {
 
 #[test]
 fn after_a_late_turn_datagrams_come_with_the_time_that_they_have_waited() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let (id, _, peer) = pair(&mut poller);
     let mut buffer = [0; 16];
     peer.send(b"old").unwrap();
@@ -150,7 +150,7 @@ fn after_a_late_turn_datagrams_come_with_the_time_that_they_have_waited() {
 
 #[test]
 fn a_closed_socket_neither_reads_nor_sends_nor_wakes() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let (id, address, peer) = pair(&mut poller);
     let (other, _, other_peer) = pair(&mut poller);
     peer.send(b"x").unwrap();

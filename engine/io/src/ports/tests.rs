@@ -1,4 +1,5 @@
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::*;
@@ -51,7 +52,7 @@ fn a_range_holds_only_whole_pairs() {
 
 #[test]
 fn every_pair_of_the_range_is_bound_once_and_then_there_is_none() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let range = unused_range(4);
     let mut ports = ports_of(&[interface(0), interface(1)], range);
     let mut random = counting();
@@ -68,7 +69,7 @@ fn every_pair_of_the_range_is_bound_once_and_then_there_is_none() {
 
 #[test]
 fn rtcp_is_on_the_odd_port_above_rtp() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let pair =
         ports_of(&[interface(0)], unused_range(2)).bind(crate::clock::now(), &mut poller, LOCAL, counting()).unwrap();
     assert_eq!(pair.rtp_addr.port() % 2, 0);
@@ -80,7 +81,7 @@ fn workers_never_share_a_port_and_each_can_have_all_of_them() {
     let range = unused_range(6);
     let pool = PortPool::new(&[interface(0)], range);
     let (mut random, now) = (counting(), crate::clock::now());
-    let mut workers = [(); 2].map(|()| (Poller::new().unwrap(), Ports::new(pool.clone())));
+    let mut workers = [(); 2].map(|()| (Poller::new(Arc::default()).unwrap(), Ports::new(pool.clone())));
     let mut bind = |worker: usize| {
         let (poller, ports) = &mut workers[worker];
         ports.bind(now, poller, LOCAL, &mut random).map(|pair| pair.rtp_addr.port())
@@ -96,7 +97,7 @@ fn pairs_that_a_worker_does_not_use_are_free_for_another() {
     let pool = PortPool::new(&[interface(0)], unused_range(3));
     let (mut random, start) = (counting(), crate::clock::now());
     let [(mut poller, mut ports), (mut other_poller, mut other)] =
-        [(); 2].map(|()| (Poller::new().unwrap(), Ports::new(pool.clone())));
+        [(); 2].map(|()| (Poller::new(Arc::default()).unwrap(), Ports::new(pool.clone())));
     let pairs = [(); 3].map(|()| ports.bind(start, &mut poller, LOCAL, &mut random).unwrap());
     // One is in use, one has rested for long, one is too fresh.
     ports.release(start, &mut poller, pairs[1]);
@@ -112,7 +113,7 @@ fn pairs_that_a_worker_does_not_use_are_free_for_another() {
 
 #[test]
 fn a_port_that_another_program_holds_is_skipped_and_found_again_later() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let range = unused_range(2);
     let other = socket::bind(SocketAddr::new(LOCAL, range.min + 1), 4096).unwrap();
     let mut ports = ports_of(&[interface(0)], range);
@@ -128,7 +129,7 @@ fn a_port_that_another_program_holds_is_skipped_and_found_again_later() {
 
 #[test]
 fn a_released_pair_stays_bound_until_its_quarantine_is_over() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let mut ports = ports_of(&[interface(0)], unused_range(1));
     let start = crate::clock::now();
     let pair = ports.bind(crate::clock::now(), &mut poller, LOCAL, counting()).unwrap();
@@ -146,7 +147,7 @@ fn a_released_pair_stays_bound_until_its_quarantine_is_over() {
 
 #[test]
 fn of_many_pairs_out_of_quarantine_some_stay_bound_and_the_others_are_free() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let range = unused_range(RESTED_MAX as u16 + 2);
     let mut ports = ports_of(&[interface(0)], range);
     let start = crate::clock::now();
@@ -163,7 +164,7 @@ fn of_many_pairs_out_of_quarantine_some_stay_bound_and_the_others_are_free() {
 
 #[test]
 fn where_all_other_ports_are_taken_the_one_longest_in_quarantine_is_next() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let mut ports = ports_of(&[interface(0)], unused_range(2));
     let start = crate::clock::now();
     let [first, second] = [(); 2].map(|()| ports.bind(start, &mut poller, LOCAL, counting()).unwrap());
@@ -178,7 +179,7 @@ fn where_all_other_ports_are_taken_the_one_longest_in_quarantine_is_next() {
 
 #[test]
 fn need_shortens_the_quarantine_but_does_not_end_it() {
-    let mut poller = Poller::new().unwrap();
+    let mut poller = Poller::new(Arc::default()).unwrap();
     let mut ports = ports_of(&[interface(0)], unused_range(1));
     let start = crate::clock::now();
     let pair = ports.bind(crate::clock::now(), &mut poller, LOCAL, counting()).unwrap();

@@ -5,7 +5,7 @@ use trestle_core::plan::{
     Codec, LatchPolicy, Muting, OpusSettings, ReceiveFormat, ReceivePlan, RtpPeer, SendFormat, SendPlan, SendPolicy,
     Source, Transport,
 };
-use trestle_core::{CallId, CommandError, DtlsIdentity, EngineReply, LegId, LegPlan};
+use trestle_core::{AddressPolicy, CallId, CommandError, DtlsIdentity, EngineReply, LegId, LegPlan};
 use trestle_wire::{Pt, Ptime, Ssrc};
 
 use super::*;
@@ -24,6 +24,8 @@ fn config(range: PortRange) -> WorkerConfig {
         probe_time: None,
         interfaces: vec![interface(0)],
         ports: PortPool::new(&[interface(0)], range),
+        addresses: AddressPolicy::default(),
+        bound_ports: Arc::default(),
     }
 }
 

@@ -355,21 +355,14 @@ fn new_agent(local: SocketAddr, credentials: &IceCredentials) -> Result<IceAgent
     Ok(agent)
 }
 
-/// The peer's candidates that are checked: UDP, component 1, of our address family, and no address that could make us
-/// probe the broadcast domain of a third party. A lite peer gets exactly one, so that there is exactly one pair.
+/// The peer's candidates that are checked: UDP and of our address family; negotiation has judged the addresses
+/// ([`crate::AddressPolicy`]). A lite peer gets exactly one, so that there is exactly one pair.
 fn usable_candidates(local: SocketAddr, remote: &WebRtcRemote) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = remote
         .candidates
         .iter()
         .filter_map(|line| Candidate::from_sdp_string(line).ok())
-        .filter(|candidate| {
-            let ip = candidate.addr().ip();
-            candidate.proto() == Protocol::Udp
-                && ip.is_ipv4() == local.is_ipv4()
-                && !ip.is_multicast()
-                && !ip.is_unspecified()
-                && candidate.addr().port() != 0
-        })
+        .filter(|candidate| candidate.proto() == Protocol::Udp && candidate.addr().is_ipv4() == local.is_ipv4())
         .collect();
     candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.prio()));
     candidates.truncate(if remote.lite { 1 } else { limits::REMOTE_CANDIDATES_MAX });

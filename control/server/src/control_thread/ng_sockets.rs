@@ -1,0 +1,110 @@
+//! The UDP sockets for ng commands, and which sources no request is accepted from.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mio::event::Event;
+use mio::net::UdpSocket;
+use mio::{Interest, Poll, Token};
+use trestle_calls::controller::DroppedRequest;
+use trestle_io::{BoundPorts, socket};
+
+use crate::config::Config;
+use crate::server::ServeError;
+
+/// The sockets of `listen-ng`, in the order of the configuration.
+pub(crate) struct NgSockets {
+    sockets: Vec<NgSocket>,
+    bound_ports: Arc<BoundPorts>,
+}
+
+struct NgSocket {
+    udp: UdpSocket,
+    address: SocketAddr,
+    /// Reported readable and not read to its end.
+    readable: bool,
+}
+
+/// The result of a read.
+pub(super) enum NgDatagram {
+    /// A datagram of this length from this address.
+    Request(usize, SocketAddr),
+    /// A datagram that is no request, because of its source.
+    Dropped(DroppedRequest),
+    /// No datagram is waiting.
+    Empty,
+    /// The system reports an error; the next read may succeed.
+    Failed,
+}
+
+impl NgSockets {
+    /// Binds the sockets, and watches them. A datagram from one of `bound_ports` is no request.
+    ///
+    /// # Errors
+    /// An address of `listen-ng` cannot be bound.
+    pub(crate) fn bind(config: &Config, poll: &Poll, bound_ports: Arc<BoundPorts>) -> Result<Self, ServeError> {
+        let mut sockets = Vec::with_capacity(config.settings.listen.listen_ng.len());
+        for (index, &address) in config.settings.listen.listen_ng.iter().enumerate() {
+            let listen = || {
+                let mut udp = socket::bind(address, socket::CONTROL_BUFFER_BYTES)?;
+                poll.registry().register(&mut udp, Token(index), Interest::READABLE)?;
+                let address = udp.local_addr()?;
+                Ok(NgSocket { udp, address, readable: false })
+            };
+            sockets.push(listen().map_err(|source| ServeError::Listen { key: "listen-ng", address, source })?);
+        }
+        Ok(Self { sockets, bound_ports })
+    }
+
+    /// The bound addresses.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.iter().map(|socket| socket.address).collect()
+    }
+
+    /// Number of sockets.
+    pub(super) fn len(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// True if a socket was not read to its end.
+    pub(super) fn has_more(&self) -> bool {
+        self.sockets.iter().any(|socket| socket.readable)
+    }
+
+    /// Notes that a socket is readable.
+    pub(super) fn note_ready(&mut self, event: &Event) {
+        if let Some(socket) = self.sockets.get_mut(event.token().0) {
+            socket.readable = true;
+        }
+    }
+
+    /// Reads one datagram from the socket of this index.
+    pub(super) fn receive(&mut self, index: usize, buffer: &mut [u8]) -> NgDatagram {
+        let socket = &mut self.sockets[index];
+        if !socket.readable {
+            return NgDatagram::Empty;
+        }
+        match socket.udp.recv_from(buffer) {
+            // Audio that a peer makes Trestle send to this port.
+            Ok((_, source)) if self.bound_ports.contains(source) => NgDatagram::Dropped(DroppedRequest::OwnMediaPort),
+            Ok((len, source)) => NgDatagram::Request(len, source),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                socket.readable = false;
+                NgDatagram::Empty
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot read a control socket");
+                NgDatagram::Failed
+            }
+        }
+    }
+
+    /// Sends a reply or an event from the socket of this index.
+    pub(super) fn send(&self, index: usize, bytes: &[u8], peer: SocketAddr) {
+        if let Err(error) = self.sockets[index].udp.send_to(bytes, peer) {
+            // The client repeats the request and gets the reply from the cache.
+            tracing::debug!(%error, %peer, "cannot send a reply to an ng request");
+        }
+    }
+}

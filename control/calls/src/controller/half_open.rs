@@ -1,5 +1,5 @@
 //! Calls that are offered and not answered, and their share of the media ports. An offer costs its sender one datagram; without a limit,
-//! offers that are never answered take every port, and each good call is refused until they expire (decision 0022).
+//! offers that are never answered take every port, and each good call is refused until they expire (decision 0017).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -1,4 +1,6 @@
 //! Runs trials of the judge: `judge SEED [COUNT]`. Prints each finding, shrunk, and how many seeds were clean.
+//!
+//! With `JUDGE_FIRST` set it stops at the first finding and does not shrink it. With `JUDGE_PANICS` set each panic is printed.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     }
     #[expect(clippy::disallowed_methods, reason = "measures how fast trials run")]
     let start = Instant::now();
+    let is_first_enough = std::env::var_os("JUDGE_FIRST").is_some();
     let (mut judged, mut findings, mut done) = (Judged::default(), 0, 0);
     for seed in first..first + count {
         done += 1;
@@ -26,6 +29,10 @@ fn main() -> ExitCode {
             Ok(more) => judged.add(more),
             Err(finding) => {
                 findings += 1;
+                if is_first_enough {
+                    println!("{finding}");
+                    return ExitCode::FAILURE;
+                }
                 println!("{}\n", shrunk(finding));
             }
         }

@@ -105,10 +105,12 @@ fn a_second_ssrc_from_the_same_tuple_is_not_mixed_into_the_first() {
             world.run_for_ms(20);
         }
         let arrived = listener.received(&world);
-        assert_eq!(arrived.len(), 100, "key: {}", key.is_some());
-        assert!(arrived.iter().all(|packet| packet.origin().0 == noisy.ssrc));
+        // The first packet of an authenticated SSRC is taken: it may be a change. Then the first stream continues, and stays.
+        let taken = usize::from(key.is_some());
+        assert_eq!(arrived.len(), 100 + taken, "key: {}", key.is_some());
+        assert_eq!(arrived.iter().filter(|packet| packet.origin().0 != noisy.ssrc).count(), taken);
         assert!(arrived.windows(2).all(|two| two[1].header.seq == two[0].header.seq.next()));
-        assert_eq!(world.totals().discards.get(Discard::ForeignSsrc), 100);
+        assert_eq!(world.totals().discards.get(Discard::ForeignSsrc), 100 - taken as u64);
     }
 }
 

@@ -145,7 +145,11 @@ impl StreamTx {
     /// Numbers a frame of `ticks`. Its timestamp is the previous timestamp plus the previous frame's duration.
     pub fn frame(&mut self, now: Instant, ticks: u32) -> Header {
         let (time, marker) = match self.feed {
-            Feed::Frames(next) if next.distance_to(self.time_at(now)) <= self.clock.ticks(PAUSE_MAX) as i32 => {
+            // An event that began later than the next frame, after a stall, moves the frames on.
+            Feed::Frames(next)
+                if next.distance_to(self.time_at(now)) <= self.clock.ticks(PAUSE_MAX) as i32
+                    && self.last_time.distance_to(next) >= 0 =>
+            {
                 (next, false)
             }
             _ => (self.fresh_time(now), true),

@@ -232,6 +232,18 @@ fn an_event_among_forwarded_packets_shifts_their_numbers_and_not_their_time() {
 }
 
 #[test]
+fn frames_that_are_behind_an_event_after_a_stall_continue_behind_it() {
+    let (mut tx, now) = (stream(OPUS), start());
+    tx.frame(now, 960);
+    // For 606 ms nothing is sent.
+    let event = tx.event(now + ms(606), EVENT, true, Duration::ZERO);
+    assert_eq!(event.time.0, 5_000 + 606 * 48);
+    tx.skip(960);
+    let frame = tx.frame(now + ms(640), 960);
+    assert!(event.time.distance_to(frame.time) > 0, "{event:?} {frame:?}");
+}
+
+#[test]
 fn the_second_segment_of_a_long_event_begins_where_the_first_ended() {
     let (mut tx, now) = (stream(OPUS), start());
     let first = tx.event(now, EVENT, true, Duration::ZERO);

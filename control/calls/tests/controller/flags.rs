@@ -50,12 +50,13 @@ fn an_offer_with_our_mark_is_returned_unchanged_and_opens_no_call() {
     let again = command("offer", "looped").with("from-tag", "x").with("sdp", marked.as_str());
     assert_eq!(world.sdp(&again.clone().with("flags", "loop-protect")), marked);
     assert_eq!(world.listed(), ["c"]);
-    // Without the flag, or with the mark of another node, it is an ordinary offer.
-    assert_ne!(world.sdp(&again), marked);
-    let foreign = marked.replace("a=rtpengine:", "a=rtpengine:f");
+    // Without the flag it names our own port.
+    assert!(world.error(&again).contains("it is a media port of this Trestle"));
+    // With the mark and the ports of another node it is an ordinary offer.
+    let foreign = with_port(&marked, 42_000).replace("a=rtpengine:", "a=rtpengine:f");
     let foreign = command("offer", "foreign").with("from-tag", "x").with("sdp", foreign);
     world.sdp(&foreign.with("flags", "loop-protect"));
-    assert_eq!(world.listed(), ["c", "looped", "foreign"]);
+    assert_eq!(world.listed(), ["c", "foreign"]);
 }
 
 #[test]
@@ -84,6 +85,13 @@ fn formats(sdp: &str) -> &str {
     line.splitn(4, ' ').nth(3).expect("formats")
 }
 
+/// An SDP of Trestle as the SDP of a peer on these ports.
+fn with_port(sdp: &str, new: u16) -> String {
+    let old = port(sdp);
+    sdp.replace(&format!("m=audio {old}"), &format!("m=audio {new}"))
+        .replace(&format!("a=rtcp:{}", old + 1), &format!("a=rtcp:{}", new + 1))
+}
+
 #[test]
 fn an_ignored_codec_is_treated_as_not_offered() {
     let mut world = World::new();
@@ -91,8 +99,7 @@ fn an_ignored_codec_is_treated_as_not_offered() {
     let local = world.sdp(&offer.with("codec-ignore", "opus"));
     assert_eq!(formats(&local), "8 0 101");
     let answer = command("answer", "c").with("from-tag", "a").with("to-tag", "b");
-    let remote = local.replace(&format!("m=audio {}", port(&local)), "m=audio 42000");
-    let local = world.sdp(&answer.with("sdp", remote).with("codec-ignore", "PCMA"));
+    let local = world.sdp(&answer.with("sdp", with_port(&local, 42_000)).with("codec-ignore", "PCMA"));
     assert_eq!(formats(&local), "0 101", "neither the offer's opus nor the answer's PCMA");
 }
 

@@ -229,7 +229,7 @@ fn sighup_reads_the_settings_again_and_refuses_those_with_an_error() {
     assert!(create(&served, "c1").contains(r#""result": "ok""#));
     assert!(create(&served, "c2").contains("Parallel session limit reached"));
 
-    for wrong in ["max-sessions = 'many'", "max-sesions = 2", "max-sessions = [", "port-max = 1"] {
+    for wrong in ["max-sessions = 'many'", "max-sesions = 2", "max-sessions = [", "port-min = 40000"] {
         write(wrong);
         served.signal("HUP");
     }

@@ -142,16 +142,20 @@ impl Shard {
         remote: SocketAddr,
         datagram: &mut [u8],
     ) {
-        let Some(owner) = self.sockets.get_mut(socket.0 as usize).and_then(Option::as_mut) else {
+        let Some(owner) = self.sockets.get(socket.0 as usize).copied().flatten() else {
             self.unroutable += 1;
             return;
         };
-        let SocketOwner { slot, leg, flow, local, accepted } = *owner;
+        let SocketOwner { slot, leg, flow, local, accepted } = owner;
         if accepted != Some(remote) {
-            if self.config.addresses.check(local, remote).is_err() {
+            // The far end of a link between two calls is a media port of this process. The link authenticates it by its keys.
+            let is_link = self.calls.get(slot).is_some_and(|of| of.call.leg(leg).is_some_and(Leg::is_linked));
+            if !is_link && self.config.addresses.check(local, remote).is_err() {
                 return self.with_call(slot, |call, _| call.discard(leg, Discard::ForbiddenSource));
             }
-            owner.accepted = Some(remote);
+            if let Some(owner) = &mut self.sockets[socket.0 as usize] {
+                owner.accepted = Some(remote);
+            }
         }
         let received = ReceiveTime { now, waited };
         self.with_call(slot, |call, outbox| call.handle_datagram(received, outbox, leg, flow, remote, datagram));

@@ -149,6 +149,10 @@ impl Log {
 
     /// Runs `work`, and keeps everything that it logs.
     pub(super) fn keep<T>(&self, work: impl FnOnce() -> T) -> T {
+        // With only one subscriber in the process, tracing asks that of the thread that comes first to a line of the log. A test
+        // without a subscriber would disable the line for this one.
+        static SECOND: std::sync::OnceLock<tracing::Dispatch> = std::sync::OnceLock::new();
+        SECOND.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish()));
         let writer = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
@@ -156,7 +160,11 @@ impl Log {
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .finish();
-        tracing::subscriber::with_default(subscriber, work)
+        tracing::subscriber::with_default(subscriber, || {
+            // Another test may have found a line of the log disabled before, and that is cached for all threads.
+            tracing::callsite::rebuild_interest_cache();
+            work()
+        })
     }
 }
 

@@ -13,7 +13,7 @@ export async function start(t, ...flags) {
   if (!existsSync(program)) throw new Error(`there is no ${program}: run cargo build, or set TRESTLE`);
   const child = spawn(
     program,
-    ["serve", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:0", "--num-threads=1", ...flags],
+    ["serve", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:0", "--num-threads=1", "--port-max=32766", ...flags],
     { stdio: ["ignore", "pipe", "ignore"] },
   );
   t.after(async () => {

@@ -43,6 +43,7 @@ impl Served {
                 "--interface=127.0.0.1",
                 "--listen-ng=127.0.0.1:0",
                 "--num-threads=1",
+                "--port-max=32766",
                 "--max-lateness-ms=0",
             ])
             .args(start.flags)

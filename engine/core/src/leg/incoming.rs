@@ -159,6 +159,11 @@ impl Incoming {
         self.intake.is_returned()
     }
 
+    /// True if the peer is a leg of another call of this process.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.plan.is_linked
+    }
+
     /// A packet is in a ring of media. Gives the reason to discard it.
     pub(crate) fn note_ring(&mut self, now: Instant) -> Discard {
         self.intake.note_ring(now)

@@ -163,6 +163,11 @@ impl Leg {
         Ok(Accepted::Control)
     }
 
+    /// True if the peer is a leg of another call of this process.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.incoming.is_linked()
+    }
+
     /// Counts a datagram that was discarded. True if a risk begins with it, which is to be reported now.
     pub(crate) fn discard(&mut self, now: Instant, reason: Discard) -> bool {
         self.incoming.discard(reason);

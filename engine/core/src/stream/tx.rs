@@ -27,9 +27,6 @@ const BEHIND_MAX: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A source whose packets arrive this much later than the frames in their place continues at the end of the line.
 const LATE_MAX: Duration = Duration::from_millis(200);
-/// Packets that arrive in less than this time of each other were held up by the network, which then delivers them all at once. A source
-/// that paused sends at its packet time, 10 ms or more.
-const BURST_SPACING: Duration = Duration::from_millis(5);
 /// A packet may begin this much before the end of the frames in its place.
 const OVERLAP_MAX: Duration = Duration::from_millis(5);
 /// Duration of a packet until one is known.
@@ -88,18 +85,6 @@ struct Mapping {
     time: (RtpTime, RtpTime),
     /// When that packet was forwarded.
     at: Instant,
-    certainty: Certainty,
-}
-
-/// Whether a source that arrives later than the frames in its place has paused, or was held up by the network. Its first packet cannot
-/// show that, and is sent. The mapping from before remains as [`StreamTx::paused`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Certainty {
-    Certain,
-    /// One packet was sent behind the frames.
-    Doubtful,
-    /// The next ones came in a burst, and are discarded until the frames are reached.
-    HeldUp,
 }
 
 impl StreamTx {
@@ -193,9 +178,6 @@ impl StreamTx {
             Feed::Source(mapping) if mapping.source == source && mapping.clock == clock => mapping,
             _ => return self.resume(now, source, seq, time, clock),
         };
-        if mapping.certainty != Certainty::Certain && seq > mapping.seq {
-            return self.decide(now, mapping, seq, time, marker);
-        }
         let our_time = mapping.map(time, self.clock);
         if seq <= mapping.seq {
             let behind = mapping.seq.0 - seq.0;
@@ -299,8 +281,8 @@ impl StreamTx {
         }
     }
 
-    /// A source continues that frames have replaced: at its own timestamps, so that the line stays wall time. If frames are in its
-    /// place, it continues behind them; [`StreamTx::decide`] corrects that if the network held it up.
+    /// A source continues that frames have replaced: at its own timestamps, so that the line stays wall time. Frames in its place
+    /// make its packet too late, unless it is so late that the source must have paused its timestamps. The caller counts a late one.
     fn resume(&mut self, now: Instant, source: u64, seq: ExtSeq, time: RtpTime, clock: ClockRate) -> Option<Header> {
         let paused = self.paused.filter(|known| known.source == source && known.clock == clock);
         let Some(paused) = paused.filter(|known| seq > known.seq && seq.0 - known.seq.0 <= DROPOUT_MAX) else {
@@ -314,51 +296,21 @@ impl StreamTx {
             return Some(self.begin(now, source, seq, time, clock));
         }
         if late > self.clock.ticks(OVERLAP_MAX) as i32 {
-            let header = self.begin(now, source, seq, time, clock);
-            if let Feed::Source(mapping) = &mut self.feed {
-                mapping.certainty = Certainty::Doubtful;
-            }
-            return Some(header);
+            return None;
         }
         let our_time = later(our_time, later(self.audio_end, self.last_time.plus(1)));
-        let (valid_from, certainty) = (seq.plus(1), Certainty::Certain);
-        let mapping = Mapping { source, clock, seq, valid_from, time: (time, our_time), at: now, certainty };
+        let mapping = Mapping { source, clock, seq, valid_from: seq.plus(1), time: (time, our_time), at: now };
         self.feed = Feed::Source(mapping);
         self.advance(1);
         self.follow(now, our_time);
         Some(self.header(self.highest, our_time, true))
     }
 
-    /// A further packet of a source whose last one was sent behind frames in its place. If it comes at once, the network held the
-    /// source up: its packets are discarded until they are behind the frames by their own timestamps, so that the listener is not late
-    /// from then on. If it comes after a packet time, the source paused, and continues where it is.
-    #[cold]
-    fn decide(&mut self, now: Instant, mapping: Mapping, seq: ExtSeq, time: RtpTime, marker: bool) -> Option<Header> {
-        let Mapping { source, clock, .. } = mapping;
-        let is_burst = now.saturating_duration_since(mapping.at) < BURST_SPACING;
-        if !is_burst && mapping.certainty == Certainty::Doubtful {
-            self.feed = Feed::Source(Mapping { certainty: Certainty::Certain, ..mapping });
-            return self.forward(now, source, seq, time, clock, marker);
-        }
-        let before = self.paused.filter(|known| known.source == source && known.clock == clock);
-        let late = before.map(|known| known.map(time, self.clock).distance_to(self.audio_end));
-        if late.is_some_and(|late| late <= self.clock.ticks(OVERLAP_MAX) as i32) {
-            return self.resume(now, source, seq, time, clock);
-        }
-        if !is_burst {
-            return Some(self.begin(now, source, seq, time, clock));
-        }
-        let (valid_from, certainty) = (seq.plus(1), Certainty::HeldUp);
-        self.feed = Feed::Source(Mapping { seq, valid_from, at: now, certainty, ..mapping });
-        None
-    }
-
     /// Maps the first packet of a source, or the first one after a break in it.
     fn begin(&mut self, now: Instant, source: u64, seq: ExtSeq, time: RtpTime, clock: ClockRate) -> Header {
         let our_time = self.fresh_time(now);
-        let (valid_from, certainty) = (seq.plus(1), Certainty::Certain);
         self.feed =
-            Feed::Source(Mapping { source, clock, seq, valid_from, time: (time, our_time), at: now, certainty });
+            Feed::Source(Mapping { source, clock, seq, valid_from: seq.plus(1), time: (time, our_time), at: now });
         self.advance(1);
         self.follow(now, our_time);
         self.header(self.highest, our_time, true)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, Unpack, cast
 
-from .errors import NoReply, TrestleError, refusal
+from .errors import NoReply, Refused, TrestleError, refusal
 from .events import EXPIRES_S, EventFeed, read_event
 from .ng import CallReply, Counters, DeleteReply, DrainReply, GateReply, Options, SdpReply, Word
 

@@ -72,7 +72,6 @@ pub fn metrics(server: &Server) -> String {
 }
 
 /// Ports of 127.0.0.1 that no socket uses at present.
-#[expect(clippy::disallowed_methods, reason = "tests with real sockets are the outside world")]
 pub fn free_ports<const N: usize>() -> [u16; N] {
     let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("a bound socket").port())

@@ -1,6 +1,11 @@
 //! The places of one listener: how many connections there may be, of all addresses and of one, and which connection makes room for
 //! a new one.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "listener threads share the places; locked when a connection opens or ends, never for a packet"
+)]
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,10 @@
 //! Which ports are free for all workers, which a worker has bound, and when a used port may be used again.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "workers share the ports that none has bound; locked when a port is bound, never for a packet"
+)]
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -1,18 +1,18 @@
 //! The judge: one seed decides calls, peers, networks, hostile datagrams, re-offers and faults, and Trestle must keep every
 //! invariant through all of it.
 //!
-//! A seed is drawn into a [`Trial`], a list of steps. The checks of a [`crate::SimulatedTrestle`] look at each datagram;
-//! [`court`] adds what only the judge knows: which datagrams are hostile and must change nothing but a counter, which request
+//! A seed is drawn into a `Trial`, a list of steps. The checks of a `crate::SimulatedTrestle` look at each datagram;
+//! `court` adds what only the judge knows: which datagrams are hostile and must change nothing but a counter, which request
 //! is a repeat, which calls must have audio both ways once all faults are over.
 //!
 //! | invariant | where |
 //! |---|---|
-//! | no SRTP or SRTCP index twice under one key, no plaintext on a secured leg, no key of two legs | [`crate::checks`], `secrecy` |
-//! | one SSRC and one time line, nothing but STUN and DTLS while a gate is shut | [`crate::checks`] |
-//! | a hostile datagram changes one counter and is not answered | [`hostile`] |
-//! | each datagram is taken or discarded with a reason; ports, legs and calls are those of the commands | [`crate::checks`], `audit` |
-//! | one well-formed reply for each request; a repeat has the same | [`desk`] |
-//! | once faults stop, a call with two parties that send has audio both ways within a second | [`liveness`] |
+//! | no SRTP or SRTCP index twice under one key, no plaintext on a secured leg, no key of two legs | `crate::checks`, `secrecy` |
+//! | one SSRC and one time line, nothing but STUN and DTLS while a gate is shut | `crate::checks` |
+//! | a hostile datagram changes one counter and is not answered | `hostile` |
+//! | each datagram is taken or discarded with a reason; ports, legs and calls are those of the commands | `crate::checks`, `audit` |
+//! | one well-formed reply for each request; a repeat has the same | `desk` |
+//! | once faults stop, a call with two parties that send has audio both ways within a second | `liveness` |
 //!
 //! A seed that fails is shrunk to the steps that it takes, and printed as Rust source.
 

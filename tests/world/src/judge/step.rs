@@ -25,9 +25,9 @@ pub enum Peer {
 /// What a phone is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PhoneKind {
-    /// Index into [`CODECS`].
+    /// Index into `CODECS`.
     pub codecs: u8,
-    /// Index into [`SUITES`]; 0 for plain RTP.
+    /// Index into `SUITES`; 0 for plain RTP.
     pub suites: u8,
     /// Packet time.
     pub ptime_ms: u32,
@@ -73,7 +73,7 @@ pub enum Change {
     Hold,
     /// The peer resumes the call.
     Resume,
-    /// Other codecs: an index into [`CODECS`].
+    /// Other codecs: an index into `CODECS`.
     Codecs(u8),
     /// Another address.
     Address,

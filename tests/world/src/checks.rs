@@ -126,6 +126,11 @@ impl Checks {
                 leg.addresses.signal(&plan.transport);
                 leg.secrecy.allow(&plan.transport);
                 leg.audit.allow_preroll(plan.send.policy.preroll_max);
+                let clock = |plan: &LegPlan| plan.send.format.as_ref().map(|format| format.codec.clock());
+                if clock(&leg.plan) != clock(&plan) {
+                    // Ticks up to here count in the old clock (RFC 7160), also those of which no packet was sent.
+                    leg.times = Default::default();
+                }
                 leg.plan = plan;
             }
             None => {
@@ -157,9 +162,9 @@ impl Checks {
         let Some(id) = self.by_port.get(&at).copied() else { return };
         let is_withheld = bytes.len() > FORWARDED_BYTES_MAX || self.withholds(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        // A plain leg does not take packets from another address than it has learnt and sends to.
+        // Without SDES keys, a leg does not take packets from another address than it has learnt and sends to.
         let is_foreign =
-            matches!(leg.plan.transport, Transport::Plain(_)) && leg.sent_to.is_some_and(|learnt| learnt != from);
+            !matches!(leg.plan.transport, Transport::Sdes { .. }) && leg.sent_to.is_some_and(|learnt| learnt != from);
         let is_authentic = leg.addresses.receive(from, bytes);
         match DatagramKind::of(bytes) {
             Some(DatagramKind::Rtp) => {

@@ -105,6 +105,8 @@ impl Net {
     /// Gives the peer at `ip` this link, both ways.
     pub fn set_link(&mut self, ip: IpAddr, link: Link) {
         self.links.insert(ip, link);
+        // What was left of a burst belonged to the old link.
+        self.bursts.retain(|(from, to), _| from.ip() != ip && to.ip() != ip);
     }
 
     /// Sends a datagram.

@@ -101,6 +101,11 @@ impl Desk {
         let before = world.trestle().controller.counters().clone();
         match self.send(world, &bytes) {
             Some(reply) => drop(split(&bytes).map(|_| read(&bytes, &reply))),
+            None if world.trestle().is_mailbox_full || !self.owed.is_empty() => {
+                if let Some((cookie, _)) = split(&bytes) {
+                    self.owed.entry(cookie.to_vec()).or_insert(bytes);
+                }
+            }
             None => {
                 let after = world.trestle().controller.counters();
                 let silent = (after.dropped, after.retransmits);
@@ -110,10 +115,11 @@ impl Desk {
         past.call
     }
 
-    /// A request has no reply yet: only a full mailbox can be the reason.
+    /// A request has no reply yet: only a full mailbox can be the reason, or a request before it that waits for one.
     fn owe(&mut self, world: &mut World, bytes: &[u8]) {
         let request = String::from_utf8_lossy(bytes);
-        assert!(world.trestle().is_mailbox_full, "no reply to {request}");
+        let waits = world.trestle().is_mailbox_full || !self.owed.is_empty();
+        assert!(waits, "no reply to {request}");
         let cookie = split(bytes).expect("a cookie").0.to_vec();
         self.owed.insert(cookie, bytes.to_vec());
     }

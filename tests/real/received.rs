@@ -97,10 +97,13 @@ pub(crate) fn assert_tone(who: &str, pcm: &[i16], hz: f64) {
     assert!(best > SNR_DB, "{who} receives {hz} Hz at {best} dB, and {:?}", ear::tone_hz(pcm, 8_000));
 }
 
-/// The digits that are audible in `pcm` at 8 kHz: Chromium plays telephone-events as tones, which may be in pieces. Those
-/// that begin within one press are of one key; the same key again would come later.
+/// The digits that are audible in `pcm` at 8 kHz: Chromium plays telephone-events as tones, which may be in pieces. Pieces
+/// of the same key belong to one press if they begin within `press_ms`, or if they are too short to be a digit.
 pub(crate) fn digits_played(pcm: &[i16], press_ms: u64) -> String {
     const WINDOW_MS: u64 = 20;
+    // A receiver accepts a digit from 40 ms on (ITU-T Q.24, 3.3.1). A shorter piece ends the press before it: Chromium's
+    // play-out may be late by some milliseconds against the phone's clock.
+    const DIGIT_MS_MIN: u64 = 40;
     let windows: Vec<Option<u8>> = pcm.chunks_exact(160).map(|window| listen::dtmf_event(window, 8_000)).collect();
     let mut now_ms = 0;
     let mut played: Vec<(u8, u64)> = Vec::new();
@@ -108,7 +111,8 @@ pub(crate) fn digits_played(pcm: &[i16], press_ms: u64) -> String {
         let len_ms = WINDOW_MS * run.len() as u64;
         if let Some(event) = run[0] {
             println!("Chromium plays event {event} at {now_ms} ms for {len_ms} ms");
-            if played.last().is_none_or(|(last, began_ms)| *last != event || now_ms >= began_ms + press_ms) {
+            let same_press = |(last, began_ms): &(u8, u64)| *last == event && (len_ms < DIGIT_MS_MIN || now_ms < began_ms + press_ms);
+            if !played.last().is_some_and(same_press) {
                 played.push((event, now_ms));
             }
         }

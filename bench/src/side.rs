@@ -142,7 +142,7 @@ impl Side {
                 candidates: vec![candidate],
                 lite: false,
                 controlling: ends.ours,
-                fingerprint: Fingerprint::Sha256(ends.peer_identity.fingerprint()),
+                fingerprints: vec![Fingerprint::Sha256(ends.peer_identity.fingerprint())],
             }),
             dtls_role: if ends.ours { DtlsRole::Client } else { DtlsRole::Server },
         }

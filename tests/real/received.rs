@@ -111,7 +111,9 @@ pub(crate) fn digits_played(pcm: &[i16], press_ms: u64) -> String {
         let len_ms = WINDOW_MS * run.len() as u64;
         if let Some(event) = run[0] {
             println!("Chromium plays event {event} at {now_ms} ms for {len_ms} ms");
-            let same_press = |(last, began_ms): &(u8, u64)| *last == event && (len_ms < DIGIT_MS_MIN || now_ms < began_ms + press_ms);
+            let same_press = |(last, began_ms): &(u8, u64)| {
+                *last == event && (len_ms < DIGIT_MS_MIN || now_ms < began_ms + press_ms)
+            };
             if !played.last().is_some_and(same_press) {
                 played.push((event, now_ms));
             }

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Line, MediaDescription, SdpError};
+use super::limits::CANDIDATES_MAX;
+use super::{Line, MediaDescription, SdpError, Skipped};
 
 /// A UDP candidate of the peer for component 1 (RTP), with the values that connectivity checks need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,16 +64,18 @@ impl std::fmt::Display for Candidate {
 }
 
 impl MediaDescription {
-    /// The candidates that Trestle can use, in the peer's order.
-    ///
-    /// # Errors
-    ///
-    /// An `a=candidate` line is malformed.
-    pub fn candidates(&self) -> Result<Vec<Candidate>, SdpError> {
+    /// The candidates that Trestle can use, in the peer's order. Malformed ones, and those beyond [`CANDIDATES_MAX`], go to `skipped`.
+    pub fn candidates(&self, skipped: &mut Skipped) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for attribute in self.attributes().filter(|attribute| attribute.name == "candidate") {
-            candidates.extend(Candidate::parse(attribute.line, attribute.required()?)?);
+            match Candidate::parse(attribute.line, attribute.value.unwrap_or_default()) {
+                Ok(Some(_)) if candidates.len() == CANDIDATES_MAX => {
+                    skipped.add(attribute.line.error(format!("more than {CANDIDATES_MAX} candidates")));
+                }
+                Ok(candidate) => candidates.extend(candidate),
+                Err(error) => skipped.add(error),
+            }
         }
-        Ok(candidates)
+        candidates
     }
 }

@@ -1,10 +1,10 @@
 //! Formats of an audio `m=` line: payload types with their `a=rtpmap` and `a=fmtp`.
 
-use trestle_audio::{Codec, CodecInfo};
+use trestle_audio::{CODECS, Codec, CodecInfo};
 use trestle_core::plan::OpusSettings;
 use trestle_wire::{ClockRate, Pt};
 
-use super::{MediaDescription, SdpError};
+use super::{MediaDescription, SdpError, Skipped};
 
 /// How Trestle uses a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,48 +112,55 @@ impl MediaDescription {
     /// The formats in the order of the `m=` line.
     ///
     /// `known` has the formats that Trestle offered. A dynamic payload type without `a=rtpmap` (some phones omit it in answers) is
-    /// looked up there; if it is not found, it is [`FormatKind::Other`].
-    ///
-    /// # Errors
-    ///
-    /// A payload type is not a number from 0 to 127, or an `a=rtpmap` is malformed.
-    pub fn audio_formats(&self, known: &[Format]) -> Result<Vec<Format>, SdpError> {
+    /// looked up there; if it is not found, it is [`FormatKind::Other`]. A word that is no payload type, and a malformed `a=rtpmap`,
+    /// go to `skipped`.
+    pub fn audio_formats(&self, known: &[Format], skipped: &mut Skipped) -> Vec<Format> {
         let mut formats: Vec<Format> = Vec::with_capacity(self.formats.len());
         for word in &self.formats {
-            let pt = word.parse::<u8>().ok().and_then(Pt::new);
-            let pt = pt.ok_or_else(|| self.line.error(format!("{word} is not a payload type from 0 to 127")))?;
+            let Some(pt) = word.parse::<u8>().ok().and_then(Pt::new) else {
+                skipped.add(self.line.error(format!("{word} is not a payload type from 0 to 127")));
+                continue;
+            };
             if formats.iter().any(|format| format.pt == pt) {
                 continue;
             }
-            let mut format = match self.mapped(pt)? {
-                Some(format) => format,
-                None => statically_known(pt)
-                    .or_else(|| known.iter().find(|format| format.pt == pt).cloned())
-                    .unwrap_or_else(|| unknown(pt)),
-            };
+            let mut format = skipped
+                .take(self.mapped(pt))
+                .or_else(|| statically_known(pt))
+                .or_else(|| known.iter().find(|format| format.pt == pt).cloned())
+                .unwrap_or_else(|| unknown(pt));
             format.fmtp = self.fmtp(pt).map(str::to_owned);
             formats.push(format);
         }
-        Ok(formats)
+        formats
     }
 
     /// The format that `a=rtpmap:PT NAME/CLOCK[/CHANNELS]` defines for `pt` (RFC 8866 section 6.6); `None` without such a line.
+    /// Without a clock the name decides, if Trestle knows it.
+    ///
+    /// # Errors
+    ///
+    /// The line for `pt` is malformed.
     fn mapped(&self, pt: Pt) -> Result<Option<Format>, SdpError> {
         for attribute in self.attributes().filter(|attribute| attribute.name == "rtpmap") {
-            let (number, map) = split_pt(attribute.required()?);
+            let (number, map) = split_pt(attribute.value.unwrap_or_default().trim());
             if number != Some(pt.get()) {
                 continue;
             }
             let line = attribute.line;
-            let mut parts = map.split('/');
+            let mut parts = map.split('/').map(str::trim);
             let (name, clock, channels) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
             let token = |byte: u8| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte);
             if name.is_empty() || name.len() > 40 || !name.bytes().all(token) {
                 return Err(line.error("expected PT NAME/CLOCK"));
             }
-            let clock = clock.and_then(|clock| clock.trim().parse().ok()).and_then(ClockRate::new);
+            let Some(clock) = clock.filter(|clock| !clock.is_empty()) else {
+                let format = named(pt, name);
+                return format.map(Some).ok_or_else(|| line.error("expected PT NAME/CLOCK: the clock rate is missing"));
+            };
+            let clock = clock.parse().ok().and_then(ClockRate::new);
             let clock = clock.ok_or_else(|| line.error("the clock rate is not a number from 1 to 384000"))?;
-            let channels = match channels.map(str::trim) {
+            let channels = match channels {
                 None | Some("") => 1,
                 Some(channels) => {
                     channels.parse().map_err(|_| line.error("the number of channels is not a number from 0 to 255"))?
@@ -193,6 +200,16 @@ fn kind_of(pt: Pt, name: &str, clock: ClockRate, channels: u8) -> FormatKind {
         "cn" => FormatKind::ComfortNoise,
         _ => FormatKind::Other,
     }
+}
+
+/// The format of a name without a clock rate: a codec of Trestle, or telephone-event at 8000 Hz.
+fn named(pt: Pt, name: &str) -> Option<Format> {
+    if name.eq_ignore_ascii_case("telephone-event") {
+        return Some(Format::event(pt, None));
+    }
+    let info = CODECS.iter().find(|info| info.name.eq_ignore_ascii_case(name))?;
+    let kind = kind_of(pt, name, info.clock, info.channels);
+    Some(Format { kind, ..Format::audio(pt, info.codec, None) })
 }
 
 /// The format of a static payload type (RFC 3551 section 6), which needs no `a=rtpmap`: a codec of Trestle, or comfort noise.

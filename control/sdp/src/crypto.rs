@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use trestle_srtp::{KeyingMaterial, Profile};
 
-use super::{Attribute, MediaDescription, SdpError};
+use super::limits::CRYPTO_MAX;
+use super::{Attribute, MediaDescription, SdpError, Skipped};
 
 /// Base64 with or without `=` at the end. A key of 30 bytes has no padding, one of 46 bytes has two `=` (RFC 4568 section 6.1,
 /// RFC 6188).
@@ -25,8 +26,8 @@ pub struct Crypto {
 }
 
 impl Crypto {
-    /// Longest MKI that is accepted. Trestle accepts one key per line, so the MKI carries no information.
-    const MKI_BYTES_MAX: u8 = 4;
+    /// Longest MKI (RFC 4568 section 6.1). Trestle accepts one key per line, so the MKI carries no information.
+    const MKI_BYTES_MAX: u8 = 128;
 
     /// Parses a line. `None` if Trestle does not support the suite, or if the line has several keys.
     ///
@@ -82,7 +83,7 @@ fn key_parameters<'a>(parts: impl Iterator<Item = &'a str>) -> Result<u8, String
     let mut seen_lifetime = false;
     for part in parts {
         if let Some((value, length)) = part.split_once(':') {
-            let known = value.parse::<u32>().is_ok();
+            let known = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
             match length.parse::<u8>() {
                 Ok(length @ 1..=Crypto::MKI_BYTES_MAX) if known && mki_len == 0 => mki_len = length,
                 _ => return Err(format!("an MKI must be VALUE:LENGTH of at most {} bytes", Crypto::MKI_BYTES_MAX)),
@@ -118,21 +119,20 @@ fn session_parameter(parameter: &str) -> Result<(), String> {
 }
 
 impl MediaDescription {
-    /// The `a=crypto` lines that Trestle can use, in the peer's order.
-    ///
-    /// # Errors
-    ///
-    /// A line is malformed, or a tag occurs twice.
-    pub fn cryptos(&self) -> Result<Vec<Crypto>, SdpError> {
+    /// The `a=crypto` lines that Trestle can use, in the peer's order. A line that is malformed, has a session parameter that Trestle
+    /// does not support, or repeats a tag, goes to `skipped`: the peer offers a choice (RFC 4568 sections 5.1.2 and 6.3).
+    pub fn cryptos(&self, skipped: &mut Skipped) -> Vec<Crypto> {
         let mut cryptos: Vec<Crypto> = Vec::new();
         for attribute in self.attributes().filter(|attribute| attribute.name == "crypto") {
-            if let Some(crypto) = Crypto::parse(attribute)? {
-                if cryptos.iter().any(|other| other.tag == crypto.tag) {
-                    return Err(attribute.line.error(format!("tag {} is used twice", crypto.tag)));
-                }
+            let Some(crypto) = skipped.take(Crypto::parse(attribute)) else { continue };
+            if cryptos.iter().any(|other| other.tag == crypto.tag) {
+                skipped.add(attribute.line.error(format!("tag {} is used twice", crypto.tag)));
+            } else if cryptos.len() == CRYPTO_MAX {
+                skipped.add(attribute.line.error(format!("more than {CRYPTO_MAX} a=crypto lines")));
+            } else {
                 cryptos.push(crypto);
             }
         }
-        Ok(cryptos)
+        cryptos
     }
 }

@@ -2,42 +2,38 @@
 
 use trestle_core::plan::Fingerprint;
 
-use super::{Attribute, MediaDescription, Sdp, SdpError};
+use super::{Attribute, MediaDescription, Sdp, SdpError, Skipped};
+
+/// Digests that are kept.
+const FINGERPRINTS_MAX: usize = 8;
 
 impl Sdp {
-    /// The digest of the peer's certificate; `None` without `a=fingerprint`. Of several digests SHA-256 is used, else the longest.
-    /// Unknown hash functions are ignored if there is a known one.
-    ///
-    /// # Errors
-    ///
-    /// All hash functions are unknown, or a line is malformed.
-    pub fn fingerprint(&self, media: &MediaDescription) -> Result<Option<Fingerprint>, SdpError> {
-        let mut best: Option<(u8, Fingerprint)> = None;
-        let mut unknown: Option<Attribute<'_>> = None;
+    /// The digests of the peer's certificates; the certificate that it sends must have one of them (RFC 8122 section 5). SHA-1 is
+    /// taken only if there is no other. A line that is malformed, or has an unknown hash function, goes to `skipped`.
+    pub fn fingerprints(&self, media: &MediaDescription, skipped: &mut Skipped) -> Vec<Fingerprint> {
+        let mut fingerprints: Vec<Fingerprint> = Vec::new();
         for attribute in self.attributes_of(media, "fingerprint") {
-            match read(attribute)? {
-                None => unknown = Some(attribute),
-                Some(found) if best.as_ref().is_none_or(|(rank, _)| found.0 > *rank) => best = Some(found),
-                Some(_) => {}
+            match read(attribute) {
+                Ok(found) if fingerprints.contains(&found) => {}
+                Ok(found) if fingerprints.len() < FINGERPRINTS_MAX => fingerprints.push(found),
+                Ok(_) => skipped.add(attribute.line.error(format!("more than {FINGERPRINTS_MAX} fingerprints"))),
+                Err(error) => skipped.add(error),
             }
         }
-        match (best, unknown) {
-            (Some((_, fingerprint)), _) => Ok(Some(fingerprint)),
-            (None, Some(attribute)) => {
-                Err(attribute.line.error("the hash must be sha-256 (or sha-1, sha-384, sha-512)"))
-            }
-            (None, None) => Ok(None),
+        let is_weak = |fingerprint: &Fingerprint| matches!(fingerprint, Fingerprint::Sha1(_));
+        if !fingerprints.iter().all(is_weak) {
+            fingerprints.retain(|fingerprint| !is_weak(fingerprint));
         }
+        fingerprints
     }
 }
 
-/// The digest and its rank (higher is preferred); `None` if the hash function is unknown.
-fn read(attribute: Attribute<'_>) -> Result<Option<(u8, Fingerprint)>, SdpError> {
+fn read(attribute: Attribute<'_>) -> Result<Fingerprint, SdpError> {
     let value = attribute.required()?;
     let (hash, digest) = value.split_once(' ').ok_or_else(|| attribute.line.error("expected HASH XX:XX:..."))?;
     let hash = hash.to_ascii_lowercase();
     if !matches!(hash.as_str(), "sha-1" | "sha-256" | "sha-384" | "sha-512") {
-        return Ok(None);
+        return Err(attribute.line.error("the hash must be sha-256 (or sha-1, sha-384, sha-512)"));
     }
     let bytes: Option<Vec<u8>> = digest
         .trim()
@@ -50,12 +46,12 @@ fn read(attribute: Attribute<'_>) -> Result<Option<(u8, Fingerprint)>, SdpError>
     let bytes = bytes
         .ok_or_else(|| attribute.line.error("the digest is not pairs of hexadecimal digits with colons between"))?;
     let wrong = |_| attribute.line.error(format!("the length of the digest is not that of {hash}"));
-    Ok(Some(match hash.as_str() {
-        "sha-1" => (0, Fingerprint::Sha1(bytes.try_into().map_err(wrong)?)),
-        "sha-256" => (3, Fingerprint::Sha256(bytes.try_into().map_err(wrong)?)),
-        "sha-384" => (1, Fingerprint::Sha384(bytes.try_into().map_err(wrong)?)),
-        _ => (2, Fingerprint::Sha512(bytes.try_into().map_err(wrong)?)),
-    }))
+    Ok(match hash.as_str() {
+        "sha-1" => Fingerprint::Sha1(bytes.try_into().map_err(wrong)?),
+        "sha-256" => Fingerprint::Sha256(bytes.try_into().map_err(wrong)?),
+        "sha-384" => Fingerprint::Sha384(bytes.try_into().map_err(wrong)?),
+        _ => Fingerprint::Sha512(bytes.try_into().map_err(wrong)?),
+    })
 }
 
 /// A SHA-256 digest as in `a=fingerprint`: pairs of upper-case hexadecimal digits, with colons between (RFC 8122 section 5).

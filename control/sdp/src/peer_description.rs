@@ -1,6 +1,6 @@
 //! [`PeerDescription`]: what a peer's SDP states about its audio, read and checked once.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use trestle_audio::CODECS;
 use trestle_core::limits::REMOTE_CANDIDATES_MAX;
@@ -9,7 +9,7 @@ use trestle_wire::Ssrc;
 use zeroize::Zeroizing;
 
 use crate::Protocol;
-use crate::{Candidate, Crypto, Direction, Format, MediaDescription, Sdp, SdpError, Setup};
+use crate::{Candidate, Crypto, Direction, Format, MediaDescription, Sdp, SdpError, Setup, Skipped};
 
 /// How media is protected. It decides the kind of transport of the leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +28,7 @@ pub enum Security {
 pub struct PeerDescription {
     /// The SDP as received.
     pub text: Zeroizing<String>,
-    /// Its lines.
+    /// Its lines. [`Sdp::skipped`] has also the malformed and surplus items within lines of the audio stream.
     pub sdp: Sdp,
     /// Index of the audio stream in [`Sdp::media`].
     pub audio: usize,
@@ -125,51 +125,61 @@ pub struct PeerIce {
     pub candidates: Vec<Candidate>,
     /// `a=ice-lite`.
     pub lite: bool,
-    /// The certificate's digest.
-    pub fingerprint: Fingerprint,
+    /// Digests of the peer's certificates, at least one.
+    pub fingerprints: Vec<Fingerprint>,
 }
 
 impl PeerDescription {
     /// Reads an SDP. `known` has the formats that Trestle sent: a dynamic payload type without `a=rtpmap` is looked up
     /// there. If the peer offers both DTLS and SDES, DTLS is used unless `prefer_sdes`.
     ///
+    /// A malformed or surplus item that the call does not need goes to [`Sdp::skipped`], and so does one that the peer
+    /// offers beside a good one: an `a=crypto`, a fingerprint, a candidate, a format.
+    ///
     /// # Errors
     ///
     /// The text is not SDP, or lacks a part that a call needs, or Trestle cannot bridge it.
     pub fn read(text: &str, known: &[Format], prefer_sdes: bool) -> Result<Self, PeerDescriptionError> {
-        let sdp = Sdp::parse(text)?;
+        let mut sdp = Sdp::parse(text)?;
+        let mut skipped = std::mem::take(&mut sdp.skipped);
         let audio = find_audio(&sdp)?;
         let media = &sdp.media[audio];
         let protocol = Protocol::parse(&media.proto).ok_or_else(|| {
             let known: Vec<&str> = Protocol::ALL.iter().map(|protocol| protocol.as_str()).collect();
             unbridgeable(media, format!("the protocol must be one of {}", known.join(", ")))
         })?;
-        let address = sdp.connection(media).map_err(PeerDescriptionError::Incomplete)?.address;
-        let rtp = SocketAddr::new(address, media.port);
-        let formats = media.audio_formats(known)?;
+        let formats = media.audio_formats(known, &mut skipped);
         if !formats.iter().any(|format| format.codec().is_some()) {
             let supported: Vec<&str> = CODECS.iter().rev().map(|info| info.name).collect();
             return Err(unbridgeable(media, format!("no codec that Trestle supports ({})", supported.join(", "))));
         }
-        let cryptos = media.cryptos()?;
-        let fingerprint = if protocol.is_secure() { sdp.fingerprint(media)? } else { None };
-        let security = security(media, protocol, &cryptos, fingerprint.is_some(), prefer_sdes)?;
-        let ice = match (security, fingerprint) {
-            (Security::Dtls, Some(fingerprint)) => Some(read_ice(&sdp, media, fingerprint)?),
-            (Security::Dtls, None) => {
-                return Err(PeerDescriptionError::Incomplete(media.line.error("DTLS-SRTP needs an a=fingerprint")));
+        let keys = OfferedKeys::read(&sdp, media, protocol);
+        let security = keys.security(media, protocol, prefer_sdes)?;
+        let ice =
+            (security == Security::Dtls).then(|| read_ice(&sdp, media, keys.fingerprints, &mut skipped)).transpose()?;
+        if protocol.is_secure() {
+            // Of plain RTP, and of the kind of keys that is not used, no line matters.
+            skipped.extend(if ice.is_some() { keys.skipped_fingerprints } else { keys.skipped_cryptos });
+        }
+        let address = match (sdp.connection(media), security) {
+            (Ok(connection), _) => connection.address,
+            // The candidates have the addresses.
+            (Err(error), Security::Dtls) => {
+                skipped.add(error);
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED)
             }
-            _ => None,
+            (Err(error), _) => return Err(PeerDescriptionError::Incomplete(error)),
         };
-        let mid = media.mid()?.map(str::to_owned);
+        let rtp = SocketAddr::new(address, media.port);
+        let mid = skipped.take(media.mid()).map(str::to_owned);
         let bundled = mid.as_deref().is_some_and(|mid| {
             let groups = sdp.attributes().filter(|attribute| attribute.name == "group").filter_map(|a| a.value);
             groups
                 .map(str::split_ascii_whitespace)
                 .any(|mut words| words.next() == Some("BUNDLE") && words.any(|word| word == mid))
         });
-        let ptime_ms = media.milliseconds("ptime")?;
-        let ptime_ms = match media.milliseconds("maxptime")? {
+        let ptime_ms = skipped.take(media.milliseconds("ptime"));
+        let ptime_ms = match skipped.take(media.milliseconds("maxptime")) {
             Some(max) => ptime_ms.map(|ms| ms.min(max)).or((max < 20).then_some(max)),
             None => ptime_ms,
         };
@@ -177,6 +187,8 @@ impl PeerDescription {
             .attributes()
             .filter(|attribute| attribute.name == "ssrc")
             .filter_map(|attribute| attribute.value?.split_ascii_whitespace().next()?.parse().ok().map(Ssrc));
+        let rtcp = sdp.rtcp_address(media, rtp, &mut skipped);
+        let setup = if security == Security::Dtls { skipped.take(sdp.setup(media)) } else { None };
         Ok(Self {
             text: text.to_owned().into(),
             audio,
@@ -184,15 +196,15 @@ impl PeerDescription {
             security,
             formats,
             direction: sdp.direction(media),
-            addresses: PeerAddresses { rtp, rtcp: sdp.rtcp_address(media, rtp)?, rtcp_mux: media.rtcp_mux() },
-            cryptos,
+            addresses: PeerAddresses { rtp, rtcp, rtcp_mux: media.rtcp_mux() },
+            cryptos: keys.cryptos,
             ice,
-            setup: sdp.setup(media)?,
+            setup,
             mid,
             bundled,
             ptime_ms,
             ssrcs: ssrcs.collect(),
-            sdp,
+            sdp: Sdp { skipped, ..sdp },
         })
     }
 
@@ -266,31 +278,66 @@ fn find_audio(sdp: &Sdp) -> Result<usize, PeerDescriptionError> {
         })
 }
 
-fn security(
-    media: &MediaDescription,
-    protocol: Protocol,
-    cryptos: &[Crypto],
-    fingerprint: bool,
-    prefer_sdes: bool,
-) -> Result<Security, PeerDescriptionError> {
-    if !protocol.is_secure() {
-        return Ok(Security::Plain);
-    }
-    if protocol.is_dtls() || (fingerprint && (cryptos.is_empty() || !prefer_sdes)) {
-        return Ok(Security::Dtls);
-    }
-    if !cryptos.is_empty() {
-        return Ok(Security::Sdes);
-    }
-    Err(match media.attribute("crypto") {
-        Some(attribute) => {
-            PeerDescriptionError::Unbridgeable(attribute.line.error("no a=crypto has a suite that Trestle supports"))
-        }
-        None => PeerDescriptionError::Incomplete(media.line.error("SRTP needs an a=crypto or an a=fingerprint")),
-    })
+/// The keys that a description offers, and the lines of each kind that cannot be used.
+struct OfferedKeys {
+    cryptos: Vec<Crypto>,
+    skipped_cryptos: Skipped,
+    fingerprints: Vec<Fingerprint>,
+    skipped_fingerprints: Skipped,
 }
 
-fn read_ice(sdp: &Sdp, media: &MediaDescription, fingerprint: Fingerprint) -> Result<PeerIce, PeerDescriptionError> {
+impl OfferedKeys {
+    fn read(sdp: &Sdp, media: &MediaDescription, protocol: Protocol) -> Self {
+        let (mut skipped_cryptos, mut skipped_fingerprints) = (Skipped::default(), Skipped::default());
+        let cryptos = media.cryptos(&mut skipped_cryptos);
+        let is_secure = protocol.is_secure();
+        let fingerprints = if is_secure { sdp.fingerprints(media, &mut skipped_fingerprints) } else { Vec::new() };
+        Self { cryptos, skipped_cryptos, fingerprints, skipped_fingerprints }
+    }
+
+    /// # Errors
+    ///
+    /// The protocol requires keys, and the description has none that Trestle can use.
+    fn security(
+        &self,
+        media: &MediaDescription,
+        protocol: Protocol,
+        prefer_sdes: bool,
+    ) -> Result<Security, PeerDescriptionError> {
+        if !protocol.is_secure() {
+            return Ok(Security::Plain);
+        }
+        let (sdes, dtls) = (!self.cryptos.is_empty(), !self.fingerprints.is_empty());
+        if dtls && (protocol.is_dtls() || !sdes || !prefer_sdes) {
+            return Ok(Security::Dtls);
+        }
+        if sdes && !protocol.is_dtls() {
+            return Ok(Security::Sdes);
+        }
+        let of_fingerprint = self.skipped_fingerprints.iter().next();
+        let unusable =
+            if protocol.is_dtls() { of_fingerprint } else { self.skipped_cryptos.iter().next().or(of_fingerprint) };
+        Err(match (unusable, media.attribute("crypto")) {
+            (Some(error), _) => PeerDescriptionError::Unbridgeable(error.clone()),
+            _ if protocol.is_dtls() => {
+                PeerDescriptionError::Incomplete(media.line.error("DTLS-SRTP needs an a=fingerprint"))
+            }
+            (None, Some(attribute)) => PeerDescriptionError::Unbridgeable(
+                attribute.line.error("no a=crypto has a suite that Trestle supports"),
+            ),
+            (None, None) => {
+                PeerDescriptionError::Incomplete(media.line.error("SRTP needs an a=crypto or an a=fingerprint"))
+            }
+        })
+    }
+}
+
+fn read_ice(
+    sdp: &Sdp,
+    media: &MediaDescription,
+    fingerprints: Vec<Fingerprint>,
+    skipped: &mut Skipped,
+) -> Result<PeerIce, PeerDescriptionError> {
     let need = |name: &str| {
         let missing = || {
             PeerDescriptionError::Incomplete(media.line.error(format!("DTLS-SRTP needs ICE, and a={name} is missing")))
@@ -299,9 +346,9 @@ fn read_ice(sdp: &Sdp, media: &MediaDescription, fingerprint: Fingerprint) -> Re
     };
     Ok(PeerIce {
         credentials: IceCredentials { ufrag: need("ice-ufrag")?, pwd: need("ice-pwd")?.into() },
-        candidates: media.candidates()?,
+        candidates: media.candidates(skipped),
         lite: sdp.ice_lite(media),
-        fingerprint,
+        fingerprints,
     })
 }
 

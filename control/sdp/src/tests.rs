@@ -10,6 +10,13 @@ use crate::meta_samples::META;
 
 const HEAD: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
 
+/// What `read` skips.
+fn skipped_by(read: impl FnOnce(&mut Skipped)) -> Vec<SdpError> {
+    let mut skipped = Skipped::default();
+    read(&mut skipped);
+    skipped.iter().cloned().collect()
+}
+
 fn audio(lines: &str) -> String {
     format!("{HEAD}m=audio 4000 RTP/AVP 8\r\n{lines}")
 }
@@ -43,51 +50,114 @@ fn unknown_lines_keep_their_place() {
 }
 
 #[test]
-fn a_broken_description_is_refused_with_its_line_and_reason() {
-    let long = format!("a={}", "x".repeat(1_023));
-    let many_lines = "a=x\r\n".repeat(510);
-    let huge = "a=x\r\n".repeat(4_000);
-    let media = "m=audio 1 RTP/AVP 0\r\n".repeat(5);
-    let formats = (0..33).map(|pt| format!(" {pt}")).collect::<String>();
-    let candidates = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n".repeat(33);
-    let cryptos = "a=crypto:1 X inline:A\r\n".repeat(17);
-    let table: [(&str, String, Option<usize>, &str); 18] = [
+fn a_description_without_meaning_is_refused_with_its_line_and_reason() {
+    let huge = "a=x\r\n".repeat(7_000);
+    let media = "m=audio 1 RTP/AVP 0\r\n".repeat(33);
+    let table: [(&str, String, Option<usize>, &str); 12] = [
         ("nothing", String::new(), None, "no lines"),
         ("only line ends", "\r\n\r\n".into(), None, "no lines"),
         ("no version first", "o=- 1 1 IN IP4 192.0.2.1\r\n".into(), Some(1), "must be v=0"),
         ("another version", "v=1\r\n".into(), Some(1), "must be v=0"),
+        ("no SDP", "hello\r\nv=0\r\n".into(), Some(1), "lower-case letter"),
         ("two versions", "v=0\r\nv=0\r\n".into(), Some(2), "second v="),
-        ("no origin", "v=0\r\ns=-\r\nm=audio 1 RTP/AVP 0\r\n".into(), None, "no o="),
-        ("short origin", "v=0\r\no=- 1\r\n".into(), Some(2), "six fields"),
-        ("no equals sign", audio("ptime\r\n"), Some(7), "lower-case letter"),
-        ("capital letter", audio("A=ptime\r\n"), Some(7), "lower-case letter"),
-        ("empty line inside", audio("\r\na=x\r\n"), Some(7), "line is empty"),
-        ("control character", audio("a=x\u{0}y\r\n"), Some(7), "control character"),
-        ("bare CR", audio("a=x\ry\r\n"), Some(7), "control character"),
-        ("long line", audio(&long), Some(7), "longer than 1024"),
-        ("many lines", audio(&many_lines), None, "more than 512"),
-        ("huge", audio(&huge), None, "longer than 16384"),
-        ("five media", format!("{HEAD}{media}"), Some(10), "more than 4"),
-        ("33 formats", format!("{HEAD}m=audio 1 RTP/AVP{formats}\r\n"), Some(6), "more than 32 formats"),
-        ("33 candidates", audio(&candidates), Some(39), "more than 32 a=candidate"),
+        ("two descriptions", format!("{}{HEAD}", audio("")), Some(7), "second v="),
+        ("huge", audio(&huge), None, "longer than 32768"),
+        ("33 media", format!("{HEAD}{media}"), Some(38), "more than 32"),
+        ("m= without a port", format!("{HEAD}m=audio\r\n"), Some(6), "m= must have"),
+        ("a port of words", format!("{HEAD}m=audio x RTP/AVP 0\r\n"), Some(6), "port"),
+        ("port 65536", format!("{HEAD}m=audio 65536 RTP/AVP 0\r\n"), Some(6), "port"),
     ];
     for (what, text, line, reason) in table {
         let error = Sdp::parse(&text).expect_err(what);
         assert_eq!(error.line, line, "{what}: {error}");
         assert!(error.reason.contains(reason), "{what}: {error}");
     }
-    assert!(Sdp::parse(&audio(&cryptos)).unwrap_err().reason.contains("more than 16 a=crypto"));
-    for m in ["audio", "audio x RTP/AVP 0", "audio 65536 RTP/AVP 0", "audio 1/2 RTP/AVP 0", "audio 1 RTP/AVP"] {
-        assert_eq!(Sdp::parse(&format!("{HEAD}m={m}\r\n")).unwrap_err().line, Some(6), "{m}");
+}
+
+#[test]
+fn a_malformed_or_surplus_line_is_skipped_with_its_number_and_reason() {
+    let table: [(&str, String, usize, &str); 8] = [
+        ("no equals sign", "ptime\r\n".into(), 7, "lower-case letter"),
+        ("capital letter", "A=ptime\r\n".into(), 7, "lower-case letter"),
+        ("control character", "a=x\u{0}y\r\n".into(), 7, "control character"),
+        ("bare CR", "a=x\ry\r\n".into(), 7, "control character"),
+        ("long line", format!("a={}\r\n", "x".repeat(1_023)), 7, "longer than 1024"),
+        ("many lines", "a=x\r\n".repeat(1_019), 1_025, "more than 1024 lines"),
+        ("a second origin", "o=- 2 2 IN IP4 192.0.2.2\r\n".into(), 7, "o= must occur once"),
+        ("behind an empty line", "\r\n\r\nx\r\n".into(), 9, "lower-case letter"),
+    ];
+    for (what, lines, number, reason) in table {
+        let sdp = Sdp::parse(&audio(&lines)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let skipped: Vec<_> = sdp.skipped.iter().collect();
+        assert_eq!(skipped.len(), 1, "{what}: {skipped:?}");
+        assert_eq!(skipped[0].line, Some(number), "{what}: {skipped:?}");
+        assert!(skipped[0].reason.contains(reason), "{what}: {skipped:?}");
     }
 }
 
 #[test]
+fn of_many_skipped_lines_eight_are_kept_and_all_are_counted() {
+    let sdp = Sdp::parse(&audio(&"junk\r\n".repeat(100))).unwrap();
+    assert_eq!((sdp.skipped.iter().count(), sdp.skipped.count()), (Skipped::KEPT_MAX, 100));
+    let warnings: Vec<String> = sdp.skipped.warnings().collect();
+    assert_eq!(warnings.len(), Skipped::KEPT_MAX + 1);
+    assert_eq!(warnings[0], "not used: line 7 \"junk\": a line must be a lower-case letter, \"=\" and a value");
+    assert_eq!(warnings[8], "92 more items of the SDP are not used");
+}
+
+#[test]
+fn lines_that_others_write_are_read() {
+    // Text behind the head, and what the m= line is read as.
+    let table: [(&str, &str, u16, &str, usize); 6] = [
+        ("a number of ports", "m=audio 4000/2 RTP/AVP 0 8\r\n", 4_000, "RTP/AVP", 2),
+        ("a refused stream without format", "m=application 0 *\r\n", 0, "*", 0),
+        ("an empty line before it", "\r\nm=audio 4000 RTP/AVP 0\r\n", 4_000, "RTP/AVP", 1),
+        ("a line of spaces before it", "  \r\nm=audio 4000 RTP/AVP 0\r\n", 4_000, "RTP/AVP", 1),
+        ("tabs", "m=audio\t4000\tRTP/AVP\t0\r\n", 4_000, "RTP/AVP", 1),
+        ("a format too many", &format!("m=audio 4000 RTP/AVP{}\r\n", " 0".repeat(65)), 4_000, "RTP/AVP", 64),
+    ];
+    for (what, text, port, proto, formats) in table {
+        let (_, media) = media(&format!("{HEAD}{text}"));
+        assert_eq!((media.port, media.proto.as_str(), media.formats.len()), (port, proto, formats), "{what}");
+    }
+    for origin in ["", "o=- 1\r\n", "o=John Doe 1 1 IN IP4 192.0.2.1\r\n"] {
+        assert!(Sdp::parse(&format!("v=0\r\n{origin}s=-\r\nm=audio 1 RTP/AVP 0\r\n")).is_ok(), "{origin:?}");
+    }
+}
+
+#[test]
+fn a_malformed_rtpmap_costs_its_own_payload_type_only() {
+    // Payload type, value of its rtpmap, and what it is.
+    let table: [(u8, &str, FormatKind); 9] = [
+        (8, "8 PCMA", FormatKind::Audio(Codec::Pcma)),
+        (8, "8", FormatKind::Audio(Codec::Pcma)),
+        (8, "8 PCMA/fast", FormatKind::Audio(Codec::Pcma)),
+        (101, "101 telephone-event", FormatKind::Event(ClockRate::HZ_8000)),
+        (96, "96 opus", FormatKind::Audio(Codec::Opus)),
+        (96, "96 opus/0/2", FormatKind::Other),
+        (96, "96 /8000", FormatKind::Other),
+        (96, "96", FormatKind::Other),
+        (96, "", FormatKind::Other),
+    ];
+    for (pt, value, kind) in table {
+        let (_, media) = media(&format!("{HEAD}m=audio 1 RTP/AVP 0 {pt}\r\na=rtpmap:{value}\r\n"));
+        let kinds: Vec<_> =
+            media.audio_formats(&[], &mut Skipped::default()).iter().map(|format| format.kind).collect();
+        assert_eq!(kinds, [FormatKind::Audio(Codec::Pcmu), kind], "{value:?}");
+    }
+    let (_, media) = media(&format!("{HEAD}m=audio 1 RTP/AVP 128 x 4294967304 8\r\n"));
+    let mut skipped = Skipped::default();
+    assert_eq!(media.audio_formats(&[], &mut skipped).len(), 1);
+    assert_eq!(skipped.count(), 3);
+}
+
+#[test]
 fn an_error_shows_control_characters_escaped_and_secrets_not_at_all() {
-    let error = Sdp::parse(&audio("a=x\u{1b}[2J\u{7}\r\n")).unwrap_err().to_string();
+    let sdp = Sdp::parse(&audio("a=x\u{1b}[2J\u{7}\r\n")).unwrap();
+    let error = sdp.skipped.iter().next().unwrap().to_string();
     assert!(error.chars().all(|c| !c.is_control()), "{error:?}");
     let (sdp, media) = media(&audio("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:SECRET\r\na=ice-pwd:SECRET~\r\n"));
-    let key = media.cryptos().unwrap_err().to_string();
+    let key = skipped_by(|skipped| drop(media.cryptos(skipped))).remove(0).to_string();
     let pwd = sdp.ice_credential(&media, "ice-pwd").unwrap_err().to_string();
     assert!(!key.contains("SECRET") && !pwd.contains("SECRET"), "{key} {pwd}");
     assert!(!format!("{sdp:?}").contains("SECRET"), "{sdp:?}");
@@ -112,12 +182,14 @@ fn metas_offer_is_read_completely() {
     assert_eq!(media.mid().unwrap(), Some("audio"));
     assert_eq!(sdp.ice_credential(&media, "ice-ufrag").unwrap().as_deref(), Some("RmDDkfzkwbexPfbC"));
     assert_eq!(media.milliseconds("maxptime").unwrap(), Some(20));
-    assert!(matches!(sdp.fingerprint(&media).unwrap(), Some(Fingerprint::Sha256(digest)) if digest[0] == 0xCA));
-    let formats = media.audio_formats(&[]).unwrap();
+    let mut skipped = Skipped::default();
+    let fingerprints = sdp.fingerprints(&media, &mut skipped);
+    assert!(matches!(fingerprints[..], [Fingerprint::Sha256(digest)] if digest[0] == 0xCA));
+    let formats = media.audio_formats(&[], &mut skipped);
     assert_eq!(formats[0].kind, FormatKind::Audio(Codec::Opus));
     assert_eq!(formats[0].opus_settings().bitrate_bps, 20_000);
     assert_eq!(formats[1].kind, FormatKind::Event(ClockRate::HZ_8000));
-    let candidates: Vec<String> = media.candidates().unwrap().iter().map(ToString::to_string).collect();
+    let candidates: Vec<String> = media.candidates(&mut skipped).iter().map(ToString::to_string).collect();
     assert_eq!(
         candidates,
         [
@@ -125,6 +197,7 @@ fn metas_offer_is_read_completely() {
             "candidate:3355715111 1 udp 2122262783 2a03:2880:f343:131:face:b00c:0:699c 3480 typ host",
         ]
     );
+    assert_eq!(skipped.count(), 0, "{skipped:?}");
 }
 
 #[test]
@@ -137,7 +210,7 @@ fn candidates_are_parsed_with_any_extensions_and_unusable_ones_are_ignored() {
         "a=candidate:5 1 udp 1694498815 203.0.113.9 4000 typ srflx raddr 10.0.0.1 rport 4000\r\n",
         "a=candidate:8 1 udp 1 192.0.2.1 4000 typ other\r\n",
     )));
-    let candidates = media.candidates().unwrap();
+    let candidates = media.candidates(&mut Skipped::default());
     assert_eq!(candidates.iter().map(|c| c.foundation.as_str()).collect::<Vec<_>>(), ["1", "5"]);
     assert_eq!(
         candidates[1].to_string(),
@@ -146,7 +219,7 @@ fn candidates_are_parsed_with_any_extensions_and_unusable_ones_are_ignored() {
 }
 
 #[test]
-fn malformed_candidates_are_errors() {
+fn a_malformed_candidate_is_skipped_and_the_good_one_beside_it_is_kept() {
     for bad in [
         "1 1 udp",
         "1 x udp 1 192.0.2.1 1 typ host",
@@ -154,8 +227,11 @@ fn malformed_candidates_are_errors() {
         "1 1 udp 1 192.0.2.1 65536 typ host",
         "; 1 udp 1 192.0.2.1 1 typ host",
     ] {
-        let (_, media) = media(&audio(&format!("a=candidate:{bad}\r\n")));
-        assert_eq!(media.candidates().unwrap_err().line, Some(7), "{bad}");
+        let good = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host";
+        let (_, media) = media(&audio(&format!("a=candidate:{bad}\r\n{good}\r\n")));
+        let mut skipped = Skipped::default();
+        assert_eq!(media.candidates(&mut skipped).len(), 1, "{bad}");
+        assert_eq!(skipped.iter().map(|error| error.line).collect::<Vec<_>>(), [Some(7)], "{bad}");
     }
 }
 
@@ -167,7 +243,7 @@ fn crypto_lines_of_every_suite_read_back_with_and_without_padding() {
         for (pad, lifetime) in [(true, false), (false, false), (false, true)] {
             let text = Crypto::text(7, &key, pad, lifetime);
             let (_, media) = media(&audio(&format!("a=crypto:{text}\r\n")));
-            let read = media.cryptos().unwrap();
+            let read = media.cryptos(&mut Skipped::default());
             assert_eq!((read[0].tag, &read[0].key, read[0].mki_len), (7, &key, 0), "{text}");
         }
     }
@@ -177,14 +253,16 @@ fn crypto_lines_of_every_suite_read_back_with_and_without_padding() {
 fn crypto_parameters_have_known_outcomes() {
     const KEY: &str = "5CI+0g1+pXQKMm4rJoym25HQQc9RlPV345OoujuF";
     let suite = format!("AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
-    // Line and outcome: Some(mki_len) if it is accepted, None if it is ignored, Err with words of the reason.
-    let table: [(String, Result<Option<u8>, &str>); 23] = [
+    // Line and outcome: Some(mki_len) if it is accepted, None if Trestle does not support it, words of the reason if it is malformed.
+    let table: [(String, Result<Option<u8>, &str>); 25] = [
         (format!("1 {suite}"), Ok(Some(0))),
         (format!("1 {suite}|2^31"), Ok(Some(0))),
         (format!("1 {suite}|1048576"), Ok(Some(0))),
         (format!("1 {suite}|2^20|1:4"), Ok(Some(4))),
         (format!("1 {suite}|1:1"), Ok(Some(1))),
-        (format!("1 {suite}|1:5"), Err("MKI")),
+        (format!("1 {suite}|1:5"), Ok(Some(5))),
+        (format!("1 {suite}|2^31|340282366920938463463374607431768211455:128"), Ok(Some(128))),
+        (format!("1 {suite}|1:129"), Err("MKI")),
         (format!("1 {suite}|1:0"), Err("MKI")),
         (format!("1 {suite}|x:1"), Err("MKI")),
         (format!("1 {suite}|2^49"), Err("lifetime")),
@@ -205,19 +283,25 @@ fn crypto_parameters_have_known_outcomes() {
     ];
     for (value, expected) in table {
         let (_, media) = media(&audio(&format!("a=crypto:{value}\r\n")));
-        match (media.cryptos(), expected) {
-            (Ok(read), Ok(expected)) => assert_eq!(read.first().map(|crypto| crypto.mki_len), expected, "{value}"),
-            (Err(error), Err(words)) => {
-                assert_eq!(error.line, Some(7), "{value}");
+        let mut skipped = Skipped::default();
+        let read = media.cryptos(&mut skipped).first().map(|crypto| crypto.mki_len);
+        match (skipped.iter().next(), expected) {
+            (None, Ok(expected)) => assert_eq!(read, expected, "{value}"),
+            (Some(error), Err(words)) => {
+                assert_eq!((error.line, read), (Some(7), None), "{value}");
                 assert!(error.reason.contains(words), "{value}: {error}");
             }
-            (got, expected) => panic!("{value}: {got:?}, expected {expected:?}"),
+            (skipped, expected) => panic!("{value}: {read:?}, {skipped:?}, expected {expected:?}"),
         }
+        let good = format!("a=crypto:2 {suite}");
+        let (_, media) = self::media(&audio(&format!("a=crypto:{value}\r\n{good}\r\n")));
+        let chosen = media.cryptos(&mut Skipped::default());
+        assert_eq!(chosen.last().map(|crypto| crypto.tag), Some(2), "{value} beside a good line");
     }
 }
 
 #[test]
-fn of_several_fingerprints_the_sha_256_is_taken() {
+fn each_fingerprint_counts_but_sha_1_beside_another() {
     let digest = |n: usize| vec!["AB"; n].join(":");
     let (sdp, media) = media(&audio(&format!(
         "a=fingerprint:sha-512 {}\r\na=fingerprint:SHA-256 {}\r\na=fingerprint:sha-1 {}\r\na=fingerprint:md5 {}\r\n",
@@ -226,14 +310,25 @@ fn of_several_fingerprints_the_sha_256_is_taken() {
         digest(20),
         digest(16),
     )));
-    assert_eq!(sdp.fingerprint(&media).unwrap(), Some(Fingerprint::Sha256([0xAB; 32])));
+    let mut skipped = Skipped::default();
+    let found = sdp.fingerprints(&media, &mut skipped);
+    assert_eq!(found, [Fingerprint::Sha512([0xAB; 64]), Fingerprint::Sha256([0xAB; 32])]);
+    assert_eq!(skipped.iter().map(|error| error.line).collect::<Vec<_>>(), [Some(10)], "md5");
+    let (sdp, media) = self::media(&audio(&format!("a=fingerprint:sha-1 {}\r\n", digest(20))));
+    assert_eq!(sdp.fingerprints(&media, &mut skipped), [Fingerprint::Sha1([0xAB; 20])]);
 }
 
 #[test]
-fn bad_fingerprints_are_errors() {
+fn a_malformed_fingerprint_is_skipped_before_and_behind_a_good_one() {
     for bad in ["sha-256", "sha-256 AB:CD", "sha-256 XY", "md5 AB:CD"] {
-        let (sdp, media) = media(&audio(&format!("a=fingerprint:{bad}\r\n")));
-        assert_eq!(sdp.fingerprint(&media).unwrap_err().line, Some(7), "{bad}");
+        let (bad, good) =
+            (format!("a=fingerprint:{bad}\r\n"), format!("a=fingerprint:sha-256 {}\r\n", vec!["ab"; 32].join(":")));
+        for (lines, number) in [(format!("{bad}{good}"), 7), (format!("{good}{bad}"), 8)] {
+            let (sdp, media) = media(&audio(&lines));
+            let mut skipped = Skipped::default();
+            assert_eq!(sdp.fingerprints(&media, &mut skipped), [Fingerprint::Sha256([0xAB; 32])], "{lines}");
+            assert_eq!(skipped.iter().map(|error| error.line).collect::<Vec<_>>(), [Some(number)], "{lines}");
+        }
     }
 }
 
@@ -277,9 +372,16 @@ fn rtcp_goes_to_the_signalled_port_and_port_9_is_no_port() {
         ("a=rtcp:5001\r\n", "192.0.2.1:5001"),
         ("a=rtcp:5001 IN IP4 192.0.2.7\r\n", "192.0.2.7:5001"),
         ("a=rtcp:9 IN IP4 0.0.0.0\r\n", "192.0.2.1:4001"),
+        ("a=rtcp:0\r\n", "192.0.2.1:4001"),
+        ("a=rtcp:5001  IN IP4 192.0.2.7 \r\n", "192.0.2.7:5001"),
+        ("a=rtcp:5001 IN IP4 media.example.net\r\n", "192.0.2.1:5001"),
+        ("a=rtcp:\r\n", "192.0.2.1:4001"),
+        ("a=rtcp\r\n", "192.0.2.1:4001"),
+        ("a=rtcp:x\r\n", "192.0.2.1:4001"),
     ] {
         let (sdp, media) = media(&audio(lines));
-        assert_eq!(sdp.rtcp_address(&media, rtp).unwrap(), expected.parse().unwrap(), "{lines}");
+        let rtcp = sdp.rtcp_address(&media, rtp, &mut Skipped::default());
+        assert_eq!(rtcp, expected.parse().unwrap(), "{lines}");
     }
 }
 
@@ -288,7 +390,7 @@ fn a_stray_word_in_fmtp_does_no_harm() {
     let (_, media) = media(&format!(
         "{HEAD}m=audio 1 RTP/AVP 111 13 72 9\r\na=rtpmap:111 OPUS/48000/2\r\na=fmtp:111 0 maxplaybackrate=16000; useinbandfec=1\r\na=rtpmap:72 opus/48000/2\r\n"
     ));
-    let formats = media.audio_formats(&[]).unwrap();
+    let formats = media.audio_formats(&[], &mut Skipped::default());
     let opus = formats[0].opus_settings();
     assert_eq!((opus.max_playback_hz, opus.inband_fec, opus.bitrate_bps), (16_000, true, 20_000));
     let kinds: Vec<_> = formats[1..].iter().map(|format| format.kind).collect();
@@ -299,7 +401,7 @@ fn a_stray_word_in_fmtp_does_no_harm() {
 fn a_payload_type_without_rtpmap_is_what_was_offered() {
     let (_, media) = media(&format!("{HEAD}m=audio 1 RTP/AVP 8 101 97\r\n"));
     let known = [Format::event(trestle_wire::Pt::new(101).unwrap(), None)];
-    let kinds: Vec<_> = media.audio_formats(&known).unwrap().iter().map(|format| format.kind).collect();
+    let kinds: Vec<_> = media.audio_formats(&known, &mut Skipped::default()).iter().map(|format| format.kind).collect();
     assert_eq!(kinds, [FormatKind::Audio(Codec::Pcma), FormatKind::Event(ClockRate::HZ_8000), FormatKind::Other]);
 }
 
@@ -326,7 +428,9 @@ proptest! {
             prop_assert_eq!(&Sdp::parse(&written).unwrap().to_string(), &written);
             if let Some(media) = sdp.media.first() {
                 // Any outcome but a panic.
-                let _ = (media.audio_formats(&[]), media.candidates(), media.cryptos(), sdp.fingerprint(media), sdp.connection(media));
+                let skipped = &mut Skipped::default();
+                drop((media.audio_formats(&[], skipped), media.candidates(skipped), media.cryptos(skipped)));
+                drop((sdp.fingerprints(media, skipped), sdp.connection(media)));
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::Skipped;
+
 /// One line of a description. `Debug` shows no key and no password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Line {
@@ -27,6 +29,8 @@ impl Line {
                 Some((name, value)) => (name, Some(value)),
                 None => (self.value.as_str(), None),
             };
+            // Some stacks write a space behind the name of an attribute.
+            let name = name.trim_end();
             Attribute { name, value, line: self }
         })
     }
@@ -69,6 +73,8 @@ pub struct Sdp {
     pub session: Vec<Line>,
     /// The `m=` lines with the lines below them, in order.
     pub media: Vec<MediaDescription>,
+    /// Lines that are malformed or beyond a limit. They are in neither part.
+    pub skipped: Skipped,
 }
 
 /// An `m=` line and the lines below it.
@@ -80,9 +86,9 @@ pub struct MediaDescription {
     pub media: String,
     /// Port; 0 means that the stream is refused or ended (RFC 3264 section 6).
     pub port: u16,
-    /// Transport protocol, for example `RTP/AVP`.
+    /// Transport protocol, for example `RTP/AVP`. Empty if the line ends before it.
     pub proto: String,
-    /// Formats as written; payload types for RTP.
+    /// Formats as written; payload types for RTP. None for the refused streams of some stacks: `m=application 0 *`.
     pub formats: Vec<String>,
     /// The lines below, up to the next `m=`.
     pub lines: Vec<Line>,
@@ -289,9 +295,9 @@ impl Sdp {
     pub fn setup(&self, media: &MediaDescription) -> Result<Option<Setup>, SdpError> {
         let Some(attribute) = self.attribute(media, "setup") else { return Ok(None) };
         match attribute.required()? {
-            "active" => Ok(Some(Setup::Active)),
-            "passive" => Ok(Some(Setup::Passive)),
-            "actpass" => Ok(Some(Setup::ActPass)),
+            value if value.eq_ignore_ascii_case("active") => Ok(Some(Setup::Active)),
+            value if value.eq_ignore_ascii_case("passive") => Ok(Some(Setup::Passive)),
+            value if value.eq_ignore_ascii_case("actpass") => Ok(Some(Setup::ActPass)),
             _ => Err(attribute.line.error("expected active, passive or actpass")),
         }
     }
@@ -321,25 +327,30 @@ impl Sdp {
     }
 
     /// Where the peer receives RTCP without rtcp-mux: the address of `a=rtcp` (RFC 3605), else the port above that of RTP. An
-    /// `a=rtcp` with port 0, port 9 (a placeholder) or an unspecified address is ignored.
+    /// `a=rtcp` with port 0, port 9 (a placeholder) or an unspecified address is ignored. Of an `a=rtcp` with a host name, which
+    /// Trestle does not resolve, the port is used, with the address of RTP.
     ///
-    /// # Errors
-    ///
-    /// `a=rtcp` is malformed.
-    pub fn rtcp_address(&self, media: &MediaDescription, rtp: SocketAddr) -> Result<SocketAddr, SdpError> {
+    /// A malformed `a=rtcp` goes to `skipped`.
+    pub fn rtcp_address(&self, media: &MediaDescription, rtp: SocketAddr, skipped: &mut Skipped) -> SocketAddr {
         let next = SocketAddr::new(rtp.ip(), rtp.port().checked_add(1).unwrap_or(rtp.port()));
-        let Some(attribute) = media.attribute("rtcp") else { return Ok(next) };
-        let value = attribute.required()?;
-        let (port, rest) = value.split_once(' ').unwrap_or((value, ""));
-        let port: u16 = port.parse().map_err(|_| attribute.line.error("the port is not a number"))?;
-        let ip = match rest {
-            "" => rtp.ip(),
-            rest => {
-                let line = Line { value: rest.to_owned(), ..attribute.line.clone() };
-                Connection::parse(&line).map_err(|error| attribute.line.error(error.reason))?.address
-            }
+        let Some(attribute) = media.attribute("rtcp") else { return next };
+        let mut words = attribute.value.unwrap_or_default().split_ascii_whitespace();
+        let Some(port) = words.next().and_then(|port| port.parse::<u16>().ok()) else {
+            skipped.add(attribute.line.error("expected a port from 0 to 65535"));
+            return next;
         };
-        Ok(if port == 9 || port == 0 || ip.is_unspecified() { next } else { SocketAddr::new(ip, port) })
+        let rest: Vec<&str> = words.collect();
+        let ip = match rest.as_slice() {
+            [] => rtp.ip(),
+            rest => match Connection::parse(&Line { value: rest.join(" "), ..attribute.line.clone() }) {
+                Ok(connection) => connection.address,
+                Err(error) => {
+                    skipped.add(attribute.line.error(error.reason));
+                    rtp.ip()
+                }
+            },
+        };
+        if port == 9 || port == 0 || ip.is_unspecified() { next } else { SocketAddr::new(ip, port) }
     }
 }
 

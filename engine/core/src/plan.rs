@@ -245,8 +245,8 @@ pub struct WebRtcRemote {
     pub lite: bool,
     /// Trestle is the ICE controlling agent: it made the offer, or the peer is lite.
     pub controlling: bool,
-    /// Digest of its certificate (`a=fingerprint`, RFC 8122).
-    pub fingerprint: Fingerprint,
+    /// Digests of its certificates (`a=fingerprint`). The certificate that it sends must have one of them (RFC 8122 section 5).
+    pub fingerprints: Vec<Fingerprint>,
 }
 
 /// Digest of a DTLS certificate.

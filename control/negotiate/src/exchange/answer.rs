@@ -41,6 +41,7 @@ pub(super) fn read(exchange: &mut Exchange<'_>, index: usize) -> Result<Arc<Peer
     let party = exchange.party(index);
     let prefer_sdes = party.security() == Security::Sdes;
     let mut remote = PeerDescription::read(&exchange.signal.sdp, party.sent_sdp.formats(), prefer_sdes)?;
+    exchange.warnings.extend(remote.sdp.skipped.warnings());
     exchange.check(index, &remote, DescriptionKind::Answer)?;
     addresses::check(exchange, index, &mut remote)?;
     Ok(Arc::new(remote))

@@ -177,7 +177,7 @@ impl<'a> Exchange<'a> {
         let Environment { own_keys, fingerprint, .. } = self.environment;
         let (name, reason) = if remote.cryptos.iter().any(|crypto| own_keys.contains(&crypto.key)) {
             ("crypto", "the key is one of ours, of this call or another; give the SDP that the peer itself has sent")
-        } else if remote.ice.as_ref().is_some_and(|ice| ice.fingerprint == Fingerprint::Sha256(*fingerprint)) {
+        } else if remote.ice.as_ref().is_some_and(|ice| ice.fingerprints.contains(&Fingerprint::Sha256(*fingerprint))) {
             ("fingerprint", "the certificate is ours; give the SDP that the peer itself has sent")
         } else {
             return Ok(());

@@ -23,6 +23,7 @@ pub(super) fn offer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Negot
     let formats = known.map_or(&[][..], |party| party.sent_sdp.formats());
     let prefer_sdes = flags.sdes.prefer || known.is_some_and(|party| party.security() == Security::Sdes);
     let mut remote = PeerDescription::read(&exchange.signal.sdp, formats, prefer_sdes)?;
+    exchange.warnings.extend(remote.sdp.skipped.warnings());
     if flags.has(Switch::RejectIce) && remote.security == Security::Dtls {
         return Err(NegotiationError::Flags(FlagsError::IceRejected(remote.protocol)));
     }

@@ -65,7 +65,7 @@ impl Endpoint {
             lite: ice.lite,
             // RFC 8445 6.1.1: the offerer controls, but a full agent always controls a lite one.
             controlling: self.we_offered || ice.lite,
-            fingerprint: ice.fingerprint.clone(),
+            fingerprints: ice.fingerprints.clone(),
         })
     }
 }

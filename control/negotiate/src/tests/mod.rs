@@ -4,6 +4,7 @@ mod addresses;
 mod dialogue;
 mod golden;
 mod hostile;
+mod lenient;
 mod meta;
 #[path = "../../../../tests/vectors/meta/samples.rs"]
 mod meta_samples;

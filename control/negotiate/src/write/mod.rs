@@ -93,7 +93,9 @@ impl Frame<'_> {
     }
 
     fn reject(&self, draft: &Draft, out: &mut SdpTemplate, media: &MediaDescription) {
-        out.line(&format!("m={} 0 {} {}", media.media, media.proto, media.formats.join(" ")));
+        let words =
+            [media.media.as_str(), "0", &media.proto].into_iter().chain(media.formats.iter().map(String::as_str));
+        out.line(&format!("m={}", words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")));
         if !draft.base.sdp.session.iter().any(|line| line.letter == 'c') || self.party.profile() != ProfileName::Sip {
             out.line(&self.connection());
         }

@@ -1,5 +1,5 @@
 //! The description for SIP phones and browsers: the other side's, with its transport removed and ours inserted, in
-//! rtpengine's order of lines. Lines without a meaning for Trestle stay where they were.
+//! rtpengine's order of lines. Lines that pass stay where they were.
 
 use super::{Draft, Frame, family, formats, loop_mark};
 use crate::party::{RTCP_PORT, SdpTemplate};
@@ -9,53 +9,43 @@ use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::Line;
 use trestle_sdp::fingerprint::sha256_text;
 
-/// Attributes that belong to the transport or the stream between that peer and us, or that we write ourselves.
-const OURS: [&str; 35] = [
-    "candidate",
-    "crypto",
-    "end-of-candidates",
-    "extmap",
-    "extmap-allow-mixed",
-    "fingerprint",
-    "fmtp",
-    "group",
-    "ice-lite",
-    "ice-mismatch",
-    "ice-options",
-    "ice-pacing",
-    "ice-pwd",
-    "ice-ufrag",
-    "identity",
-    "inactive",
-    "maxptime",
-    "mid",
-    "msid",
-    "msid-semantic",
-    "ptime",
-    "recvonly",
-    "remote-candidates",
-    "rid",
-    "rtcp",
-    "rtcp-fb",
-    "rtcp-mux",
-    "rtcp-mux-only",
-    "rtcp-rsize",
-    "rtpmap",
-    "sendonly",
-    "sendrecv",
-    "setup",
-    "simulcast",
-    "tls-id",
+/// Attributes of the other side that pass, each with the reason. All others belong to the leg between that peer and Trestle, which
+/// ends there: keys (also `acap`, `key-mgmt`), ICE, DTLS, RTCP, header extensions, SSRCs, capability negotiation (RFC 5939: `tcap`,
+/// `pcfg`, `csup`, ...), bandwidth. Trestle writes those of its own leg.
+const PASSED: [&str; 17] = [
+    // What the application shows or selects a stream by (RFC 8866 section 6, RFC 4574, RFC 4796).
+    "cat",
+    "charset",
+    "content",
+    "keywds",
+    "label",
+    "lang",
+    "quality",
+    "sdplang",
+    "tool",
+    "type",
+    // Human language of the stream (RFC 8373).
+    "hlang-recv",
+    "hlang-send",
+    // Preconditions are agreed between the parties (RFC 3312).
+    "conf",
+    "curr",
+    "des",
+    // Silence suppression of the sender's encoder (RFC 3108). Asterisk writes it.
+    "silenceSupp",
+    // The marks of media proxies, by which each recognises a call that passes it twice.
+    "rtpengine",
 ];
 
-/// As `OURS`, matched as families.
-const OURS_TOO: [&str; 4] = ["ssrc", "ssrc-group", "rtcp-xr", "key-mgmt"];
+/// Lines of the other side that pass: they name the session and its times (RFC 8866 section 5). Not `b=`: it limits what the writer
+/// receives, in the codec of its leg. Not `k=`: a key in the clear.
+const PASSED_LETTERS: [char; 9] = ['v', 's', 'i', 'u', 'e', 'p', 't', 'r', 'z'];
 
-fn is_ours(line: &Line) -> bool {
+/// True if the line may be written for another peer. `c=` and `o=` are written anew.
+fn passes(line: &Line) -> bool {
     match line.attribute() {
-        Some(attribute) => OURS.contains(&attribute.name) || OURS_TOO.contains(&attribute.name),
-        // A key in the clear (RFC 8866 5.12); obsolete.
-        None => line.letter == 'k',
+        Some(attribute) => PASSED.contains(&attribute.name),
+        None => PASSED_LETTERS.contains(&line.letter) || matches!(line.letter, 'c' | 'o'),
     }
 }
 
@@ -75,12 +65,16 @@ fn session(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
             out.line(&format!("a=group:BUNDLE {mid}"));
         }
     };
-    for line in session.iter().filter(|line| !is_ours(line)) {
+    for line in session.iter().filter(|line| passes(line)) {
         if line.letter == 'a' && !grouped {
             group(out);
             grouped = true;
         }
         match line.letter {
+            'v' if !session.iter().any(|line| line.letter == 'o') => {
+                out.line("v=0");
+                out.line(&origin(frame, ""));
+            }
             'o' => out.line(&origin(frame, &line.value)),
             's' if frame.flags.replace.session_name => out.line("s=-"),
             'c' => out.line(&frame.connection()),
@@ -92,13 +86,15 @@ fn session(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     }
 }
 
-/// `o=` of the other side, with the fields that the flags replace.
+/// `o=` of the other side, with the fields that the flags replace. Our own if that of the other side is malformed or missing.
 fn origin(frame: &Frame<'_>, value: &str) -> String {
     let replace = frame.flags.replace;
     let fields: Vec<&str> = value.split_ascii_whitespace().collect();
-    let [user, id, version, net, kind, address] = fields.as_slice() else { return format!("o={value}") };
     let own = frame.party.secrets.session_id.to_string();
     let own_version = frame.party.sent_sdp.version().to_string();
+    let [user, id, version, net, kind, address] = fields.as_slice() else {
+        return format!("o=- {own} {own_version} IN {} {}", family(frame.address), frame.address);
+    };
     let user = if replace.username || replace.origin_full { "-" } else { user };
     let id = if replace.origin_full { own.as_str() } else { id };
     let counted = replace.origin_full || replace.sdp_version || replace.force_increment_sdp_version;
@@ -171,7 +167,7 @@ fn passed_on(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     let media = draft.base.media();
     let at_session = draft.base.sdp.session.iter().any(|line| line.letter == 'c');
     let mut connected = at_session && !media.lines.iter().any(|line| line.letter == 'c');
-    for line in media.lines.iter().filter(|line| !is_ours(line)) {
+    for line in media.lines.iter().filter(|line| passes(line)) {
         if line.letter == 'a' && !connected {
             out.line(&frame.connection());
             connected = true;

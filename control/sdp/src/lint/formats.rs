@@ -6,18 +6,17 @@ use trestle_core::plan::Codec;
 
 use super::Rule;
 use super::run::LintRun;
-use crate::{Format, FormatKind, Line, MediaDescription};
+use crate::{Format, FormatKind, Line, MediaDescription, Skipped};
 
 pub(super) fn check(run: &mut LintRun<'_>) {
     let Some(audio) = run.audio else { return };
-    let formats = match audio.audio_formats(&[]) {
-        Ok(formats) => formats,
-        Err(error) => {
-            let lines = std::iter::once(&audio.line).chain(&audio.lines);
-            let line = lines.into_iter().find(|line| Some(line.number) == error.line);
-            return run.report(Rule::Readable, line, error.reason);
-        }
-    };
+    let mut skipped = Skipped::default();
+    let formats = audio.audio_formats(&[], &mut skipped);
+    for error in skipped.iter() {
+        let mut lines = std::iter::once(&audio.line).chain(&audio.lines);
+        let line = lines.find(|line| Some(line.number) == error.line);
+        run.report(Rule::Readable, line, error.reason.clone());
+    }
     let mapped = |format: &Format| line_of(audio, "rtpmap", format).unwrap_or(&audio.line);
     let has = |kind: fn(&FormatKind) -> bool| formats.iter().any(|format| kind(&format.kind));
     for format in &formats {

@@ -150,6 +150,13 @@ pub fn lint(text: &str, context: &Context<'_>) -> LintReport {
     let writer = known_writer.unwrap_or(guessed_writer);
     let role = known_role.or(guessed_role);
     let mut run = LintRun::new(&sdp, writer, role);
+    // Calls work without these lines, but Meta may refuse a description that has them.
+    run.findings.extend(sdp.skipped.iter().map(|error| Finding {
+        rule: Rule::Readable,
+        line: error.line,
+        text: error.text.clone(),
+        what: error.reason.clone(),
+    }));
     session::check_sdp_type(&mut run, &opened);
     if session::check(&mut run) {
         transport::check(&mut run);

@@ -5,7 +5,7 @@ use trestle_core::plan::Codec;
 use super::Rule;
 use super::formats::{line_of, parameters};
 use super::run::LintRun;
-use crate::{Format, Sdp, Setup};
+use crate::{Format, MediaDescription, Sdp, Setup, Skipped};
 
 pub(super) fn check(run: &mut LintRun<'_>, offer: &Sdp) {
     let (Some(audio), true) = (run.audio, run.is_answer()) else { return };
@@ -27,7 +27,8 @@ pub(super) fn check(run: &mut LintRun<'_>, offer: &Sdp) {
             _ => {}
         }
     }
-    let (Ok(theirs), Ok(ours)) = (offered.audio_formats(&[]), audio.audio_formats(&[])) else { return };
+    let formats = |media: &MediaDescription| media.audio_formats(&[], &mut Skipped::default());
+    let (theirs, ours) = (formats(offered), formats(audio));
     for format in &ours {
         let same = |other: &Format| other.name.eq_ignore_ascii_case(&format.name) && other.clock_hz == format.clock_hz;
         let line = line_of(audio, "rtpmap", format).unwrap_or(&audio.line);

@@ -34,6 +34,10 @@ pub(super) fn check(run: &mut LintRun<'_>) -> bool {
         let number = |word: Option<&str>| word.is_some_and(|word| word.parse::<u64>().is_ok());
         let mut words = line.value.split_ascii_whitespace().skip(1);
         match line.letter {
+            'o' if line.value.split_ascii_whitespace().count() != 6 => {
+                let what = "o= must have six fields: user, id, version, IN, IP4 or IP6, address";
+                run.report(Rule::Readable, Some(line), what);
+            }
             'o' if !(number(words.next()) && number(words.next())) => {
                 run.report(Rule::Origin, Some(line), "the session id or the version is not a 64-bit number");
             }

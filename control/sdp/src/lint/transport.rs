@@ -6,7 +6,7 @@ use trestle_core::AddressClass;
 
 use super::run::LintRun;
 use super::{Role, Rule, Writer};
-use crate::{Attribute, Candidate, MediaDescription, Setup};
+use crate::{Attribute, Candidate, MediaDescription, Setup, Skipped};
 
 /// The suite of Meta's own lines.
 const METAS_SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
@@ -113,12 +113,14 @@ fn check_cryptos(run: &mut LintRun<'_>, audio: &MediaDescription, cryptos: &[Att
         }
         _ => {}
     }
-    match audio.cryptos() {
-        Err(error) => {
+    let mut skipped = Skipped::default();
+    audio.cryptos(&mut skipped);
+    match skipped.iter().next() {
+        Some(error) => {
             let line = cryptos.iter().find(|crypto| Some(crypto.line.number) == error.line).map(|a| a.line);
-            run.report(Rule::CryptoKey, line, error.reason);
+            run.report(Rule::CryptoKey, line, error.reason.clone());
         }
-        Ok(_) => {
+        None => {
             let suite =
                 |a: &Attribute<'_>| a.value.and_then(|v| v.split_ascii_whitespace().nth(1)) == Some(METAS_SUITE);
             if !cryptos.iter().any(suite) {

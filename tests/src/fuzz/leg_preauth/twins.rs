@@ -266,7 +266,7 @@ pub(in super::super) fn idle_webrtc_plan() -> LegPlan {
         candidates: vec!["candidate:1 1 udp 2113937151 198.51.100.99 7000 typ host".to_owned()],
         lite: true,
         controlling: true,
-        fingerprint: Fingerprint::Sha256([1; 32]),
+        fingerprints: vec![Fingerprint::Sha256([1; 32])],
     };
     LegPlan {
         interface: InterfaceId(0),

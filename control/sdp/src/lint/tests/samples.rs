@@ -109,6 +109,12 @@ fn text_that_is_no_description_is_reported_as_none() {
     for text in ["", "\r\n\r\n", "{}", "[]", "\"\"", "{\"sdp\":1}", "hello", "\u{0}", "v", "v=0"] {
         let report = lint(text, &Context::default());
         assert!(report.has_errors(), "{text:?}");
-        assert!(broken(&report).iter().all(|rule| ["readable", "line-form", "one-media"].contains(rule)), "{text:?}");
+        assert!(
+            broken(&report)
+                .iter()
+                .all(|rule| ["readable", "line-form", "one-media", "session-lines", "line-ends"].contains(rule)),
+            "{text:?} {:?}",
+            broken(&report)
+        );
     }
 }

@@ -82,7 +82,8 @@ struct HelloPolicy {
 /// The peer's certificate: what its SDP announced, and what it has sent.
 #[derive(Default)]
 struct PeerCertificate {
-    expected: Option<Fingerprint>,
+    /// Digests of which it must have one; none before the peer's SDP.
+    expected: Vec<Fingerprint>,
     /// The certificate of this handshake, in DER. It is compared when it arrives and again when the keys are made: the
     /// peer's SDP may have changed in between.
     received: Option<Vec<u8>>,
@@ -167,10 +168,10 @@ impl HelloPolicy {
 }
 
 impl PeerCertificate {
-    /// True if the received certificate is the announced one.
+    /// True if the received certificate is an announced one.
     fn is_expected(&self) -> bool {
-        let both = self.expected.as_ref().zip(self.received.as_deref());
-        both.is_some_and(|(expected, received)| matches(expected, received))
+        let matches = |received: &[u8]| self.expected.iter().any(|expected| matches(expected, received));
+        self.received.as_deref().is_some_and(matches)
     }
 }
 
@@ -193,14 +194,14 @@ impl Dtls {
         }
     }
 
-    /// Sets the role and the fingerprint of the peer's SDP. Ignored once the handshake is complete: keys are never
+    /// Sets the role and the fingerprints of the peer's SDP. Ignored once the handshake is complete: keys are never
     /// renegotiated.
-    pub(super) fn set_remote(&mut self, now: Instant, role: DtlsRole, fingerprint: &Fingerprint) {
+    pub(super) fn set_remote(&mut self, now: Instant, role: DtlsRole, fingerprints: &[Fingerprint]) {
         if self.connected {
             return;
         }
-        let known = self.certificate.expected.replace(fingerprint.clone());
-        let corrected = self.dead && known.as_ref() != Some(fingerprint);
+        let corrected = self.dead && self.certificate.expected != fingerprints;
+        self.certificate.expected = fingerprints.to_vec();
         if corrected || self.hello.role != role {
             self.hello.role = role;
             self.hello.hedged = false;

@@ -78,7 +78,7 @@ impl WebRtc {
     pub(crate) fn apply(&mut self, now: Instant, plan: &WebRtcPlan) -> Result<(), CommandError> {
         self.needs_poll = true;
         if let Some(remote) = &plan.remote {
-            self.dtls.set_remote(now, plan.dtls_role, &remote.fingerprint);
+            self.dtls.set_remote(now, plan.dtls_role, &remote.fingerprints);
             self.ice.set_remote(now, &plan.local, remote)?;
         }
         Ok(())

@@ -29,7 +29,7 @@ fn remote(name: &str, at: SocketAddr, fingerprint: [u8; 32], controlling: bool, 
         candidates: vec![format!("candidate:1 1 udp 2113937151 {} {} typ host", at.ip(), at.port())],
         lite,
         controlling,
-        fingerprint: Fingerprint::Sha256(fingerprint),
+        fingerprints: vec![Fingerprint::Sha256(fingerprint)],
     }
 }
 

@@ -33,6 +33,7 @@ fn every_packet_time_of_a_phone_becomes_20_ms_for_whatsapp() {
         let report = world.meta(call.meta).report();
         assert_eq!(report.stream.ptime_violations, 0, "{ptime_ms} ms");
         assert!(report.stream.max_drift_ms.abs() <= 60.0, "{ptime_ms} ms: {report:?}");
+        assert_eq!(world.totals().concealed_frames, 0, "{ptime_ms} ms: nothing was lost");
     }
 }
 
@@ -45,6 +46,7 @@ fn opus_of_any_length_from_a_phone_becomes_20_ms_for_whatsapp() {
         world.run_for_ms(4_000);
         world.assert_audio_both_ways(&call);
         assert_eq!(world.meta(call.meta).report().stream.ptime_violations, 0, "{ptime_ms} ms");
+        assert_eq!(world.totals().concealed_frames, 0, "{ptime_ms} ms: nothing was lost");
     }
 }
 

@@ -36,9 +36,9 @@ const LATE_RUN: u32 = 3;
 const LATE_RUN_US: i64 = 60_000;
 /// While filling, the listener waits at most this long for a piece, whatever the playout delay.
 const FILL_SPACING_MAX_US: i64 = 60_000;
-/// A listener that must never be without a frame gets one this long after the last, unless the path has shown more jitter:
-/// two packet times, so that a lost one is still waited for.
-const UNBROKEN_US: i64 = 40_000;
+/// A listener that must never be without a frame gets one this long after the end of the last, unless the path has shown more
+/// jitter: a packet time of the listener, so that a lost packet is still waited for.
+const UNBROKEN_US: i64 = 20_000;
 /// A source that has lost a packet counts as lossy for this time: only then is a copy worth more than an even stream.
 const LOSSY_FOR_US: i64 = 10_000_000;
 /// A late timer catches up in steps of this length, so that frames that have arrived come first.
@@ -328,11 +328,16 @@ impl Playout {
     fn deadline_us(&self, next_us: i64) -> i64 {
         let due_us = self.delay.expected_us(next_us) + self.patience_us();
         let latest_us = match self.filled_us {
-            0 if self.unbroken && !self.delay.is_learnt() => self.last_due_us + UNBROKEN_US,
+            0 if self.unbroken && !self.delay.is_learnt() => self.last_due_us + self.packet_us() + UNBROKEN_US,
             0 => i64::MAX,
             _ => self.last_due_us + FILL_SPACING_MAX_US,
         };
         due_us.clamp(self.last_due_us + FILL_SPACING_MIN_US, latest_us)
+    }
+
+    /// How long the listener is supplied by one packet of the source: not less than by a filled piece.
+    fn packet_us(&self) -> i64 {
+        self.newest.map_or(0, |newest| newest.timing.duration_us).max(PIECE_US)
     }
 
     fn patience_us(&self) -> i64 {

@@ -151,14 +151,17 @@ fn packets_of_any_packet_time_become_frames_of_the_requested_one() {
             if !codec.has_frame_of(in_ms as usize * 8, RATE_HZ) {
                 continue;
             }
-            for out_ms in [10, 20, 60] {
+            let to = [10, 20, 60].into_iter().flat_map(|ms| [(ms, Filler::Nothing), (ms, Filler::ComfortNoise)]);
+            for (out_ms, filler) in to {
                 let mut talker = Talker::new(codec, in_ms, start());
                 let mut listener = Listener::new(Codec::Pcmu, out_ms);
+                listener.transcoder.set_filler(filler);
                 listener.receive_all(&mut talker, 60);
-                let name = format!("{codec:?} of {in_ms} ms to {out_ms} ms");
+                let name = format!("{codec:?} of {in_ms} ms to {out_ms} ms with filler {filler:?}");
                 assert!(listener.frames.iter().all(|(_, _, pcm)| pcm.len() == out_ms as usize * 8), "{name}");
                 assert_eq!(listener.frames.len() as u64, 60 * in_ms / u64::from(out_ms), "{name}");
-                assert_eq!(listener.transcoder.counts().concealed, 0, "{name}");
+                let TranscoderCounts { concealed, filled, .. } = listener.transcoder.counts();
+                assert_eq!((concealed, filled), (0, 0), "{name}");
             }
         }
     }

@@ -40,13 +40,15 @@ pub(crate) enum PeerEncoder {
 }
 
 impl PeerEncoder {
-    /// For PCM at `sample_hz`, a multiple of 8,000.
-    pub(crate) fn new(codec: Codec, sample_hz: u32) -> Self {
+    /// For PCM at `sample_hz`, a multiple of 8,000. With `is_simple`, Opus takes the least time that it can: enough for a tone.
+    pub(crate) fn new(codec: Codec, sample_hz: u32, is_simple: bool) -> Self {
         match codec {
             Codec::Pcma => Self::G711(Law::A, sample_hz as usize / 8_000),
             Codec::Pcmu => Self::G711(Law::Mu, sample_hz as usize / 8_000),
             Codec::Opus => {
-                let encoder = opus::OpusEncoder::new(sample_hz, EncoderSettings::default());
+                let default = EncoderSettings::default();
+                let complexity = if is_simple { 0 } else { default.complexity };
+                let encoder = opus::OpusEncoder::new(sample_hz, EncoderSettings { complexity, ..default });
                 Self::Opus(Box::new(encoder.expect("libopus has memory for an encoder at a peer's rate")))
             }
         }
@@ -142,7 +144,7 @@ mod tests {
     fn a_frame_is_as_long_as_its_payload() {
         for ms in [10u32, 20, 40, 60] {
             for codec in Codec::ALL {
-                let payload = PeerEncoder::new(codec, 8_000).encode(&vec![0; 8 * ms as usize]);
+                let payload = PeerEncoder::new(codec, 8_000, false).encode(&vec![0; 8 * ms as usize]);
                 assert_eq!(duration_tenths_ms(codec, &payload), Some(ms * 10), "{codec:?}, {ms} ms");
                 let samples = PeerDecoder::new(codec, 8_000).decode(&payload).unwrap();
                 assert_eq!(samples.len(), 8 * ms as usize);

@@ -56,6 +56,12 @@ impl MetaReport {
                 before == 0,
                 format!("{before} packets came before an ICE pair was nominated; they were dropped"),
             );
+            let early = ice.media_before_keys;
+            rule(
+                false,
+                early == 0,
+                format!("{early} packets came before the DTLS handshake was complete; they were dropped"),
+            );
             let switches = ice.switches;
             rule(false, switches == 0, format!("the ICE pair was switched {switches} times in the middle of the call"));
             rule(false, ice.regular_nomination != Some(false), "nomination was aggressive, not regular".to_owned());
@@ -90,6 +96,7 @@ mod tests {
             (stream(Report { longest_gap: Duration::from_secs(1), ..Report::default() }), false, "1000 ms"),
             (ice(IceReport { controlling: Some(false), ..IceReport::default() }), true, "controlled role"),
             (ice(IceReport { media_before_nomination: 1, ..IceReport::default() }), true, "nominated"),
+            (ice(IceReport { media_before_keys: 1, ..IceReport::default() }), false, "handshake"),
             (ice(IceReport { switches: 1, ..IceReport::default() }), false, "switched"),
             (ice(IceReport { regular_nomination: Some(false), ..IceReport::default() }), false, "aggressive"),
             (ice(IceReport { consent_gaps: 1, ..IceReport::default() }), false, "consent"),

@@ -15,6 +15,7 @@ mod meta;
 mod network;
 mod patience;
 mod phone;
+mod recent;
 mod report;
 mod rtcp;
 mod rtp;

@@ -7,6 +7,7 @@ use trestle_wire::telephone_event::{Digit, TelephoneEvent};
 use trestle_wire::{ExtSeq, Seq, SeqExtender};
 
 use crate::codec::{self, PeerDecoder};
+use crate::recent::RecentDatagrams;
 use crate::rtcp::{RtcpReportBlock, SenderReportInfo};
 use crate::{Arrival, Codec, ReceivedDigit, Report};
 
@@ -94,6 +95,7 @@ pub(crate) struct Listener {
     pub(crate) expected: Expected,
     /// True before the acceptance: packets that arrive now are early.
     pub(crate) gate_closed: bool,
+    pub(crate) recent: RecentDatagrams,
     /// Sample rate of the recording.
     sample_hz: u32,
     pcm: Vec<i16>,
@@ -113,6 +115,7 @@ impl Listener {
             report: Report::default(),
             expected: Expected::default(),
             gate_closed: false,
+            recent: RecentDatagrams::default(),
             sample_hz,
             pcm: Vec::new(),
             pcm_starts_at: None,

@@ -77,8 +77,10 @@ pub struct Report {
     pub sr_off_line_ms: Option<f64>,
     /// Goodbyes received.
     pub byes: u64,
-    /// SRTP or SRTCP packets that did not authenticate.
+    /// SRTP or SRTCP packets that did not authenticate, or came twice.
     pub auth_failures: u64,
+    /// Of those, exact copies of a packet that came shortly before. The network makes such copies, too.
+    pub copies: u64,
     /// Datagrams that are no RTP, RTCP, STUN or DTLS, or came from an address that is not the peer's.
     pub strays: u64,
     /// RTP and RTCP packets before [`crate::Meta::accepted`].
@@ -111,6 +113,8 @@ pub struct IceReport {
     pub switches: u64,
     /// DTLS, RTP or RTCP datagrams before nomination. They were dropped.
     pub media_before_nomination: u64,
+    /// RTP packets after nomination and before the DTLS handshake was complete. They were dropped.
+    pub media_before_keys: u64,
     /// Checks that came more than 5.1 s after the last: a missed consent (RFC 7675 5.1).
     pub consent_gaps: u64,
 }

@@ -72,8 +72,10 @@ impl RtpSession {
             self.listener.report.early_packets += 1;
         }
         let is_rtcp = kind == Some(DatagramKind::Rtcp);
+        let is_copy = self.listener.recent.is_copy(datagram);
         let Some(packet) = self.keys.unprotect(datagram, is_rtcp) else {
             self.listener.report.auth_failures += 1;
+            self.listener.report.copies += u64::from(is_copy);
             return;
         };
         if is_rtcp {

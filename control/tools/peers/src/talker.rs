@@ -147,7 +147,8 @@ impl Talker {
         } else {
             self.clock = Some((now, 0));
         }
-        self.format = Some((format, PeerEncoder::new(format.codec, self.sample_hz)));
+        let is_simple = matches!(self.voice, Voice::Tone { .. });
+        self.format = Some((format, PeerEncoder::new(format.codec, self.sample_hz, is_simple)));
     }
 
     pub(crate) fn format(&self) -> Option<SentFormat> {

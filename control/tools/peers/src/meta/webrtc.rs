@@ -43,7 +43,7 @@ pub(crate) struct MetaWebRtc {
     last_check_at: Option<Instant>,
     ssrcs: Vec<u32>,
     wake_at: Option<Instant>,
-    /// RTP datagrams handed in, and RTP packets that came out.
+    /// RTP datagrams handed in since the handshake, and RTP packets that came out.
     pub(crate) fed: u64,
     pub(crate) delivered: u64,
     pub(crate) ice: IceReport,
@@ -187,7 +187,12 @@ impl MetaWebRtc {
             return;
         }
         if let (Some(DatagramKind::Rtp), Ok(header)) = (kind, read_header(datagram)) {
-            self.fed += 1;
+            if self.connected_at.is_some() {
+                self.fed += 1;
+                listener.report.copies += u64::from(listener.recent.is_copy(datagram));
+            } else {
+                self.ice.media_before_keys += 1;
+            }
             self.expect(header.ssrc.0);
         }
         let nominated = Check::read(datagram).is_some_and(|check| self.judge(now, check, (local, remote)));

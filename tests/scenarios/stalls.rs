@@ -103,3 +103,26 @@ fn a_digit_that_is_pressed_during_a_stall_is_reported_and_sent() {
         assert!(world.totals().discards.get(Discard::Stale) > 0, "{name}");
     }
 }
+
+#[test]
+fn a_stall_at_any_point_of_the_handshake_costs_whatsapp_no_packet() {
+    // Its SDP makes WhatsApp the DTLS client in calls that it answers, and the server in calls that it makes.
+    for is_user_initiated in [true, false] {
+        for (begin_ms, stall_ms) in (0..60).step_by(10).flat_map(|begin| [(begin, 60), (begin, 2_500)]) {
+            let mut world = World::new(2_004);
+            let (meta, phone) = (calls::meta(), calls::phone());
+            let call = match is_user_initiated {
+                true => calls::user_initiated(&mut world, meta, phone),
+                false => calls::business_initiated(&mut world, meta, phone),
+            };
+            world.run_for_ms(begin_ms);
+            world.stall_for_ms(stall_ms);
+            world.run_for_ms(2_000);
+            let report = world.meta(call.meta).report();
+            let early = report.ice.expect("WebRTC").media_before_keys;
+            let name = format!("{stall_ms} ms from {begin_ms} ms on, user-initiated: {is_user_initiated}");
+            assert_eq!((early, report.stream.auth_failures, report.stream.lost), (0, 0, 0), "{name}");
+            world.assert_audio_both_ways(&call);
+        }
+    }
+}

@@ -269,7 +269,8 @@ impl Dtls {
             // The peer asks for the last flight again (RFC 6347 4.2.4). dimpl repeats it once in each of its intervals.
             self.machine.resend_flight();
         }
-        self.handle_timeout(now);
+        // A flight that is due again waits: after a stall of this thread, the datagram is its answer.
+        self.handle_deadlines(now);
         let is_first_flight = !self.connected && self.machine.awaits_first_flight();
         if is_first_flight && !self.peer_flight.take(now, bytes) {
             self.wake_at = Some(now);
@@ -322,6 +323,14 @@ impl Dtls {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if !self.dead && self.machine.flight.take_due(now) {
+            self.machine.resend_flight();
+        }
+        self.handle_deadlines(now);
+    }
+
+    /// Processes deadlines up to `now`, but the repetition of a flight.
+    fn handle_deadlines(&mut self, now: Instant) {
         if self.dead {
             return;
         }
@@ -330,9 +339,6 @@ impl Dtls {
         }
         if self.hello.take_due(now) {
             self.machine.machine.set_active(true);
-        }
-        if self.machine.flight.take_due(now) {
-            self.machine.resend_flight();
         }
         let given_up = self.give_up_at.is_some_and(|at| at <= now);
         if (!self.machine.handle_timeout() || given_up) && !self.connected && self.failed.is_none() {

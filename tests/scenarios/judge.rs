@@ -3,7 +3,7 @@
 //! `JUDGE_SEEDS=FIRST..END cargo test --test scenarios judge` runs other seeds than the usual ones. For thousands of them use
 //! `cargo run -p trestle-world --example judge -- FIRST COUNT`, which prints no panics and how fast it is.
 
-use trestle_world::judge::{Judged, Trial, run, shrunk};
+use trestle_world::judge::{Change, Flavour, Judged, Peer, PhoneKind, Step, Trial, run, shrunk};
 
 /// Seeds of each of the two tests, so that they run on two cores.
 const SEEDS: u64 = 100;
@@ -36,4 +36,73 @@ fn random_trials_with_odd_seeds_violate_no_invariant() {
     let (first, end) = std::env::var("JUDGE_SEEDS").map_or((0, 2 * SEEDS), |range| seeds_of(&range));
     let judged = judge_seeds((first..end).filter(|seed| seed % 2 == 1));
     assert!(judged.replies > 0 || end - first <= 1, "{judged:?}");
+}
+
+/// Runs steps that have once violated an invariant.
+fn assert_clean(seed: u64, steps: &[Step]) {
+    if let Err(finding) = run(&Trial { seed, port_pairs: 400, steps: steps.to_vec() }) {
+        panic!("{finding}");
+    }
+}
+
+/// A PCMA phone without SRTP.
+const PHONE: PhoneKind =
+    PhoneKind { codecs: 0, suites: 0, ptime_ms: 20, mux: false, nat: false, ipv6: false, digits: true };
+const WHATSAPP: Peer = Peer::WhatsApp(Flavour::WebRtc);
+
+fn offer(call: u8, from: Peer, to: Peer) -> Step {
+    Step::Offer { call, from, to, branches: 1, shut: false }
+}
+
+#[test]
+fn opus_of_60_ms_has_no_holes_in_the_first_seconds() {
+    let phone = Peer::Sip(PhoneKind { codecs: 3, ptime_ms: 60, ..PHONE });
+    for to in [Peer::WhatsApp(Flavour::Sdes), WHATSAPP] {
+        for ms in [0, 100, 400] {
+            assert_clean(1_724, &[offer(0, phone, to), Step::Answer { call: 0, party: 1 }, Step::Wait { ms }]);
+        }
+    }
+}
+
+#[test]
+fn no_packet_overtakes_the_end_of_a_handshake_that_a_stall_has_interrupted() {
+    let phone = Peer::Sip(PhoneKind { codecs: 3, nat: true, digits: false, ..PHONE });
+    let steps = [Step::Answer { call: 0, party: 1 }, Step::Wait { ms: 26 }, Step::Stall { ms: 2_545 }];
+    assert_clean(235, &[&[offer(0, phone, WHATSAPP)], &steps[..]].concat());
+}
+
+#[test]
+fn a_damaged_cookie_is_counted_and_not_answered_later_when_the_shard_takes_commands_again() {
+    let [first, second] = [PhoneKind { suites: 2, ..PHONE }, PhoneKind { codecs: 1, mux: true, nat: true, ..PHONE }];
+    assert_clean(
+        740,
+        &[
+            offer(0, Peer::Sip(first), Peer::Sip(second)),
+            Step::Answer { call: 0, party: 1 },
+            Step::ReOffer { call: 0, party: 0, change: Change::Address },
+            Step::ReOffer { call: 0, party: 0, change: Change::Hold },
+            Step::ReOffer { call: 0, party: 1, change: Change::Keys },
+            Step::Delete { call: 0 },
+            Step::MailboxFull { ms: 231 },
+            Step::Garble { back: 0, seed: 15_683_904_010_837_146_388 },
+        ],
+    );
+}
+
+#[test]
+fn pre_roll_that_is_played_faster_has_the_pitch_of_the_voice() {
+    let phone = Peer::Sip(PhoneKind { ipv6: true, digits: false, ..PHONE });
+    let offer = Step::Offer { call: 1, from: phone, to: WHATSAPP, branches: 1, shut: true };
+    for ms in [0, 500, 2_000] {
+        assert_clean(1_057, &[offer, Step::Answer { call: 1, party: 1 }, Step::Wait { ms }]);
+    }
+}
+
+#[test]
+fn after_a_stall_200_ms_in_packets_of_60_ms_are_sent_in_packets_of_20_ms_and_no_more() {
+    let [first, second] = [PhoneKind { codecs: 2, ptime_ms: 60, ..PHONE }, PHONE];
+    let steps = [Step::Answer { call: 0, party: 2 }, Step::Answer { call: 0, party: 1 }, Step::Stall { ms: 3_415 }];
+    let offer = Step::Offer { call: 0, from: Peer::Sip(first), to: Peer::Sip(second), branches: 3, shut: false };
+    assert_clean(10_440, &[&[offer], &steps[..]].concat());
+    assert_clean(10_440, &[&[offer], &steps[1..]].concat());
 }

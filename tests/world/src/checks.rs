@@ -5,7 +5,7 @@
 //! | [`numbering::SentNumbers`] | no (SSRC, index) is sent twice; one SSRC a leg; gaps only where the input had them |
 //! | [`clock::SentTimes`] | RTP timestamps do not go back, nor ahead of wall time |
 //! | [`addresses::Addresses`] | datagrams go only to signalled, latched or ICE-checked addresses |
-//! | [`secrecy::Secrecy`] | no plaintext on a leg with SDES keys, no SRTP or SRTCP index twice under one key, no key of two legs |
+//! | [`secrecy::Secrecy`] | no plaintext on a leg with SDES keys, no SRTP or SRTCP index twice under one key (also with keys of DTLS), no key of two legs |
 //! | [`gate::check`] | no RTP and no RTCP while the gate is shut |
 //! | [`audit::Audit`] | packet counters, queue limits, and nothing left after `delete` |
 //! | [`progress::Progress`] | no deadline stays in the past |

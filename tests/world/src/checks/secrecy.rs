@@ -1,5 +1,8 @@
 //! Every packet of a leg with SDES keys opens with a key that a plan of the leg has given, and only once (RFC 3711
 //! section 9.1). No two legs encrypt with the same key.
+//!
+//! The keys of a DTLS leg are not known here, but the SRTCP index is not encrypted. The SRTP index of such a leg follows from its
+//! sequence numbers ([`super::numbering::SentNumbers`]).
 
 use std::collections::BTreeMap;
 
@@ -49,26 +52,67 @@ impl SentSrtp {
     }
 }
 
+/// Bytes behind the word with the E flag and the index: the tag of AES-CM, nothing with AES-GCM (RFC 3711 3.4, RFC 7714 9).
+const BEHIND_INDEX: [usize; 2] = [10, 0];
+const E_FLAG: u32 = 1 << 31;
+
+/// The SRTCP that a leg sends under the one key of its DTLS association: Trestle never renegotiates it.
+#[derive(Debug, Default)]
+struct SentSrtcp {
+    /// Bytes behind the index, and the index of the last packet. `None` before the first.
+    last: Option<(usize, u32)>,
+}
+
+impl SentSrtcp {
+    /// Checks that a packet is encrypted and that its index is the next one.
+    fn check(&mut self, bytes: &[u8]) -> Checked {
+        let word = |behind: usize| {
+            let end = bytes.len().checked_sub(behind)?;
+            Some(u32::from_be_bytes(*bytes.get(8..end)?.last_chunk()?))
+        };
+        let places = match self.last {
+            Some((behind, last)) => vec![(behind, last + 1)],
+            // The first index shows which of the profiles was negotiated.
+            None => BEHIND_INDEX.into_iter().map(|behind| (behind, 0)).collect(),
+        };
+        let found = places.iter().find(|(behind, next)| word(*behind) == Some(E_FLAG | next));
+        let Some(found) = found else {
+            let words: Vec<_> = places.iter().map(|(behind, _)| word(*behind)).collect();
+            return Err(format!("SRTCP with {words:08x?} in the place of its index, after {:?}", self.last));
+        };
+        self.last = Some(*found);
+        Ok(())
+    }
+}
+
 /// What one leg encrypts with.
 #[derive(Debug, Default)]
-pub(crate) struct Secrecy(Vec<SentSrtp>);
+pub(crate) struct Secrecy {
+    keys: Vec<SentSrtp>,
+    srtcp: SentSrtcp,
+}
 
 impl Secrecy {
     /// A plan with this transport is applied.
     pub(crate) fn allow(&mut self, transport: &Transport) {
         let Transport::Sdes { send_key: Some(key), .. } = transport else { return };
-        if self.0.iter().all(|known| known.key != *key) {
-            self.0.push(SentSrtp { key: key.clone(), context: SrtpContext::new(key), is_used: false });
+        if self.keys.iter().all(|known| known.key != *key) {
+            self.keys.push(SentSrtp { key: key.clone(), context: SrtpContext::new(key), is_used: false });
         }
     }
 
     /// Checks a packet that is sent on a leg with this transport.
     pub(crate) fn check(&mut self, transport: &Transport, kind: Option<DatagramKind>, bytes: &[u8]) -> Checked {
-        let Transport::Sdes { .. } = transport else { return Ok(()) };
+        match transport {
+            Transport::Plain(_) => return Ok(()),
+            Transport::WebRtc(_) if kind == Some(DatagramKind::Rtcp) => return self.srtcp.check(bytes),
+            Transport::WebRtc(_) => return Ok(()),
+            Transport::Sdes { .. } => {}
+        }
         let Some(kind @ (DatagramKind::Rtp | DatagramKind::Rtcp)) = kind else {
             return Err(format!("{kind:?} on a leg with keys"));
         };
-        if self.0.iter_mut().rev().any(|key| key.opens(kind, bytes)) {
+        if self.keys.iter_mut().rev().any(|key| key.opens(kind, bytes)) {
             return Ok(());
         }
         Err(format!("{kind:?} on a leg with keys opens with none of them, or uses an index again"))
@@ -127,6 +171,29 @@ mod tests {
         assert!(secrecy.check(&transport(1), rtp, &raw::plain_packet(1, 8, 1)).is_err(), "plaintext");
         secrecy.allow(&transport(2));
         assert_eq!(secrecy.check(&transport(2), rtp, &sealed(2, 7)), Ok(()), "the key is renewed");
+    }
+
+    #[test]
+    fn srtcp_of_a_dtls_leg_with_another_index_than_the_next_one_is_refused() {
+        for profile in [Profile::AesCm128HmacSha1_80, Profile::AeadAes128Gcm] {
+            let sent = |index: u32| {
+                let mut context = SrtpContext::new(&raw::key(profile, 1));
+                context.set_srtcp_index(index);
+                let mut packet = [&[0x80, 201, 0, 1, 0, 0, 0, 7][..], &[0; OVERHEAD_MAX]].concat();
+                let len = context.protect_rtcp(&mut packet, 8).expect("an index");
+                packet.truncate(len);
+                packet
+            };
+            let check = |indexes: &[u32]| {
+                let mut srtcp = SentSrtcp::default();
+                indexes.iter().try_for_each(|index| srtcp.check(&sent(*index)))
+            };
+            assert_eq!(check(&[0, 1, 2, 3]), Ok(()), "{profile:?}");
+            for indexes in [&[1][..], &[0, 0], &[0, 1, 2, 1], &[0, 2]] {
+                assert!(check(indexes).is_err(), "{profile:?} {indexes:?}");
+            }
+            assert!(SentSrtcp::default().check(&[0x80, 201, 0, 1, 0, 0, 0, 7]).is_err(), "plaintext");
+        }
     }
 
     #[test]

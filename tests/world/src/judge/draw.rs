@@ -10,6 +10,9 @@ const CALLS_MAX: u32 = 3;
 /// Steps of one trial beside those that set up its calls.
 const STEPS_MAX: u32 = 40;
 
+/// The longest time for which Trestle gets no CPU.
+const STALL_MS_MAX: u32 = 5_000;
+
 /// Choices from a seed.
 struct Dice(ChaCha12Rng);
 
@@ -129,7 +132,7 @@ impl Dice {
             32 | 33 => Step::Talk { call, party, on: self.once_in(2) },
             34 => Step::NewStream { call, party },
             35..=40 => Step::Hostile { seed: self.0.next_u64(), times: 1 + self.below(20) as u8 },
-            41 if self.once_in(4) => Step::Stall { ms: self.below(2_000) as u16 },
+            41 if self.once_in(3) => Step::Stall { ms: self.below(STALL_MS_MAX) as u16 },
             41 => Step::Stall { ms: self.below(600) as u16 },
             42 => Step::MailboxFull { ms: self.below(400) as u16 },
             43 | 44 => Step::Copy { call, party: self.below(2) as u8, ms: self.below(2_000) as u16 },

@@ -1,14 +1,21 @@
 //! Once faults stop, audio flows both ways in each call that is up, within a second.
 
+use std::collections::BTreeSet;
+
+use trestle_core::CallId;
 use trestle_peers::ear;
 
 use super::court::{Court, PartyId};
 use super::step::{Change, MediaVerb, Peer};
 
+/// What a slow and jittery link (`Weather`) has taken up before it was mended has arrived by then.
+const ON_THE_WAY_MS: u64 = 550;
 /// Virtual time after which audio must flow.
 const RECOVERY_MS: u64 = 1_000;
 /// How long audio is then judged.
 const JUDGED_MS: u64 = 400;
+/// The end of it in which the tone of the other party must have at least half of the power.
+const TONE_MS: u32 = 300;
 /// A WebRTC leg may need so long after the network is back: the DTLS machine repeats its flights at growing intervals.
 const HANDSHAKE_MS: u64 = 25_000;
 /// Recordings are that long; afterwards only packets are counted.
@@ -18,8 +25,7 @@ impl Court {
     /// Ends all faults, lets the signalling repair what it can, and judges every call that is up.
     pub(super) fn judge_liveness(&mut self) {
         self.end_faults();
-        // What is still on its way, and what waits for silence (a peer that has moved).
-        self.wait(1_500);
+        self.wait(ON_THE_WAY_MS);
         self.forget_ended();
         let calls: Vec<u8> = self.cases.keys().copied().collect();
         for call in &calls {
@@ -33,40 +39,50 @@ impl Court {
         let pairs = self.pairs();
         let before: Vec<u64> = pairs.iter().map(|(_, to)| self.packets(*to)).collect();
         self.wait(JUDGED_MS);
-        for ((from, to), before) in pairs.into_iter().zip(before) {
-            self.judge_direction(from, to, before);
+        for ((from, to), before) in pairs.iter().zip(before) {
+            let packets = self.packets(*to) - before;
+            assert!(packets > 0, "no audio {from:?} -> {to:?}: no packets in {JUDGED_MS} ms, {RECOVERY_MS} ms later");
+            self.judged.alive += 1;
+        }
+        // Pre-roll is audio of before, with the holes that a stall or a network has made in it.
+        let preroll = self.preroll_ms();
+        self.wait(preroll);
+        self.forget_ended();
+        if self.world.elapsed_ms() <= RECORDED_MS {
+            pairs.into_iter().for_each(|(from, to)| self.judge_tone(from, to));
         }
     }
 
-    fn judge_direction(&mut self, from: PartyId, to: PartyId, before: u64) {
-        let Some(sender) = self.party(from) else { return };
-        let (hz, tag) = (sender.hz, format!("{from:?} -> {to:?}"));
-        let packets = self.packets(to) - before;
-        assert!(packets > 0, "no audio {tag}: no packets in {JUDGED_MS} ms, {} ms after the last fault", RECOVERY_MS);
-        self.judged.alive += 1;
-        if self.world.elapsed_ms() > RECORDED_MS {
+    /// The most audio of before the gates were opened that a leg may still be sent.
+    fn preroll_ms(&mut self) -> u64 {
+        let trestle = self.world.trestle();
+        let calls: BTreeSet<CallId> = trestle.leg_ports().into_iter().filter_map(|at| trestle.owner(at)).collect();
+        let reports = calls.into_iter().filter_map(|call| trestle.report(call));
+        let prerolls = reports.flat_map(|report| report.legs).map(|leg| leg.preroll);
+        prerolls
+            .filter(|preroll| preroll.caught_up.is_none())
+            .map(|preroll| preroll.kept.as_millis() as u64)
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn judge_tone(&mut self, from: PartyId, to: PartyId) {
+        let Some(sender) = self.party(from).filter(|_| self.actor(from).is_some() && self.actor(to).is_some()) else {
             return;
-        }
-        let mut tone = self.last_tone(to, &tag);
-        if tone.is_none() {
-            // A frame that was concealed just now spoils the tone.
-            self.wait(JUDGED_MS);
-            tone = self.last_tone(to, &tag);
-        }
-        assert!(
-            tone.is_some_and(|tone| (tone - hz).abs() < 25.0),
-            "no audio {tag}: {tone:?} Hz instead of {hz} since {} ms",
-            self.world.elapsed_ms()
-        );
-    }
-
-    /// The tone that a party has received last.
-    fn last_tone(&mut self, id: PartyId, tag: &str) -> Option<f64> {
-        let (recorded, sample_hz) = self.recording(id);
-        let last = &recorded[recorded.len().saturating_sub((sample_hz / 1_000) as usize * 300)..];
+        };
+        let (hz, tag) = (sender.hz, format!("{from:?} -> {to:?}"));
+        let (recorded, sample_hz) = self.recording(to);
+        let last = &recorded[recorded.len().saturating_sub((sample_hz / 1_000 * TONE_MS) as usize)..];
         let level = ear::level_dbov(last);
         assert!(level > -35.0, "no audio {tag}: {level:.0} dBov");
-        ear::tone_hz(last, sample_hz)
+        // Pre-roll is played faster by cuts that move the phase, and with it the frequency of a tone by a few Hz.
+        let is_exact = ear::power_at(last, sample_hz, hz) >= ear::power(last) / 2.0;
+        let tone = if is_exact { Some(hz) } else { ear::tone_hz(last, sample_hz) };
+        assert!(
+            tone.is_some_and(|tone| (tone - hz).abs() < 25.0),
+            "no audio {tag}: {tone:?} Hz instead of {hz} until {} ms",
+            self.world.elapsed_ms()
+        );
     }
 
     /// Undoes what requests have done to media.

@@ -11,6 +11,8 @@
 //! | one SSRC and one time line, nothing but STUN and DTLS while a gate is shut | `crate::checks` |
 //! | a hostile datagram changes one counter and is not answered | `hostile` |
 //! | each datagram is taken or discarded with a reason; ports, legs and calls are those of the commands | `crate::checks`, `audit` |
+//! | after a stall of Trestle at most 200 ms of old audio are sent | `court` |
+//! | WhatsApp receives only packets that authenticate, and none before it has the keys | `court` |
 //! | one well-formed reply for each request; a repeat has the same | `desk` |
 //! | once faults stop, a call with two parties that send has audio both ways within a second | `liveness` |
 //!

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use serde_json::{Value, json};
 use trestle_server::Server;
+use trestle_server::config::Config;
 use trestle_tests::running::{RunningTrestle, local_settings};
 
 fn start() -> RunningTrestle {
@@ -126,4 +127,48 @@ fn a_message_whose_cookie_is_not_printable_has_no_effect_and_is_counted() {
     let len = client.recv(&mut reply).unwrap();
     assert_eq!(&reply[..len], br#"c2 {"result":"pong"}"#);
     assert_eq!(dropped(&trestle, "no_cookie"), 1);
+}
+
+#[test]
+fn replies_and_events_of_a_wildcard_listener_leave_from_the_address_that_was_asked() {
+    for (wildcard, asked) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "::1")] {
+        let mut settings = local_settings();
+        settings.listen.listen_ng = vec![wildcard.parse().unwrap()];
+        // A machine may have IPv6 switched off; then there is nothing to test.
+        let Ok(server) = Server::start(&Config::new(settings).unwrap()) else {
+            assert!(wildcard.starts_with('['), "{wildcard}");
+            continue;
+        };
+        let asked = SocketAddr::new(asked.parse().unwrap(), server.ng_addr().port());
+        // Connected: the kernel drops what comes from another address than the one that was asked.
+        let client = connected(asked);
+        let ask = |request: &str| {
+            client.send(request.as_bytes()).unwrap();
+            receive(&client)
+        };
+        assert_eq!(ask(r#"1 {"command":"ping"}"#), r#"1 {"result":"pong"}"#);
+        assert_eq!(ask(r#"1 {"command":"ping"}"#), r#"1 {"result":"pong"}"#, "of the cache");
+        assert!(ask(r#"2 {"command":"subscribe events"}"#).contains(r#""result":"ok""#));
+        let sdp = phone_sdp("127.0.0.1:5004".parse().unwrap(), "");
+        let request = json!({ "command": "offer", "call-id": "c", "from-tag": "a", "sdp": sdp });
+        client.send(format!("3 {request}").as_bytes()).unwrap();
+        client.send(br#"4 {"command":"delete","call-id":"c","delete-delay":0}"#).unwrap();
+        // Replies and events come in any order.
+        assert!((0..8).any(|_| receive(&client).contains(r#""event":"call.ended""#)));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests with real sockets are the outside world")]
+fn connected(to: SocketAddr) -> UdpSocket {
+    let any = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+    let client = UdpSocket::bind(any).unwrap();
+    client.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    client.connect(to).unwrap();
+    client
+}
+
+fn receive(client: &UdpSocket) -> String {
+    let mut buffer = [0; 65_535];
+    let len = client.recv(&mut buffer).unwrap();
+    String::from_utf8(buffer[..len].to_vec()).unwrap()
 }

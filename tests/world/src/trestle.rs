@@ -232,7 +232,7 @@ impl SimulatedTrestle {
     /// A datagram arrives at the ng port. Returns what was sent from there.
     pub fn ng(&mut self, peer: SocketAddr, bytes: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
         self.late_replies.append(&mut self.replies);
-        self.controller.handle_datagram(self.now, Origin::Udp { listener: 0, peer }, bytes);
+        self.controller.handle_datagram(self.now, Origin::Udp { listener: 0, local: None, peer }, bytes);
         self.drain();
         std::mem::take(&mut self.replies)
     }

@@ -74,8 +74,7 @@ impl EventFeed {
             body,
         };
         let line: Arc<str> = event.line().into();
-        for (listener, peer) in self.subscribers.of(&event.call_id) {
-            let to = Origin::Udp { listener, peer };
+        for to in self.subscribers.of(&event.call_id) {
             outbox.push_back(ControllerOutput::Transmit { to, bytes: line.as_bytes().to_vec() });
         }
         if self.publish {
@@ -86,7 +85,7 @@ impl EventFeed {
 
 /// `subscribe events`
 pub(super) fn subscribe(controller: &mut Controller, now: Instant, reply_to: ReplyTo, subscribe: Subscribe) {
-    let Origin::Udp { listener, peer } = reply_to.origin else {
+    let origin @ Origin::Udp { peer, .. } = reply_to.origin else {
         let text = "events are sent as datagrams to the sender of the request; use UDP, listen-events or event-webhook";
         return controller.reply(reply_to, Reply::error(text));
     };
@@ -97,7 +96,7 @@ pub(super) fn subscribe(controller: &mut Controller, now: Instant, reply_to: Rep
         return controller.reply(reply_to, Reply::error_with(reason, Dict::default().with("token", token)));
     }
     let seconds = subscribe.expires.as_secs();
-    let reply = match controller.events.subscribers.add(now, listener, peer, subscribe) {
+    let reply = match controller.events.subscribers.add(now, origin, subscribe) {
         true => Reply::ok(Dict::default().with("expires", seconds)),
         false => Reply::error("Too many subscribers"),
     };

@@ -1,6 +1,6 @@
 //! Where a request came from, and how its reply is written.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use trestle_ng::{Cookie, Encoding};
 
@@ -11,6 +11,8 @@ pub enum Origin {
     Udp {
         /// The socket that received it, as numbered by the edge.
         listener: usize,
+        /// The address that it was sent to, if the socket has several: a client that is connected to it receives from no other.
+        local: Option<IpAddr>,
         /// The sender.
         peer: SocketAddr,
     },

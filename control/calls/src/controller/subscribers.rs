@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use trestle_ng::command::Subscribe;
 
+use super::reply_to::Origin;
+
 /// A token is valid in the period in which it was made and in the next one.
 const TOKEN_PERIOD: Duration = Duration::from_secs(60);
 
@@ -26,8 +28,8 @@ const PER_ADDRESS_MAX: usize = 16;
 
 #[derive(Debug)]
 struct Subscriber {
-    listener: usize,
-    peer: SocketAddr,
+    /// Where its last request came from, and where events are sent.
+    origin: Origin,
     /// Only events of this call.
     call_id: Option<String>,
     until: Instant,
@@ -72,19 +74,22 @@ pub(super) struct Subscribers(Vec<Subscriber>);
 impl Subscribers {
     /// Adds or renews a subscription; one that expires at once is removed. False if there are too many, of all or of its
     /// address.
-    pub(super) fn add(&mut self, now: Instant, listener: usize, peer: SocketAddr, subscribe: Subscribe) -> bool {
+    pub(super) fn add(&mut self, now: Instant, origin: Origin, subscribe: Subscribe) -> bool {
         let Subscribe { call_id, expires, .. } = subscribe;
         self.expire(now);
-        self.0.retain(|known| (known.listener, known.peer, &known.call_id) != (listener, peer, &call_id));
+        self.0.retain(|known| !(is_same(known.origin, origin) && known.call_id == call_id));
+        // A connected client receives only from the address that it asks now.
+        self.0.iter_mut().filter(|known| is_same(known.origin, origin)).for_each(|known| known.origin = origin);
         if expires.is_zero() {
             return true;
         }
-        let neighbours = self.0.iter().filter(|known| known.peer.ip() == peer.ip()).count();
-        let crowded = neighbours >= PER_ADDRESS_MAX && !peer.ip().is_loopback();
+        let ip = origin.peer().ip();
+        let neighbours = self.0.iter().filter(|known| known.origin.peer().ip() == ip).count();
+        let crowded = neighbours >= PER_ADDRESS_MAX && !ip.is_loopback();
         if crowded || self.0.len() == SUBSCRIBERS_MAX {
             return false;
         }
-        self.0.push(Subscriber { listener, peer, call_id, until: now + expires });
+        self.0.push(Subscriber { origin, call_id, until: now + expires });
         true
     }
 
@@ -97,14 +102,24 @@ impl Subscribers {
         self.0.is_empty()
     }
 
-    /// The listeners and addresses to which events of a call go, each once, however many subscriptions it has.
-    pub(super) fn of(&self, call_id: &str) -> Vec<(usize, SocketAddr)> {
-        let mut found: Vec<(usize, SocketAddr)> = Vec::new();
+    /// Where events of a call go, each once, however many subscriptions it has.
+    pub(super) fn of(&self, call_id: &str) -> Vec<Origin> {
+        let mut found: Vec<Origin> = Vec::new();
         for known in self.0.iter().filter(|known| known.call_id.as_deref().is_none_or(|wanted| wanted == call_id)) {
-            if !found.contains(&(known.listener, known.peer)) {
-                found.push((known.listener, known.peer));
+            if !found.contains(&known.origin) {
+                found.push(known.origin);
             }
         }
         found
+    }
+}
+
+/// True if both are of one socket of one client, whichever address of the listener it sent to.
+fn is_same(one: Origin, other: Origin) -> bool {
+    match (one, other) {
+        (Origin::Udp { listener: a, peer: one, .. }, Origin::Udp { listener: b, peer: other, .. }) => {
+            (a, one) == (b, other)
+        }
+        _ => false,
     }
 }

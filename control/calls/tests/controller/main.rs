@@ -91,7 +91,11 @@ impl World {
     }
 
     fn send_from(&mut self, peer: SocketAddr, datagram: impl AsRef<[u8]>) -> Option<String> {
-        self.trestle.controller.handle_datagram(self.trestle.now, Origin::Udp { listener: 0, peer }, datagram.as_ref());
+        self.trestle.controller.handle_datagram(
+            self.trestle.now,
+            Origin::Udp { listener: 0, local: None, peer },
+            datagram.as_ref(),
+        );
         self.drain();
         self.reply()
     }

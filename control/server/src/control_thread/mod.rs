@@ -167,9 +167,8 @@ impl ControlThread {
         for index in 0..self.ng_sockets.len() {
             for _ in 0..REQUEST_BATCH {
                 match self.ng_sockets.receive(index, buffer) {
-                    NgDatagram::Request(len, caller) => {
+                    NgDatagram::Request(len, origin) => {
                         let now = clock::now();
-                        let origin = Origin::Udp { listener: index, peer: caller };
                         self.controller.handle_datagram(now, origin, &buffer[..len]);
                         self.drain(now);
                     }
@@ -247,8 +246,8 @@ impl ControlThread {
                 ControllerOutput::Transmit { to: Origin::Stream { peer }, bytes } => {
                     self.stream_replies.send(peer, &bytes)
                 }
-                ControllerOutput::Transmit { to: Origin::Udp { listener, peer }, bytes } => {
-                    self.ng_sockets.send(listener, &bytes, peer);
+                ControllerOutput::Transmit { to: Origin::Udp { listener, local, peer }, bytes } => {
+                    self.ng_sockets.send(listener, &bytes, local, peer);
                 }
                 ControllerOutput::Engine { shard, id, command } => {
                     if self.workers[shard].send(id, command).is_err() {

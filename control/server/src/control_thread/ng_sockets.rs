@@ -1,13 +1,13 @@
 //! The UDP sockets for ng commands, and which sources no request is accepted from.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mio::event::Event;
 use mio::net::UdpSocket;
 use mio::{Interest, Poll, Token};
-use trestle_calls::controller::DroppedRequest;
+use trestle_calls::controller::{DroppedRequest, Origin};
 use trestle_io::{BoundPorts, socket};
 
 use crate::config::Config;
@@ -22,14 +22,16 @@ pub(crate) struct NgSockets {
 struct NgSocket {
     udp: UdpSocket,
     address: SocketAddr,
+    /// Bound to the unspecified address: the kernel reports to which address each datagram was sent.
+    is_wildcard: bool,
     /// Reported readable and not read to its end.
     readable: bool,
 }
 
 /// The result of a read.
 pub(super) enum NgDatagram {
-    /// A datagram of this length from this address.
-    Request(usize, SocketAddr),
+    /// A datagram of this length.
+    Request(usize, Origin),
     /// A datagram that is no request, because of its source.
     Dropped(DroppedRequest),
     /// No datagram is waiting.
@@ -49,8 +51,12 @@ impl NgSockets {
             let listen = || {
                 let mut udp = socket::bind(address, socket::CONTROL_BUFFER_BYTES)?;
                 poll.registry().register(&mut udp, Token(index), Interest::READABLE)?;
+                let is_wildcard = address.ip().is_unspecified();
+                if is_wildcard {
+                    socket::report_destination(&udp, address.is_ipv6())?;
+                }
                 let address = udp.local_addr()?;
-                Ok(NgSocket { udp, address, readable: false })
+                Ok(NgSocket { udp, address, is_wildcard, readable: false })
             };
             sockets.push(listen().map_err(|source| ServeError::Listen { key: "listen-ng", address, source })?);
         }
@@ -85,10 +91,15 @@ impl NgSockets {
         if !socket.readable {
             return NgDatagram::Empty;
         }
-        match socket.udp.recv_from(buffer) {
+        let received = if socket.is_wildcard {
+            socket::receive_addressed(&socket.udp, buffer)
+        } else {
+            socket.udp.recv_from(buffer).map(|(len, peer)| (len, peer, None))
+        };
+        match received {
             // Audio that a peer makes Trestle send to this port.
-            Ok((_, source)) if self.bound_ports.contains(source) => NgDatagram::Dropped(DroppedRequest::OwnMediaPort),
-            Ok((len, source)) => NgDatagram::Request(len, source),
+            Ok((_, peer, _)) if self.bound_ports.contains(peer) => NgDatagram::Dropped(DroppedRequest::OwnMediaPort),
+            Ok((len, peer, local)) => NgDatagram::Request(len, Origin::Udp { listener: index, local, peer }),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 socket.readable = false;
                 NgDatagram::Empty
@@ -100,9 +111,9 @@ impl NgSockets {
         }
     }
 
-    /// Sends a reply or an event from the socket of this index.
-    pub(super) fn send(&self, index: usize, bytes: &[u8], peer: SocketAddr) {
-        if let Err(error) = self.sockets[index].udp.send_to(bytes, peer) {
+    /// Sends a reply or an event from the socket of this index, and from the address `local` if it has several.
+    pub(super) fn send(&self, index: usize, bytes: &[u8], local: Option<IpAddr>, peer: SocketAddr) {
+        if let Err(error) = socket::send_from(&self.sockets[index].udp, bytes, local, peer) {
             // The client repeats the request and gets the reply from the cache.
             tracing::debug!(%error, %peer, "cannot send a reply to an ng request");
         }

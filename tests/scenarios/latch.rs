@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use trestle_core::Discard;
 use trestle_peers::{Phone, PhoneOptions};
 use trestle_srtp::{OVERHEAD_MAX, Profile, SrtpContext};
 use trestle_world::calls::{self, Call};
@@ -361,4 +362,19 @@ fn the_same_sdp_again_does_not_cut_off_a_phone_behind_a_nat() {
     let report = world.phone(call.phone).report();
     assert!(report.packets - before >= 120 && report.lost == 0, "{report:?}");
     world.ng(&world::delete("nat"));
+}
+
+#[test]
+fn a_source_at_which_the_machine_gets_an_address_is_discarded_from_then_on() {
+    let mut world = World::new(631);
+    let mut phone = RawPhone::new(&mut world, "198.51.100.11:20000", Some(raw::key(CM, 1)));
+    let mut other = RawPhone::new(&mut world, "198.51.100.20:30000", None);
+    raw::call(&mut world, "later", &mut phone, &mut other);
+    phone.talk(&mut world, 10);
+    assert_eq!(other.received(&world).len(), 10);
+    // The source is now the broadcast address of a network of this machine.
+    world.set_machine_addresses(&["198.51.100.9/30"]);
+    phone.talk(&mut world, 10);
+    assert_eq!(other.received(&world).len(), 0);
+    assert_eq!(world.totals().discards.get(Discard::ForbiddenSource), 10);
 }

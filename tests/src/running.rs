@@ -1,7 +1,7 @@
 //! A running Trestle with real sockets on the loopback network, in the process of the test.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -69,12 +69,6 @@ pub fn metrics(server: &Server) -> String {
     let mut response = String::new();
     stream.read_to_string(&mut response).expect("a response in time");
     response
-}
-
-/// Ports of 127.0.0.1 that no socket uses at present.
-pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("a bound socket").port())
 }
 
 /// A Trestle that can be stopped and started again at the same addresses.

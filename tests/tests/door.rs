@@ -47,15 +47,17 @@ fn own(server: &Server, media: SocketAddr) -> Vec<SocketAddr> {
 fn no_sdp_and_no_flag_can_make_trestle_send_to_its_own_sockets() {
     let mut settings = local_settings();
     settings.listen.listen_ng.push("0.0.0.0:0".parse().unwrap());
-    let ports = trestle_tests::running::free_ports::<3>();
     let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-    settings.listen.listen_tcp_ng = vec![local(ports[0])];
-    settings.listen.listen_http = Some(local(ports[1]));
-    settings.events.listen_events = Some(local(ports[2]));
+    // The system chooses the ports.
+    settings.listen.listen_tcp_ng =
+        vec![local(0), "0.0.0.0:0".parse().unwrap(), "[::ffff:127.0.0.1]:0".parse().unwrap()];
+    settings.listen.listen_http = Some(local(0));
+    settings.events.listen_events = Some("0.0.0.0:0".parse().unwrap());
     let trestle = RunningTrestle::start(settings);
     let phone = trestle.client().local_addr().unwrap();
 
     for address in own(trestle.server(), local(20_000)) {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         // A wildcard listener is reached at each address of this machine.
         let address =
             if address.ip().is_unspecified() { SocketAddr::from(([127, 9, 9, 9], address.port())) } else { address };

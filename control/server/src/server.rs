@@ -1,7 +1,7 @@
 //! A running Trestle: the control thread, the media threads, and the threads of listeners and outputs that are configured.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -19,10 +19,10 @@ use crate::control_thread::ng_sockets::NgSockets;
 use crate::control_thread::{self, ControlThread, ControlThreadParts};
 use crate::event_outputs::{EventOutputSender, EventOutputs};
 use crate::health::{Health, SharedServiceState};
+use crate::listen::bound::BoundListeners;
 use crate::listen::connections::{CONNECTIONS_MAX, Connections};
 use crate::listen::http::{self, HttpServer};
 use crate::listen::ng_tcp::{self, TcpServer};
-use crate::listen::stream_request::StreamRequest;
 use crate::machine;
 
 /// Messages from shards that can wait for the control thread: the milestones of one second at 500 calls a second.
@@ -94,7 +94,10 @@ impl Server {
         let bound_ports = Arc::new(BoundPorts::new(config.media_addresses().map(|address| address.local)));
         let ng_sockets = NgSockets::bind(config, &poll, Arc::clone(&bound_ports))?;
         let ng = ng_sockets.addresses();
-        let addresses = config.address_policy(&ng, machine::networks()?);
+        let listeners = BoundListeners::bind(config)?;
+        let listening = ng.iter().copied().chain(listeners.addresses()?).collect();
+        let addresses = config.address_policy(listening, machine::networks()?);
+        let BoundListeners { ng_tcp: tcp_listeners, http: http_listener, events: event_listener } = listeners;
 
         let (to_control, from_shards) = mailbox::channel(FROM_SHARDS_MAX, Arc::clone(&bell));
         let ports = PortPool::new(&config.interface_ports(), config.ports);
@@ -123,7 +126,7 @@ impl Server {
             threads.push(Arc::clone(&heartbeat));
             heartbeat
         };
-        let (events, event_sender) = event_outputs(config, &mut heartbeat)?;
+        let (events, event_sender) = event_outputs(config, event_listener, &mut heartbeat)?;
         let service = Arc::new(SharedServiceState::default());
         let (operator, operator_commands) = mailbox::channel(OPERATOR_COMMANDS_MAX, Arc::clone(&bell));
         let stop = Arc::new(AtomicBool::new(false));
@@ -165,27 +168,17 @@ impl Server {
         warn("listen-http", config.settings.listen.listen_http.as_slice());
         let by_tcp = Connections::new("listen-tcp-ng", CONNECTIONS_MAX, ng_tcp::DEADLINES);
         let by_http = Connections::new("listen-http", CONNECTIONS_MAX, http::DEADLINES);
-        let tcp = if config.settings.listen.listen_tcp_ng.is_empty() {
+        let tcp = if tcp_listeners.is_empty() {
             None
         } else {
-            Some(listen_tcp(heartbeat("tcp-ng"), config, &by_tcp, &requests_in)?)
+            Some(TcpServer::start(heartbeat("tcp-ng"), tcp_listeners, &by_tcp, &requests_in)?)
         };
-        let http_heartbeat = config.settings.listen.listen_http.map(|address| (address, heartbeat("http")));
+        let http = http_listener.map(|listener| (listener, heartbeat("http")));
         let health = Health::new(threads, service);
-        let http = match http_heartbeat {
-            Some((address, heartbeat)) => {
-                let failed = |source| ServeError::Listen { key: "listen-http", address, source };
-                Some(
-                    HttpServer::start(
-                        (heartbeat, health.clone()),
-                        address,
-                        by_http,
-                        &[by_tcp],
-                        scrapes_in,
-                        requests_in,
-                    )
-                    .map_err(failed)?,
-                )
+        let http = match http {
+            Some((listener, heartbeat)) => {
+                let health = health.clone();
+                Some(HttpServer::start((heartbeat, health), listener, by_http, &[by_tcp], scrapes_in, requests_in)?)
             }
             None => None,
         };
@@ -282,35 +275,22 @@ impl Drop for Server {
     }
 }
 
-fn listen_tcp(
-    heartbeat: Arc<Heartbeat>,
-    config: &Config,
-    connections: &Connections,
-    requests: &mailbox::Sender<StreamRequest>,
-) -> Result<TcpServer, ServeError> {
-    let failed = |(address, source)| ServeError::Listen { key: "listen-tcp-ng", address, source };
-    TcpServer::start(heartbeat, &config.settings.listen.listen_tcp_ng, connections, requests).map_err(failed)
-}
-
 fn event_outputs(
     config: &Config,
+    listen: Option<TcpListener>,
     heartbeat: impl FnOnce(&str) -> Arc<Heartbeat>,
 ) -> Result<(Option<EventOutputs>, EventOutputSender), ServeError> {
-    let (listen, webhook) = (config.settings.events.listen_events, config.event_webhook.as_ref());
+    let webhook = config.event_webhook.as_ref();
     if listen.is_none() && webhook.is_none() {
         return Ok((None, EventOutputSender::default()));
     }
-    if let Some(address) = listen.filter(|address| !address.ip().is_loopback()) {
+    if let Some(address) = config.settings.events.listen_events.filter(|address| !address.ip().is_loopback()) {
         tracing::warn!(
             %address,
             "listen-events is open to other machines and has NO PASSWORD: each machine that can reach this port receives every \
              event and every digit"
         );
     }
-    let (server, sender) =
-        EventOutputs::start(heartbeat("events"), listen, webhook).map_err(|source| match listen {
-            Some(address) => ServeError::Listen { key: "listen-events", address, source },
-            None => ServeError::System(source),
-        })?;
+    let (server, sender) = EventOutputs::start(heartbeat("events"), listen, webhook)?;
     Ok((Some(server), sender))
 }

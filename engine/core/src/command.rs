@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use trestle_wire::telephone_event::Digit;
 
 use crate::report::{CallReport, Totals};
@@ -60,6 +61,8 @@ pub enum Command {
         /// Pairs of each interface and address family.
         pairs: usize,
     },
+    /// This machine has these addresses now, each with its network ([`crate::AddressPolicy::machine`]). Sources are checked again.
+    SetMachineAddresses(Vec<IpNet>),
     /// Reports the shard's counters.
     Totals,
 }
@@ -69,7 +72,8 @@ pub enum Command {
 pub enum EngineReply {
     /// The ports of every leg that was listed.
     Applied(Vec<(LegId, LegPorts)>),
-    /// [`Command::RemoveLeg`], [`Command::AnnounceEnd`], [`Command::PlayDigit`] or [`Command::FreePorts`] is done.
+    /// [`Command::RemoveLeg`], [`Command::AnnounceEnd`], [`Command::PlayDigit`], [`Command::FreePorts`] or
+    /// [`Command::SetMachineAddresses`] is done.
     Done,
     /// The call has ended; its last report.
     Deleted(Box<CallReport>),

@@ -179,6 +179,11 @@ impl Shard {
                 self.with_call(slot, |call, outbox| call.handle_timeout(now, outbox));
                 played.map(|()| EngineReply::Done)
             }),
+            Command::SetMachineAddresses(machine) => {
+                self.config.addresses.machine = machine;
+                self.sockets.iter_mut().flatten().for_each(|owner| owner.accepted = None);
+                Ok(EngineReply::Done)
+            }
             // The edge has taken them.
             Command::FreePorts { .. } => Ok(EngineReply::Done),
             Command::Totals => Ok(EngineReply::Totals(Box::new(self.totals()))),

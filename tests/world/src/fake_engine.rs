@@ -128,6 +128,7 @@ impl FakeEngine {
                 self.refuse = self.refuse.filter(|error| !(self.frees_ports && *error == CommandError::NoPorts));
                 Ok(EngineReply::Done)
             }
+            Command::SetMachineAddresses(_) => Ok(EngineReply::Done),
             Command::Totals => {
                 let calls = self.calls.len() as u64;
                 Ok(EngineReply::Totals(Box::new(Totals { calls, digits: 3, ..Totals::default() })))

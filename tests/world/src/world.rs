@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use trestle_core::Event;
+use trestle_calls::controller::OperatorCommand;
 use trestle_core::report::Totals;
+use trestle_core::{Command, Event};
 use trestle_peers::{Meta, Phone};
 
 use crate::actor::{ActorId, Actors};
@@ -230,6 +231,15 @@ impl World {
         let totals = self.trestle.totals();
         self.collect();
         totals
+    }
+
+    /// The machine has these addresses from now on, each with its network (`192.0.2.1/24`).
+    pub fn set_machine_addresses(&mut self, networks: &[&str]) {
+        let machine: Vec<_> = networks.iter().map(|text| text.parse().expect("a network")).collect();
+        let now = self.trestle.now;
+        self.trestle.controller.handle_operator(now, OperatorCommand::MachineAddresses(machine.clone()));
+        self.trestle.command(Command::SetMachineAddresses(machine)).expect("no reason to refuse it");
+        self.collect();
     }
 
     /// Number of media ports that calls use. Bound ports that no call uses are not counted.

@@ -57,6 +57,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 use trestle_core::time::soonest;
@@ -164,7 +165,7 @@ pub enum ControllerOutput {
     Timeout(Option<Instant>),
 }
 
-/// What the operator asks for by signals.
+/// What the operator asks for by signals, or changes on the machine.
 #[derive(Debug, Clone)]
 pub enum OperatorCommand {
     /// Refuse new calls and wait for the others, for [`ControllerConfig::grace`].
@@ -173,6 +174,9 @@ pub enum OperatorCommand {
     EndCalls,
     /// Take other settings.
     Reconfigure(Box<RunTimeSettings>),
+    /// The machine has these addresses from now on, each with its network. The edge informs the shards
+    /// ([`Command::SetMachineAddresses`]).
+    MachineAddresses(Vec<IpNet>),
 }
 
 /// Settings that can change while calls are active.
@@ -269,6 +273,7 @@ impl Controller {
         match command {
             OperatorCommand::Drain => drain::start(self, now, self.config.grace, "signal"),
             OperatorCommand::EndCalls => drain::end_calls(self),
+            OperatorCommand::MachineAddresses(machine) => self.negotiator.set_machine_addresses(machine),
             OperatorCommand::Reconfigure(settings) => {
                 let RunTimeSettings { controller, gate_policy, default_tos } = *settings;
                 self.admission.reconfigure(&controller);

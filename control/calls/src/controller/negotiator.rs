@@ -1,5 +1,6 @@
 //! Negotiation with what it needs of this machine: addresses and a random generator.
 
+use ipnet::IpNet;
 use rand_chacha::ChaCha12Rng;
 use trestle_core::CallId;
 use trestle_negotiate::{
@@ -26,6 +27,11 @@ impl Negotiator {
     /// Takes other defaults for the parties of later offers.
     pub(super) fn reconfigure(&mut self, gate_policy: GatePolicy, default_tos: Option<u8>) {
         (self.environment.gate_policy, self.environment.default_tos) = (gate_policy, default_tos);
+    }
+
+    /// Takes other addresses of this machine, each with its network.
+    pub(super) fn set_machine_addresses(&mut self, machine: Vec<IpNet>) {
+        self.environment.addresses.machine = machine;
     }
 
     /// # Errors

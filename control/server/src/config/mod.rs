@@ -110,13 +110,13 @@ impl Config {
         self.ports.pairs().saturating_mul(addresses(false).max(addresses(true)))
     }
 
-    /// Which addresses of peers are accepted. `ng` are the bound addresses for ng over UDP, `machine` the addresses of this
-    /// machine, each with its network.
-    pub(crate) fn address_policy(&self, ng: &[SocketAddr], machine: Vec<IpNet>) -> AddressPolicy {
-        let ListenSettings { listen_ng: _, listen_tcp_ng, listen_http } = &self.settings.listen;
-        let others = listen_http.iter().chain(&self.settings.events.listen_events);
+    /// Which addresses of peers are accepted. `listeners` are the bound addresses of all listeners, `machine` the addresses of
+    /// this machine, each with its network.
+    pub(crate) fn address_policy(&self, listeners: Vec<SocketAddr>, machine: Vec<IpNet>) -> AddressPolicy {
+        // A listener may be bound to the IPv4-mapped form; addresses in SDP are compared in the IPv4 form.
+        let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         AddressPolicy {
-            listeners: ng.iter().chain(listen_tcp_ng).chain(others).copied().collect(),
+            listeners: listeners.into_iter().map(plain).collect(),
             media: self.media_addresses().collect(),
             media_ports: self.ports.bounds(),
             machine,

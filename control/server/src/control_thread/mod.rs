@@ -20,6 +20,7 @@ use trestle_io::mailbox::Bell;
 use trestle_io::{FromShard, Heartbeat, ShardMessage, Worker, clock, entropy, socket};
 use trestle_negotiate::Environment;
 
+use self::machine_addresses::MachineAddresses;
 use self::machine_load::LoadMonitor;
 use self::ng_sockets::{NgDatagram, NgSockets};
 use self::scrapes::{CollectedScrape, Scrapes};
@@ -33,12 +34,14 @@ use crate::log_queue::log_lines_lost;
 use crate::metrics::Snapshot;
 use crate::server::ServeError;
 
+mod machine_addresses;
 mod machine_load;
 pub(crate) mod ng_sockets;
 mod scrapes;
 mod stream_replies;
 
 pub(crate) const BELL: Token = Token(usize::MAX);
+const ADDRESS_CHANGE: Token = Token(usize::MAX - 1);
 
 /// Requests read from one socket before shards and timers have their turn.
 const REQUEST_BATCH: usize = 64;
@@ -82,14 +85,16 @@ pub(crate) struct ControlThread {
     digit_feed: Option<UdpSocket>,
     event_sender: EventOutputSender,
     load: LoadMonitor,
+    addresses: MachineAddresses,
     operator: OperatorLink,
     bell: Arc<Bell>,
-    stop: Arc<AtomicBool>,
 }
 
 /// Commands of the operator, and the state of the service for the other threads.
 struct OperatorLink {
     commands: Receiver<OperatorCommand>,
+    /// Set at the end of the server.
+    stop: Arc<AtomicBool>,
     /// The state that was written to `shared` last.
     known: ServiceState,
     shared: Arc<SharedServiceState>,
@@ -107,6 +112,8 @@ impl ControlThread {
             None => None,
         };
         let controller_config = config.controller();
+        let machine = parts.environment.addresses.machine.clone();
+        let addresses = MachineAddresses::new(parts.poll.registry(), ADDRESS_CHANGE, machine);
         let load = LoadMonitor::new(controller_config.load, parts.workers.len(), clock::now());
         let rng = ChaCha12Rng::from_seed(entropy::seed()?);
         Ok(Self {
@@ -122,9 +129,14 @@ impl ControlThread {
             digit_feed,
             event_sender: parts.event_sender,
             load,
-            operator: OperatorLink { commands: parts.operator, known: ServiceState::Accepting, shared: parts.service },
+            addresses,
+            operator: OperatorLink {
+                commands: parts.operator,
+                stop: parts.stop,
+                known: ServiceState::Accepting,
+                shared: parts.service,
+            },
             bell: parts.bell,
-            stop: parts.stop,
         })
     }
 
@@ -133,7 +145,7 @@ impl ControlThread {
         let mut events = Events::with_capacity(64);
         let mut buffer = vec![0; REQUEST_BYTES_MAX];
         let mut more = false;
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.operator.stop.load(Ordering::Relaxed) {
             let timeout = if more { Some(Duration::ZERO) } else { self.sleep_time() };
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -144,9 +156,12 @@ impl ControlThread {
                 Ok(()) => {}
             }
             self.bell.acknowledge();
-            for event in events.iter().filter(|event| event.token() != BELL) {
+            for event in &events {
+                // Of another token than theirs it is ignored.
                 self.ng_sockets.note_ready(event);
             }
+            // Before requests: an address that the machine has now is not to be accepted as that of a peer.
+            self.update_addresses(false);
             more = self.take_messages();
             more |= self.take_requests(&mut buffer);
             more |= self.take_stream_requests();
@@ -218,8 +233,17 @@ impl ControlThread {
             let now = clock::now();
             if let OperatorCommand::Reconfigure(settings) = &command {
                 self.load.set_limits(settings.controller.load);
+                self.update_addresses(true);
             }
             self.controller.handle_operator(now, command);
+            self.drain(now);
+        }
+    }
+
+    fn update_addresses(&mut self, reload: bool) {
+        if let Some(machine) = self.addresses.update(reload, &self.workers) {
+            let now = clock::now();
+            self.controller.handle_operator(now, OperatorCommand::MachineAddresses(machine));
             self.drain(now);
         }
     }

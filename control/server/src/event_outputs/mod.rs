@@ -10,7 +10,7 @@ mod tests;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -87,13 +87,13 @@ pub struct EventOutputs {
 }
 
 impl EventOutputs {
-    /// Binds, and starts the thread.
+    /// Starts the thread. Readers connect to `listen`.
     ///
     /// # Errors
-    /// The address cannot be bound, the system has no root certificates for an `https` hook, or it starts no thread.
+    /// The system has no root certificates for an `https` hook, or it starts no thread.
     pub fn start(
         heartbeat: Arc<Heartbeat>,
-        listen: Option<SocketAddr>,
+        listen: Option<TcpListener>,
         webhook: Option<&Webhook>,
     ) -> io::Result<(Self, EventOutputSender)> {
         let runtime = runtime()?;
@@ -103,9 +103,12 @@ impl EventOutputs {
         let (writing, mut written) = mpsc::channel::<Infallible>(1);
         let (closing, closed) = watch::channel(false);
         let mut address = None;
-        if let Some(listen) = listen {
-            let listener = runtime.block_on(tokio::net::TcpListener::bind(listen))?;
+        if let Some(listener) = listen {
             address = Some(listener.local_addr()?);
+            let listener = {
+                let _inside = runtime.enter();
+                tokio::net::TcpListener::from_std(listener)?
+            };
             let (lines, _) = broadcast::channel(LINES_MAX);
             spawn_lasting(
                 &runtime,

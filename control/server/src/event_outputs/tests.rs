@@ -1,7 +1,7 @@
 //! Over loopback sockets: an event arrives as it was sent.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 
 use super::*;
 use crate::config::Secret;
+use crate::listen::bound::bind;
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -17,7 +18,7 @@ const TEST_TIMEOUT: Option<Duration> = Some(Duration::from_secs(20));
 
 #[test]
 fn a_reader_gets_every_event_as_a_line_and_a_slow_one_is_disconnected() {
-    let (server, sender) = EventOutputs::start(Heartbeat::new("events"), Some(LOOPBACK), None).unwrap();
+    let (server, sender) = EventOutputs::start(Heartbeat::new("events"), Some(bind(LOOPBACK).unwrap()), None).unwrap();
     let connect = || {
         let stream = TcpStream::connect(server.address().unwrap()).unwrap();
         stream.set_read_timeout(TEST_TIMEOUT).unwrap();
@@ -52,7 +53,7 @@ fn a_reader_gets_every_event_as_a_line_and_a_slow_one_is_disconnected() {
 
 #[test]
 fn a_reader_that_disconnects_is_replaced_even_without_events() {
-    let (server, sender) = EventOutputs::start(Heartbeat::new("events"), Some(LOOPBACK), None).unwrap();
+    let (server, sender) = EventOutputs::start(Heartbeat::new("events"), Some(bind(LOOPBACK).unwrap()), None).unwrap();
     let lines = sender.lines.as_ref().unwrap();
     let wait_for = |readers: usize| {
         while lines.receiver_count() != readers {

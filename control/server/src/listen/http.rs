@@ -65,22 +65,25 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Binds and starts the thread of `heartbeat`. Scrapes and ng requests go to the control thread. `others` are the connections
+    /// Starts the thread of `heartbeat`. Scrapes and ng requests go to the control thread. `others` are the connections
     /// of other listeners, for the metrics.
     ///
     /// # Errors
-    /// The address cannot be bound, or the system starts no thread.
+    /// The system starts no thread.
     pub fn start(
         (heartbeat, health): (Arc<Heartbeat>, Health),
-        address: SocketAddr,
+        listener: std::net::TcpListener,
         connections: Connections,
         others: &[Connections],
         scrapes: Sender<Scrape>,
         requests: Sender<StreamRequest>,
     ) -> io::Result<Self> {
         let runtime = runtime()?;
-        let listener = runtime.block_on(TcpListener::bind(address))?;
         let address = listener.local_addr()?;
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
         let counted = others.iter().chain([&connections]).cloned().collect();
         let routes = Router::new()
             .route("/ping", get(async |state| health_check(&state, "pong")))

@@ -29,30 +29,26 @@ pub struct TcpServer {
 }
 
 impl TcpServer {
-    /// Binds all of `addresses` and starts the thread. Requests go to `control`; all addresses share `connections`.
+    /// Starts the thread. Requests go to `control`; all listeners share `connections`.
     ///
     /// # Errors
-    /// An address cannot be bound (it is named), or the system starts no thread.
+    /// The system starts no thread.
     pub fn start(
         heartbeat: Arc<Heartbeat>,
-        addresses: &[SocketAddr],
+        listeners: Vec<std::net::TcpListener>,
         connections: &Connections,
         control: &Sender<StreamRequest>,
-    ) -> Result<Self, (SocketAddr, io::Error)> {
-        let any = addresses.first().copied().unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
-        let runtime = runtime().map_err(|error| (any, error))?;
-        let mut listeners = Vec::with_capacity(addresses.len());
-        for address in addresses {
-            let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| (*address, error))?;
-            listeners.push(listener);
-        }
-        let bound =
-            listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>().map_err(|error| (any, error))?;
+    ) -> io::Result<Self> {
+        let runtime = runtime()?;
+        let addresses = listeners.iter().map(std::net::TcpListener::local_addr).collect::<io::Result<_>>()?;
         for listener in listeners {
+            let listener = {
+                let _inside = runtime.enter();
+                TcpListener::from_std(listener)?
+            };
             spawn_lasting(&runtime, &heartbeat, accept(listener, connections.clone(), control.clone()));
         }
-        let thread = RuntimeThread::start(heartbeat, runtime, async {}).map_err(|error| (any, error))?;
-        Ok(Self { addresses: bound, _thread: thread })
+        Ok(Self { addresses, _thread: RuntimeThread::start(heartbeat, runtime, async {})? })
     }
 
     /// The addresses on which it listens.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use trestle_io::{Heartbeat, mailbox};
 
+use super::bound::bind;
 use super::connections::{Connections, Deadlines};
 use super::http::{HttpServer, Scrape};
 use super::ng_tcp::TcpServer;
@@ -35,10 +36,10 @@ impl Listeners {
         let (scrapes, scraped) = mailbox::channel(1, bell);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let [by_tcp, by_http] = ["tcp", "http"].map(|name| Connections::new(name, max, deadlines));
-        let tcp = TcpServer::start(Heartbeat::new("tcp-ng"), &[any], &by_tcp, &requests).unwrap();
+        let tcp = TcpServer::start(Heartbeat::new("tcp-ng"), vec![bind(any).unwrap()], &by_tcp, &requests).unwrap();
         let http = HttpServer::start(
             (Heartbeat::new("http"), Health::default()),
-            any,
+            bind(any).unwrap(),
             by_http.clone(),
             &[],
             scrapes,

@@ -5,9 +5,11 @@
 
 #![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
 
+mod allowed_sources;
 pub mod config;
 mod control_thread;
 pub mod event_outputs;
+mod exposure;
 pub mod health;
 pub mod listen;
 mod log_filter;

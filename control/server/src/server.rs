@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use ipnet::IpNet;
+use tokio::sync::watch;
 use trestle_calls::controller::OperatorCommand;
 use trestle_core::{DtlsIdentity, OwnSsrcs};
 use trestle_io::mailbox::Bell;
@@ -14,10 +16,12 @@ use trestle_io::{BoundPorts, Heartbeat, PortPool, Worker, WorkerConfig, clock, e
 
 use trestle_negotiate::OwnKeys;
 
+use crate::allowed_sources::AllowedSources;
 use crate::config::Config;
 use crate::control_thread::ng_sockets::NgSockets;
 use crate::control_thread::{self, ControlThread, ControlThreadParts};
 use crate::event_outputs::{EventOutputSender, EventOutputs};
+use crate::exposure;
 use crate::health::{Health, SharedServiceState};
 use crate::listen::bound::BoundListeners;
 use crate::listen::connections::{CONNECTIONS_MAX, Connections};
@@ -72,6 +76,8 @@ pub struct Server {
     tcp: Option<TcpServer>,
     events: Option<EventOutputs>,
     health: Health,
+    /// Replaces the list of allowed sources.
+    allow: watch::Sender<Arc<[IpNet]>>,
     operator: mailbox::Sender<OperatorCommand>,
     bound_ports: Arc<BoundPorts>,
     stop: Arc<AtomicBool>,
@@ -92,7 +98,8 @@ impl Server {
         let bell = Arc::new(Bell::new(poll.registry(), control_thread::BELL)?);
 
         let bound_ports = Arc::new(BoundPorts::new(config.media_addresses().map(|address| address.local)));
-        let ng_sockets = NgSockets::bind(config, &poll, Arc::clone(&bound_ports))?;
+        let (allowed, allow) = AllowedSources::new(&config.settings.listen.ng_allow);
+        let ng_sockets = NgSockets::bind(config, &poll, Arc::clone(&bound_ports), allowed.clone())?;
         let ng = ng_sockets.addresses();
         let listeners = BoundListeners::bind(config)?;
         let listening = ng.iter().copied().chain(listeners.addresses()?).collect();
@@ -126,6 +133,7 @@ impl Server {
             threads.push(Arc::clone(&heartbeat));
             heartbeat
         };
+        let event_listener = event_listener.map(|listener| (listener, allowed.clone()));
         let (events, event_sender) = event_outputs(config, event_listener, &mut heartbeat)?;
         let service = Arc::new(SharedServiceState::default());
         let (operator, operator_commands) = mailbox::channel(OPERATOR_COMMANDS_MAX, Arc::clone(&bell));
@@ -152,22 +160,8 @@ impl Server {
             operator: operator_commands,
             stop: Arc::clone(&stop),
         })?;
-        let open = |key: &'static str, address: &SocketAddr| {
-            tracing::warn!(
-                %address,
-                key,
-                "this address is open to other machines and ng has NO PASSWORD: each machine that can reach this port can \
-                 listen to, redirect and end every call. Use a loopback address, or let a firewall admit the proxies only"
-            );
-        };
-        let warn = |key, of: &[SocketAddr]| {
-            of.iter().filter(|address| !address.ip().is_loopback()).for_each(|address| open(key, address));
-        };
-        warn("listen-ng", &ng);
-        warn("listen-tcp-ng", &config.settings.listen.listen_tcp_ng);
-        warn("listen-http", config.settings.listen.listen_http.as_slice());
-        let by_tcp = Connections::new("listen-tcp-ng", CONNECTIONS_MAX, ng_tcp::DEADLINES);
-        let by_http = Connections::new("listen-http", CONNECTIONS_MAX, http::DEADLINES);
+        let by_tcp = Connections::new("listen-tcp-ng", CONNECTIONS_MAX, ng_tcp::DEADLINES, allowed.clone());
+        let by_http = Connections::new("listen-http", CONNECTIONS_MAX, http::DEADLINES, allowed);
         let tcp = if tcp_listeners.is_empty() {
             None
         } else {
@@ -183,7 +177,10 @@ impl Server {
             None => None,
         };
         let control = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { ng, http, tcp, events, health, operator, bound_ports, stop, bell, control: Some(control) })
+        let server =
+            Self { ng, http, tcp, events, health, allow, operator, bound_ports, stop, bell, control: Some(control) };
+        exposure::warn(config, &server.listening());
+        Ok(server)
     }
 
     /// The first address for ng commands over UDP.
@@ -233,7 +230,23 @@ impl Server {
 
     /// Applies those settings of `config` that can change while calls are active.
     pub fn reconfigure(&self, config: &Config) {
+        let allow: Arc<[IpNet]> = config.settings.listen.ng_allow.as_slice().into();
+        let has_changed = self.allow.borrow()[..] != allow[..];
+        self.allow.send_replace(allow);
+        if has_changed {
+            exposure::warn(config, &self.listening());
+        }
         self.operate(OperatorCommand::Reconfigure(Box::new(config.run_time())));
+    }
+
+    /// The key and the address of each listener.
+    fn listening(&self) -> Vec<(&'static str, SocketAddr)> {
+        let of = |key: &'static str| move |address: &SocketAddr| (key, *address);
+        let ng = self.ng_addrs().iter().map(of("listen-ng"));
+        let tcp = self.tcp_addrs().iter().map(of("listen-tcp-ng"));
+        let http = self.http_addr().map(|address| ("listen-http", address));
+        let events = self.events_addr().map(|address| ("listen-events", address));
+        ng.chain(tcp).chain(http).chain(events).collect()
     }
 
     fn operate(&self, command: OperatorCommand) {
@@ -277,19 +290,12 @@ impl Drop for Server {
 
 fn event_outputs(
     config: &Config,
-    listen: Option<TcpListener>,
+    listen: Option<(TcpListener, AllowedSources)>,
     heartbeat: impl FnOnce(&str) -> Arc<Heartbeat>,
 ) -> Result<(Option<EventOutputs>, EventOutputSender), ServeError> {
     let webhook = config.event_webhook.as_ref();
     if listen.is_none() && webhook.is_none() {
         return Ok((None, EventOutputSender::default()));
-    }
-    if let Some(address) = config.settings.events.listen_events.filter(|address| !address.ip().is_loopback()) {
-        tracing::warn!(
-            %address,
-            "listen-events is open to other machines and has NO PASSWORD: each machine that can reach this port receives every \
-             event and every digit"
-        );
     }
     let (server, sender) = EventOutputs::start(heartbeat("events"), listen, webhook)?;
     Ok((Some(server), sender))

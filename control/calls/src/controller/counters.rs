@@ -40,6 +40,8 @@ pub enum DroppedRequest {
     NoCookie,
     /// It came from a media port of Trestle itself.
     OwnMediaPort,
+    /// The operator does not allow its source (`ng-allow`).
+    NotAllowed,
 }
 
 impl DroppedRequest {
@@ -48,6 +50,7 @@ impl DroppedRequest {
         match self {
             Self::NoCookie => "no_cookie",
             Self::OwnMediaPort => "own_media_port",
+            Self::NotAllowed => "not_allowed",
         }
     }
 }

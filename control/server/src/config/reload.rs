@@ -7,6 +7,7 @@ use super::{CallSettings, Config};
 
 /// The keys of these settings. A change of any other one has no effect before the next start.
 pub(super) const RUN_TIME_KEYS: &[&str] = &[
+    "ng-allow",
     "silent-timeout",
     "offer-timeout",
     "delete-delay",
@@ -59,6 +60,7 @@ impl Config {
         }
         let (of, from) = (&mut self.settings, &new.settings);
         of.calls = CallSettings { timeout: of.calls.timeout, ..from.calls.clone() };
+        of.listen.ng_allow = from.listen.ng_allow.clone();
         of.limits = from.limits.clone();
         of.gate = from.gate.clone();
         of.media.tos = from.media.tos;

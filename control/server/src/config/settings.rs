@@ -63,6 +63,11 @@ pub struct ListenSettings {
     /// Address for /metrics, /ping and ng over HTTP. As for listen-ng, there is no password.
     #[arg(long, value_name = "[IP:]PORT", value_parser = values::listen_address)]
     pub listen_http: Option<SocketAddr>,
+
+    /// Network from which the listeners for ng, HTTP and events take requests and connections; they drop all others, and count them.
+    /// Repeatable. Without it, all are taken. It holds for loopback too: add 127.0.0.0/8 for programs on this machine.
+    #[arg(long, value_name = "NETWORK", value_parser = values::network)]
+    pub ng_allow: Vec<IpNet>,
 }
 
 /// Media addresses, ports and threads.

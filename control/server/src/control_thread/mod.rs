@@ -234,6 +234,7 @@ impl ControlThread {
             if let OperatorCommand::Reconfigure(settings) = &command {
                 self.load.set_limits(settings.controller.load);
                 self.update_addresses(true);
+                self.ng_sockets.reload();
             }
             self.controller.handle_operator(now, command);
             self.drain(now);

@@ -8,8 +8,9 @@ use mio::event::Event;
 use mio::net::UdpSocket;
 use mio::{Interest, Poll, Token};
 use trestle_calls::controller::{DroppedRequest, Origin};
-use trestle_io::{BoundPorts, socket};
+use trestle_io::{BoundPorts, clock, socket};
 
+use crate::allowed_sources::{AllowList, AllowedSources, NOT_ALLOWED, RefusalLog};
 use crate::config::Config;
 use crate::server::ServeError;
 
@@ -17,6 +18,10 @@ use crate::server::ServeError;
 pub(crate) struct NgSockets {
     sockets: Vec<NgSocket>,
     bound_ports: Arc<BoundPorts>,
+    allowed: AllowedSources,
+    /// The list as of the last [`NgSockets::reload`].
+    allow_list: AllowList,
+    refusals: RefusalLog,
 }
 
 struct NgSocket {
@@ -41,11 +46,17 @@ pub(super) enum NgDatagram {
 }
 
 impl NgSockets {
-    /// Binds the sockets, and watches them. A datagram from one of `bound_ports` is no request.
+    /// Binds the sockets, and watches them. A datagram from one of `bound_ports` is no request, nor is one from a source that is not
+    /// `allowed`.
     ///
     /// # Errors
     /// An address of `listen-ng` cannot be bound.
-    pub(crate) fn bind(config: &Config, poll: &Poll, bound_ports: Arc<BoundPorts>) -> Result<Self, ServeError> {
+    pub(crate) fn bind(
+        config: &Config,
+        poll: &Poll,
+        bound_ports: Arc<BoundPorts>,
+        allowed: AllowedSources,
+    ) -> Result<Self, ServeError> {
         let mut sockets = Vec::with_capacity(config.settings.listen.listen_ng.len());
         for (index, &address) in config.settings.listen.listen_ng.iter().enumerate() {
             let listen = || {
@@ -60,7 +71,13 @@ impl NgSockets {
             };
             sockets.push(listen().map_err(|source| ServeError::Listen { key: "listen-ng", address, source })?);
         }
-        Ok(Self { sockets, bound_ports })
+        let allow_list = allowed.now();
+        Ok(Self { sockets, bound_ports, allowed, allow_list, refusals: RefusalLog::new("listen-ng") })
+    }
+
+    /// Takes the list of allowed sources as it is now.
+    pub(super) fn reload(&mut self) {
+        self.allow_list = self.allowed.now();
     }
 
     /// The bound addresses.
@@ -97,6 +114,10 @@ impl NgSockets {
             socket.udp.recv_from(buffer).map(|(len, peer)| (len, peer, None))
         };
         match received {
+            Ok((_, peer, _)) if !self.allow_list.permits(peer.ip()) => {
+                self.refusals.note(clock::now(), peer, NOT_ALLOWED);
+                NgDatagram::Dropped(DroppedRequest::NotAllowed)
+            }
             // Audio that a peer makes Trestle send to this port.
             Ok((_, peer, _)) if self.bound_ports.contains(peer) => NgDatagram::Dropped(DroppedRequest::OwnMediaPort),
             Ok((len, peer, local)) => NgDatagram::Request(len, Origin::Udp { listener: index, local, peer }),

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use trestle_io::Heartbeat;
 
+use crate::allowed_sources::AllowedSources;
 use crate::config::Webhook;
 use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
 
@@ -32,6 +33,8 @@ const QUEUE_MAX: usize = 10_000;
 pub struct EventOutputCounts {
     /// Connections to `listen-events` that were closed because their reader was too slow.
     pub slow_readers: u64,
+    /// Connections to `listen-events` that were closed because their source is not in `ng-allow`.
+    pub not_allowed: u64,
     /// Events that the web hook has accepted.
     pub delivered: u64,
     /// Events that it did not accept, or for which the queue was full.
@@ -43,6 +46,7 @@ pub struct EventOutputCounts {
 #[derive(Debug, Default)]
 struct EventOutputCounters {
     slow_readers: AtomicU64,
+    not_allowed: AtomicU64,
     delivered: AtomicU64,
     dropped: AtomicU64,
     retries: AtomicU64,
@@ -72,10 +76,10 @@ impl EventOutputSender {
 
     /// Outcomes of the events so far.
     pub fn counts(&self) -> EventOutputCounts {
-        let EventOutputCounters { slow_readers, delivered, dropped, retries } = &*self.counters;
-        let [slow_readers, delivered, dropped, retries] =
-            [slow_readers, delivered, dropped, retries].map(|counter| counter.load(Ordering::Relaxed));
-        EventOutputCounts { slow_readers, delivered, dropped, retries }
+        let EventOutputCounters { slow_readers, not_allowed, delivered, dropped, retries } = &*self.counters;
+        let [slow_readers, not_allowed, delivered, dropped, retries] =
+            [slow_readers, not_allowed, delivered, dropped, retries].map(|counter| counter.load(Ordering::Relaxed));
+        EventOutputCounts { slow_readers, not_allowed, delivered, dropped, retries }
     }
 }
 
@@ -87,13 +91,13 @@ pub struct EventOutputs {
 }
 
 impl EventOutputs {
-    /// Starts the thread. Readers connect to `listen`.
+    /// Starts the thread. Readers connect to `listen`, from addresses that are `allowed`.
     ///
     /// # Errors
     /// The system has no root certificates for an `https` hook, or it starts no thread.
-    pub fn start(
+    pub(crate) fn start(
         heartbeat: Arc<Heartbeat>,
-        listen: Option<TcpListener>,
+        listen: Option<(TcpListener, AllowedSources)>,
         webhook: Option<&Webhook>,
     ) -> io::Result<(Self, EventOutputSender)> {
         let runtime = runtime()?;
@@ -103,7 +107,7 @@ impl EventOutputs {
         let (writing, mut written) = mpsc::channel::<Infallible>(1);
         let (closing, closed) = watch::channel(false);
         let mut address = None;
-        if let Some(listener) = listen {
+        if let Some((listener, allowed)) = listen {
             address = Some(listener.local_addr()?);
             let listener = {
                 let _inside = runtime.enter();
@@ -113,7 +117,7 @@ impl EventOutputs {
             spawn_lasting(
                 &runtime,
                 &heartbeat,
-                tcp_lines::accept(listener, lines.clone(), Arc::clone(counters), closed, writing.clone()),
+                tcp_lines::accept((listener, allowed), lines.clone(), Arc::clone(counters), closed, writing.clone()),
             );
             sender.lines = Some(lines);
         }

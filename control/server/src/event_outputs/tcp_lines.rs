@@ -11,7 +11,10 @@ use tokio::sync::broadcast::{self, Receiver};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 
+use trestle_io::clock;
+
 use super::EventOutputCounters;
+use crate::allowed_sources::{AllowedSources, NOT_ALLOWED, RefusalLog};
 use crate::places::{Crowded, Places};
 use crate::stream_io;
 
@@ -25,12 +28,13 @@ const READERS_OF_ADDRESS_MAX: usize = 32;
 const WRITE_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn accept(
-    listener: TcpListener,
+    (listener, allowed): (TcpListener, AllowedSources),
     lines: broadcast::Sender<Arc<str>>,
     counters: Arc<EventOutputCounters>,
     mut closed: watch::Receiver<bool>,
     writing: Sender<Infallible>,
 ) {
+    let mut refusals = RefusalLog::new("listen-events");
     let places = Places::new(READERS_MAX, READERS_OF_ADDRESS_MAX, Crowded::Refuse);
     loop {
         let accepted = tokio::select! {
@@ -38,6 +42,10 @@ pub(super) async fn accept(
             _ = closed.wait_for(|closed| *closed) => return,
         };
         match accepted {
+            Ok((_, peer)) if !allowed.now().permits(peer.ip()) => {
+                counters.not_allowed.fetch_add(1, Ordering::Relaxed);
+                refusals.note(clock::now(), peer, NOT_ALLOWED);
+            }
             Ok((stream, peer)) => {
                 let Some((place, _)) = places.admit(peer.ip()) else {
                     tracing::warn!(%peer, "too many connections to listen-events; closed");

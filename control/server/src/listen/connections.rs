@@ -12,7 +12,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
+use trestle_io::clock;
 
+use crate::allowed_sources::{AllowedSources, NOT_ALLOWED, RefusalLog};
 use crate::metrics::ClosedConnections;
 use crate::places::{Crowded, Place, Places};
 
@@ -41,19 +43,24 @@ struct ConnectionsState {
     listener: &'static str,
     deadlines: Deadlines,
     places: Places,
+    allowed: AllowedSources,
+    not_allowed: AtomicU64,
     refused: AtomicU64,
     displaced: AtomicU64,
     late: AtomicU64,
 }
 
 impl Connections {
-    /// No connection yet. `listener` is the configuration key of the listener, `max` the number of connections at a time.
-    pub fn new(listener: &'static str, max: usize, deadlines: Deadlines) -> Self {
+    /// No connection yet. `listener` is the configuration key of the listener, `max` the number of connections at a time, and
+    /// `allowed` the addresses that they may come from.
+    pub(crate) fn new(listener: &'static str, max: usize, deadlines: Deadlines, allowed: AllowedSources) -> Self {
         let places = Places::new(max, max.div_ceil(ADDRESS_SHARE), Crowded::Displace);
         Self(Arc::new(ConnectionsState {
             listener,
             deadlines,
             places,
+            allowed,
+            not_allowed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             displaced: AtomicU64::new(0),
             late: AtomicU64::new(0),
@@ -65,6 +72,7 @@ impl Connections {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ClosedConnections {
             refused: read(&self.0.refused),
+            not_allowed: read(&self.0.not_allowed),
             late: read(&self.0.late),
             displaced: read(&self.0.displaced),
         }
@@ -79,8 +87,14 @@ impl Connections {
         self.0.deadlines
     }
 
-    /// Admits a new connection: its place lasts until it is dropped. `None`, and counted, if there are too many.
-    pub(crate) fn admit(&self, peer: SocketAddr) -> Option<Place> {
+    /// Admits a new connection: its place lasts until it is dropped. `None`, and counted, if its source is not allowed, or if there
+    /// are too many. `refusals` is the log of this listener.
+    pub(crate) fn admit(&self, peer: SocketAddr, refusals: &mut RefusalLog) -> Option<Place> {
+        if !self.0.allowed.now().permits(peer.ip()) {
+            self.0.not_allowed.fetch_add(1, Ordering::Relaxed);
+            refusals.note(clock::now(), peer, NOT_ALLOWED);
+            return None;
+        }
         let admitted = self.0.places.admit(peer.ip());
         // Logged less and less often, so that a flood of connections does not fill the disk.
         let is_logged = |counter: &AtomicU64| (counter.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two();

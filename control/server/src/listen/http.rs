@@ -26,6 +26,7 @@ use trestle_io::{Heartbeat, clock};
 
 use super::connections::{Connections, DeadlineStream, Deadlines};
 use super::stream_request::{self, NoReply, StreamRequest};
+use crate::allowed_sources::RefusalLog;
 use crate::health::Health;
 use crate::metrics::{self, Snapshot};
 use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
@@ -95,7 +96,8 @@ impl HttpServer {
             .layer(DefaultBodyLimit::max(COOKIE_BYTES_MAX + 1 + DATAGRAM_BYTES_MAX))
             .with_state(HttpState { scrapes, requests, health, connections: counted, cookies: Arc::default() })
             .into_make_service_with_connect_info::<Peer>();
-        let listener = Limited { listener, connections };
+        let refusals = RefusalLog::new(connections.listener());
+        let listener = Limited { listener, connections, refusals };
         spawn_lasting(&runtime, &heartbeat, async move {
             if let Err(error) = axum::serve(listener, routes).await {
                 tracing::error!(%error, "listen-http: the server has ended");
@@ -114,6 +116,7 @@ impl HttpServer {
 struct Limited {
     listener: TcpListener,
     connections: Connections,
+    refusals: RefusalLog,
 }
 
 impl Listener for Limited {
@@ -124,7 +127,7 @@ impl Listener for Limited {
         loop {
             // Waits and tries again on errors.
             let (stream, peer) = Listener::accept(&mut self.listener).await;
-            if let Some(permit) = self.connections.admit(peer) {
+            if let Some(permit) = self.connections.admit(peer, &mut self.refusals) {
                 return (DeadlineStream::new(stream, self.connections.clone(), permit), peer);
             }
         }

@@ -13,6 +13,7 @@ use trestle_io::mailbox::Sender;
 
 use super::connections::{Connections, Deadlines};
 use super::stream_request::{self, NoReply, StreamRequest};
+use crate::allowed_sources::RefusalLog;
 use crate::places::Place;
 use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
 use crate::stream_io;
@@ -58,10 +59,11 @@ impl TcpServer {
 }
 
 async fn accept(listener: TcpListener, connections: Connections, control: Sender<StreamRequest>) {
+    let mut refusals = RefusalLog::new(connections.listener());
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Some(place) = connections.admit(peer) else { continue };
+                let Some(place) = connections.admit(peer, &mut refusals) else { continue };
                 let (connections, control) = (connections.clone(), control.clone());
                 tokio::spawn(async move {
                     if let Err(error) = serve(&stream, peer, place, &connections, &control).await {

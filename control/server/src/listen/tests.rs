@@ -13,6 +13,7 @@ use super::connections::{Connections, Deadlines};
 use super::http::{HttpServer, Scrape};
 use super::ng_tcp::TcpServer;
 use super::stream_request::StreamRequest;
+use crate::allowed_sources::AllowedSources;
 use crate::health::Health;
 use crate::metrics::ClosedConnections;
 
@@ -35,7 +36,8 @@ impl Listeners {
         let (requests, requested) = mailbox::channel(1, Arc::clone(&bell));
         let (scrapes, scraped) = mailbox::channel(1, bell);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let [by_tcp, by_http] = ["tcp", "http"].map(|name| Connections::new(name, max, deadlines));
+        let [by_tcp, by_http] =
+            ["tcp", "http"].map(|name| Connections::new(name, max, deadlines, AllowedSources::default()));
         let tcp = TcpServer::start(Heartbeat::new("tcp-ng"), vec![bind(any).unwrap()], &by_tcp, &requests).unwrap();
         let http = HttpServer::start(
             (Heartbeat::new("http"), Health::default()),

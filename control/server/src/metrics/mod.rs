@@ -31,7 +31,7 @@
 //! | `trestle_event_webhook_events_total{outcome}` | counter | events that the web hook has accepted (`delivered`) or not (`dropped`) |
 //! | `trestle_event_webhook_retries_total` | counter | repeated POSTs |
 //! | `trestle_event_readers_dropped_total` | counter | connections to `listen-events` closed because the reader was too slow |
-//! | `trestle_control_connections_closed_total{listener,reason}` | counter | connections that Trestle has closed: `refused` because there were too many, `displaced` because it was idle and another one needed its place, `late` because the peer took too long |
+//! | `trestle_control_connections_closed_total{listener,reason}` | counter | connections that Trestle has closed: `refused` because there were too many, `not_allowed` because of `ng-allow`, `displaced` because it was idle and another one needed its place, `late` because the peer took too long |
 //! | `trestle_offers_rejected_total{limit}` | counter | offers refused because of a limit: `sessions`, `ports`, `cpu`, `load`, `lateness`, `commands`, `draining` |
 //! | `trestle_overloaded` | gauge | 1 while offers for new calls are refused because the machine is too busy |
 //! | `trestle_draining` | gauge | 1 while offers for new calls are refused because Trestle drains |
@@ -66,6 +66,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct ClosedConnections {
     /// There were too many already.
     pub refused: u64,
+    /// Their source is not in `ng-allow`.
+    pub not_allowed: u64,
     /// The peer took too long.
     pub late: u64,
     /// They were idle, and another one needed the place.
@@ -188,10 +190,13 @@ pub fn render(snapshot: &Snapshot, connections: &[(&'static str, ClosedConnectio
         let listener = ("listener", *listener);
         [
             ([listener, ("reason", "refused")], closed.refused),
+            ([listener, ("reason", "not_allowed")], closed.not_allowed),
             ([listener, ("reason", "displaced")], closed.displaced),
             ([listener, ("reason", "late")], closed.late),
         ]
     });
+    let of_events = ([("listener", "listen-events"), ("reason", "not_allowed")], outputs.not_allowed);
+    let closed = closed.chain([of_events]);
     registry.register("control_connections_closed", "Connections that Trestle has closed", labelled(closed));
     registry.register("build", "Version of the running program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
 
@@ -275,7 +280,7 @@ mod tests {
         let mut families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         families.sort_unstable();
         families.iter().zip(&families[1..]).for_each(|(a, b)| assert_ne!(a.split(' ').next(), b.split(' ').next()));
-        assert_eq!(families.len(), 27, "{families:#?}");
+        assert_eq!(families.len(), 28, "{families:#?}");
     }
 
     /// The rows of the table at the head of this file: family name as in `# TYPE`, and type.

@@ -29,12 +29,11 @@ use trestle_wire::telephone_event::Digit;
 use crate::dtmf::EventUpdates;
 use crate::leg::incoming::{Accepted, AudioPacket};
 use crate::leg::latch::Flow;
-use crate::leg::webrtc::DtlsIdentity;
-use crate::leg::{DigitForm, Leg};
+use crate::leg::{DigitForm, Leg, PreparedPlan};
 use crate::output::Outbox;
 use crate::report::CallReport;
 use crate::time::{ReceiveTime, soonest};
-use crate::{CallId, CommandError, Discard, Event, EventKind, LegId, LegPlan, limits};
+use crate::{CallId, CommandError, Discard, Event, EventKind, LegId, limits};
 
 /// Everything under one call id. A call never leaves its shard.
 #[derive(Debug)]
@@ -83,15 +82,12 @@ impl Call {
         Some(self.legs.remove(position))
     }
 
-    pub(crate) fn change_leg(
-        &mut self,
-        now: Instant,
-        id: LegId,
-        plan: LegPlan,
-        identity: &DtlsIdentity,
-    ) -> Result<(), CommandError> {
-        let position = self.position(id).ok_or(CommandError::UnknownLeg)?;
-        self.legs[position].apply(now, plan, identity)
+    /// Brings a leg to a plan that it has prepared. Gives the leg.
+    pub(crate) fn change_leg(&mut self, now: Instant, id: LegId, prepared: PreparedPlan) -> Option<&Leg> {
+        let position = self.position(id)?;
+        let leg = &mut self.legs[position];
+        leg.apply(now, prepared);
+        Some(leg)
     }
 
     pub(crate) fn set_opus_complexity(&mut self, complexity: u8) {

@@ -119,10 +119,10 @@ pub enum CommandError {
     /// Digits of [`crate::limits::DIGITS_WAITING_MAX`] wait for the peer.
     #[error("too many digits wait")]
     DigitQueueFull,
-    /// A bug in Trestle: the command caused a panic. The call no longer exists.
+    /// A bug in Trestle: the command caused a panic. A call that it was changing no longer exists.
     #[error("internal error")]
     Failed,
-    /// A candidate, credential or key in a plan is unusable.
+    /// A plan cannot be taken: the address of its interface cannot be an ICE candidate, or two plans are for one leg.
     #[error("bad plan: {0}")]
     BadPlan(&'static str),
 }

@@ -12,7 +12,7 @@ use slab::Slab;
 use crate::call::{Call, Wake};
 use crate::leg::latch::Flow;
 use crate::leg::webrtc::DtlsIdentity;
-use crate::leg::{Leg, LegContext};
+use crate::leg::{Leg, LegContext, PreparedPlan};
 use crate::opus_complexity::OpusComplexityControl;
 use crate::output::{Outbox, Output};
 use crate::ports::PortStock;
@@ -265,6 +265,7 @@ impl Shard {
         self.by_id.get(&call).copied().ok_or(CommandError::UnknownCall)
     }
 
+    /// All or nothing: first what can fail, which changes no call; then what cannot.
     fn apply(
         &mut self,
         now: Instant,
@@ -275,24 +276,17 @@ impl Shard {
         if known.is_none() && self.calls.len() >= limits::CALLS_MAX {
             return Err(CommandError::TooManyCalls);
         }
+        if (1..plans.len()).any(|n| plans[..n].iter().any(|(leg, _)| *leg == plans[n].0)) {
+            return Err(CommandError::BadPlan("a leg is listed twice"));
+        }
         let has = |leg: LegId| known.is_some_and(|slot| self.calls[slot].call.leg(leg).is_some());
         let (changed, new): (Vec<_>, Vec<_>) = plans.into_iter().partition(|(leg, _)| has(*leg));
         let count = known.map_or(0, |slot| self.calls[slot].call.legs().len());
         if count + new.len() > limits::LEGS_PER_CALL_MAX {
             return Err(CommandError::TooManyLegs);
         }
-
-        // Everything that can fail comes first, before the call is changed.
-        let mut opened: Vec<Leg> = Vec::with_capacity(new.len());
-        for (leg, plan) in new {
-            match self.open_leg(now, leg, plan) {
-                Ok(leg) => opened.push(leg),
-                Err(error) => {
-                    opened.iter().for_each(|leg| self.outbox.release(leg.ports()));
-                    return Err(error);
-                }
-            }
-        }
+        let prepared = self.prepare(now, known, changed)?;
+        let opened = self.open_legs(now, new)?;
 
         let slot = known.unwrap_or_else(|| {
             let call = Call::new(now, id, self.config.media_timeout);
@@ -309,19 +303,43 @@ impl Shard {
             self.own(leg.ports(), Some((slot, leg.id())));
             self.calls[slot].call.add_leg(leg);
         }
-        let mut outcome = Ok(());
-        let identity = self.config.identity.clone();
         self.with_call(slot, |call, outbox| {
-            for (leg, plan) in changed {
-                outcome = outcome.and(call.change_leg(now, leg, plan, &identity));
-                ports.extend(call.leg(leg).map(|leg| (leg.id(), leg.local())));
+            for (leg, plan) in prepared {
+                ports.extend(call.change_leg(now, leg, plan).map(|leg| (leg.id(), leg.local())));
             }
             call.handle_timeout(now, outbox)
         });
-        if !self.by_id.contains_key(&id) {
-            return Err(CommandError::Failed);
+        if self.by_id.contains_key(&id) { Ok(ports) } else { Err(CommandError::Failed) }
+    }
+
+    /// Prepares plans for legs of the call in `slot`, without a change of the call.
+    fn prepare(
+        &self,
+        now: Instant,
+        slot: Option<usize>,
+        plans: Vec<(LegId, LegPlan)>,
+    ) -> Result<Vec<(LegId, PreparedPlan)>, CommandError> {
+        let prepare = |(id, plan)| {
+            let leg = slot.and_then(|slot| self.calls[slot].call.leg(id)).ok_or(CommandError::UnknownLeg)?;
+            leg.prepare(now, plan, &self.config.identity).map(|plan| (id, plan))
+        };
+        std::panic::catch_unwind(AssertUnwindSafe(|| plans.into_iter().map(prepare).collect()))
+            .unwrap_or(Err(CommandError::Failed))
+    }
+
+    /// Opens legs that are in no call yet. If one cannot be opened, the ports of all are released.
+    fn open_legs(&mut self, now: Instant, plans: Vec<(LegId, LegPlan)>) -> Result<Vec<Leg>, CommandError> {
+        let mut opened: Vec<Leg> = Vec::with_capacity(plans.len());
+        for (leg, plan) in plans {
+            match self.open_leg(now, leg, plan) {
+                Ok(leg) => opened.push(leg),
+                Err(error) => {
+                    opened.iter().for_each(|leg| self.outbox.release(leg.ports()));
+                    return Err(error);
+                }
+            }
         }
-        outcome.map(|()| ports)
+        Ok(opened)
     }
 
     fn open_leg(&mut self, now: Instant, id: LegId, plan: LegPlan) -> Result<Leg, CommandError> {
@@ -391,3 +409,6 @@ impl Shard {
         totals
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ use trestle_wire::telephone_event::Digit;
 use self::incoming::{Accepted, Incoming};
 use self::latch::Flow;
 use self::outgoing::Outgoing;
-use self::path::Path;
+use self::path::{Link, Path};
 use self::risks::{Facts, RiskMonitor};
 use self::rtcp::RtcpReporter;
 use self::webrtc::DtlsIdentity;
@@ -58,6 +58,14 @@ pub(crate) struct Leg {
     pub(crate) outgoing: Outgoing,
     rtcp: RtcpReporter,
     risks: RiskMonitor,
+}
+
+/// A plan for a leg that exists, with all that could fail about it.
+#[derive(Debug)]
+pub(crate) struct PreparedPlan {
+    plan: LegPlan,
+    /// For another kind of transport.
+    link: Option<Link>,
 }
 
 /// How a digit arrived.
@@ -108,14 +116,25 @@ impl Leg {
         Ok(leg)
     }
 
-    /// Brings the leg to `plan`. Port, SSRC and the numbering of the outgoing stream do not change.
+    /// Does what can fail about `plan`, without a change of the leg.
     ///
     /// # Errors
-    /// [`CommandError::BadPlan`] if a candidate or credential of the plan is unusable; the streams are then as before.
-    pub(crate) fn apply(&mut self, now: Instant, plan: LegPlan, identity: &DtlsIdentity) -> Result<(), CommandError> {
-        self.path.apply(now, &plan, identity)?;
+    /// [`CommandError::BadPlan`] if the leg cannot take the plan.
+    pub(crate) fn prepare(
+        &self,
+        now: Instant,
+        plan: LegPlan,
+        identity: &DtlsIdentity,
+    ) -> Result<PreparedPlan, CommandError> {
+        let link = self.path.prepare(now, &plan, identity)?;
+        Ok(PreparedPlan { plan, link })
+    }
+
+    /// Brings the leg to a plan that it has prepared. Port, SSRC and the numbering of the outgoing stream do not change.
+    pub(crate) fn apply(&mut self, now: Instant, prepared: PreparedPlan) {
+        let PreparedPlan { plan, link } = prepared;
+        self.path.apply(now, &plan, link);
         self.apply_media(now, plan);
-        Ok(())
     }
 
     fn apply_media(&mut self, now: Instant, plan: LegPlan) {

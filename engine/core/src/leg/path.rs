@@ -39,7 +39,7 @@ pub(crate) struct Path {
 
 /// How packets are secured, and how the peer's address is found.
 #[derive(Debug)]
-enum Link {
+pub(super) enum Link {
     Plain(Latch),
     Sdes { latch: Latch, srtp: Srtp },
     WebRtc { webrtc: Box<WebRtc>, srtp: Srtp },
@@ -158,13 +158,31 @@ impl Path {
         Ok(path)
     }
 
-    /// Brings the path to `plan`. Another kind of transport (a re-offer without SRTP, for example) begins a new link on the
-    /// same ports.
-    pub(crate) fn apply(&mut self, now: Instant, plan: &LegPlan, identity: &DtlsIdentity) -> Result<(), CommandError> {
-        self.link.apply(now, self.ports.rtp_addr, &plan.transport, identity)?;
+    /// Makes what `plan` needs and can fail: a new link on the same ports, for another kind of transport (a re-offer without SRTP,
+    /// for example).
+    ///
+    /// # Errors
+    /// [`CommandError::BadPlan`] if the address of the ports cannot be used for that.
+    pub(super) fn prepare(
+        &self,
+        now: Instant,
+        plan: &LegPlan,
+        identity: &DtlsIdentity,
+    ) -> Result<Option<Link>, CommandError> {
+        if self.link.is_of(&plan.transport) {
+            return Ok(None);
+        }
+        Link::new(now, self.ports.rtp_addr, &plan.transport, identity).map(Some)
+    }
+
+    /// Brings the path to `plan`, for which `link` was made.
+    pub(super) fn apply(&mut self, now: Instant, plan: &LegPlan, link: Option<Link>) {
+        match link {
+            Some(link) => self.link = link,
+            None => self.link.apply(now, &plan.transport),
+        }
         (self.tos, self.rtcp_mux) = (plan.tos, plan.rtcp_mux);
         self.await_proof(plan);
-        Ok(())
     }
 
     /// Limits media to a peer that has sent nothing, unless its SDP announces that it sends nothing. ICE is a proof of its own.
@@ -411,17 +429,21 @@ impl Link {
                 Self::WebRtc { webrtc: Box::new(WebRtc::new(now, local, plan, identity)?), srtp: Srtp::default() }
             }
         };
-        link.apply(now, local, transport, identity)?;
+        link.apply(now, transport);
         Ok(link)
     }
 
-    fn apply(
-        &mut self,
-        now: Instant,
-        local: SocketAddr,
-        transport: &Transport,
-        identity: &DtlsIdentity,
-    ) -> Result<(), CommandError> {
+    /// True if [`Link::apply`] takes `transport`.
+    fn is_of(&self, transport: &Transport) -> bool {
+        matches!(
+            (self, transport),
+            (Self::Plain(_), Transport::Plain(_))
+                | (Self::Sdes { .. }, Transport::Sdes { .. })
+                | (Self::WebRtc { .. }, Transport::WebRtc(_))
+        )
+    }
+
+    fn apply(&mut self, now: Instant, transport: &Transport) {
         match (&mut *self, transport) {
             (Self::Plain(latch), Transport::Plain(peer)) => latch.apply(peer),
             (Self::Sdes { latch, srtp }, Transport::Sdes { peer, send_key, receive_key, receive_mki_len }) => {
@@ -433,10 +455,9 @@ impl Link {
                     latch.forget_indexes();
                 }
             }
-            (Self::WebRtc { webrtc, .. }, Transport::WebRtc(plan)) => webrtc.apply(now, plan)?,
-            _ => *self = Self::new(now, local, transport, identity)?,
+            (Self::WebRtc { webrtc, .. }, Transport::WebRtc(plan)) => webrtc.apply(now, plan),
+            _ => unreachable!("a link of this kind of transport was prepared"),
         }
-        Ok(())
     }
 
     /// Where `flow` is sent to, once the address is known and there are keys.

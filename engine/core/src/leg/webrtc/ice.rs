@@ -45,7 +45,8 @@ const CONSENT_EXPIRES: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Ice {
     agent: IceAgent,
-    local: SocketAddr,
+    /// The bound address.
+    local: Candidate,
     credentials: IceCredentials,
     remote: Option<WebRtcRemote>,
     /// Destination of media and DTLS. Set as soon as the first pair is valid and its nomination is sent, and kept while that pair
@@ -95,8 +96,10 @@ impl Ice {
     /// # Errors
     /// [`CommandError::BadPlan`] if `local` cannot be an ICE candidate.
     pub(super) fn new(local: SocketAddr, credentials: &IceCredentials) -> Result<Self, CommandError> {
+        let local = Candidate::host(local, Protocol::Udp)
+            .map_err(|_| CommandError::BadPlan("the interface address cannot be an ICE candidate"))?;
         Ok(Self {
-            agent: new_agent(local, credentials)?,
+            agent: new_agent(&local, credentials),
             local,
             credentials: credentials.clone(),
             remote: None,
@@ -114,35 +117,26 @@ impl Ice {
 
     /// Sets the values of the peer's SDP. New credentials mean an ICE restart: a new agent, while media continues over the
     /// old pair until the new one is nominated.
-    ///
-    /// # Errors
-    /// As [`Ice::new`].
-    pub(super) fn set_remote(
-        &mut self,
-        now: Instant,
-        credentials: &IceCredentials,
-        remote: &WebRtcRemote,
-    ) -> Result<(), CommandError> {
+    pub(super) fn set_remote(&mut self, now: Instant, credentials: &IceCredentials, remote: &WebRtcRemote) {
         if self.remote.as_ref().is_some_and(|known| known.credentials == remote.credentials) {
             // The call is signalled again: at that moment a peer that has not answered so far becomes ready.
             self.check_eagerly(now);
-            return Ok(());
+            return;
         }
         self.credentials = credentials.clone();
         if self.remote.replace(remote.clone()).is_some() {
-            self.agent = new_agent(self.local, credentials)?;
+            self.agent = new_agent(&self.local, credentials);
         }
         self.begin_checks(remote);
         self.check_eagerly(now);
         self.agent.handle_timeout(now);
-        Ok(())
     }
 
     fn begin_checks(&mut self, remote: &WebRtcRemote) {
         self.agent.set_controlling(remote.controlling);
         let IceCredentials { ufrag, pwd } = &remote.credentials;
         self.agent.set_remote_credentials(IceCreds { ufrag: ufrag.clone(), pass: pwd.to_string() });
-        usable_candidates(self.local, remote)
+        usable_candidates(self.local.addr(), remote)
             .into_iter()
             .for_each(|candidate| self.agent.add_remote_candidate(candidate));
         self.checks.clear();
@@ -182,7 +176,7 @@ impl Ice {
             return Err(Discard::ForeignSource);
         }
         let nominated = head.class == stun::Class::Success && answered.is_some_and(|check| check.nominates);
-        let packet = StunPacket { proto: Protocol::Udp, source, destination: self.local, message };
+        let packet = StunPacket { proto: Protocol::Udp, source, destination: self.local.addr(), message };
         if !self.agent.handle_packet(now, packet) {
             return Err(Discard::HandshakeRefused);
         }
@@ -209,10 +203,9 @@ impl Ice {
         }
         if self.exhausted
             && let Some(remote) = self.remote.clone()
-            && let Ok(agent) = new_agent(self.local, &self.credentials)
         {
             // A phone may ring for longer than the agent checks; the controller ends the call, not the engine.
-            self.agent = agent;
+            self.agent = new_agent(&self.local, &self.credentials);
             self.agent.set_max_stun_rto(PATIENT_RTO);
             self.begin_checks(&remote);
         }
@@ -338,7 +331,7 @@ impl Ice {
     }
 }
 
-fn new_agent(local: SocketAddr, credentials: &IceCredentials) -> Result<IceAgent, CommandError> {
+fn new_agent(local: &Candidate, credentials: &IceCredentials) -> IceAgent {
     let IceCredentials { ufrag, pwd } = credentials;
     let mut agent = IceAgent::with_hmac(
         IceCreds { ufrag: ufrag.clone(), pass: pwd.to_string() },
@@ -349,10 +342,8 @@ fn new_agent(local: SocketAddr, credentials: &IceCredentials) -> Result<IceAgent
     agent.set_max_stun_rto(EAGER_RTO);
     agent.set_max_stun_retransmits(CONNECTING_CHECKS);
     agent.set_max_candidate_pairs(2 * limits::REMOTE_CANDIDATES_MAX);
-    let candidate = Candidate::host(local, Protocol::Udp)
-        .map_err(|_| CommandError::BadPlan("the interface address cannot be an ICE candidate"))?;
-    agent.add_local_candidate(candidate);
-    Ok(agent)
+    agent.add_local_candidate(local.clone());
+    agent
 }
 
 /// The peer's candidates that are checked: UDP and of our address family; negotiation has judged the addresses

@@ -67,21 +67,17 @@ impl WebRtc {
         let ice = Ice::new(local, &plan.local)?;
         let dtls = Dtls::new(now, identity, seed_of(&plan.local), plan.dtls_role);
         let mut webrtc = Self { ice, dtls, early: None, needs_poll: true, wake_at: None };
-        webrtc.apply(now, plan)?;
+        webrtc.apply(now, plan);
         Ok(webrtc)
     }
 
     /// Applies what is new in `plan`: the peer's credentials, candidates, fingerprint and role.
-    ///
-    /// # Errors
-    /// As [`WebRtc::new`].
-    pub(crate) fn apply(&mut self, now: Instant, plan: &WebRtcPlan) -> Result<(), CommandError> {
+    pub(crate) fn apply(&mut self, now: Instant, plan: &WebRtcPlan) {
         self.needs_poll = true;
         if let Some(remote) = &plan.remote {
             self.dtls.set_remote(now, plan.dtls_role, &remote.fingerprints);
-            self.ice.set_remote(now, &plan.local, remote)?;
+            self.ice.set_remote(now, &plan.local, remote);
         }
-        Ok(())
     }
 
     /// Takes a STUN or DTLS datagram.

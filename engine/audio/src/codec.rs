@@ -236,6 +236,7 @@ impl Codec {
 }
 
 /// Samples of [`PAYLOAD_MS_MAX`].
+#[inline]
 const fn samples_max(rate_hz: u32) -> usize {
     (PAYLOAD_MS_MAX * rate_hz / 1_000) as usize
 }

@@ -42,9 +42,10 @@ pub(crate) struct Call {
     opened: Instant,
     legs: Vec<Leg>,
     last_media: Option<Instant>,
+    /// After this long without media on any leg, silence is reported.
     media_timeout: Duration,
-    /// When silence on all legs is reported. Media moves it on; `None` once it was reported.
-    silent_at: Option<Instant>,
+    /// Silence was reported, and there was no media since.
+    is_silent: bool,
 }
 
 /// Whether the shard must ask a call for its deadline again.
@@ -57,8 +58,7 @@ pub(crate) enum Wake {
 
 impl Call {
     pub(crate) fn new(now: Instant, id: CallId, media_timeout: Duration) -> Self {
-        let silent_at = now.checked_add(media_timeout);
-        Self { id, opened: now, legs: Vec::new(), last_media: None, media_timeout, silent_at }
+        Self { id, opened: now, legs: Vec::new(), last_media: None, media_timeout, is_silent: false }
     }
 
     pub(crate) fn id(&self) -> CallId {
@@ -122,7 +122,7 @@ impl Call {
         let now = received.now;
         let Some(from) = self.position(leg) else { return Wake::AsBefore };
         let kind = DatagramKind::of(datagram);
-        let was_silent = self.silent_at.is_none();
+        let was_silent = self.is_silent;
         let mut begins_risk = false;
         let mut updates = EventUpdates::new();
         let receiver = &mut self.legs[from];
@@ -158,8 +158,9 @@ impl Call {
                         self.legs[from].incoming.discard(Discard::NoListener);
                     }
                 }
-                let updates = self.legs[from].incoming.audio_resumed(audio.seq);
-                self.pass_digits(outbox, now, from, &updates, DigitForm::Event);
+                if let Some(updates) = self.legs[from].incoming.audio_resumed(audio.seq) {
+                    self.pass_digits(outbox, now, from, &updates, DigitForm::Event);
+                }
             }
             Ok(Accepted::Event { ssrc, seq }) => {
                 self.note_media(now);
@@ -188,8 +189,8 @@ impl Call {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) -> Wake {
-        if self.silent_at.is_some_and(|at| at <= now) {
-            self.silent_at = None;
+        if self.silent_at().is_some_and(|at| at <= now) {
+            self.is_silent = true;
             outbox.event(Event { call: self.id, kind: EventKind::MediaTimeout });
         }
         for from in 0..self.legs.len() {
@@ -209,7 +210,8 @@ impl Call {
     }
 
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        self.legs.iter_mut().map(Leg::poll_timeout).fold(self.silent_at, soonest)
+        let silent_at = self.silent_at();
+        self.legs.iter_mut().map(Leg::poll_timeout).fold(silent_at, soonest)
     }
 
     pub(crate) fn report(&self, now: Instant) -> CallReport {
@@ -241,14 +243,31 @@ impl Call {
 
     fn note_media(&mut self, now: Instant) {
         self.last_media = Some(now);
-        self.silent_at = now.checked_add(self.media_timeout);
+        self.is_silent = false;
+    }
+
+    /// When silence on all legs is reported; `None` once it was.
+    fn silent_at(&self) -> Option<Instant> {
+        if self.is_silent { None } else { self.last_media.unwrap_or(self.opened).checked_add(self.media_timeout) }
     }
 
     /// Starts or ends digits of `from` on every leg whose source it is, and reports finished ones to the controller.
+    #[inline]
     fn pass_digits(&mut self, outbox: &mut Outbox, now: Instant, from: usize, updates: &EventUpdates, form: DigitForm) {
-        if updates.is_empty() {
-            return;
+        if !updates.is_empty() {
+            self.pass_updates(outbox, now, from, updates, form);
         }
+    }
+
+    #[cold]
+    fn pass_updates(
+        &mut self,
+        outbox: &mut Outbox,
+        now: Instant,
+        from: usize,
+        updates: &EventUpdates,
+        form: DigitForm,
+    ) {
         let leg = self.legs[from].id();
         for update in updates {
             for Leg { outgoing, path, .. } in self.legs.iter_mut().filter(|other| other.outgoing.has_source(leg)) {

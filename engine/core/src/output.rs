@@ -41,7 +41,9 @@ pub struct Outbox {
     bytes: Vec<u8>,
     /// Octets of `bytes` in use. The others are never cleared: that would cost more than sending a packet.
     used: usize,
-    datagrams: VecDeque<QueuedDatagram>,
+    /// Those from `next` on wait; the list is cleared when none does.
+    datagrams: Vec<QueuedDatagram>,
+    next: usize,
     control_queue: VecDeque<Control>,
 }
 
@@ -69,7 +71,8 @@ impl Default for Outbox {
         Self {
             bytes: Vec::new(),
             used: 0,
-            datagrams: VecDeque::with_capacity(QUEUE_INITIAL),
+            datagrams: Vec::with_capacity(QUEUE_INITIAL),
+            next: 0,
             control_queue: VecDeque::with_capacity(QUEUE_INITIAL),
         }
     }
@@ -92,7 +95,7 @@ impl Outbox {
         }
         let len = fill(&mut self.bytes[start..end])?.min(limits::DATAGRAM_BYTES_MAX);
         self.used = start + len;
-        self.datagrams.push_back(QueuedDatagram { socket, remote, tos, range: start..start + len });
+        self.datagrams.push(QueuedDatagram { socket, remote, tos, range: start..start + len });
         Some(len)
     }
 
@@ -110,11 +113,13 @@ impl Outbox {
 
     /// The next queued output; datagrams first.
     pub(crate) fn poll(&mut self) -> Option<Output<'_>> {
-        if let Some(next) = self.datagrams.pop_front() {
-            let QueuedDatagram { socket, remote, tos, range } = next;
-            return Some(Output::Transmit(Transmit { socket, remote, tos, bytes: &self.bytes[range] }));
+        if let Some(QueuedDatagram { socket, remote, tos, range }) = self.datagrams.get(self.next) {
+            self.next += 1;
+            let bytes = &self.bytes[range.clone()];
+            return Some(Output::Transmit(Transmit { socket: *socket, remote: *remote, tos: *tos, bytes }));
         }
-        self.used = 0;
+        self.datagrams.clear();
+        (self.used, self.next) = (0, 0);
         Some(match self.control_queue.pop_front()? {
             Control::Reply(reply) => Output::Reply(reply),
             Control::Event(event) => Output::Event(event),

@@ -19,6 +19,7 @@ pub struct Count {
 
 impl Count {
     /// Counts one datagram of `len` octets.
+    #[inline]
     pub fn add(&mut self, len: usize) {
         self.packets += 1;
         self.bytes += len as u64;

@@ -142,23 +142,29 @@ impl Shard {
         remote: SocketAddr,
         datagram: &mut [u8],
     ) {
-        let Some(owner) = self.sockets.get(socket.0 as usize).copied().flatten() else {
+        let Some(Some(owner)) = self.sockets.get(socket.0 as usize) else {
             self.unroutable += 1;
             return;
         };
-        let SocketOwner { slot, leg, flow, local, accepted } = owner;
-        if accepted != Some(remote) {
-            // The far end of a link between two calls is a media port of this process. The link authenticates it by its keys.
-            let is_link = self.calls.get(slot).is_some_and(|of| of.call.leg(leg).is_some_and(Leg::is_linked));
-            if !is_link && self.config.addresses.check(local, remote).is_err() {
-                return self.with_call(slot, |call, _| call.discard(leg, Discard::ForbiddenSource));
-            }
-            if let Some(owner) = &mut self.sockets[socket.0 as usize] {
-                owner.accepted = Some(remote);
-            }
+        let SocketOwner { slot, leg, flow, .. } = *owner;
+        if owner.accepted != Some(remote) && !self.accept_source(socket, remote) {
+            return self.with_call(slot, |call, _| call.discard(leg, Discard::ForbiddenSource));
         }
         let received = ReceiveTime { now, waited };
         self.with_call(slot, |call, outbox| call.handle_datagram(received, outbox, leg, flow, remote, datagram));
+    }
+
+    /// Judges a source that is not the last one of its socket. True if its datagrams are accepted.
+    #[cold]
+    fn accept_source(&mut self, socket: SocketId, remote: SocketAddr) -> bool {
+        let Some(owner) = &mut self.sockets[socket.0 as usize] else { return false };
+        // The far end of a link between two calls is a media port of this process. The link authenticates it by its keys.
+        let is_link = self.calls.get(owner.slot).is_some_and(|of| of.call.leg(owner.leg).is_some_and(Leg::is_linked));
+        let is_accepted = is_link || self.config.addresses.check(owner.local, remote).is_ok();
+        if is_accepted {
+            owner.accepted = Some(remote);
+        }
+        is_accepted
     }
 
     /// Takes one command. [`Shard::poll_output`] returns its reply.

@@ -8,11 +8,13 @@ pub struct RtpTime(pub u32);
 
 impl RtpTime {
     /// `self + ticks`, wrapping.
+    #[inline]
     pub fn plus(self, ticks: u32) -> Self {
         Self(self.0.wrapping_add(ticks))
     }
 
     /// How far `other` is ahead of `self` in ticks, negative if it is behind.
+    #[inline]
     pub fn distance_to(self, other: Self) -> i32 {
         other.0.wrapping_sub(self.0) as i32
     }
@@ -34,11 +36,13 @@ impl ClockRate {
     }
 
     /// Ticks per second.
+    #[inline]
     pub fn hz(self) -> u32 {
         self.0
     }
 
     /// Whole ticks in `duration`, rounded down; saturates.
+    #[inline]
     pub fn ticks(self, duration: Duration) -> u32 {
         let hz = u64::from(self.0);
         let part = u64::from(duration.subsec_nanos()) * hz / 1_000_000_000;
@@ -46,6 +50,7 @@ impl ClockRate {
     }
 
     /// Duration of `ticks`.
+    #[inline]
     pub fn duration(self, ticks: u32) -> Duration {
         Duration::from_nanos(u64::from(ticks) * 1_000_000_000 / u64::from(self.0))
     }

@@ -15,6 +15,7 @@ pub enum DatagramKind {
 
 impl DatagramKind {
     /// Classifies `datagram`; `None` if it belongs to none of the four protocols.
+    #[inline]
     pub fn of(datagram: &[u8]) -> Option<Self> {
         match (datagram.first()?, datagram.get(1)) {
             (0..=3, _) => Some(Self::Stun),

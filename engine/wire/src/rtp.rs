@@ -36,6 +36,7 @@ impl Pt {
     }
 
     /// The number.
+    #[inline]
     pub const fn get(self) -> u8 {
         self.0
     }
@@ -61,13 +62,14 @@ impl Header {
     pub const LEN: usize = 12;
 
     /// The twelve bytes on the wire: V=2, P=0, X=0, CC=0.
+    #[inline]
     pub fn write(&self) -> [u8; Self::LEN] {
+        let flags = 0x8000 | u16::from(self.marker) << 7 | u16::from(self.pt.get());
+        let words = [u32::from(flags) << 16 | u32::from(self.seq.0), self.time.0, self.ssrc.0];
         let mut bytes = [0; Self::LEN];
-        bytes[0] = 0x80;
-        bytes[1] = u8::from(self.marker) << 7 | self.pt.get();
-        bytes[2..4].copy_from_slice(&self.seq.0.to_be_bytes());
-        bytes[4..8].copy_from_slice(&self.time.0.to_be_bytes());
-        bytes[8..12].copy_from_slice(&self.ssrc.0.to_be_bytes());
+        for (word, octets) in words.into_iter().zip(bytes.as_chunks_mut::<4>().0) {
+            *octets = word.to_be_bytes();
+        }
         bytes
     }
 }

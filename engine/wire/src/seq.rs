@@ -6,11 +6,13 @@ pub struct Seq(pub u16);
 
 impl Seq {
     /// The next sequence number, wrapping at 65,535.
+    #[inline]
     pub fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
     }
 
     /// How far `other` is ahead of `self`, in -32,768..=32,767.
+    #[inline]
     pub fn distance_to(self, other: Self) -> i16 {
         other.0.wrapping_sub(self.0) as i16
     }
@@ -28,11 +30,13 @@ pub struct ExtSeq(pub u64);
 
 impl ExtSeq {
     /// The 16 bits of the packet's header.
+    #[inline]
     pub fn wire(self) -> Seq {
         Seq(self.0 as u16)
     }
 
     /// `self + n`.
+    #[inline]
     pub fn plus(self, n: u64) -> Self {
         Self(self.0 + n)
     }

@@ -210,6 +210,7 @@ impl EventReceiver {
     }
 
     /// True while a key is down.
+    #[inline]
     pub fn is_pressed(&self) -> bool {
         self.active.is_some()
     }

@@ -23,10 +23,10 @@ pub(super) enum AddressProof {
 /// The media that is sent to an address without proof.
 #[derive(Debug)]
 pub(super) struct Probe {
-    /// How long media is sent at the rate of a call.
+    /// How long media is sent at the rate of a call, from the first packet on.
     time: Duration,
-    /// When the first packet was sent.
-    began: Option<Instant>,
+    /// When that is over; `None` before the first packet.
+    ends_at: Option<Instant>,
     budget: AudioBudget,
     /// When the next packet may be sent, once the time is over.
     next_at: Option<Instant>,
@@ -35,7 +35,7 @@ pub(super) struct Probe {
 impl AddressProof {
     /// Without proof, media is sent for `time`.
     pub(super) fn awaited(time: Duration) -> Self {
-        Self::Awaited(Probe { time, began: None, budget: AudioBudget::new(PROBE), next_at: None })
+        Self::Awaited(Probe { time, ends_at: None, budget: AudioBudget::new(PROBE), next_at: None })
     }
 
     #[inline]
@@ -43,12 +43,12 @@ impl AddressProof {
         matches!(self, Self::Given)
     }
 
-    /// True if a packet of audio may be sent. `us` gives how much of a budget it uses.
+    /// True if a packet that counts as `us` of audio may be sent.
     #[inline]
-    pub(super) fn allows(&mut self, now: Instant, us: impl FnOnce() -> u32) -> bool {
+    pub(super) fn allows(&mut self, now: Instant, us: u32) -> bool {
         match self {
             Self::Given => true,
-            Self::Awaited(probe) => probe.allows(now, us()),
+            Self::Awaited(probe) => probe.allows(now, us),
         }
     }
 
@@ -61,20 +61,29 @@ impl AddressProof {
     pub(super) fn ends_at(&self) -> Option<Instant> {
         match self {
             Self::Given => None,
-            Self::Awaited(probe) => probe.began?.checked_add(probe.time),
+            Self::Awaited(probe) => probe.ends_at,
         }
     }
 }
 
 impl Probe {
-    #[cold]
+    #[inline]
     fn allows(&mut self, now: Instant, us: u32) -> bool {
-        let began = *self.began.get_or_insert_with(|| {
+        match self.ends_at {
+            Some(end) if now < end => self.budget.take(now, us),
+            _ => self.allows_outside(now, us),
+        }
+    }
+
+    /// The same before the first packet, and after the time.
+    #[cold]
+    fn allows_outside(&mut self, now: Instant, us: u32) -> bool {
+        if self.ends_at.is_none() {
             self.budget.set_rate(now, PROBE);
-            now
-        });
-        if now.saturating_duration_since(began) < self.time {
-            return self.budget.take(now, us);
+            self.ends_at = now.checked_add(self.time);
+            if !self.time.is_zero() {
+                return self.budget.take(now, us);
+            }
         }
         let is_due = self.next_at.is_none_or(|at| at <= now);
         if is_due {
@@ -91,7 +100,7 @@ mod tests {
     /// Packets of 20 ms that may be sent in these seconds, if one is ready each `every_us`.
     fn allowed(proof: &mut AddressProof, start: Instant, seconds: std::ops::Range<u64>, every_us: u64) -> usize {
         let times = (seconds.start * 1_000_000..seconds.end * 1_000_000).step_by(every_us as usize);
-        times.filter(|us| proof.allows(start + Duration::from_micros(*us), || 20_000)).count()
+        times.filter(|us| proof.allows(start + Duration::from_micros(*us), 20_000)).count()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use trestle_wire::rtp::{self, Header};
 use trestle_wire::telephone_event::Digit;
-use trestle_wire::{ExtSeq, Pt, Ssrc};
+use trestle_wire::{ClockRate, ExtSeq, Pt, Ssrc};
 
 use super::audio_budget;
 use super::intake::Intake;
@@ -25,6 +25,8 @@ pub(crate) struct Incoming {
     plan: ReceivePlan,
     /// The formats of the plan before: packets in these may still be under way (RFC 3264 8.3.2).
     formats_before: Vec<ReceiveFormat>,
+    /// The payload type of the last packet, and what it is. It is not looked up again.
+    last_payload: Option<(Pt, PayloadKind)>,
     ssrc_filter: SsrcFilter,
     rx: Option<StreamRx>,
     events: EventReceiver,
@@ -37,6 +39,14 @@ pub(crate) struct Incoming {
     media_source: Option<SocketAddr>,
     digit_count: u64,
     digits: String,
+}
+
+/// What a negotiated payload type is.
+#[derive(Debug, Clone, Copy)]
+enum PayloadKind {
+    Audio(Codec),
+    /// Telephone-events with this clock.
+    Event(ClockRate),
 }
 
 /// What a packet carries for the legs whose source is this one.
@@ -56,6 +66,8 @@ pub(crate) struct AudioPacket {
     pub(crate) header: Header,
     pub(crate) seq: ExtSeq,
     pub(crate) codec: Codec,
+    /// How much of a budget it uses ([`audio_budget::audio_us`]).
+    pub(crate) us: u32,
     /// Octets of the datagram.
     pub(crate) payload: std::ops::Range<usize>,
 }
@@ -66,6 +78,7 @@ impl Incoming {
         Self {
             plan: ReceivePlan::default(),
             formats_before: Vec::new(),
+            last_payload: None,
             ssrc_filter: SsrcFilter::default(),
             rx: None,
             events: EventReceiver::default(),
@@ -85,6 +98,7 @@ impl Incoming {
         if before.formats != self.plan.formats {
             self.formats_before = before.formats;
         }
+        self.last_payload = None;
     }
 
     /// Takes an RTP packet: authenticate, check source, payload type and SSRC, number it. Digits that it starts or ends go to
@@ -102,11 +116,10 @@ impl Incoming {
         if !self.plan.enabled {
             return Err(Discard::NotReceiving);
         }
-        let event_clock = self.plan.events.iter().find(|(pt, _)| *pt == header.pt).map(|(_, clock)| *clock);
-        let codec = self.codec_of(header.pt).filter(|_| event_clock.is_none());
-        if codec.is_none() && event_clock.is_none() {
-            return Err(Discard::UnknownPt);
-        }
+        let kind = match self.last_payload {
+            Some((pt, kind)) if pt == header.pt => kind,
+            _ => self.look_up(header.pt)?,
+        };
         match self.ssrc_filter.admit(header.ssrc, header.seq, path.is_secured()) {
             SsrcStatus::Current => {}
             SsrcStatus::New => {
@@ -116,17 +129,21 @@ impl Incoming {
             SsrcStatus::Probation => return Err(Discard::ForeignSsrc),
         }
         let rx = self.rx.get_or_insert_with(|| StreamRx::new(header.ssrc));
-        if let Some(codec) = codec {
-            let seq = rx.accept(received.arrived(), &header, codec.clock())?;
-            self.intake.take(received.arrived(), audio_budget::audio_us(codec, &datagram[payload.clone()]))?;
-            self.count(now, path, source, datagram.len());
-            if self.plan.detect_inband_dtmf && !self.events.has_received() {
-                let detector = self.inband_dtmf.get_or_insert_default();
-                updates.extend(detector.observe(now, header.ssrc, header.time, codec, &datagram[payload.clone()]));
+        let clock = match kind {
+            PayloadKind::Event(clock) => clock,
+            PayloadKind::Audio(codec) => {
+                let arrived = received.arrived();
+                let seq = rx.accept(arrived, &header, codec.clock())?;
+                let us = audio_budget::audio_us(codec, &datagram[payload.clone()]);
+                self.intake.take(arrived, us)?;
+                self.count(now, path, source, datagram.len());
+                if self.plan.detect_inband_dtmf && !self.events.has_received() {
+                    let detector = self.inband_dtmf.get_or_insert_default();
+                    updates.extend(detector.observe(now, header.ssrc, header.time, codec, &datagram[payload.clone()]));
+                }
+                return Ok(Accepted::Audio(AudioPacket { header, seq, codec, us, payload }));
             }
-            return Ok(Accepted::Audio(AudioPacket { header, seq, codec, payload }));
-        }
-        let Some(clock) = event_clock else { return Err(Discard::UnknownPt) };
+        };
         let seq = rx.accept_event(&header)?;
         self.intake.take(now, audio_budget::EVENT_US)?;
         let digits = self.events.observe(now, clock, seq, header.time, &datagram[payload]);
@@ -140,9 +157,18 @@ impl Incoming {
         Ok(Accepted::Event { ssrc: header.ssrc, seq })
     }
 
-    fn codec_of(&self, pt: Pt) -> Option<Codec> {
-        let known = self.plan.formats.iter().chain(&self.formats_before).find(|format| format.pt == pt);
-        known.map(|format| format.codec)
+    /// Looks up a payload type that is not the last one.
+    #[cold]
+    fn look_up(&mut self, pt: Pt) -> Result<PayloadKind, Discard> {
+        let event =
+            self.plan.events.iter().find(|(known, _)| *known == pt).map(|(_, clock)| PayloadKind::Event(*clock));
+        let audio = || {
+            let known = self.plan.formats.iter().chain(&self.formats_before).find(|format| format.pt == pt);
+            known.map(|format| PayloadKind::Audio(format.codec))
+        };
+        let kind = event.or_else(audio).ok_or(Discard::UnknownPt)?;
+        self.last_payload = Some((pt, kind));
+        Ok(kind)
     }
 
     fn count(&mut self, now: Instant, path: &mut Path, source: SocketAddr, len: usize) {
@@ -173,9 +199,10 @@ impl Incoming {
         self.discards.add(reason);
     }
 
-    /// Notes an audio packet behind a telephone-event: a digit whose end was lost ends.
-    pub(crate) fn audio_resumed(&mut self, seq: ExtSeq) -> EventUpdates {
-        self.events.audio_resumed(seq)
+    /// Notes an audio packet behind a telephone-event, if a digit is pressed: one whose end was lost ends.
+    #[inline]
+    pub(crate) fn audio_resumed(&mut self, seq: ExtSeq) -> Option<EventUpdates> {
+        self.events.is_pressed().then(|| self.events.audio_resumed(seq))
     }
 
     /// Counts a digit of the peer. Gives where its packets came from, if that is known.

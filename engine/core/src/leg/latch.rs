@@ -86,6 +86,7 @@ impl Latch {
 
     /// True if a plain packet from `source` is accepted. The first one fixes the peer's address. `stream` is the packet's SSRC
     /// and sequence number, for RTP.
+    #[inline]
     pub(crate) fn admit_plain(
         &mut self,
         now: Instant,
@@ -93,15 +94,21 @@ impl Latch {
         source: SocketAddr,
         stream: Option<(Ssrc, Seq)>,
     ) -> bool {
+        self.flow_ref(flow).learnt() == Some(source) || self.admit_other(now, flow, source, stream)
+    }
+
+    /// The same for a source that is not the learnt one.
+    #[cold]
+    fn admit_other(&mut self, now: Instant, flow: Flow, source: SocketAddr, stream: Option<(Ssrc, Seq)>) -> bool {
         let is_signalled = self.flow(flow).signalled() == Some(source);
-        if let Some(learnt) = self.flow(flow).learnt() {
+        if self.flow(flow).learnt().is_some() {
             // Packets from the signalled address are the peer's: an earlier stray packet from another port of the same host must
             // not exclude them. An asymmetric peer is the exception: it sends from another address than the signalled one.
-            let returns = self.policy != LatchPolicy::Asymmetric && learnt != source && is_signalled;
+            let returns = self.policy != LatchPolicy::Asymmetric && is_signalled;
             if returns {
                 self.flow(flow).learn(source);
             }
-            return returns || learnt == source;
+            return returns;
         }
         let accepted = match self.policy {
             LatchPolicy::Exact => is_signalled,

@@ -280,7 +280,7 @@ impl Leg {
             received_at: self.incoming.last_media_at(),
             flooded_at: self.incoming.intake().flooded_at(),
             ring_at: self.incoming.intake().ring_at(),
-            probe_ends_at: self.path.probe_ends_at(),
+            probe_ends_at: self.path.proof.ends_at(),
         }
     }
 

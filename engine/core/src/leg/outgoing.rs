@@ -8,7 +8,6 @@ use trestle_wire::rtp::Header;
 use trestle_wire::telephone_event::Digit;
 use trestle_wire::{ClockRate, ExtSeq, Pt, Ssrc};
 
-use super::audio_budget::audio_us;
 use super::digit_sender::DigitSender;
 use super::incoming::AudioPacket;
 use super::path::Path;
@@ -248,7 +247,10 @@ impl Outgoing {
         payload: &[u8],
     ) -> bool {
         let readiness = self.readiness(path);
-        let Some(format) = self.plan.format.filter(|_| readiness != Readiness::NotReady) else { return false };
+        let Some(format) = self.plan.format else { return false };
+        if readiness == Readiness::NotReady {
+            return false;
+        }
         let source = source_key(from, audio.header.ssrc);
         if self.plan.muting.audio != AudioMuting::Off {
             // The numbers close up, so that nothing looks lost when the audio is unmuted.
@@ -290,19 +292,23 @@ impl Outgoing {
         audio: &AudioPacket,
         payload: &[u8],
     ) {
-        self.end_transcoder();
+        if !matches!(self.mode, Mode::Forwarding) {
+            self.end_transcoder();
+        }
         if self.digits.sends_events() {
             // The digit takes the audio's place; the peer must not get the tone as well.
             self.tx.absorbed(source, audio.seq);
             self.discards.add(Discard::Replaced);
             return;
         }
-        if !path.proof().allows(now, || audio_us(audio.codec, payload)) {
+        if !path.proof.allows(now, audio.us) {
             self.tx.absorbed(source, audio.seq);
             self.discards.add(Discard::Unproven);
             return;
         }
-        self.mode = Mode::Forwarding;
+        if matches!(self.mode, Mode::Idle) {
+            self.mode = Mode::Forwarding;
+        }
         let (seq, clock, Header { time, marker, .. }) = (audio.seq, audio.codec.clock(), audio.header);
         if self.plan.has_filler() {
             SourceTiming::note(&mut self.timing, now, source, clock, seq, time);
@@ -406,7 +412,7 @@ impl Outgoing {
         if !self.digits.sends_events() {
             return;
         }
-        let can_send = self.readiness(path) == Readiness::Ready && path.proof().allows_events(now);
+        let can_send = self.readiness(path) == Readiness::Ready && path.proof.allows_events(now);
         let event_pt = self.plan.format.and_then(|format| format.event).map(|(pt, _)| pt);
         while let Some(packet) = self.digits.poll_packet(now, event_pt.is_some(), can_send) {
             let header = self.tx.event(now, event_pt.unwrap_or(Pt::PCMA), packet.first, packet.offset);
@@ -467,7 +473,7 @@ impl Outgoing {
                 self.tx.skip(frame.duration_ticks);
             } else if self.readiness(path) == Readiness::Ready {
                 let (_, clock) = audio_of(&self.plan);
-                if path.proof().allows(now, || clock.duration(frame.duration_ticks).as_micros() as u32) {
+                if path.proof.allows(now, clock.duration(frame.duration_ticks).as_micros() as u32) {
                     let header = self.tx.frame(now, frame.duration_ticks);
                     self.send_rtp(now, path, outbox, header, &payload[..frame.len]);
                 } else {

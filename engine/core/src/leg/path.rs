@@ -29,7 +29,7 @@ pub(crate) struct Path {
     link: Link,
     /// The peer's address was learnt: [`Milestone::Latched`] is reached.
     is_latched: bool,
-    proof: AddressProof,
+    pub(super) proof: AddressProof,
     /// How long an address without proof gets media; `None` for no limit.
     probe_time: Option<Duration>,
     /// The last failure of ICE or DTLS, until it has recovered.
@@ -201,15 +201,6 @@ impl Path {
         if !self.proof.is_given() && self.link.has_received() {
             self.proof = AddressProof::Given;
         }
-    }
-
-    pub(super) fn proof(&mut self) -> &mut AddressProof {
-        &mut self.proof
-    }
-
-    /// When the media for an address without proof ends, or has ended.
-    pub(super) fn probe_ends_at(&self) -> Option<Instant> {
-        self.proof.ends_at()
     }
 
     /// Reaches [`Milestone::RemoteKnown`] if `transport` has the peer's address or ICE credentials.

@@ -116,7 +116,8 @@ impl StreamRx {
         let extended = ExtSeq(highest.0.saturating_add_signed(distance.into()));
         if distance > 0 {
             self.highest = Some(extended);
-            self.seen = self.seen.checked_shl(distance as u32).unwrap_or(0) | 1;
+            self.seen =
+                if distance == 1 { self.seen << 1 } else { self.seen.checked_shl(distance as u32).unwrap_or(0) } | 1;
             return Ok(extended);
         }
         let bit = 1 << -distance;

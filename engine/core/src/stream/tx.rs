@@ -57,8 +57,8 @@ pub struct StreamTx {
     /// Duration of an audio packet.
     slot_ticks: u32,
     feed: Feed,
-    /// The source whose packets are replaced by frames.
-    paused: Option<Mapping>,
+    /// The source whose packets are replaced by frames, and when it was last forwarded.
+    paused: Option<(Mapping, Instant)>,
     event_start: RtpTime,
     packets: u32,
     octets: u32,
@@ -81,10 +81,8 @@ struct Mapping {
     seq: ExtSeq,
     /// Earlier numbers are from before a change of the mapping; they have no number of ours.
     valid_from: ExtSeq,
-    /// Timestamps of the newest forwarded packet: the source's and ours.
+    /// Timestamps of the newest forwarded packet: the source's and ours. The line has the instant.
     time: (RtpTime, RtpTime),
-    /// When that packet was forwarded.
-    at: Instant,
 }
 
 impl StreamTx {
@@ -139,13 +137,13 @@ impl StreamTx {
             }
             _ => (self.fresh_time(now), true),
         };
-        if let Feed::Source(mapping) = self.feed {
-            self.paused = Some(mapping);
+        if let (Feed::Source(mapping), Some((_, at))) = (self.feed, self.line) {
+            self.paused = Some((mapping, at));
         }
         self.feed = Feed::Frames(time.plus(ticks));
         self.slot_ticks = ticks;
         self.advance(1);
-        self.follow(now, time);
+        self.follow(now, self.time_at(now), time);
         self.header(self.highest, time, marker)
     }
 
@@ -174,7 +172,8 @@ impl StreamTx {
         clock: ClockRate,
         marker: bool,
     ) -> Option<Header> {
-        let mapping = match self.feed {
+        let line = self.time_at(now);
+        let mapping = match &mut self.feed {
             Feed::Source(mapping) if mapping.source == source && mapping.clock == clock => mapping,
             _ => return self.resume(now, source, seq, time, clock),
         };
@@ -189,15 +188,17 @@ impl StreamTx {
         }
         let gap = seq.0 - mapping.seq.0;
         let step = mapping.time.1.distance_to(our_time);
-        if gap > DROPOUT_MAX || step < 0 || has_jumped(self.clock, step, now.saturating_duration_since(mapping.at)) {
+        let elapsed = self.line.map_or(0, |(last, _)| last.distance_to(line));
+        if gap > DROPOUT_MAX || has_jumped(self.clock, step, elapsed) {
             return Some(self.begin(now, source, seq, time, clock));
         }
-        if gap == 1 && (1..=self.clock.ticks(SLOT_MAX) as i32).contains(&step) {
+        let slot_max = self.clock.hz() / 1_000 * SLOT_MAX.as_millis() as u32;
+        if gap == 1 && (1..=slot_max as i32).contains(&step) {
             self.slot_ticks = step as u32;
         }
-        self.feed = Feed::Source(Mapping { seq, time: (time, our_time), at: now, ..mapping });
+        (mapping.seq, mapping.time) = (seq, (time, our_time));
         self.advance(gap);
-        self.follow(now, our_time);
+        self.follow(now, line, our_time);
         Some(self.header(self.highest, our_time, marker))
     }
 
@@ -284,14 +285,16 @@ impl StreamTx {
     /// A source continues that frames have replaced: at its own timestamps, so that the line stays wall time. Frames in its place
     /// make its packet too late, unless it is so late that the source must have paused its timestamps. The caller counts a late one.
     fn resume(&mut self, now: Instant, source: u64, seq: ExtSeq, time: RtpTime, clock: ClockRate) -> Option<Header> {
-        let paused = self.paused.filter(|known| known.source == source && known.clock == clock);
-        let Some(paused) = paused.filter(|known| seq > known.seq && seq.0 - known.seq.0 <= DROPOUT_MAX) else {
+        let paused = self.paused.filter(|(known, _)| known.source == source && known.clock == clock);
+        let Some((paused, at)) = paused.filter(|(known, _)| seq > known.seq && seq.0 - known.seq.0 <= DROPOUT_MAX)
+        else {
             return Some(self.begin(now, source, seq, time, clock));
         };
         let our_time = paused.map(time, self.clock);
         let step = paused.time.1.distance_to(our_time);
         let late = our_time.distance_to(self.audio_end);
-        let jumped = step < 0 || has_jumped(self.clock, step, now.saturating_duration_since(paused.at));
+        let elapsed = self.clock.ticks(now.saturating_duration_since(at)).cast_signed();
+        let jumped = has_jumped(self.clock, step, elapsed);
         if jumped || late > self.clock.ticks(LATE_MAX) as i32 {
             return Some(self.begin(now, source, seq, time, clock));
         }
@@ -299,20 +302,19 @@ impl StreamTx {
             return None;
         }
         let our_time = later(our_time, later(self.audio_end, self.last_time.plus(1)));
-        let mapping = Mapping { source, clock, seq, valid_from: seq.plus(1), time: (time, our_time), at: now };
+        let mapping = Mapping { source, clock, seq, valid_from: seq.plus(1), time: (time, our_time) };
         self.feed = Feed::Source(mapping);
         self.advance(1);
-        self.follow(now, our_time);
+        self.follow(now, self.time_at(now), our_time);
         Some(self.header(self.highest, our_time, true))
     }
 
     /// Maps the first packet of a source, or the first one after a break in it.
     fn begin(&mut self, now: Instant, source: u64, seq: ExtSeq, time: RtpTime, clock: ClockRate) -> Header {
         let our_time = self.fresh_time(now);
-        self.feed =
-            Feed::Source(Mapping { source, clock, seq, valid_from: seq.plus(1), time: (time, our_time), at: now });
+        self.feed = Feed::Source(Mapping { source, clock, seq, valid_from: seq.plus(1), time: (time, our_time) });
         self.advance(1);
-        self.follow(now, our_time);
+        self.follow(now, self.time_at(now), our_time);
         self.header(self.highest, our_time, true)
     }
 
@@ -348,18 +350,18 @@ impl StreamTx {
 
     /// Moves the line to a packet's timestamp: at once if the packet is early, slowly if it is late, so that jitter
     /// hardly moves it and the drift of a clock does.
-    fn follow(&mut self, now: Instant, time: RtpTime) {
+    #[inline]
+    fn follow(&mut self, now: Instant, line: RtpTime, time: RtpTime) {
         self.audio_end = time.plus(self.slot_ticks);
         if self.last_time.distance_to(time) > 0 {
             self.last_time = time;
         }
-        let stands_at = self.time_at(now);
-        let ahead = stands_at.distance_to(time);
+        let ahead = line.distance_to(time);
         let moved = if self.line.is_none() || ahead >= 0 {
             time
         } else {
             // Rounded away from zero, so that the last few ticks are corrected as well.
-            RtpTime(stands_at.0.wrapping_add_signed((ahead - LATENESS_SHARE + 1) / LATENESS_SHARE))
+            RtpTime(line.0.wrapping_add_signed((ahead - LATENESS_SHARE + 1) / LATENESS_SHARE))
         };
         self.line = Some((moved, now));
     }
@@ -384,16 +386,24 @@ impl Feed {
 }
 
 impl Mapping {
+    #[inline]
     fn map(&self, time: RtpTime, our_clock: ClockRate) -> RtpTime {
-        let ticks = i64::from(self.time.0.distance_to(time));
-        let ours = ticks * i64::from(our_clock.hz()) / i64::from(self.clock.hz());
-        RtpTime(self.time.1.0.wrapping_add(ours as u32))
+        let ticks = self.time.0.distance_to(time);
+        let ours = if self.clock == our_clock {
+            ticks
+        } else {
+            (i64::from(ticks) * i64::from(our_clock.hz()) / i64::from(self.clock.hz())) as i32
+        };
+        RtpTime(self.time.1.0.wrapping_add_signed(ours))
     }
 }
 
-fn has_jumped(clock: ClockRate, step_ticks: i32, elapsed: Duration) -> bool {
-    let step = clock.duration(step_ticks.unsigned_abs());
-    step > elapsed + AHEAD_MAX || elapsed > step + BEHIND_MAX
+/// True if a source's timestamp has gone back, or was moved too far from the time that has passed. Both in ticks.
+#[inline]
+fn has_jumped(clock: ClockRate, step: i32, elapsed: i32) -> bool {
+    let hz = i64::from(clock.hz());
+    let gained = i64::from(step) - i64::from(elapsed);
+    step < 0 || gained > hz * AHEAD_MAX.as_secs() as i64 || gained < -hz * BEHIND_MAX.as_secs() as i64
 }
 
 fn later(a: RtpTime, b: RtpTime) -> RtpTime {

@@ -89,7 +89,7 @@ impl Side {
         };
         // A tone, since a pause is left out of pre-roll.
         let payload: Vec<u8> = (0..160).map(|n| if n / 4 % 2 == 0 { 0xaa } else { 0x2a }).collect();
-        let audio = AudioPacket { header, seq, codec, payload: 0..payload.len() };
+        let audio = AudioPacket { header, seq, codec, us: 20_000, payload: 0..payload.len() };
         self.outgoing.take_audio(self.now, &mut self.path, &mut self.outbox, SOURCE, &audio, &payload);
         self.drain()
     }

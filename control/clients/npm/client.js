@@ -1,11 +1,13 @@
-// `Client`: requests over UDP with one socket, any number at a time.
+// `Client`: requests over UDP or a Unix socket, any number at a time.
 
 import { randomBytes } from "node:crypto";
-import { createSocket } from "node:dgram";
-import { lookup } from "node:dns/promises";
 
 import { NoReply, TrestleError, refusal } from "./errors.js";
 import { EXPIRES_S, EventFeed, readEvent } from "./events.js";
+import { Signer } from "./signature.js";
+import { Datagrams, Stream } from "./transport.js";
+
+const EVENT_SIGNATURE = Buffer.from("hmac1:");
 
 function logWarning(request, warning) {
   console.warn(`trestle: ${request.command} ${request["call-id"] ?? ""}: ${warning}`);
@@ -17,46 +19,40 @@ export class Client {
   #requests = 0;
   #pending = new Map();
   #feeds = new Set();
-  #socket;
+  #transport;
+  #signer;
   #timeoutMs;
   #tries;
   #onWarning;
   #closed = false;
 
-  constructor(socket, { timeoutMs, tries, onWarning }) {
-    this.#socket = socket;
+  constructor(transport, { signer, timeoutMs, tries, onWarning }) {
+    this.#transport = transport;
+    this.#signer = signer;
     this.#timeoutMs = timeoutMs;
     this.#tries = tries;
     this.#onWarning = onWarning;
-    socket.on("message", (datagram) => this.#received(datagram));
-    // A closed port: Trestle may be starting; the request will be repeated.
-    socket.on("error", () => {});
+    transport.received = (message) => this.#received(message);
   }
 
   static async open({
     host = "127.0.0.1",
     port = 2223,
+    path,
+    secretFile = process.env.TRESTLE_NG_SECRET_FILE,
     timeoutMs = 1000,
     tries = 5,
     onWarning = logWarning,
   } = {}) {
-    const { address, family } = await lookup(host);
-    const socket = createSocket(family === 6 ? "udp6" : "udp4");
-    // Connected, so that the socket accepts no datagrams from other sources.
-    await new Promise((done, failed) => {
-      socket.once("error", failed);
-      socket.connect(port, address, () => {
-        socket.off("error", failed);
-        done();
-      });
-    });
-    return new Client(socket, { timeoutMs, tries, onWarning });
+    const signer = secretFile ? Signer.read(secretFile) : undefined;
+    const transport = path === undefined ? await Datagrams.open(host, port) : new Stream(path);
+    return new Client(transport, { signer, timeoutMs, tries, onWarning });
   }
 
   close() {
     if (this.#closed) return;
     this.#closed = true;
-    this.#socket.close();
+    this.#transport.close();
     for (const { fail } of this.#pending.values()) fail(new NoReply("the client was closed"));
     for (const feed of this.#feeds) feed.stop();
     this.#feeds.clear();
@@ -167,17 +163,18 @@ export class Client {
   #exchange(body) {
     if (this.#closed) return Promise.reject(new NoReply("the client is closed"));
     const cookie = `${this.#prefix}_${++this.#requests}`;
+    // Signed once: a repetition has the same bytes.
+    const { signature, time } = this.#signer?.request(cookie, body) ?? {};
+    const message = signature === undefined ? `${cookie} ${body}` : `${cookie} ${signature} ${body}`;
     let timer;
     return new Promise((done, fail) => {
-      this.#pending.set(cookie, { done, fail });
+      this.#pending.set(cookie, { done, fail, time });
       const send = (triesLeft) => {
         if (triesLeft === 0) {
           fail(new NoReply(`no reply to ${this.#tries} tries in ${(this.#tries * this.#timeoutMs) / 1000} s`));
           return;
         }
-        this.#socket.send(`${cookie} ${body}`, (error) => {
-          if (error?.code === "EMSGSIZE") fail(new TrestleError(`${error}`));
-        });
+        this.#transport.send(message, (error) => fail(new TrestleError(`${error}`)));
         timer = setTimeout(send, this.#timeoutMs, triesLeft - 1);
       };
       send(this.#tries);
@@ -187,18 +184,24 @@ export class Client {
     });
   }
 
-  #received(datagram) {
-    if (datagram[0] === 0x7b) {
-      const event = readEvent(datagram);
+  #received(message) {
+    if (message[0] === 0x7b || message.subarray(0, 6).equals(EVENT_SIGNATURE)) {
+      const text = this.#signer ? this.#signer.event(message) : message;
+      const event = text && readEvent(text);
       if (event) for (const feed of this.#feeds) feed.take(event);
       return;
     }
-    const space = datagram.indexOf(0x20);
+    const space = message.indexOf(0x20);
+    const cookie = message.subarray(0, space).toString();
     // The second reply to a repeated request is dropped.
-    const waiting = this.#pending.get(datagram.subarray(0, space).toString());
+    const waiting = this.#pending.get(cookie);
     if (!waiting) return;
+    const signed = message.subarray(space + 1);
+    const body = this.#signer ? this.#signer.reply(cookie, waiting.time, signed) : signed;
+    // A reply without a good signature is dropped.
+    if (body === undefined) return;
     try {
-      const reply = JSON.parse(datagram.subarray(space + 1).toString());
+      const reply = JSON.parse(body.toString());
       if (reply === null || typeof reply !== "object") throw new SyntaxError("no object");
       waiting.done(reply);
     } catch (error) {

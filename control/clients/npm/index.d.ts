@@ -31,6 +31,13 @@ export interface ClientOptions {
   host?: string;
   /** Default: 2223. */
   port?: number;
+  /** A Unix socket (`listen-ng-unix`), in place of host and port. */
+  path?: string;
+  /**
+   * File of the shared secret (`ng-secret-file`), with mode 0600. The client then signs its requests, and drops replies and events
+   * without a good signature. Default: the variable TRESTLE_NG_SECRET_FILE.
+   */
+  secretFile?: string;
   /** Time without a reply after which a request is repeated, with the same cookie: Trestle executes it once. Default: 1000. */
   timeoutMs?: number;
   /** How often a request is sent in all. Default: 5. */

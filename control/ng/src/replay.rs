@@ -77,6 +77,11 @@ impl Replay {
         }
     }
 
+    /// True if the request of this cookie is remembered.
+    pub fn knows(&self, peer: SocketAddr, cookie: &Cookie) -> bool {
+        self.entries.contains_key(&(peer, cookie.clone()))
+    }
+
     /// Keeps the reply of a request that is no longer in work.
     pub fn finish(&mut self, peer: SocketAddr, cookie: &Cookie, reply: &[u8]) {
         if let Some(entry) = self.entries.get_mut(&(peer, cookie.clone()))

@@ -5,7 +5,11 @@
 
 use super::bencode::LENGTH_DIGITS_MAX;
 use super::frame::{COOKIE_BYTES_MAX, DATAGRAM_BYTES_MAX};
+use super::signature::{SCHEME, SIGNATURE_BYTES_MAX};
 use super::value::DEPTH_MAX;
+
+/// Longest message of a stream, with cookie and signature.
+pub const MESSAGE_BYTES_MAX: usize = COOKIE_BYTES_MAX + 1 + SIGNATURE_BYTES_MAX + DATAGRAM_BYTES_MAX;
 
 /// Cuts a stream into messages.
 #[derive(Debug, Default)]
@@ -31,7 +35,11 @@ enum State {
     #[default]
     Between,
     Cookie,
-    Body,
+    Body {
+        is_signed: bool,
+    },
+    /// Bytes of the signature so far.
+    Signature(usize),
     Bencode {
         depth: usize,
         token: Token,
@@ -90,22 +98,29 @@ impl Framer {
             return Ok(false);
         }
         self.message.push(byte);
-        if self.message.len() > COOKIE_BYTES_MAX + 1 + DATAGRAM_BYTES_MAX {
+        if self.message.len() > MESSAGE_BYTES_MAX {
             return Err(StreamError::NoMessage);
         }
         match &mut self.state {
-            State::Cookie if byte == b' ' => self.state = State::Body,
+            State::Cookie if byte == b' ' => self.state = State::Body { is_signed: false },
             State::Between | State::Cookie if !byte.is_ascii_graphic() => return Err(StreamError::NoCookie),
             State::Between => self.state = State::Cookie,
             State::Cookie if self.message.len() > COOKIE_BYTES_MAX => return Err(StreamError::NoCookie),
             State::Cookie => {}
-            State::Body => {
+            State::Body { is_signed } => {
                 self.state = match byte {
                     b'd' => State::Bencode { depth: 1, token: Token::Start },
                     b'{' => State::Json { depth: 1, text: Text::Outside },
+                    _ if byte == SCHEME[0] && !*is_signed => State::Signature(1),
                     _ => return Err(StreamError::NoMessage),
                 }
             }
+            State::Signature(len) if SCHEME.get(*len).is_some_and(|wanted| byte != *wanted) => {
+                return Err(StreamError::NoMessage);
+            }
+            State::Signature(_) if byte == b' ' => self.state = State::Body { is_signed: true },
+            State::Signature(len) if byte.is_ascii_graphic() && *len < SIGNATURE_BYTES_MAX => *len += 1,
+            State::Signature(_) => return Err(StreamError::NoMessage),
             State::Bencode { depth, token } => return bencode(byte, depth, token),
             State::Json { depth, text } => return Ok(json(byte, depth, text)),
         }
@@ -177,7 +192,7 @@ mod tests {
         Ok(found)
     }
 
-    const STREAM: &str = "1 d7:command4:pinge2 d1:ai-7e1:bld1:c0:eee\r\n3 {\"a\":\"}\\\"{\",\"b\":[{}]}\n\n  4 d4:e1:23:ee 4:list1:xe5 {}";
+    const STREAM: &str = "1 d7:command4:pinge2 d1:ai-7e1:bld1:c0:eee\r\n3 {\"a\":\"}\\\"{\",\"b\":[{}]}\n\n  s hmac1:17:ab d2:{}0:e4 d4:e1:23:ee 4:list1:xe5 {}";
 
     #[test]
     fn messages_are_found_whatever_segments_they_come_in() {
@@ -185,6 +200,7 @@ mod tests {
             "1 d7:command4:pinge",
             "2 d1:ai-7e1:bld1:c0:eee",
             "3 {\"a\":\"}\\\"{\",\"b\":[{}]}",
+            "s hmac1:17:ab d2:{}0:e",
             "4 d4:e1:23:ee 4:list1:xe",
             "5 {}",
         ];
@@ -203,7 +219,7 @@ mod tests {
         let longest = of(DATAGRAM_BYTES_MAX);
         assert_eq!(longest.len() - 2, DATAGRAM_BYTES_MAX);
         assert_eq!(messages(longest.as_bytes(), 1_400).map(|found| found.len()), Ok(1));
-        let endless = format!("c {{\"x\":\"{}", "y".repeat(DATAGRAM_BYTES_MAX + COOKIE_BYTES_MAX));
+        let endless = format!("c {{\"x\":\"{}", "y".repeat(MESSAGE_BYTES_MAX));
         assert_eq!(messages(endless.as_bytes(), 1_400), Err(StreamError::NoMessage));
     }
 
@@ -214,6 +230,11 @@ mod tests {
             (long.as_str(), StreamError::NoCookie),
             ("c x", StreamError::NoMessage),
             ("c  d", StreamError::NoMessage),
+            ("c hello", StreamError::NoMessage),
+            ("c hmac1:1:2\n{}", StreamError::NoMessage),
+            ("c hmac1:1:2  {}", StreamError::NoMessage),
+            (&format!("c hmac1:{}", "a".repeat(SIGNATURE_BYTES_MAX)), StreamError::NoMessage),
+            ("c hmac1:1:2 hmac1:", StreamError::NoMessage),
             ("c dx", StreamError::NoMessage),
             ("c d99999999999999999999999", StreamError::NoMessage),
             ("c d1:xi99999999999999999999999", StreamError::NoMessage),

@@ -1,14 +1,10 @@
-//! `ng-allow`: from which addresses the listeners for ng, HTTP and events take anything, and the log of what they refuse.
+//! `ng-allow`: from which addresses the listeners for ng, HTTP and events take anything.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tokio::sync::watch;
-
-/// Time between two lines of the log about refused sources of one listener, so that no sender can fill the disk.
-const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// The list of the operator. A clone follows the same list.
 #[derive(Debug, Clone)]
@@ -46,32 +42,7 @@ impl AllowList {
     }
 }
 
-/// Reports refused sources of one listener: the first at once, then one in [`LOG_EVERY`], with the number since the last line.
-#[derive(Debug)]
-pub(crate) struct RefusalLog {
-    listener: &'static str,
-    silent_until: Option<Instant>,
-    since: u64,
-}
-
-impl RefusalLog {
-    /// No refusal yet. `listener` is the configuration key.
-    pub(crate) fn new(listener: &'static str) -> Self {
-        Self { listener, silent_until: None, since: 0 }
-    }
-
-    /// Notes that something from `peer` was refused, for `reason`.
-    pub(crate) fn note(&mut self, now: Instant, peer: SocketAddr, reason: &'static str) {
-        self.since += 1;
-        if self.silent_until.is_some_and(|until| now < until) {
-            return;
-        }
-        tracing::warn!(%peer, listener = self.listener, refused = self.since, "{reason}");
-        (self.silent_until, self.since) = (Some(now + LOG_EVERY), 0);
-    }
-}
-
-/// For [`RefusalLog::note`]: the source is not in the list.
+/// The reason in the log: the source is not in the list.
 pub(crate) const NOT_ALLOWED: &str = "refused: ng-allow does not have this source";
 
 #[cfg(test)]
@@ -95,16 +66,6 @@ mod tests {
             ("2001:db8:0:1::7", false),
         ] {
             assert_eq!(sources.now().permits(ip(source)), permitted, "{source}");
-        }
-    }
-
-    #[test]
-    fn refusals_are_logged_once_in_ten_seconds() {
-        let mut log = RefusalLog::new("listen-ng");
-        let (start, peer) = (trestle_io::clock::now(), SocketAddr::from(([192, 0, 2, 1], 9)));
-        for (after, since) in [(0, 0), (1, 1), (9, 2), (10, 0), (11, 1)] {
-            log.note(start + Duration::from_secs(after), peer, NOT_ALLOWED);
-            assert_eq!(log.since, since, "{after}");
         }
     }
 }

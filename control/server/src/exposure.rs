@@ -14,7 +14,8 @@ pub(crate) fn warn(config: &Config, listening: &[(&'static str, SocketAddr)]) {
                 %address,
                 key,
                 "this address is open to other machines and ng has NO PASSWORD: each machine that can reach this port can listen to, \
-                 redirect and end every call. Set ng-allow to the addresses of your proxies, or use a loopback address"
+                 redirect and end every call. Set ng-allow to the addresses of your proxies, or ng-secret-file, or use a loopback \
+                 address"
             ),
             Exposure::UnprotectedEvents => tracing::warn!(
                 %address,
@@ -33,7 +34,7 @@ pub(crate) fn warn(config: &Config, listening: &[(&'static str, SocketAddr)]) {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exposure {
-    /// On loopback, or with a list of sources.
+    /// On loopback, or with a list of sources, or for signed requests only.
     Protected,
     Unprotected,
     UnprotectedEvents,
@@ -51,6 +52,7 @@ fn exposure(config: &Config, key: &str, address: SocketAddr) -> Exposure {
     match key {
         _ if !allow.is_empty() => Exposure::Protected,
         "listen-events" => Exposure::UnprotectedEvents,
+        _ if config.signatures().is_some_and(|policy| policy.unsigned.is_empty()) => Exposure::Protected,
         _ => Exposure::Unprotected,
     }
 }

@@ -6,20 +6,36 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::{Map, Value};
 use socket2::{Domain, Protocol, Socket, Type};
+use trestle_ng::{NgSecrets, signature};
+use trestle_server::config::read_ng_secrets;
 
 /// Attempts, and how long each waits for a reply; the values of the proxies' modules.
 const ATTEMPTS: usize = 5;
 const ATTEMPT_WAIT: Duration = Duration::from_secs(1);
 
-/// Sends a command to a running Trestle.
+/// Names the file of the secret, as it does for `trestle serve` and the clients.
+const SECRET_FILE_VARIABLE: &str = "TRESTLE_NG_SECRET_FILE";
+
+/// Where the running Trestle is, and how its requests are signed.
 #[derive(Debug, clap::Args)]
-pub(crate) struct CtlArgs {
+pub(crate) struct NgArgs {
     /// Address on which the running Trestle listens for ng.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:2223", global = true)]
     ng: SocketAddr,
+
+    /// File with the shared secret, if the running Trestle has `ng-secret-file`; the variable TRESTLE_NG_SECRET_FILE names it as well.
+    #[arg(long, value_name = "FILE", global = true)]
+    ng_secret_file: Option<PathBuf>,
+}
+
+/// Sends a command to a running Trestle.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CtlArgs {
+    #[command(flatten)]
+    ng: NgArgs,
 
     #[command(subcommand)]
     request: CtlRequest,
@@ -99,7 +115,7 @@ pub(crate) fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
     let sdp_only =
         matches!(&args.request, CtlRequest::Offer(request) | CtlRequest::Answer(request) if request.sdp_only);
     let request = args.request.into_json()?;
-    let reply = send(args.ng, &request)?;
+    let reply = send(&args.ng, &request)?;
     let good = matches!(reply.get("result").and_then(Value::as_str), Some("ok" | "pong"));
     let mut out = io::stdout().lock();
     match reply.get("sdp").and_then(Value::as_str) {
@@ -112,10 +128,64 @@ pub(crate) fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
 /// Sends one request to a running Trestle and returns the reply.
 ///
 /// # Errors
-/// There is no reply after all attempts, or it is not JSON.
-pub(crate) fn send(ng: SocketAddr, request: &Value) -> anyhow::Result<Value> {
+/// The secret cannot be read, there is no reply after all attempts, or it is not JSON.
+pub(crate) fn send(ng: &NgArgs, request: &Value) -> anyhow::Result<Value> {
     let cookie = cookie(trestle_io::entropy::seed().context("no entropy for a cookie")?);
-    exchange(ng, &cookie, &serde_json::to_string(request)?)
+    let message = CtlMessage::new(cookie, &serde_json::to_string(request)?, ng.secrets()?);
+    exchange(ng.ng, &message)
+}
+
+impl NgArgs {
+    fn secrets(&self) -> anyhow::Result<Option<NgSecrets>> {
+        let variable = || std::env::var_os(SECRET_FILE_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let Some(path) = self.ng_secret_file.clone().or_else(variable) else { return Ok(None) };
+        read_ng_secrets(&path).map(Some).map_err(|reason| anyhow!("ng-secret-file: {reason}"))
+    }
+}
+
+/// One request as it is sent, each time with the same bytes, so that the server executes it once.
+struct CtlMessage {
+    cookie: String,
+    /// With the secrets that it was made with; `None` for a request without a signature.
+    signature: Option<(NgSecrets, String)>,
+    text: String,
+}
+
+impl CtlMessage {
+    fn new(cookie: String, request: &str, secrets: Option<NgSecrets>) -> Self {
+        let unix = trestle_io::clock::sample_epoch().unix;
+        let signature = secrets.and_then(|secrets| {
+            let signature = secrets.sign_request(unix, cookie.as_bytes(), request.as_bytes())?;
+            Some((secrets, signature))
+        });
+        let text = match &signature {
+            Some((_, signature)) => format!("{cookie} {signature} {request}"),
+            None => format!("{cookie} {request}"),
+        };
+        Self { cookie, signature, text }
+    }
+
+    /// The body of a reply to this message.
+    fn reply<'a>(&self, reply: &'a str) -> ReplyText<'a> {
+        // A reply with another cookie is a late one to a program that had this port before.
+        let body = reply.strip_prefix(&self.cookie).and_then(|rest| rest.strip_prefix(' '));
+        match (body, &self.signature) {
+            (None, _) => ReplyText::Foreign,
+            (Some(body), None) => ReplyText::Body(body),
+            (Some(signed), Some((secrets, request))) => {
+                let (signature, body) = signature::split(signed.as_bytes());
+                let is_good = secrets.is_reply(request, signature, self.cookie.as_bytes(), body);
+                if is_good { ReplyText::Body(&signed[signed.len() - body.len()..]) } else { ReplyText::BadSignature }
+            }
+        }
+    }
+}
+
+/// A message that has come back.
+enum ReplyText<'a> {
+    Body(&'a str),
+    Foreign,
+    BadSignature,
 }
 
 impl CtlRequest {
@@ -192,9 +262,8 @@ fn cookie(seed: [u8; 32]) -> String {
     seed[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Repeats the request until a reply with its cookie comes. The cookie is the same each time, so that the server executes the
-/// request once.
-fn exchange(ng: SocketAddr, cookie: &str, request: &str) -> anyhow::Result<Value> {
+/// Repeats the request until its reply comes.
+fn exchange(ng: SocketAddr, message: &CtlMessage) -> anyhow::Result<Value> {
     let socket = Socket::new(Domain::for_address(ng), Type::DGRAM, Some(Protocol::UDP))?;
     let any = if ng.is_ipv6() {
         SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
@@ -206,18 +275,23 @@ fn exchange(ng: SocketAddr, cookie: &str, request: &str) -> anyhow::Result<Value
     socket.connect(&ng.into())?;
     socket.set_read_timeout(Some(ATTEMPT_WAIT))?;
     let socket = std::net::UdpSocket::from(socket);
-    let datagram = format!("{cookie} {request}");
     let mut buffer = vec![0; 65_536];
     for _ in 0..ATTEMPTS {
-        if let Err(error) = socket.send(datagram.as_bytes()) {
+        if let Err(error) = socket.send(message.text.as_bytes()) {
             bail!("cannot send to {ng}: {error}");
         }
         match socket.recv(&mut buffer) {
             Ok(len) => {
                 let reply = std::str::from_utf8(&buffer[..len]).context("the reply is not text")?;
-                // A reply with another cookie is a late one to a program that had this port before.
-                let Some(body) = reply.strip_prefix(cookie).and_then(|rest| rest.strip_prefix(' ')) else { continue };
-                return serde_json::from_str(body).with_context(|| format!("the reply is not JSON: {body}"));
+                match message.reply(reply) {
+                    ReplyText::Foreign => {}
+                    ReplyText::Body(body) => {
+                        return serde_json::from_str(body).with_context(|| format!("the reply is not JSON: {body}"));
+                    }
+                    ReplyText::BadSignature => bail!(
+                        "the reply from {ng} is not signed with the secret; does the server have the same ng-secret-file?"
+                    ),
+                }
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -226,7 +300,10 @@ fn exchange(ng: SocketAddr, cookie: &str, request: &str) -> anyhow::Result<Value
             Err(error) => bail!("no reply from {ng}: {error}"),
         }
     }
-    bail!("no reply from {ng} to {ATTEMPTS} attempts")
+    bail!(
+        "no reply from {ng} to {ATTEMPTS} attempts. A server with ng-secret-file or ng-allow sends none to a request without the secret, \
+         or from another address: its log names the reason"
+    )
 }
 
 #[cfg(test)]

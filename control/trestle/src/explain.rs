@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use crate::ctl;
+use crate::ctl::{self, NgArgs};
 
 /// Columns of a line of text.
 const COLUMNS: usize = 100;
@@ -18,9 +17,8 @@ const COLUMNS: usize = 100;
 pub(crate) struct ExplainArgs {
     /// The call-id.
     call_id: String,
-    /// Address on which the running Trestle listens for ng.
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:2223")]
-    ng: SocketAddr,
+    #[command(flatten)]
+    ng: NgArgs,
     /// Print the verdict as JSON.
     #[arg(long)]
     json: bool,
@@ -29,7 +27,7 @@ pub(crate) struct ExplainArgs {
 /// Queries the verdict and prints it.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let request = json!({"command": "query", "call-id": args.call_id, "flags": ["verdict"]});
-    let reply = ctl::send(args.ng, &request)?;
+    let reply = ctl::send(&args.ng, &request)?;
     if reply["result"] != "ok" {
         let reason = reply["error-reason"].as_str().unwrap_or("no reason given");
         bail!("{}: {reason}", args.call_id);

@@ -8,8 +8,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Output, Stdio};
 
-use served::{Served, WAIT_MAX};
+use served::{Served, Start, WAIT_MAX};
 use socket2::{Domain, Socket, Type};
+use trestle_ng::{NgSecrets, signature};
 
 /// A program in a network namespace of its own. `None` if the system permits none.
 struct Namespace(Child);
@@ -154,4 +155,155 @@ fn sources_that_are_not_allowed_get_no_reply_and_no_connection_until_a_reload_al
         let is_logged = |line: &str| line.contains("ng-allow does not have this source") && line.contains(key);
         assert!(log.lines().any(|line| is_logged(line) && line.contains("127.0.0.2")), "{key}\n{log}");
     }
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// A file with this text that only its owner can read; it is removed at the end of the test.
+struct SecretFile(std::path::PathBuf);
+
+impl SecretFile {
+    fn new(name: &str, text: &str) -> Self {
+        use std::os::unix::fs::OpenOptionsExt;
+        let path = std::env::temp_dir().join(format!("trestle-{name}-{}", std::process::id()));
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        Self(path)
+    }
+
+    fn flag(&self) -> String {
+        format!("--ng-secret-file={}", self.0.display())
+    }
+}
+
+impl Drop for SecretFile {
+    fn drop(&mut self) {
+        let _: io::Result<()> = std::fs::remove_file(&self.0);
+    }
+}
+
+/// `COOKIE SIGNATURE` of a request with this body, and the secrets.
+fn sign(cookie: &str, body: &str) -> (String, NgSecrets) {
+    let secrets = NgSecrets::read(SECRET.as_bytes()).unwrap();
+    let unix = trestle_io::clock::sample_epoch().unix;
+    let signature = secrets.sign_request(unix, cookie.as_bytes(), body.as_bytes()).unwrap();
+    (format!("{cookie} {signature}"), secrets)
+}
+
+/// True if `reply` is the signed reply to the request that began with `prefix`.
+fn is_signed(prefix: &str, secrets: &NgSecrets, reply: &str) -> bool {
+    let (cookie, request) = prefix.split_once(' ').unwrap();
+    let Some(signed) = reply.strip_prefix(cookie).and_then(|rest| rest.strip_prefix(' ')) else { return false };
+    let (signature, body) = signature::split(signed.as_bytes());
+    secrets.is_reply(request, signature, cookie.as_bytes(), body)
+}
+
+#[test]
+fn with_a_secret_only_signed_requests_are_executed_over_udp_tcp_and_http() {
+    let secret = SecretFile::new("secret", SECRET);
+    let flags = [&secret.flag(), "--listen-tcp-ng=127.0.0.1:0", "--listen-http=127.0.0.1:0"];
+    let served = Served::start(&flags.map(|flag: &str| flag));
+    let [ng, tcp, http] = ["ng", "tcp-ng", "http"].map(|of| served.address(of).unwrap());
+    let body = r#"{"command":"ping"}"#;
+
+    // UDP: the unsigned request has no reply, the signed one behind it has.
+    let client: UdpSocket = connect(Type::DGRAM, "127.0.0.1", ng).into();
+    let (prefix, secrets) = sign("u", body);
+    client.send(format!("u {body}").as_bytes()).unwrap();
+    client.send(format!("{prefix} {body}").as_bytes()).unwrap();
+    let mut reply = [0; 1_500];
+    let len = client.recv(&mut reply).unwrap();
+    assert!(is_signed(&prefix, &secrets, std::str::from_utf8(&reply[..len]).unwrap()));
+
+    // TCP: an unsigned request closes the connection.
+    assert_eq!(tcp_ask("127.0.0.1", tcp, &format!("t {body}\n")), "");
+    let (prefix, secrets) = sign("t", body);
+    let reply = tcp_ask("127.0.0.1", tcp, &format!("{prefix} {body}\n"));
+    assert!(is_signed(&prefix, &secrets, reply.trim_end()), "{reply}");
+
+    // HTTP: with the signature in the body, or in a header.
+    let post = |path: &str, header: &str, body: &str| {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n");
+        let request = format!("{head}Content-Length: {}\r\n{header}\r\n{body}", body.len());
+        let mut stream: TcpStream = connect(Type::STREAM, "127.0.0.1", http).into();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
+    };
+    for (path, body) in [("/ng", format!("h {body}")), ("/ng-plain", body.to_owned())] {
+        assert!(post(path, "", &body).starts_with("HTTP/1.1 401 "));
+    }
+    let (prefix, secrets) = sign("h1", body);
+    let response = post("/ng", "", &format!("{prefix} {body}"));
+    assert!(is_signed(&prefix, &secrets, response.split_once("\r\n\r\n").unwrap().1), "{response}");
+    let (prefix, secrets) = sign("h2", body);
+    let response = post("/ng-plain", &format!("Trestle-Signature: {prefix}\r\n"), body);
+    let (head, plain) = response.split_once("\r\n\r\n").unwrap();
+    assert_eq!(plain, r#"{"result":"pong"}"#);
+    let signature = head.lines().find_map(|line| line.strip_prefix("trestle-signature: ")).unwrap();
+    assert!(is_signed(&prefix, &secrets, &format!("{signature} {plain}")), "{response}");
+    assert!(post("/ng-plain", "Trestle-Signature: h3 hmac1:1:2 x\r\n", body).starts_with("HTTP/1.1 400 "));
+
+    let metrics = served.get("/metrics");
+    assert!(metrics.contains("trestle_control_dropped_total{reason=\"unsigned\"} 4\n"), "{metrics}");
+    let (_, log) = served.end_by("TERM");
+    assert!(log.contains("give the client the secret of ng-secret-file") && !log.contains(SECRET), "{log}");
+}
+
+#[test]
+fn ctl_and_explain_sign_with_the_secret_of_a_file_and_a_reload_changes_it() {
+    let secret = SecretFile::new("ctl", SECRET);
+    let served = Served::start_with(Start {
+        variables: &[("TRESTLE_NG_SECRET_FILE", secret.0.to_str().unwrap())],
+        ..Start::default()
+    });
+    let ask = |command: &[&str], file: Option<&SecretFile>| {
+        let mut ask = Command::new(served::TRESTLE);
+        ask.args(command).args(["--ng", served.ng()]).env_remove("TRESTLE_NG_SECRET_FILE");
+        if let Some(file) = file {
+            ask.arg(file.flag());
+        }
+        let done = ask.output().unwrap();
+        (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap())
+    };
+    assert!(ask(&["ctl", "ping"], Some(&secret)).0.contains("pong"));
+    let by_variable = Command::new(served::TRESTLE)
+        .args(["ctl", "--ng", served.ng(), "ping"])
+        .env("TRESTLE_NG_SECRET_FILE", &secret.0)
+        .output()
+        .unwrap();
+    assert!(String::from_utf8(by_variable.stdout).unwrap().contains("pong"));
+    let unknown = ask(&["explain", "absent"], Some(&secret)).1;
+    assert!(unknown.contains("absent: Unknown call-id"), "{unknown}");
+
+    let next = SecretFile::new("next", &"f".repeat(32));
+    std::fs::write(&secret.0, format!("{}\n{SECRET}\n", "f".repeat(32))).unwrap();
+    served.signal("HUP");
+    // The first answer of the new secret; before it there is none, and `ctl` repeats its request for five seconds.
+    assert!((0..10).any(|_| ask(&["ctl", "ping"], Some(&next)).0.contains("pong")));
+    let (_, log) = served.end_by("TERM");
+    assert!(log.contains("changed=\"ng-secret-file\""), "{log}");
+
+    let plain = Served::start(&[]);
+    let done =
+        Command::new(served::TRESTLE).args(["ctl", "--ng", plain.ng(), "ping", &secret.flag()]).output().unwrap();
+    let text = String::from_utf8(done.stderr).unwrap();
+    assert!(text.contains("is not signed with the secret; does the server have the same ng-secret-file?"), "{text}");
+}
+
+#[test]
+fn a_secret_that_other_users_can_read_is_refused_at_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let secret = SecretFile::new("open", SECRET);
+    std::fs::set_permissions(&secret.0, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let failed = Command::new(served::TRESTLE)
+        .args(["serve", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:0", &secret.flag()])
+        .output()
+        .unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    let text = String::from_utf8(failed.stderr).unwrap();
+    assert!(text.contains("ng-secret-file: ") && text.contains("run chmod 600 "), "{text}");
 }

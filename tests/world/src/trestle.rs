@@ -350,6 +350,8 @@ impl SimulatedTrestle {
         loop {
             match self.controller.poll_output() {
                 ControllerOutput::Transmit { to, bytes } => self.replies.push((to.peer(), bytes)),
+                // There are no connections here.
+                ControllerOutput::NoReply { .. } => {}
                 ControllerOutput::Engine { shard: owner, id, command } => {
                     idle = false;
                     match &mut self.engine {

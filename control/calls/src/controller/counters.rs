@@ -42,6 +42,14 @@ pub enum DroppedRequest {
     OwnMediaPort,
     /// The operator does not allow its source (`ng-allow`).
     NotAllowed,
+    /// It has no signature and must have one (`ng-secret-file`).
+    Unsigned,
+    /// Its signature is wrong.
+    BadSignature,
+    /// It was signed too long ago, or in the future. It has an error reply.
+    LateSignature,
+    /// It was received before, from another source, or its reply is not kept any more.
+    Replayed,
 }
 
 impl DroppedRequest {
@@ -51,6 +59,10 @@ impl DroppedRequest {
             Self::NoCookie => "no_cookie",
             Self::OwnMediaPort => "own_media_port",
             Self::NotAllowed => "not_allowed",
+            Self::Unsigned => "unsigned",
+            Self::BadSignature => "bad_signature",
+            Self::LateSignature => "late_signature",
+            Self::Replayed => "replayed",
         }
     }
 }

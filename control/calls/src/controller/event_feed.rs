@@ -12,6 +12,7 @@ use trestle_ng::{Dict, Reply};
 
 use super::call::CallRecord;
 use super::counters::Tally;
+use super::ng_door::NgDoor;
 use super::reply_to::{Origin, ReplyTo};
 use super::subscribers::{Subscribers, TokenKey};
 use super::{Controller, ControllerOutput, Outbox};
@@ -44,6 +45,11 @@ impl EventFeed {
         }
     }
 
+    /// Events have the time of this clock from now on. Their numbers go on rising.
+    pub(super) fn set_wall_clock(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
     /// Notes an event in the history of its call and sends it. `leg` is the leg of the party that it is about.
     pub(super) fn emit(
         &mut self,
@@ -51,7 +57,7 @@ impl EventFeed {
         call: &mut CallRecord,
         leg: Option<LegId>,
         body: EventBody,
-        outbox: &mut Outbox,
+        (door, outbox): (&NgDoor, &mut Outbox),
     ) {
         let after = now.saturating_duration_since(call.created);
         call.history.note(after, leg, &body);
@@ -74,8 +80,8 @@ impl EventFeed {
             body,
         };
         let line: Arc<str> = event.line().into();
-        for to in self.subscribers.of(&event.call_id) {
-            outbox.push_back(ControllerOutput::Transmit { to, bytes: line.as_bytes().to_vec() });
+        for (to, signed) in self.subscribers.of(&event.call_id) {
+            outbox.push_back(ControllerOutput::Transmit { to, bytes: door.event(now, signed, line.as_bytes()) });
         }
         if self.publish {
             outbox.push_back(ControllerOutput::Publish(line));
@@ -96,7 +102,7 @@ pub(super) fn subscribe(controller: &mut Controller, now: Instant, reply_to: Rep
         return controller.reply(reply_to, Reply::error_with(reason, Dict::default().with("token", token)));
     }
     let seconds = subscribe.expires.as_secs();
-    let reply = match controller.events.subscribers.add(now, origin, subscribe) {
+    let reply = match controller.events.subscribers.add(now, origin, reply_to.signed, subscribe) {
         true => Reply::ok(Dict::default().with("expires", seconds)),
         false => Reply::error("Too many subscribers"),
     };

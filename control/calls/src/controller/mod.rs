@@ -3,7 +3,7 @@
 //! ```text
 //! handle_datagram(now, origin, bytes)   handle_reply(now, id, result)   handle_refused(now, id)
 //! handle_event(now, event)   handle_load(now, load)   handle_timeout(now)
-//! poll_output() -> Transmit | Engine | DigitFeed | Publish | Timeout(Option<Instant>)
+//! poll_output() -> Transmit | NoReply | Engine | DigitFeed | Publish | Timeout(Option<Instant>)
 //! ```
 //!
 //! After any `handle_*`, drain `poll_output` until it returns [`ControllerOutput::Timeout`].
@@ -35,11 +35,13 @@ mod half_open;
 mod in_flight;
 mod media;
 mod negotiator;
+mod ng_door;
 mod ng_endpoint;
 mod overload;
 mod port_search;
 mod progress;
 mod query;
+mod refusal_log;
 mod reply_to;
 mod report;
 mod risks;
@@ -64,7 +66,7 @@ use trestle_core::time::soonest;
 use trestle_core::{CallId, Command, CommandError, EngineReply, Epoch, Event, EventKind, LegId, RequestId};
 use trestle_negotiate::{Environment, GatePolicy, Session};
 use trestle_ng::command::Verb;
-use trestle_ng::{Dict, Reply};
+use trestle_ng::{Cookie, Dict, Reply};
 
 use crate::ended::EndedBy;
 use crate::events::{Dbm0, EventBody};
@@ -77,8 +79,11 @@ use engine_link::{EngineLink, EngineResult, Failure};
 use event_feed::EventFeed;
 use in_flight::InFlight;
 use negotiator::Negotiator;
+use ng_door::NgDoor;
+pub use ng_door::SignaturePolicy;
 use ng_endpoint::NgEndpoint;
 pub use overload::{Hundredths, LOAD_EVERY, Limit, Load, LoadBounds};
+pub use refusal_log::RefusalLog;
 pub use reply_to::Origin;
 use reply_to::ReplyTo;
 pub use setup::{SetupStage, SetupTimes};
@@ -112,6 +117,8 @@ pub struct ControllerConfig {
     pub dtmf_log_dest: Option<SocketAddr>,
     /// The edge takes events: emit [`ControllerOutput::Publish`].
     pub publish_events: bool,
+    /// Requests must be signed; `None`: no request is.
+    pub signatures: Option<SignaturePolicy>,
 }
 
 impl Default for ControllerConfig {
@@ -129,6 +136,7 @@ impl Default for ControllerConfig {
             grace: Duration::from_secs(2),
             dtmf_log_dest: None,
             publish_events: false,
+            signatures: None,
         }
     }
 }
@@ -142,6 +150,13 @@ pub enum ControllerOutput {
         to: Origin,
         /// The whole datagram or message.
         bytes: Vec<u8>,
+    },
+    /// A request over a connection gets no reply: close the connection.
+    NoReply {
+        /// The origin of the request.
+        to: Origin,
+        /// Its cookie.
+        cookie: Cookie,
     },
     /// Give a command to a shard. If its mailbox is full, call [`Controller::handle_refused`].
     Engine {
@@ -177,6 +192,8 @@ pub enum OperatorCommand {
     /// The machine has these addresses from now on, each with its network. The edge informs the shards
     /// ([`Command::SetMachineAddresses`]).
     MachineAddresses(Vec<IpNet>),
+    /// The wall clock was set: this is its time now. Times of calls remain as they are.
+    WallClock(Epoch),
 }
 
 /// Settings that can change while calls are active.
@@ -223,9 +240,11 @@ impl Controller {
         token_rng.set_stream(1);
         let mut token_secret = [0; 32];
         token_rng.fill_bytes(&mut token_secret);
+        let mut door = NgDoor::new(epoch);
+        door.reconfigure(epoch.instant, config.signatures.clone());
         Self {
             epoch,
-            ng: NgEndpoint::default(),
+            ng: NgEndpoint::new(door),
             negotiator: Negotiator::new(environment, rng),
             admission: Admission::new(&config),
             statistics: StatisticsRequests::default(),
@@ -273,11 +292,16 @@ impl Controller {
         match command {
             OperatorCommand::Drain => drain::start(self, now, self.config.grace, "signal"),
             OperatorCommand::EndCalls => drain::end_calls(self),
+            OperatorCommand::WallClock(epoch) => {
+                self.ng.door.set_wall_clock(epoch);
+                self.events.set_wall_clock(epoch);
+            }
             OperatorCommand::MachineAddresses(machine) => self.negotiator.set_machine_addresses(machine),
             OperatorCommand::Reconfigure(settings) => {
                 let RunTimeSettings { controller, gate_policy, default_tos } = *settings;
                 self.admission.reconfigure(&controller);
                 self.negotiator.reconfigure(gate_policy, default_tos);
+                self.ng.door.reconfigure(now, controller.signatures.clone());
                 // What is fixed at the start stays.
                 let ControllerConfig { shards, timeout, dtmf_log_dest, publish_events, .. } = self.config;
                 self.config = ControllerConfig { shards, timeout, dtmf_log_dest, publish_events, ..controller };
@@ -465,7 +489,7 @@ impl Controller {
 
     fn emit(&mut self, now: Instant, id: CallId, leg: Option<LegId>, body: EventBody) {
         if let Some(call) = self.calls.get_mut(id) {
-            self.events.emit(now, call, leg, body, &mut self.outbox);
+            self.events.emit(now, call, leg, body, (&self.ng.door, &mut self.outbox));
         }
     }
 

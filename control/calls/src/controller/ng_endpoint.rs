@@ -4,18 +4,24 @@ use std::time::Instant;
 
 use trestle_ng::command::{Request, RequestError, Verb, verb_names};
 use trestle_ng::value::{Dict, Value};
-use trestle_ng::{Encoding, FrameError, Replay, Reply, Seen, frame};
+use trestle_ng::{Cookie, Encoding, FrameError, Replay, Reply, Seen, frame, signature};
 
 use super::counters::{DroppedRequest, Tally};
+use super::ng_door::{Admitted, NgDoor, RefusedRequest};
 use super::reply_to::{Origin, ReplyTo};
 use super::{ControllerOutput, Outbox};
 
 /// Characters of an unknown command that the warning repeats.
 const COMMAND_SHOWN_MAX: usize = 40;
 
+/// Errors of signed requests. The part before the colon is a contract.
+const LATE_SIGNATURE: &str = "Late signature: compare the clocks";
+const NO_SECRET: &str = "Unknown signature: this Trestle has no ng-secret-file";
+
 /// Reads requests, writes replies, and replays the reply to a retransmitted request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct NgEndpoint {
+    pub(super) door: NgDoor,
     replay: Replay,
     /// Requests understood, by verb.
     pub(super) understood: Tally<&'static str>,
@@ -28,6 +34,18 @@ pub(super) struct NgEndpoint {
 }
 
 impl NgEndpoint {
+    /// Has received nothing yet.
+    pub(super) fn new(door: NgDoor) -> Self {
+        Self {
+            door,
+            replay: Replay::default(),
+            understood: Tally::default(),
+            errors: Tally::default(),
+            retransmits: 0,
+            dropped: Tally::default(),
+        }
+    }
+
     /// Reads a datagram. `None` if it is a retransmit or not a valid request; then the reply is already in `outbox`.
     pub(super) fn receive(
         &mut self,
@@ -36,12 +54,37 @@ impl NgEndpoint {
         bytes: &[u8],
         outbox: &mut Outbox,
     ) -> Option<(ReplyTo, Verb)> {
-        let Some((cookie, body)) = frame::split(bytes) else {
+        let Some((cookie, signed_body)) = frame::split(bytes) else {
             self.dropped.add(DroppedRequest::NoCookie);
             return None;
         };
+        let (signature, body) = signature::split(signed_body);
         let encoding = Encoding::of(body).unwrap_or_default();
-        let reply_to = ReplyTo::new(origin, cookie, encoding);
+        let mut reply_to = ReplyTo::new(origin, cookie, encoding);
+        match self.door.check(now, origin, &reply_to.cookie, signature, body) {
+            Ok(Admitted { signed, is_repetition }) => {
+                reply_to.signed = signed;
+                // Its reply is not kept any more, so it cannot be distinguished from a copy.
+                if is_repetition && !self.replay.knows(origin.peer(), &reply_to.cookie) {
+                    self.drop_request(DroppedRequest::Replayed, origin, reply_to.cookie, outbox);
+                    return None;
+                }
+            }
+            Err(RefusedRequest::Dropped(reason)) => {
+                self.drop_request(reason, origin, reply_to.cookie, outbox);
+                return None;
+            }
+            Err(RefusedRequest::Late(signed)) => {
+                self.dropped.add(DroppedRequest::LateSignature);
+                reply_to.signed = Some(signed);
+                self.reply_uncached(&reply_to, &Reply::error(LATE_SIGNATURE), outbox);
+                return None;
+            }
+            Err(RefusedRequest::NoSecret) => {
+                self.reply_uncached(&reply_to, &Reply::error(NO_SECRET), outbox);
+                return None;
+            }
+        }
         if body.len() > frame::DATAGRAM_BYTES_MAX {
             // The reply is the same every time, so the body is not hashed for the cache.
             self.reply_uncached(&reply_to, &Reply::error(FrameError::TooLong.to_string()), outbox);
@@ -54,7 +97,7 @@ impl NgEndpoint {
                 None
             }
             Seen::Done(reply) => {
-                let bytes = reply_to.cookie.frame(reply);
+                let bytes = self.door.frame(&reply_to.cookie, reply_to.signed, reply);
                 self.retransmits += 1;
                 outbox.push_back(ControllerOutput::Transmit { to: origin, bytes });
                 None
@@ -94,15 +137,23 @@ impl NgEndpoint {
         if !reply.is_success() {
             self.errors.add(reply_to.verb);
         }
-        let ReplyTo { origin, cookie, encoding, warnings, .. } = reply_to;
+        let ReplyTo { origin, cookie, encoding, signed, warnings, .. } = reply_to;
         let body = reply.with_warnings(warnings).write(encoding);
         self.replay.finish(origin.peer(), &cookie, &body);
-        outbox.push_back(ControllerOutput::Transmit { to: origin, bytes: cookie.frame(&body) });
+        outbox.push_back(ControllerOutput::Transmit { to: origin, bytes: self.door.frame(&cookie, signed, &body) });
+    }
+
+    /// A request gets no reply. The client of a connection is not to wait for one.
+    fn drop_request(&mut self, reason: DroppedRequest, to: Origin, cookie: Cookie, outbox: &mut Outbox) {
+        self.dropped.add(reason);
+        if let Origin::Stream { .. } = to {
+            outbox.push_back(ControllerOutput::NoReply { to, cookie });
+        }
     }
 
     fn reply_uncached(&mut self, reply_to: &ReplyTo, reply: &Reply, outbox: &mut Outbox) {
         self.errors.add(reply_to.verb);
-        let bytes = reply_to.cookie.frame(&reply.write(reply_to.encoding));
+        let bytes = self.door.frame(&reply_to.cookie, reply_to.signed, &reply.write(reply_to.encoding));
         outbox.push_back(ControllerOutput::Transmit { to: reply_to.origin, bytes });
     }
 

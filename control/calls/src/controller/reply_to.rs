@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use trestle_ng::signature::Signed;
 use trestle_ng::{Cookie, Encoding};
 
 /// Where a request came from. Its reply goes back there.
@@ -38,6 +39,8 @@ pub(super) struct ReplyTo {
     pub(super) origin: Origin,
     pub(super) cookie: Cookie,
     pub(super) encoding: Encoding,
+    /// How the reply is signed; `None` if the request was not.
+    pub(super) signed: Option<Signed>,
     /// Added to the reply.
     pub(super) warnings: Vec<String>,
     /// The request allows a long reply.
@@ -48,6 +51,6 @@ pub(super) struct ReplyTo {
 
 impl ReplyTo {
     pub(super) fn new(origin: Origin, cookie: Cookie, encoding: Encoding) -> Self {
-        Self { origin, cookie, encoding, warnings: Vec::new(), verbose: false, verb: "" }
+        Self { origin, cookie, encoding, signed: None, warnings: Vec::new(), verbose: false, verb: "" }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use trestle_ng::command::Subscribe;
+use trestle_ng::signature::Signed;
 
 use super::reply_to::Origin;
 
@@ -30,6 +31,8 @@ const PER_ADDRESS_MAX: usize = 16;
 struct Subscriber {
     /// Where its last request came from, and where events are sent.
     origin: Origin,
+    /// How its last request was signed; its events are signed with the same secret.
+    signed: Option<Signed>,
     /// Only events of this call.
     call_id: Option<String>,
     until: Instant,
@@ -74,12 +77,14 @@ pub(super) struct Subscribers(Vec<Subscriber>);
 impl Subscribers {
     /// Adds or renews a subscription; one that expires at once is removed. False if there are too many, of all or of its
     /// address.
-    pub(super) fn add(&mut self, now: Instant, origin: Origin, subscribe: Subscribe) -> bool {
+    pub(super) fn add(&mut self, now: Instant, origin: Origin, signed: Option<Signed>, subscribe: Subscribe) -> bool {
         let Subscribe { call_id, expires, .. } = subscribe;
         self.expire(now);
         self.0.retain(|known| !(is_same(known.origin, origin) && known.call_id == call_id));
         // A connected client receives only from the address that it asks now.
-        self.0.iter_mut().filter(|known| is_same(known.origin, origin)).for_each(|known| known.origin = origin);
+        for known in self.0.iter_mut().filter(|known| is_same(known.origin, origin)) {
+            (known.origin, known.signed) = (origin, signed);
+        }
         if expires.is_zero() {
             return true;
         }
@@ -89,7 +94,7 @@ impl Subscribers {
         if crowded || self.0.len() == SUBSCRIBERS_MAX {
             return false;
         }
-        self.0.push(Subscriber { origin, call_id, until: now + expires });
+        self.0.push(Subscriber { origin, signed, call_id, until: now + expires });
         true
     }
 
@@ -102,12 +107,12 @@ impl Subscribers {
         self.0.is_empty()
     }
 
-    /// Where events of a call go, each once, however many subscriptions it has.
-    pub(super) fn of(&self, call_id: &str) -> Vec<Origin> {
-        let mut found: Vec<Origin> = Vec::new();
+    /// Where events of a call go, each once, however many subscriptions it has; and how they are signed.
+    pub(super) fn of(&self, call_id: &str) -> Vec<(Origin, Option<Signed>)> {
+        let mut found: Vec<(Origin, Option<Signed>)> = Vec::new();
         for known in self.0.iter().filter(|known| known.call_id.as_deref().is_none_or(|wanted| wanted == call_id)) {
-            if !found.contains(&known.origin) {
-                found.push(known.origin);
+            if !found.contains(&(known.origin, known.signed)) {
+                found.push((known.origin, known.signed));
             }
         }
         found

@@ -30,6 +30,7 @@ mod media;
 #[path = "../../../../tests/vectors/meta/samples.rs"]
 mod meta_samples;
 mod sdp_anomalies;
+mod signatures;
 mod verdicts;
 
 const SDP: &str =

@@ -2,8 +2,12 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 
+import { Signer } from "../signature.js";
 import { Client, DigitFeed, NoCapacity, NoReply, Refused, UnknownCall } from "../index.js";
 import { mediaPort, sdp, start, udp } from "./server.js";
 
@@ -53,7 +57,7 @@ test("refusals are typed and carry the reason", async (t) => {
     return true;
   });
   const rubbish = client.offer({ "call-id": "c1", "from-tag": "a", sdp: "v=0\r\nrubbish\r\n" });
-  await assert.rejects(rubbish, (error) => error instanceof Refused && error.reason.startsWith("Failed to parse SDP: "));
+  await assert.rejects(rubbish, (error) => error instanceof Refused && error.reason.startsWith("Incomplete SDP specification: "));
   await assert.rejects(client.delete("absent", { flags: ["fatal"] }), UnknownCall);
   assert.ok((await client.delete("absent")).warning);
   await assert.rejects(client.request({ command: "dance" }), (error) => error.warnings[0].includes("dance"));
@@ -194,4 +198,70 @@ test("closing a client ends its waiting requests", async (t) => {
   client.close();
   await assert.rejects(ping, NoReply);
   await assert.rejects(client.ping(), NoReply);
+});
+
+/** A file of its own with this secret, which ends with the test. */
+function secretFile(t, secret = "0123456789abcdef0123456789abcdef") {
+  const directory = mkdtempSync(join(tmpdir(), "trestle-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, "secret");
+  writeFileSync(path, `${secret}\n`, { mode: 0o600 });
+  return path;
+}
+
+test("signed requests and events pass in both directions", async (t) => {
+  const path = secretFile(t);
+  const address = await start(t, `--ng-secret-file=${path}`);
+  const client = await Client.open({ ...address, secretFile: path });
+  t.after(() => client.close());
+  await client.ping();
+  const events = await client.subscribeEvents({ callId: "c1" });
+  await client.offer({ "call-id": "c1", "from-tag": "a", sdp: sdp(4000) });
+  for await (const event of events) {
+    assert.equal(event.event, "call.opened");
+    break;
+  }
+  await events.close();
+  await assert.rejects(client.query("absent"), UnknownCall);
+  for (const other of [undefined, secretFile(t, "f".repeat(32))]) {
+    const stranger = await Client.open({ ...address, secretFile: other, timeoutMs: 50, tries: 2 });
+    t.after(() => stranger.close());
+    await assert.rejects(stranger.ping(), NoReply);
+  }
+  const unsigned = await Client.open({ ...(await start(t)), secretFile: path, timeoutMs: 50, tries: 2 });
+  t.after(() => unsigned.close());
+  await assert.rejects(unsigned.ping(), NoReply);
+});
+
+test("a file that others can read is refused", async (t) => {
+  const path = secretFile(t);
+  chmodSync(path, 0o644);
+  await assert.rejects(Client.open({ secretFile: path }), /chmod 600/);
+  await assert.rejects(Client.open({ secretFile: secretFile(t, "short") }), /shorter than 32/);
+});
+
+test("the messages of the document have the right signatures", () => {
+  const document = readFileSync(new URL("../../../../docs/PROTOCOL.md", import.meta.url), "utf8");
+  const section = document.split("### Signed messages")[1].split("\n### ")[0];
+  const lines = section.split("\n").filter((line) => line.startsWith("    ")).map((line) => line.trim().split(/ +/));
+  const of = (wanted) => lines.filter(([kind]) => kind === wanted).map(([, ...parts]) => parts);
+  const signer = new Signer(Buffer.from(of("secret")[0][0]));
+  const replies = of("reply");
+  for (const [n, [cookie, signature, body]] of of("request").entries()) {
+    const time = signature.split(":")[1];
+    assert.deepEqual(signer.request(cookie, body, time), { signature, time });
+    const [, replySignature, reply] = replies[n];
+    const signed = Buffer.from(`${replySignature} ${reply}`);
+    assert.equal(signer.reply(cookie, time, signed).toString(), reply);
+    assert.equal(signer.reply("other", time, signed), undefined);
+    assert.equal(signer.reply(cookie, "1", signed), undefined);
+    assert.equal(signer.reply(cookie, time, Buffer.from(reply)), undefined);
+  }
+  assert.equal(replies.length, 2);
+  const [[signature, body]] = of("event");
+  const event = Buffer.from(`${signature} ${body}`);
+  const now = Number(signature.split(":")[1]);
+  assert.equal(signer.event(event, now).toString(), body);
+  for (const late of [now + 30_001, now - 30_001]) assert.equal(signer.event(event, late), undefined);
+  assert.equal(signer.event(Buffer.from(`${signature} ${body} `), now), undefined);
 });

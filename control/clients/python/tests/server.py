@@ -11,6 +11,7 @@ sys.path.insert(0, str(CONTROL / "clients/python/src"))
 
 SCHEMA = CONTROL / "ng/schema/ng.schema.json"
 EVENTS = CONTROL / "ng/schema/events.schema.json"
+PROTOCOL = CONTROL.parent / "docs/PROTOCOL.md"
 
 
 class Server:

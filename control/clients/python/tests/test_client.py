@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import os
 import struct
+import tempfile
 import unittest
 
-from server import Server, media_port, sdp, udp
+from server import PROTOCOL, Server, media_port, sdp, udp
 
+from trestle_client.signature import Signer
 from trestle_client import Client, DigitFeed, NoCapacity, NoReply, Refused, UnknownCall
 
 logging.getLogger("trestle_client").setLevel(logging.ERROR)
@@ -75,7 +78,7 @@ class Requests(WithServer):
         self.assertEqual(refused.exception.reason, "Unknown call-id")
         with self.assertRaises(Refused) as refused:
             await self.client.offer("v=0\r\nrubbish\r\n", call_id="c1", from_tag="a")
-        self.assertTrue(refused.exception.reason.startswith("Failed to parse SDP: "), refused.exception.reason)
+        self.assertTrue(refused.exception.reason.startswith("Incomplete SDP specification: "), refused.exception.reason)
         with self.assertRaises(UnknownCall):
             await self.client.delete("absent", flags=["fatal"])
         self.assertIn("warning", await self.client.delete("absent"))
@@ -199,6 +202,80 @@ class Silence(unittest.IsolatedAsyncioTestCase):
         with self.assertRaises(NoReply):
             await self.client.ping()
 
+
+class Signatures(unittest.IsolatedAsyncioTestCase):
+    def setUp(self):
+        handle, self.path = tempfile.mkstemp()
+        self.addCleanup(os.unlink, self.path)
+        os.write(handle, b"0123456789abcdef0123456789abcdef\n")
+        os.close(handle)
+        self.server = Server(f"--ng-secret-file={self.path}")
+        self.addCleanup(self.server.stop)
+
+    async def open(self, secret_file=None, **options):
+        client = await Client.open(*self.server.address, secret_file=secret_file, **options)
+        self.addCleanup(client.close)
+        return client
+
+    async def test_signed_requests_and_events_pass_in_both_directions(self):
+        client = await self.open(self.path)
+        await client.ping()
+        async with await client.subscribe_events(call_id="c1") as events:
+            await client.offer(sdp(4000), call_id="c1", from_tag="a")
+            async for event in events:
+                self.assertEqual(event["event"], "call.opened")
+                break
+        with self.assertRaises(UnknownCall):
+            await client.query("absent")
+
+    async def test_the_variable_names_the_file_as_well(self):
+        os.environ["TRESTLE_NG_SECRET_FILE"] = self.path
+        self.addCleanup(os.environ.pop, "TRESTLE_NG_SECRET_FILE")
+        await (await self.open()).ping()
+
+    async def test_a_request_without_the_secret_has_no_reply_and_one_to_a_trestle_without_it_neither(self):
+        for secret in (None, b"f" * 32):
+            client = await self.open(timeout_s=0.05, tries=2)
+            client._signer = Signer(secret) if secret else None
+            with self.assertRaises(NoReply):
+                await client.ping()
+        plain = Server()
+        self.addCleanup(plain.stop)
+        client = await Client.open(*plain.address, secret_file=self.path, timeout_s=0.05, tries=2)
+        self.addCleanup(client.close)
+        with self.assertLogs("trestle_client", "WARNING"), self.assertRaises(NoReply):
+            await client.ping()
+
+    async def test_a_file_that_others_can_read_is_refused(self):
+        os.chmod(self.path, 0o644)
+        with self.assertRaisesRegex(ValueError, "chmod 600"):
+            await self.open(self.path)
+        with self.assertRaisesRegex(ValueError, "shorter than 32"):
+            Signer(b"short")
+
+
+class Vectors(unittest.TestCase):
+    def test_the_messages_of_the_document_have_the_right_signatures(self):
+        section = PROTOCOL.read_text().split("### Signed messages")[1].split("\n### ")[0]
+        lines = [line.encode().split() for line in section.splitlines() if line.startswith("    ")]
+        kinds = {}
+        for kind, *parts in lines:
+            kinds.setdefault(kind, []).append(parts)
+        signer = Signer(kinds[b"secret"][0][0])
+        for (cookie, signature, body), (same, reply_signature, reply) in zip(kinds[b"request"], kinds[b"reply"], strict=True):
+            at = signature.split(b":")[1]
+            self.assertEqual(signer.request(cookie, body, int(at)), (signature, at))
+            self.assertEqual(signer.reply(same, at, reply_signature + b" " + reply), reply)
+            self.assertIsNone(signer.reply(b"other", at, reply_signature + b" " + reply))
+            self.assertIsNone(signer.reply(same, b"1", reply_signature + b" " + reply))
+            self.assertIsNone(signer.reply(same, at, reply))
+        ((signature, body),) = kinds[b"event"]
+        now_ms = int(signature.split(b":")[1])
+        self.assertEqual(signer.event(signature + b" " + body, now_ms), body)
+        for late in (now_ms + 30_001, now_ms - 30_001):
+            self.assertIsNone(signer.event(signature + b" " + body, late))
+        self.assertIsNone(signer.event(signature + b" " + body + b" ", now_ms))
+        self.assertIsNone(signer.event(body, now_ms))
 
 if __name__ == "__main__":
     unittest.main()

@@ -3,6 +3,7 @@
 
 mod error;
 mod reload;
+mod secret_file;
 mod settings;
 mod sources;
 mod values;
@@ -14,12 +15,14 @@ mod table_test;
 mod tests;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use ipnet::IpNet;
-use trestle_calls::controller::{ControllerConfig, RunTimeSettings};
+use trestle_calls::controller::{ControllerConfig, RunTimeSettings, SignaturePolicy};
 use trestle_core::{AddressPolicy, InterfaceId, MediaAddress, OwnSsrcs};
 use trestle_io::{InterfacePorts, PortRange};
 use trestle_negotiate::{Environment, Interface, OwnKeys};
+use trestle_ng::NgSecrets;
 
 pub use error::ConfigError;
 pub use reload::SettingChanges;
@@ -30,6 +33,14 @@ pub use settings::{
 };
 pub use sources::{ServeArgs, SettingSource};
 pub use webhook::{Secret, Webhook};
+
+/// Reads a file of shared secrets for ng (`ng-secret-file`), as a server and its clients on the same machine do.
+///
+/// # Errors
+/// A sentence: the file cannot be read, other users can read it, or it has no good secret.
+pub fn read_ng_secrets(path: &Path) -> Result<NgSecrets, String> {
+    secret_file::read(path, None).map(|(_, secrets)| secrets)
+}
 
 /// The configuration of a running Trestle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +55,8 @@ pub struct Config {
     pub num_threads: usize,
     /// Where events are posted.
     pub event_webhook: Option<Webhook>,
+    /// The text of `ng-secret-file`.
+    ng_secret: Option<Secret>,
     written: WrittenValues,
 }
 
@@ -70,8 +83,9 @@ impl Config {
         }
         let interfaces = interfaces(&media.interface)?;
         let event_webhook = Webhook::new(&settings.events)?;
+        let ng_secret = secret_file::of_settings(&settings.listen)?;
         let written = WrittenValues::default();
-        Ok(Self { settings, interfaces, ports, num_threads, event_webhook, written })
+        Ok(Self { settings, interfaces, ports, num_threads, event_webhook, ng_secret, written })
     }
 
     /// True if events have an output of their own, beside `subscribe events`.
@@ -85,11 +99,18 @@ impl Config {
             shards: self.num_threads,
             dtmf_log_dest: self.settings.events.dtmf_log_dest,
             publish_events: self.has_event_output(),
+            signatures: self.signatures(),
             ..ControllerConfig::default()
         };
         self.settings.calls.apply(&mut config);
         self.settings.limits.apply(&mut config, self.port_pairs());
         config
+    }
+
+    /// Which requests must be signed; `None` without a secret.
+    pub(crate) fn signatures(&self) -> Option<SignaturePolicy> {
+        let secrets = NgSecrets::read(self.ng_secret.as_ref()?.as_bytes()).ok()?;
+        Some(SignaturePolicy { secrets, unsigned: self.settings.listen.ng_unsigned.clone() })
     }
 
     /// What can change while calls are active.

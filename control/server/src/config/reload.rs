@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::secret_file::SECRET_FILE;
 use super::{CallSettings, Config};
 
 /// The keys of these settings. A change of any other one has no effect before the next start.
 pub(super) const RUN_TIME_KEYS: &[&str] = &[
     "ng-allow",
+    "ng-secret-file",
+    "ng-unsigned",
     "silent-timeout",
     "offer-timeout",
     "delete-delay",
@@ -50,7 +53,7 @@ impl Config {
     pub fn take_run_time(&mut self, new: &Self) -> SettingChanges {
         let keys: BTreeSet<&String> = self.written.0.keys().chain(new.written.0.keys()).collect();
         let changed = keys.into_iter().filter(|key| self.written.0.get(*key) != new.written.0.get(*key));
-        let (applied, need_restart): (Vec<String>, Vec<String>) =
+        let (mut applied, need_restart): (Vec<String>, Vec<String>) =
             changed.cloned().partition(|key| RUN_TIME_KEYS.contains(&key.as_str()));
         for key in &applied {
             match new.written.0.get(key) {
@@ -58,9 +61,19 @@ impl Config {
                 None => drop(self.written.0.remove(key)),
             }
         }
+        if self.ng_secret != new.ng_secret {
+            // The text of the file has changed, whether or not its name has.
+            self.ng_secret.clone_from(&new.ng_secret);
+            if !applied.iter().any(|key| key == SECRET_FILE) {
+                applied.push(SECRET_FILE.to_owned());
+            }
+        }
         let (of, from) = (&mut self.settings, &new.settings);
         of.calls = CallSettings { timeout: of.calls.timeout, ..from.calls.clone() };
-        of.listen.ng_allow = from.listen.ng_allow.clone();
+        let (to, listen) = (&mut of.listen, &from.listen);
+        to.ng_allow.clone_from(&listen.ng_allow);
+        to.ng_secret_file.clone_from(&listen.ng_secret_file);
+        to.ng_unsigned.clone_from(&listen.ng_unsigned);
         of.limits = from.limits.clone();
         of.gate = from.gate.clone();
         of.media.tos = from.media.tos;

@@ -5,6 +5,7 @@
 //! `docs/SETTINGS.md` repeats the rows as a table; a test compares the two.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
@@ -51,16 +52,16 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Control")]
 pub struct ListenSettings {
-    /// Address for ng commands over UDP, repeatable. ng has no password: every program that can reach this port controls
-    /// all calls. A port without an IP address is on 127.0.0.1.
+    /// Address for ng commands over UDP, repeatable. Every program that can reach this port controls all calls, unless ng-allow or
+    /// ng-secret-file is set. A port without an IP address is on 127.0.0.1.
     #[arg(long, value_name = "[IP:]PORT", default_value = "127.0.0.1:2223", value_parser = values::listen_address)]
     pub listen_ng: Vec<SocketAddr>,
 
-    /// Address for ng commands over TCP, repeatable. As for listen-ng, there is no password.
+    /// Address for ng commands over TCP, repeatable. As for listen-ng, it is open without ng-allow or ng-secret-file.
     #[arg(long, value_name = "[IP:]PORT", value_parser = values::listen_address)]
     pub listen_tcp_ng: Vec<SocketAddr>,
 
-    /// Address for /metrics, /ping and ng over HTTP. As for listen-ng, there is no password.
+    /// Address for /metrics, /ping and ng over HTTP. As for listen-ng, it is open without ng-allow or ng-secret-file.
     #[arg(long, value_name = "[IP:]PORT", value_parser = values::listen_address)]
     pub listen_http: Option<SocketAddr>,
 
@@ -68,6 +69,16 @@ pub struct ListenSettings {
     /// Repeatable. Without it, all are taken. It holds for loopback too: add 127.0.0.0/8 for programs on this machine.
     #[arg(long, value_name = "NETWORK", value_parser = values::network)]
     pub ng_allow: Vec<IpNet>,
+
+    /// File with the shared secret of ng clients, with mode 0600: one line of at least 32 characters; further lines are other secrets that
+    /// are accepted. Requests without a good signature then have no effect, on each listener for ng.
+    #[arg(long, value_name = "FILE")]
+    pub ng_secret_file: Option<PathBuf>,
+
+    /// Network from which requests need no signature although ng-secret-file is set, e.g. 127.0.0.0/8 for a proxy on this machine.
+    /// Repeatable.
+    #[arg(long, value_name = "NETWORK", value_parser = values::network)]
+    pub ng_unsigned: Vec<IpNet>,
 }
 
 /// Media addresses, ports and threads.
@@ -194,8 +205,8 @@ pub struct GateSettings {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Events")]
 pub struct EventSettings {
-    /// Address for readers of events over TCP: one JSON line for each event. There is no password, and digits are among the
-    /// events.
+    /// Address for readers of events over TCP: one JSON line for each event, with digits. There is no password: set ng-allow if other
+    /// machines can reach it.
     #[arg(long, value_name = "[IP:]PORT", value_parser = values::listen_address)]
     pub listen_events: Option<SocketAddr>,
 

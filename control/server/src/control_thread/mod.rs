@@ -49,6 +49,9 @@ const REQUEST_BATCH: usize = 64;
 /// Messages of shards taken before requests have their turn.
 const MESSAGE_BATCH: usize = 1_024;
 
+/// A difference between the wall clock and what is computed from an earlier reading that is more than drift.
+const CLOCK_STEP: Duration = Duration::from_millis(100);
+
 /// Longest request: the longest datagram of UDP.
 const REQUEST_BYTES_MAX: usize = 65_535;
 
@@ -84,10 +87,17 @@ pub(crate) struct ControlThread {
     ng_sockets: NgSockets,
     digit_feed: Option<UdpSocket>,
     event_sender: EventOutputSender,
-    load: LoadMonitor,
-    addresses: MachineAddresses,
+    machine: WatchedMachine,
     operator: OperatorLink,
     bell: Arc<Bell>,
+}
+
+/// What is read of the machine again and again.
+struct WatchedMachine {
+    load: LoadMonitor,
+    addresses: MachineAddresses,
+    /// As the controller knows it.
+    wall_clock: Epoch,
 }
 
 /// Commands of the operator, and the state of the service for the other threads.
@@ -128,8 +138,7 @@ impl ControlThread {
             ng_sockets: parts.ng_sockets,
             digit_feed,
             event_sender: parts.event_sender,
-            load,
-            addresses,
+            machine: WatchedMachine { load, addresses, wall_clock: parts.epoch },
             operator: OperatorLink {
                 commands: parts.operator,
                 stop: parts.stop,
@@ -172,7 +181,7 @@ impl ControlThread {
     }
 
     fn sleep_time(&self) -> Option<Duration> {
-        let wake_at = trestle_core::time::soonest(self.deadline, Some(self.load.next_reading()));
+        let wake_at = trestle_core::time::soonest(self.deadline, Some(self.machine.load.next_reading()));
         trestle_core::time::soonest(wake_at, Some(self.beats.next()))
             .map(|at| at.saturating_duration_since(clock::now()))
     }
@@ -232,7 +241,7 @@ impl ControlThread {
         while let Ok(command) = self.operator.commands.try_recv() {
             let now = clock::now();
             if let OperatorCommand::Reconfigure(settings) = &command {
-                self.load.set_limits(settings.controller.load);
+                self.machine.load.set_limits(settings.controller.load);
                 self.update_addresses(true);
                 self.ng_sockets.reload();
             }
@@ -242,7 +251,7 @@ impl ControlThread {
     }
 
     fn update_addresses(&mut self, reload: bool) {
-        if let Some(machine) = self.addresses.update(reload, &self.workers) {
+        if let Some(machine) = self.machine.addresses.update(reload, &self.workers) {
             let now = clock::now();
             self.controller.handle_operator(now, OperatorCommand::MachineAddresses(machine));
             self.drain(now);
@@ -256,11 +265,22 @@ impl ControlThread {
             self.drain(now);
         }
         self.beats.turn(now);
-        if let Some(load) = self.load.read(now, &self.workers) {
+        if let Some(load) = self.machine.load.read(now, &self.workers) {
             self.controller.handle_load(now, load);
+            self.follow_wall_clock();
         }
         let OperatorLink { known, shared, .. } = &mut self.operator;
         shared.set(known, self.controller.service_state());
+    }
+
+    /// Informs the controller if the wall clock was set, or the machine was asleep.
+    fn follow_wall_clock(&mut self) {
+        let epoch = clock::sample_epoch();
+        if self.machine.wall_clock.unix_at(epoch.instant).abs_diff(epoch.unix) > CLOCK_STEP {
+            self.machine.wall_clock = epoch;
+            self.controller.handle_operator(epoch.instant, OperatorCommand::WallClock(epoch));
+            self.drain(epoch.instant);
+        }
     }
 
     /// Executes all outputs of the controller.
@@ -268,6 +288,7 @@ impl ControlThread {
         let mut refused: Vec<RequestId> = Vec::new();
         loop {
             match self.controller.poll_output() {
+                ControllerOutput::NoReply { to, cookie } => self.stream_replies.refuse(to.peer(), &cookie),
                 ControllerOutput::Transmit { to: Origin::Stream { peer }, bytes } => {
                     self.stream_replies.send(peer, &bytes)
                 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use mio::event::Event;
 use mio::net::UdpSocket;
 use mio::{Interest, Poll, Token};
-use trestle_calls::controller::{DroppedRequest, Origin};
+use trestle_calls::controller::{DroppedRequest, Origin, RefusalLog};
 use trestle_io::{BoundPorts, clock, socket};
 
-use crate::allowed_sources::{AllowList, AllowedSources, NOT_ALLOWED, RefusalLog};
+use crate::allowed_sources::{AllowList, AllowedSources, NOT_ALLOWED};
 use crate::config::Config;
 use crate::server::ServeError;
 

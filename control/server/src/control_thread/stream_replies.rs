@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 
 use tokio::sync::oneshot;
-use trestle_ng::frame;
+use trestle_ng::{Cookie, frame};
 
 use crate::listen::stream_request::StreamRequest;
 
@@ -34,6 +34,11 @@ impl StreamReplies {
         }
         self.waiting.retain(|_, replies| replies.iter().any(|reply| !reply.is_closed()));
         None
+    }
+
+    /// Leaves the requests of this cookie from `peer` without a reply.
+    pub(super) fn refuse(&mut self, peer: SocketAddr, cookie: &Cookie) {
+        drop(self.waiting.remove(&(peer, cookie.as_bytes().to_vec())));
     }
 
     /// Sends the reply `bytes` to all requests of its cookie from `peer`.

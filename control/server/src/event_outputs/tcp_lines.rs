@@ -11,10 +11,11 @@ use tokio::sync::broadcast::{self, Receiver};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 
+use trestle_calls::controller::RefusalLog;
 use trestle_io::clock;
 
 use super::EventOutputCounters;
-use crate::allowed_sources::{AllowedSources, NOT_ALLOWED, RefusalLog};
+use crate::allowed_sources::{AllowedSources, NOT_ALLOWED};
 use crate::places::{Crowded, Places};
 use crate::stream_io;
 

@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
+use trestle_calls::controller::RefusalLog;
 use trestle_io::clock;
 
-use crate::allowed_sources::{AllowedSources, NOT_ALLOWED, RefusalLog};
+use crate::allowed_sources::{AllowedSources, NOT_ALLOWED};
 use crate::metrics::ClosedConnections;
 use crate::places::{Crowded, Place, Places};
 

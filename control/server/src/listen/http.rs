@@ -1,7 +1,7 @@
 //! HTTP on a thread of its own, so that no scraper can delay a call: `GET /metrics`, the health checks `GET /ping`, `/healthz` and
 //! `/readyz`, and ng by `POST /ng` (body and reply as in a datagram) and `POST /ng-plain` (without the cookie).
 //!
-//! ng has no password, and every browser on this machine can reach the loopback address. A request that a web page can send
+//! ng may have no password, and every browser on this machine can reach the loopback address. A request that a web page can send
 //! is therefore refused: one with `Origin`, or of a content type that needs no CORS preflight.
 
 use std::io;
@@ -14,28 +14,30 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use trestle_calls::controller::ServiceState;
+use trestle_calls::controller::{RefusalLog, ServiceState};
 use trestle_io::mailbox::Sender;
 use trestle_io::{Heartbeat, clock};
 
 use super::connections::{Connections, DeadlineStream, Deadlines};
 use super::stream_request::{self, NoReply, StreamRequest};
-use crate::allowed_sources::RefusalLog;
 use crate::health::Health;
 use crate::metrics::{self, Snapshot};
 use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
-use trestle_ng::frame::{COOKIE_BYTES_MAX, DATAGRAM_BYTES_MAX};
-use trestle_ng::{Encoding, frame};
+use trestle_ng::stream::MESSAGE_BYTES_MAX;
+use trestle_ng::{Encoding, frame, signature};
 
 /// rtpengine's name for ng in a body; right for both encodings.
 const NG: &str = "application/x-rtpengine-ng";
 const JSON: &str = "application/json";
+
+/// Cookie and signature of a request to `/ng-plain`, and of its reply.
+const SIGNATURE: &str = "trestle-signature";
 
 /// Scrapers keep their connection from one scrape to the next.
 pub const DEADLINES: Deadlines = Deadlines { idle: Duration::from_secs(300), message: Duration::from_secs(10) };
@@ -93,7 +95,7 @@ impl HttpServer {
             .route("/metrics", get(scrape))
             .route("/ng", post(ng))
             .route("/ng-plain", post(ng_plain))
-            .layer(DefaultBodyLimit::max(COOKIE_BYTES_MAX + 1 + DATAGRAM_BYTES_MAX))
+            .layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX))
             .with_state(HttpState { scrapes, requests, health, connections: counted, cookies: Arc::default() })
             .into_make_service_with_connect_info::<Peer>();
         let refusals = RefusalLog::new(connections.listener());
@@ -161,7 +163,7 @@ async fn ng(
         let text = "the body is COOKIE SP DICTIONARY; post a dictionary alone to /ng-plain\n";
         return (StatusCode::BAD_REQUEST, text).into_response();
     }
-    forward(&state, peer, body.to_vec(), NG, 0).await
+    forward(&state, peer, body.to_vec(), NG, false).await
 }
 
 async fn ng_plain(
@@ -173,23 +175,52 @@ async fn ng_plain(
     if let Some(refusal) = refusal(&headers) {
         return refusal;
     }
-    let cookie = format!("http-{} ", state.cookies.fetch_add(1, Ordering::Relaxed));
+    let drawn;
+    let prefix = match headers.get(SIGNATURE) {
+        Some(value) => value.as_bytes(),
+        None => {
+            drawn = format!("http-{}", state.cookies.fetch_add(1, Ordering::Relaxed));
+            drawn.as_bytes()
+        }
+    };
     let content_type = if Encoding::of(&body) == Some(Encoding::Json) { JSON } else { NG };
-    forward(&state, peer, [cookie.as_bytes(), &body].concat(), content_type, cookie.len()).await
+    let message = [prefix, b" ", &body].concat();
+    let is_good = frame::split(&message).is_some_and(|(_, signed)| signature::split(signed).1 == &body[..]);
+    if !is_good {
+        return (StatusCode::BAD_REQUEST, "Trestle-Signature is COOKIE SP hmac1:TIME:MAC\n").into_response();
+    }
+    forward(&state, peer, message, content_type, true).await
 }
 
-/// Sends a message to the control thread; the response is the reply without its first `skipped` bytes.
+/// Sends a message to the control thread; the response is the reply, without cookie and signature if it is to be `plain`.
 async fn forward(
     state: &HttpState,
     peer: SocketAddr,
     message: Vec<u8>,
     content_type: &'static str,
-    skipped: usize,
+    plain: bool,
 ) -> Response {
-    match stream_request::send(&state.requests, peer, message).await {
-        Ok(reply) => ([(header::CONTENT_TYPE, content_type)], reply[skipped..].to_vec()).into_response(),
-        Err(error) => unavailable(error),
+    let reply = match stream_request::send(&state.requests, peer, message).await {
+        Ok(reply) => reply,
+        Err(NoReply::Refused) => {
+            let text = "the request has no good signature; see ng-secret-file\n";
+            return (StatusCode::UNAUTHORIZED, text).into_response();
+        }
+        Err(error) => return unavailable(error),
+    };
+    if !plain {
+        return ([(header::CONTENT_TYPE, content_type)], reply).into_response();
     }
+    let signed = frame::split(&reply).map_or(&reply[..], |(_, signed)| signed);
+    let (signature, body) = signature::split(signed);
+    let mut response = ([(header::CONTENT_TYPE, content_type)], body.to_vec()).into_response();
+    let prefix = &reply[..reply.len() - body.len()];
+    if !signature.is_empty()
+        && let Ok(value) = HeaderValue::from_bytes(prefix.trim_ascii_end())
+    {
+        response.headers_mut().insert(SIGNATURE, value);
+    }
+    response
 }
 
 /// The response to a request that a web page could have sent, or of a content type that is not ng's.

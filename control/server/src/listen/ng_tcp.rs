@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
+use trestle_calls::controller::RefusalLog;
 use trestle_io::Heartbeat;
 use trestle_io::mailbox::Sender;
 
 use super::connections::{Connections, Deadlines};
 use super::stream_request::{self, NoReply, StreamRequest};
-use crate::allowed_sources::RefusalLog;
 use crate::places::Place;
 use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
 use crate::stream_io;
-use trestle_ng::{Encoding, Framer, Reply, frame};
+use trestle_ng::{Encoding, Framer, Reply, frame, signature};
 
 /// A proxy can be idle for a night, and connects again after its connection is closed; it sends a message in one piece.
 pub const DEADLINES: Deadlines = Deadlines { idle: Duration::from_secs(3_600), message: Duration::from_secs(10) };
@@ -113,14 +113,14 @@ async fn serve(
                 Ok(None) => break,
                 Ok(Some((message, taken))) => {
                     segment = &segment[taken..];
-                    write(reply(control, peer, message).await).await?;
+                    write(reply(control, peer, message).await?).await?;
                     deadline = Instant::now() + limit;
                 }
                 Err(error) => {
                     // It is unknown where the next message begins.
                     let message = framer.into_rest();
                     if frame::split(&message).is_some() {
-                        write(reply(control, peer, message).await).await?;
+                        write(reply(control, peer, message).await?).await?;
                     }
                     return Err(io::Error::new(io::ErrorKind::InvalidData, error));
                 }
@@ -134,25 +134,30 @@ async fn serve(
 }
 
 /// The reply; in JSON with a line end, for clients that read lines.
-async fn reply(control: &Sender<StreamRequest>, peer: SocketAddr, message: Vec<u8>) -> Vec<u8> {
+///
+/// # Errors
+/// The request gets no reply.
+async fn reply(control: &Sender<StreamRequest>, peer: SocketAddr, message: Vec<u8>) -> io::Result<Vec<u8>> {
     let (cookie, encoding) = match frame::split(&message) {
-        Some((cookie, body)) => (cookie, Encoding::of(body).unwrap_or_default()),
-        None => return Vec::new(),
+        Some((cookie, body)) => (cookie, Encoding::of(signature::split(body).1).unwrap_or_default()),
+        None => return Ok(Vec::new()),
     };
-    let mut reply = stream_request::send(control, peer, message)
-        .await
-        .unwrap_or_else(|error| cookie.frame(&no_reply(error, encoding)));
+    let mut reply = match stream_request::send(control, peer, message).await {
+        Ok(reply) => reply,
+        Err(NoReply::Refused) => return Err(io::ErrorKind::PermissionDenied.into()),
+        Err(error) => cookie.frame(&no_reply(error, encoding)),
+    };
     if encoding == Encoding::Json {
         reply.push(b'\n');
     }
-    reply
+    Ok(reply)
 }
 
 /// The error reply in place of a reply, with the texts on which proxies try another node.
 pub(crate) fn no_reply(error: NoReply, encoding: Encoding) -> Vec<u8> {
     Reply::error(match error {
         NoReply::Busy => "Load limit exceeded",
-        NoReply::Late => "Internal error: the control thread did not answer",
+        NoReply::Late | NoReply::Refused => "Internal error: the control thread did not answer",
     })
     .write(encoding)
 }

@@ -26,6 +26,9 @@ pub enum NoReply {
     /// Too many requests wait already.
     #[error("busy")]
     Busy,
+    /// The request is refused without a reply.
+    #[error("refused")]
+    Refused,
     /// The control thread did not reply in time.
     #[error("no answer")]
     Late,
@@ -44,6 +47,7 @@ pub(crate) async fn send(
     control.send(StreamRequest { peer, message, reply }).map_err(|_busy| NoReply::Busy)?;
     match tokio::time::timeout(REPLY_WAIT, replied).await {
         Ok(Ok(reply)) => Ok(reply),
-        Ok(Err(_)) | Err(_) => Err(NoReply::Late),
+        Ok(Err(_)) => Err(NoReply::Refused),
+        Err(_) => Err(NoReply::Late),
     }
 }

@@ -1,10 +1,11 @@
-"""`Client`: requests over UDP with one socket, any number at a time."""
+"""`Client`: requests over UDP or a Unix socket, any number at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -13,8 +14,12 @@ from typing import Any, Literal, Self, TypedDict, Unpack, cast
 from .errors import NoReply, Refused, TrestleError, refusal
 from .events import EXPIRES_S, EventFeed, read_event
 from .ng import CallReply, Counters, DeleteReply, DrainReply, GateReply, Options, SdpReply, Word
+from .signature import Signer
 
 log = logging.getLogger("trestle_client")
+
+SECRET_FILE = "TRESTLE_NG_SECRET_FILE"
+"""The environment variable that names the file with the shared secret."""
 
 Request = Mapping[str, object]
 
@@ -43,18 +48,24 @@ class Client:
     executes it once. For each option that Trestle did not understand or apply, the client calls `on_warning(request,
     warning)`; the default logs it. `warnings` in the reply has them too. All methods raise `Refused` (or `UnknownCall`,
     `NoCapacity`) if Trestle replies with an error, and `NoReply` if there is no reply.
+
+    With a secret, the client signs its requests, and drops replies and events without a good signature.
     """
 
-    def __init__(self, timeout_s: float, tries: int, on_warning: Callable[[Request, str], None]) -> None:
+    def __init__(
+        self, timeout_s: float, tries: int, on_warning: Callable[[Request, str], None], signer: Signer | None = None
+    ) -> None:
         self._timeout_s = timeout_s
         self._tries = tries
         self._on_warning = on_warning
         # Random: another client may use the same address and port within the minute in which Trestle remembers cookies.
         self._prefix = secrets.token_hex(6)
         self._requests = 0
-        self._pending: dict[bytes, asyncio.Future[bytes]] = {}
+        self._signer = signer
+        # By cookie: the reply, and the TIME of the request if it is signed.
+        self._pending: dict[bytes, tuple[asyncio.Future[bytes], bytes]] = {}
         self._feeds: list[EventFeed] = []
-        self._transport: asyncio.DatagramTransport | None = None
+        self._transport: _Datagrams | _Stream | None = None
 
     @classmethod
     async def open(
@@ -62,14 +73,24 @@ class Client:
         host: str = "127.0.0.1",
         port: int = 2223,
         *,
+        path: str | None = None,
+        secret_file: str | os.PathLike[str] | None = None,
         timeout_s: float = 1.0,
         tries: int = 5,
         on_warning: Callable[[Request, str], None] = _log_warning,
     ) -> Self:
-        """Creates a client of the Trestle at `host` and `port`. Sends nothing yet."""
-        client = cls(timeout_s, tries, on_warning)
+        """Creates a client of the Trestle at `host` and `port`, or at the Unix socket `path`. Sends nothing yet.
+
+        `secret_file` is the file of the shared secret (`ng-secret-file`); the variable TRESTLE_NG_SECRET_FILE names it as well.
+        """
+        secret_file = secret_file or os.environ.get(SECRET_FILE) or None
+        client = cls(timeout_s, tries, on_warning, Signer.read(secret_file) if secret_file else None)
+        if path is not None:
+            client._transport = _Stream(client._received, path)
+            return client
         loop = asyncio.get_running_loop()
-        client._transport, _ = await loop.create_datagram_endpoint(lambda: _Socket(client), remote_addr=(host, port))
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Socket(client._received), remote_addr=(host, port))
+        client._transport = _Datagrams(transport)
         return client
 
     def close(self) -> None:
@@ -77,7 +98,7 @@ class Client:
         if self._transport:
             self._transport.close()
             self._transport = None
-        for reply in self._pending.values():
+        for reply, _ in self._pending.values():
             if not reply.done():
                 reply.set_exception(NoReply("the client was closed"))
         for feed in self._feeds:
@@ -219,7 +240,7 @@ class Client:
         return cast(GateReply, await self.request(request))
 
     async def subscribe_events(self, *, call_id: str | None = None) -> EventFeed:
-        """Subscribes to the events of all calls, or of one. Renewed until the feed is closed."""
+        """Subscribes to the events of all calls, or of one. Renewed until the feed is closed. Not over a Unix socket."""
 
         async def subscribe(expires: int) -> None:
             keys = {"call-id": call_id, "expires": expires}
@@ -260,12 +281,15 @@ class Client:
         self._requests += 1
         cookie = f"{self._prefix}_{self._requests}".encode()
         reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._pending[cookie] = reply
+        # Signed once: a repetition has the same bytes.
+        signature, at = self._signer.request(cookie, body) if self._signer else (b"", b"")
+        message = b" ".join(part for part in (cookie, signature, body) if part)
+        self._pending[cookie] = (reply, at)
         try:
             for _ in range(self._tries):
                 if self._transport is None:
                     raise NoReply("the client is closed")
-                self._transport.sendto(cookie + b" " + body)
+                await self._transport.send(message)
                 done, _ = await asyncio.wait([reply], timeout=self._timeout_s)
                 if done:
                     return _read(reply.result())
@@ -273,25 +297,85 @@ class Client:
             del self._pending[cookie]
         raise NoReply(f"no reply to {self._tries} tries in {self._tries * self._timeout_s:g} s")
 
-    def _received(self, datagram: bytes) -> None:
-        if datagram.startswith(b"{"):
-            if event := read_event(datagram):
+    def _received(self, message: bytes) -> None:
+        if message.startswith((b"{", b"hmac1:")):
+            text = self._signer.event(message) if self._signer else message
+            if text is not None and (event := read_event(text)):
                 for feed in self._feeds:
                     feed.take(event)
             return
-        cookie, _, body = datagram.partition(b" ")
-        reply = self._pending.get(cookie)
+        cookie, _, signed = message.partition(b" ")
+        reply, at = self._pending.get(cookie, (None, b""))
         # The second reply to a repeated request is dropped.
-        if reply and not reply.done():
+        if reply is None or reply.done():
+            return
+        body = self._signer.reply(cookie, at, signed) if self._signer else signed
+        if body is None:
+            log.warning("a reply without a good signature is dropped")
+        else:
             reply.set_result(body)
 
 
+class _Datagrams:
+    """The sending side of a UDP socket."""
+
+    def __init__(self, transport: asyncio.DatagramTransport) -> None:
+        self._transport = transport
+
+    async def send(self, message: bytes) -> None:
+        self._transport.sendto(message)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class _Stream:
+    """A connection to a Unix socket. It is opened for a request, and again if it has ended."""
+
+    def __init__(self, received: Callable[[bytes], None], path: str) -> None:
+        self._received = received
+        self._path = path
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._opening = asyncio.Lock()
+
+    async def send(self, message: bytes) -> None:
+        try:
+            async with self._opening:
+                if self._writer is None or self._writer.is_closing():
+                    reader, self._writer = await asyncio.open_unix_connection(self._path)
+                    self._reading = asyncio.create_task(self._read(reader, self._writer))
+            self._writer.write(message + b"\n")
+            await self._writer.drain()
+        except OSError as error:
+            # Trestle may be starting; the request will be repeated.
+            log.debug("%s: %s", self._path, error)
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        rest = b""
+        try:
+            while data := await reader.read(65_536):
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    self._received(line)
+        except OSError as error:
+            log.debug("%s: %s", self._path, error)
+        finally:
+            writer.close()
+
+    def close(self) -> None:
+        if self._reading:
+            self._reading.cancel()
+        if self._writer:
+            self._writer.close()
+
+
 class _Socket(asyncio.DatagramProtocol):
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, received: Callable[[bytes], None]) -> None:
+        self._received = received
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        self._client._received(data)
+        self._received(data)
 
     def error_received(self, exc: Exception) -> None:
         # A closed port: Trestle may be starting; the request will be repeated.

@@ -121,6 +121,7 @@ impl Side {
             },
             receive: ReceivePlan {
                 is_linked: false,
+                proposed: None,
                 formats: vec![ReceiveFormat { pt: self.pt(), codec: self.codec }],
                 events: vec![self.event()],
                 detect_inband_dtmf: false,

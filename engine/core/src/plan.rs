@@ -87,6 +87,18 @@ pub struct ReceivePlan {
     pub enabled: bool,
     /// The peer is a leg of another call of this process (`connect`), so that an SSRC of Trestle's own is expected.
     pub is_linked: bool,
+    /// What an offer of the peer announces that no answer has confirmed.
+    pub proposed: Option<ProposedPeer>,
+}
+
+/// What an offer of the peer announces that no answer has confirmed (RFC 3264 section 8): packets by it are taken, since the peer may
+/// begin before its answer has arrived here. Nothing is sent by it. Fields are `None` if the offer keeps what is agreed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProposedPeer {
+    /// Another address of its RTP. A packet from exactly there is taken; it does not change where media goes.
+    pub rtp: Option<SocketAddr>,
+    /// Another key of an SDES leg, and the octets of MKI beside it.
+    pub key: Option<(KeyingMaterial, u8)>,
 }
 
 /// Where the media that a leg sends comes from.

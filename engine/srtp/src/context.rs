@@ -112,6 +112,11 @@ impl SrtpContext {
         self
     }
 
+    /// As [`SrtpContext::with_mki_len`], for a context that is in use.
+    pub fn set_mki_len(&mut self, mki_len: usize) {
+        self.mki_len = mki_len.min(MKI_BYTES_MAX);
+    }
+
     /// A received stream may also start at the roll-over counter `roc` or the one after it. For a new key in the middle of a
     /// stream, where the peer may keep its counter (RFC 3711 3.3.1) or restart from 0 (RFC 4568 7.1.4).
     pub fn with_roc_hint(mut self, roc: u32) -> Self {

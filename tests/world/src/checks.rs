@@ -124,6 +124,7 @@ impl Checks {
         match self.legs.get_mut(&id) {
             Some(leg) => {
                 leg.addresses.signal(&plan.transport);
+                leg.addresses.propose(plan.receive.proposed.as_ref());
                 leg.secrecy.allow(&plan.transport);
                 leg.audit.allow_preroll(plan.send.policy.preroll_max);
                 let clock = |plan: &LegPlan| plan.send.format.as_ref().map(|format| format.codec.clock());

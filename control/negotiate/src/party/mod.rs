@@ -216,6 +216,7 @@ impl Party {
                 detect_inband_dtmf: self.detects_inband_dtmf(),
                 enabled: remote.is_none_or(PeerDescription::can_send),
                 is_linked: self.link.is_some(),
+                proposed: None,
             },
             tos: self.preferences.tos,
         }

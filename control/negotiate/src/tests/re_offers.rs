@@ -48,7 +48,7 @@ impl Dialog {
 
 /// What a plan does with media, but for payload types that may come early.
 fn media(plan: &LegPlan) -> LegPlan {
-    let receive = ReceivePlan { formats: Vec::new(), events: Vec::new(), ..plan.receive };
+    let receive = ReceivePlan { formats: Vec::new(), events: Vec::new(), proposed: None, ..plan.receive };
     LegPlan { receive, ..plan.clone() }
 }
 

@@ -23,8 +23,8 @@ use crate::{Discard, Milestone};
 #[derive(Debug)]
 pub(crate) struct Incoming {
     plan: ReceivePlan,
-    /// The formats of the plan before: packets in these may still be under way (RFC 3264 8.3.2).
-    formats_before: Vec<ReceiveFormat>,
+    /// The payload types of the plan before: packets in these may still be on their way (RFC 3264 8.3.2).
+    formats_before: (Vec<ReceiveFormat>, Vec<(Pt, ClockRate)>),
     /// The payload type of the last packet, and what it is. It is not looked up again.
     last_payload: Option<(Pt, PayloadKind)>,
     ssrc_filter: SsrcFilter,
@@ -61,6 +61,11 @@ pub(crate) enum Accepted {
     Control,
 }
 
+fn kind_of(pt: Pt, formats: &[ReceiveFormat], events: &[(Pt, ClockRate)]) -> Option<PayloadKind> {
+    let event = events.iter().find(|(event, _)| *event == pt).map(|(_, clock)| PayloadKind::Event(*clock));
+    event.or_else(|| formats.iter().find(|format| format.pt == pt).map(|format| PayloadKind::Audio(format.codec)))
+}
+
 /// One packet of audio: authenticated, of a negotiated codec, not seen before.
 pub(crate) struct AudioPacket {
     pub(crate) header: Header,
@@ -77,7 +82,7 @@ impl Incoming {
     pub(super) fn new(own_ssrcs: OwnSsrcs) -> Self {
         Self {
             plan: ReceivePlan::default(),
-            formats_before: Vec::new(),
+            formats_before: (Vec::new(), Vec::new()),
             last_payload: None,
             ssrc_filter: SsrcFilter::default(),
             rx: None,
@@ -95,8 +100,8 @@ impl Incoming {
 
     pub(super) fn apply(&mut self, plan: ReceivePlan) {
         let before = std::mem::replace(&mut self.plan, plan);
-        if before.formats != self.plan.formats {
-            self.formats_before = before.formats;
+        if (&before.formats, &before.events) != (&self.plan.formats, &self.plan.events) {
+            self.formats_before = (before.formats, before.events);
         }
         self.last_payload = None;
     }
@@ -157,16 +162,12 @@ impl Incoming {
         Ok(Accepted::Event { ssrc: header.ssrc, seq })
     }
 
-    /// Looks up a payload type that is not the last one.
+    /// Looks up a payload type that is not the last one: by the plan, else by the plan before.
     #[cold]
     fn look_up(&mut self, pt: Pt) -> Result<PayloadKind, Discard> {
-        let event =
-            self.plan.events.iter().find(|(known, _)| *known == pt).map(|(_, clock)| PayloadKind::Event(*clock));
-        let audio = || {
-            let known = self.plan.formats.iter().chain(&self.formats_before).find(|format| format.pt == pt);
-            known.map(|format| PayloadKind::Audio(format.codec))
-        };
-        let kind = event.or_else(audio).ok_or(Discard::UnknownPt)?;
+        let (formats, events) = &self.formats_before;
+        let kind = kind_of(pt, &self.plan.formats, &self.plan.events).or_else(|| kind_of(pt, formats, events));
+        let kind = kind.ok_or(Discard::UnknownPt)?;
         self.last_payload = Some((pt, kind));
         Ok(kind)
     }

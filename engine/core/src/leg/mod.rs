@@ -11,6 +11,7 @@ mod path;
 mod risks;
 mod rtcp;
 mod source_timing;
+mod srtp;
 mod timeline;
 mod transcoders;
 pub mod webrtc;

@@ -4,8 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use trestle_srtp::{KeyingMaterial, SrtpContext, UnprotectError, Unprotected};
-use trestle_wire::Ssrc;
+use trestle_srtp::{KeyingMaterial, Unprotected};
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtcp::Compound;
 use trestle_wire::rtp::{self, Header};
@@ -13,6 +12,7 @@ use trestle_wire::rtp::{self, Header};
 use super::address_proof::AddressProof;
 use super::latch::{Flow, Latch, Novelty, SecuredPacket};
 use super::risks::RiskMonitor;
+use super::srtp::{KeyState, OpenedPacket, RetiredSrtp, Srtp, open_retired};
 use super::timeline::Timeline;
 use super::webrtc::{DtlsIdentity, WebRtc, WebRtcOutput};
 use crate::output::Outbox;
@@ -27,6 +27,10 @@ pub(crate) struct Path {
     tos: Option<u8>,
     rtcp_mux: bool,
     link: Link,
+    /// The contexts of the link before, while packets under its keys may be on their way.
+    retired: Option<Box<RetiredSrtp>>,
+    /// The RTP address of the peer's offer that is not answered, if it is another one.
+    proposed_rtp: Option<SocketAddr>,
     /// The peer's address was learnt: [`Milestone::Latched`] is reached.
     is_latched: bool,
     pub(super) proof: AddressProof,
@@ -45,100 +49,6 @@ pub(super) enum Link {
     WebRtc { webrtc: Box<WebRtc>, srtp: Srtp },
 }
 
-/// The SRTP contexts of a secured leg. A key that returns after others continues with its own context: roll-over counters and
-/// replay windows stay (RFC 3711 3.3.1), and no index is encrypted twice under a key.
-#[derive(Debug, Default)]
-pub(crate) struct Srtp {
-    send: Keyring,
-    receive: Keyring,
-}
-
-/// A context for each key of one direction; the last one is in use.
-#[derive(Debug, Default)]
-struct Keyring {
-    contexts: Vec<(KeyingMaterial, Box<SrtpContext>)>,
-}
-
-/// Keys of one direction that are kept. We use one per crypto suite, six at most, so none of ours is ever dropped; a peer that
-/// changes its key more often loses only the replay window of the oldest.
-const KEYS_MAX: usize = 16;
-
-impl Keyring {
-    fn current(&mut self) -> Option<&mut SrtpContext> {
-        self.contexts.last_mut().map(|(_, context)| &mut **context)
-    }
-
-    /// Makes `key` the current one; true if another one was. A new key gets the context that `make` derives from the context in
-    /// use before.
-    fn activate(&mut self, key: &KeyingMaterial, make: impl FnOnce(Option<&SrtpContext>) -> SrtpContext) -> bool {
-        if let Some(position) = self.contexts.iter().position(|(known, _)| known == key) {
-            self.contexts[position..].rotate_left(1);
-            return position + 1 < self.contexts.len();
-        }
-        let context = make(self.contexts.last().map(|(_, context)| &**context));
-        if self.contexts.len() == KEYS_MAX {
-            self.contexts.remove(0);
-        }
-        self.contexts.push((key.clone(), Box::new(context)));
-        true
-    }
-}
-
-impl Srtp {
-    pub(crate) fn set_send_key(&mut self, key: &KeyingMaterial) {
-        self.send.activate(key, |_| SrtpContext::new(key));
-    }
-
-    /// True if another key was in use.
-    pub(crate) fn set_receive_key(&mut self, key: &KeyingMaterial, mki_len: u8) -> bool {
-        self.receive.activate(key, |before| {
-            let context = SrtpContext::new(key).with_mki_len(usize::from(mki_len));
-            // Some peers keep their roll-over counter under a new key.
-            match before.and_then(|old| old.ssrcs().filter_map(|ssrc| old.rtp_index(ssrc)).max()) {
-                Some(index) => context.with_roc_hint((index >> 16) as u32),
-                None => context,
-            }
-        })
-    }
-
-    fn is_ready(&self) -> bool {
-        !self.send.contexts.is_empty()
-    }
-
-    fn unprotect(&mut self, kind: DatagramKind, datagram: &mut [u8]) -> Result<Unprotected, Discard> {
-        let context = self.receive.current().ok_or(Discard::NotConnected)?;
-        let plain = match kind {
-            DatagramKind::Rtcp => context.unprotect_rtcp(datagram),
-            _ => context.unprotect_rtp(datagram),
-        };
-        plain.map_err(|error| match error {
-            UnprotectError::Malformed => Discard::Malformed,
-            UnprotectError::AuthFailed => Discard::AuthFailed,
-            UnprotectError::Replay => Discard::Replay,
-            UnprotectError::TooManySsrcs => Discard::ForeignSsrc,
-        })
-    }
-
-    /// SSRC and index of a replayed packet, if it is a true copy of one of the last packets.
-    fn replayed(&mut self, kind: DatagramKind, datagram: &[u8]) -> Option<(Ssrc, u64)> {
-        let context = self.receive.current()?;
-        match kind {
-            DatagramKind::Rtcp => context.replayed_rtcp(datagram),
-            _ => context.replayed_rtp(datagram),
-        }
-    }
-
-    fn protect(&mut self, kind: DatagramKind, buf: &mut [u8], len: usize) -> Option<usize> {
-        let context = self.send.current()?;
-        let protected = match kind {
-            DatagramKind::Rtcp => context.protect_rtcp(buf, len),
-            _ => context.protect_rtp(buf, len),
-        };
-        // Only a bug in Trestle leads here (an index used twice, a buffer too small): the packet is not sent.
-        protected.inspect_err(|error| tracing::error!(%error, "packet not encrypted, not sent")).ok()
-    }
-}
-
 impl Path {
     pub(crate) fn new(
         now: Instant,
@@ -152,8 +62,19 @@ impl Path {
         timeline.reach(Milestone::Opened, now);
         let (tos, rtcp_mux) = (plan.tos, plan.rtcp_mux);
         let proof = AddressProof::Given;
-        let mut path =
-            Self { ports, tos, rtcp_mux, link, is_latched: false, proof, probe_time, failed: None, timeline };
+        let mut path = Self {
+            ports,
+            tos,
+            rtcp_mux,
+            link,
+            retired: None,
+            proposed_rtp: None,
+            is_latched: false,
+            proof,
+            probe_time,
+            failed: None,
+            timeline,
+        };
         path.await_proof(plan);
         Ok(path)
     }
@@ -175,12 +96,20 @@ impl Path {
         Link::new(now, self.ports.rtp_addr, &plan.transport, identity).map(Some)
     }
 
-    /// Brings the path to `plan`, for which `link` was made.
+    /// Brings the path to `plan`, for which `link` was made. Packets under the keys of the link before are taken for a while; plain
+    /// packets are not taken by a secured link.
     pub(super) fn apply(&mut self, now: Instant, plan: &LegPlan, link: Option<Link>) {
         match link {
-            Some(link) => self.link = link,
+            Some(link) => {
+                let before = std::mem::replace(&mut self.link, link);
+                self.failed = None;
+                self.retired = before.into_srtp().map(|srtp| Box::new(RetiredSrtp::new(now, srtp)));
+            }
             None => self.link.apply(now, &plan.transport),
         }
+        let proposed = plan.receive.proposed.as_ref();
+        self.proposed_rtp = proposed.and_then(|proposed| proposed.rtp);
+        self.link.propose_key(proposed.and_then(|proposed| proposed.key.as_ref()));
         (self.tos, self.rtcp_mux) = (plan.tos, plan.rtcp_mux);
         self.await_proof(plan);
     }
@@ -266,7 +195,10 @@ impl Path {
         source: SocketAddr,
         datagram: &mut [u8],
     ) -> Result<rtp::RtpPacket, Discard> {
-        let packet = self.link.receive_rtp(now, source, datagram)?;
+        if let Some(len) = open_retired(&mut self.retired, now, DatagramKind::Rtp, datagram) {
+            return rtp::RtpPacket::parse(&datagram[..len]).map_err(|_| Discard::Malformed);
+        }
+        let packet = self.link.receive_rtp(now, source, self.proposed_rtp, datagram)?;
         self.note_received();
         if !self.is_latched && self.link.is_latched() {
             self.is_latched = true;
@@ -283,6 +215,9 @@ impl Path {
         source: SocketAddr,
         datagram: &mut [u8],
     ) -> Result<usize, Discard> {
+        if let Some(len) = open_retired(&mut self.retired, now, DatagramKind::Rtcp, datagram) {
+            return Ok(len);
+        }
         let len = self.link.receive_rtcp(now, flow, source, datagram)?;
         self.note_received();
         Ok(len)
@@ -392,7 +327,7 @@ impl Path {
                     self.failed = None;
                     risks.recheck_at(now);
                     srtp.set_send_key(&keys.0);
-                    srtp.set_receive_key(&keys.1, 0);
+                    srtp.set_receive_key(now, &keys.1, 0);
                     self.timeline.reach(Milestone::DtlsConnected, now);
                 }
                 WebRtcOutput::Failed(reason) => {
@@ -441,13 +376,27 @@ impl Link {
                 latch.apply(peer);
                 send_key.iter().for_each(|key| srtp.set_send_key(key));
                 if let Some(key) = receive_key
-                    && srtp.set_receive_key(key, *receive_mki_len)
+                    && srtp.set_receive_key(now, key, *receive_mki_len)
                 {
                     latch.forget_indexes();
                 }
             }
             (Self::WebRtc { webrtc, .. }, Transport::WebRtc(plan)) => webrtc.apply(now, plan),
             _ => unreachable!("a link of this kind of transport was prepared"),
+        }
+    }
+
+    fn into_srtp(self) -> Option<Srtp> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Sdes { srtp, .. } | Self::WebRtc { srtp, .. } => Some(srtp),
+        }
+    }
+
+    /// The key of the peer's offer that is not answered, with the length of its MKI.
+    fn propose_key(&mut self, key: Option<&(KeyingMaterial, u8)>) {
+        if let Self::Sdes { srtp, .. } = self {
+            srtp.propose_receive_key(key);
         }
     }
 
@@ -484,16 +433,20 @@ impl Link {
         &mut self,
         now: Instant,
         source: SocketAddr,
+        proposed: Option<SocketAddr>,
         datagram: &mut [u8],
     ) -> Result<rtp::RtpPacket, Discard> {
+        // A packet from there is taken, and moves nothing.
+        let is_proposed = proposed == Some(source) && self.destination(Flow::Rtp) != proposed;
         let parse = |bytes: &[u8]| rtp::RtpPacket::parse(bytes).map_err(|_| Discard::Malformed);
         if let Self::Plain(latch) = self {
             // Only a well-formed packet may fix the address.
             let packet = parse(datagram)?;
-            let accepted = latch.admit_plain(now, Flow::Rtp, source, Some((packet.header.ssrc, packet.header.seq)));
+            let stream = Some((packet.header.ssrc, packet.header.seq));
+            let accepted = is_proposed || latch.admit_plain(now, Flow::Rtp, source, stream);
             return if accepted { Ok(packet) } else { Err(Discard::ForeignSource) };
         }
-        let len = self.authenticate(now, Flow::Rtp, source, DatagramKind::Rtp, datagram)?;
+        let len = self.authenticate(now, Flow::Rtp, source, is_proposed, DatagramKind::Rtp, datagram)?;
         parse(&datagram[..len])
     }
 
@@ -509,27 +462,30 @@ impl Link {
             let accepted = latch.admit_plain(now, flow, source, None);
             return if accepted { Ok(datagram.len()) } else { Err(Discard::ForeignSource) };
         }
-        self.authenticate(now, flow, source, DatagramKind::Rtcp, datagram)
+        self.authenticate(now, flow, source, false, DatagramKind::Rtcp, datagram)
     }
 
-    /// Decrypts a packet of a secured path, and learns the peer's address from it.
+    /// Decrypts a packet of a secured path, and learns the peer's address from it. Neither a packet from a proposed address nor one
+    /// under a key that is not in use moves it: the latter's indexes do not compare.
     fn authenticate(
         &mut self,
         now: Instant,
         flow: Flow,
         source: SocketAddr,
+        is_proposed: bool,
         kind: DatagramKind,
         datagram: &mut [u8],
     ) -> Result<usize, Discard> {
         match self {
             Self::Plain(_) => Ok(datagram.len()),
             Self::Sdes { latch, srtp } => {
-                if !latch.may_authenticate(flow, source) {
+                if !is_proposed && !latch.may_authenticate(flow, source) {
                     return Err(Discard::ForeignSource);
                 }
                 let is_rtcp = kind == DatagramKind::Rtcp;
-                match srtp.unprotect(kind, datagram) {
-                    Ok(Unprotected { len, ssrc, index, is_newest }) => {
+                match srtp.unprotect(now, kind, datagram) {
+                    Ok(OpenedPacket { packet, by }) if is_proposed || by == KeyState::NotInUse => Ok(packet.len),
+                    Ok(OpenedPacket { packet: Unprotected { len, ssrc, index, is_newest }, .. }) => {
                         let novelty = if is_newest { Novelty::Newest } else { Novelty::Late };
                         latch.observe_authenticated(now, flow, source, SecuredPacket { is_rtcp, ssrc, index, novelty });
                         Ok(len)
@@ -549,7 +505,7 @@ impl Link {
                 if !webrtc.is_valid_source(source) {
                     return Err(Discard::ForeignSource);
                 }
-                Ok(srtp.unprotect(kind, datagram)?.len)
+                Ok(srtp.unprotect(now, kind, datagram)?.packet.len)
             }
         }
     }
@@ -560,34 +516,5 @@ impl Link {
             Self::Plain(_) => Some(len),
             Self::Sdes { srtp, .. } | Self::WebRtc { srtp, .. } => srtp.protect(kind, buf, len),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use trestle_srtp::Profile;
-
-    fn key(byte: u8) -> KeyingMaterial {
-        KeyingMaterial::from_key_and_salt(Profile::AesCm128HmacSha1_80, &[byte; 30]).unwrap()
-    }
-
-    #[test]
-    fn a_key_that_comes_back_goes_on_where_it_was_left() {
-        let mut srtp = Srtp::default();
-        let packet = |seq: u16| {
-            let mut buf = [0x80, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1].to_vec();
-            buf[2..4].copy_from_slice(&seq.to_be_bytes());
-            buf.extend_from_slice(&[7; 20 + trestle_srtp::OVERHEAD_MAX]);
-            buf
-        };
-        let send = |srtp: &mut Srtp, seq: u16| srtp.protect(DatagramKind::Rtp, &mut packet(seq), 32);
-        srtp.set_send_key(&key(1));
-        assert!(send(&mut srtp, 5).is_some());
-        srtp.set_send_key(&key(2));
-        assert!(send(&mut srtp, 6).is_some());
-        srtp.set_send_key(&key(1));
-        assert!(send(&mut srtp, 5).is_none(), "this index was encrypted under this key before");
-        assert!(send(&mut srtp, 7).is_some());
     }
 }

@@ -172,6 +172,7 @@ fn plan(peer: &Phone, source: u16) -> LegPlan {
         },
         receive: ReceivePlan {
             is_linked: false,
+            proposed: None,
             formats: vec![ReceiveFormat { pt, codec: Codec::Pcmu }],
             events: Vec::new(),
             detect_inband_dtmf: false,

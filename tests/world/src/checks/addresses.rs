@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use trestle_core::plan::{LatchPolicy, RtpPeer, Transport};
+use trestle_core::plan::{LatchPolicy, ProposedPeer, RtpPeer, Transport};
 use trestle_srtp::{KeyingMaterial, SrtpContext};
 use trestle_wire::demux::DatagramKind;
 
@@ -20,7 +20,8 @@ pub(crate) struct Addresses {
     signalled: BTreeSet<SocketAddr>,
     /// Sources that the leg may have latched onto, or from which it received STUN.
     learned: BTreeSet<SocketAddr>,
-    srtp: Option<ReceivedSrtp>,
+    /// Keys of the peer: the one in force last, before it those that were or may yet be.
+    srtp: Vec<ReceivedSrtp>,
 }
 
 /// The peer's SRTP, decrypted once more.
@@ -32,10 +33,9 @@ struct ReceivedSrtp {
 }
 
 impl ReceivedSrtp {
-    fn of(transport: &Transport) -> Option<Self> {
-        let Transport::Sdes { receive_key: Some(key), receive_mki_len, .. } = transport else { return None };
-        let mki_len = usize::from(*receive_mki_len);
-        Some(Self { key: key.clone(), mki_len, context: SrtpContext::new(key).with_mki_len(mki_len) })
+    fn new(key: &KeyingMaterial, mki_len: u8) -> Self {
+        let mki_len = usize::from(mki_len);
+        Self { key: key.clone(), mki_len, context: SrtpContext::new(key).with_mki_len(mki_len) }
     }
 
     fn opens(&mut self, kind: Option<DatagramKind>, bytes: &[u8]) -> bool {
@@ -61,11 +61,30 @@ impl ReceivedSrtp {
 
 impl Addresses {
     pub(crate) fn new(transport: &Transport) -> Self {
-        Self {
+        let mut addresses = Self {
             transport: transport.clone(),
             signalled: signalled(transport),
             learned: BTreeSet::new(),
-            srtp: ReceivedSrtp::of(transport),
+            srtp: Vec::new(),
+        };
+        addresses.note_key(transport);
+        addresses
+    }
+
+    fn note_key(&mut self, transport: &Transport) {
+        if let Transport::Sdes { receive_key: Some(key), receive_mki_len, .. } = transport {
+            let known = self.srtp.iter().position(|srtp| srtp.key == *key);
+            let srtp = known.map_or_else(|| ReceivedSrtp::new(key, *receive_mki_len), |known| self.srtp.remove(known));
+            self.srtp.push(srtp);
+        }
+    }
+
+    /// An offer of the peer, that is not answered, is part of a plan.
+    pub(crate) fn propose(&mut self, proposed: Option<&ProposedPeer>) {
+        if let Some((key, mki_len)) = proposed.and_then(|proposed| proposed.key.as_ref())
+            && self.srtp.iter().all(|srtp| srtp.key != *key)
+        {
+            self.srtp.insert(0, ReceivedSrtp::new(key, *mki_len));
         }
     }
 
@@ -73,10 +92,7 @@ impl Addresses {
     pub(crate) fn signal(&mut self, transport: &Transport) {
         if self.transport != *transport {
             self.signalled.extend(signalled(transport));
-            let srtp = ReceivedSrtp::of(transport);
-            if srtp.as_ref().map(|srtp| &srtp.key) != self.srtp.as_ref().map(|srtp| &srtp.key) {
-                self.srtp = srtp;
-            }
+            self.note_key(transport);
             self.transport = transport.clone();
         }
     }
@@ -88,8 +104,9 @@ impl Addresses {
             Transport::WebRtc(_) => (true, kind == Some(DatagramKind::Stun)),
             Transport::Plain(peer) => (true, is_within(peer, from.ip())),
             Transport::Sdes { peer, .. } => {
-                let is_authentic = self.srtp.as_mut().is_some_and(|srtp| srtp.opens(kind, bytes));
-                (is_authentic, is_authentic && peer.latch != LatchPolicy::Exact)
+                let is_in_force = self.srtp.last_mut().is_some_and(|srtp| srtp.opens(kind, bytes));
+                let is_authentic = is_in_force || self.srtp.iter_mut().any(|srtp| srtp.opens(kind, bytes));
+                (is_authentic, is_in_force && peer.latch != LatchPolicy::Exact)
             }
         };
         if is_believed {

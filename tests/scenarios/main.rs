@@ -14,6 +14,7 @@ mod hostile;
 mod immortal;
 mod judge;
 mod latch;
+mod offers;
 mod protocol;
 mod reinvite;
 mod risks;

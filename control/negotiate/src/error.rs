@@ -123,6 +123,12 @@ pub enum OutOfPlace {
         /// from-tag
         offerer: String,
     },
+    /// An answer to an offer whose leg was removed for a newer one.
+    #[error("the leg of via-branch \"{}\" was removed, as the call had too many; delete branches that have failed", branch.escape_debug())]
+    BranchRemoved {
+        /// via-branch
+        branch: String,
+    },
     /// `create` for a party that has answered.
     #[error("\"{}\" has answered; use offer to offer again", tag.escape_debug())]
     HasAnswered {

@@ -144,6 +144,9 @@ impl PeerDescription {
         let mut skipped = std::mem::take(&mut sdp.skipped);
         let audio = find_audio(&sdp)?;
         let media = &sdp.media[audio];
+        if media.port == 0 {
+            return Ok(Self::read_ended(text, sdp, audio, skipped));
+        }
         let protocol = Protocol::parse(&media.proto).ok_or_else(|| {
             let known: Vec<&str> = Protocol::ALL.iter().map(|protocol| protocol.as_str()).collect();
             unbridgeable(media, format!("the protocol must be one of {}", known.join(", ")))
@@ -208,6 +211,41 @@ impl PeerDescription {
         })
     }
 
+    /// Reads an SDP whose audio has port 0: of such a stream nothing is needed, and its attributes may be left out (RFC 3264
+    /// section 8.2).
+    fn read_ended(text: &str, sdp: Sdp, audio: usize, mut skipped: Skipped) -> Self {
+        let media = &sdp.media[audio];
+        let protocol = Protocol::parse(&media.proto).unwrap_or(Protocol::RtpAvp);
+        let address = sdp.connection(media).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |connection| connection.address);
+        let rtp = SocketAddr::new(address, 0);
+        Self {
+            text: text.to_owned().into(),
+            audio,
+            protocol,
+            security: match protocol {
+                _ if !protocol.is_secure() => Security::Plain,
+                _ if protocol.is_dtls() => Security::Dtls,
+                _ => Security::Sdes,
+            },
+            formats: media.audio_formats(&[], &mut skipped),
+            direction: Direction::Inactive,
+            addresses: PeerAddresses { rtp, rtcp: rtp, rtcp_mux: false },
+            cryptos: Vec::new(),
+            ice: None,
+            setup: None,
+            mid: skipped.take(media.mid()).map(str::to_owned),
+            bundled: false,
+            ptime_ms: None,
+            ssrcs: Vec::new(),
+            sdp: Sdp { skipped, ..sdp },
+        }
+    }
+
+    /// True if the audio has port 0: in an offer the stream ends, in an answer it is refused (RFC 3264 sections 6 and 8.2).
+    pub fn is_ended(&self) -> bool {
+        self.addresses.rtp.port() == 0
+    }
+
     /// The `m=` line.
     pub fn media(&self) -> &MediaDescription {
         &self.sdp.media[self.audio]
@@ -251,12 +289,12 @@ impl PeerDescription {
     /// (RFC 3264 section 8.4), except with ICE: there the candidates have the addresses.
     pub fn can_receive(&self) -> bool {
         let addressed = self.security == Security::Dtls || !self.addresses.rtp.ip().is_unspecified();
-        self.addresses.rtp.port() != 0 && addressed && self.direction.receives()
+        !self.is_ended() && addressed && self.direction.receives()
     }
 
     /// True if the peer may send packets.
     pub fn can_send(&self) -> bool {
-        self.addresses.rtp.port() != 0 && self.direction.sends()
+        !self.is_ended() && self.direction.sends()
     }
 
     /// The peer's address, or `None` if it is unspecified.

@@ -115,6 +115,23 @@ impl RawPhone {
         self.sending = Some(context);
     }
 
+    /// Sends and receives plain RTP from now on.
+    pub fn unsecure(&mut self) {
+        (self.key, self.sending, self.receiving, self.trestle_key) = (None, None, None, None);
+        self.seq &= 0xffff;
+    }
+
+    /// Takes Trestle's address and, of the keys in its offer, the one of the suite of this phone's key.
+    pub fn choose(&mut self, offer: &str) {
+        let suite = self.key.as_ref().map(KeyingMaterial::profile);
+        let chosen = keys(offer).into_iter().find(|offered| Some(offered.profile()) == suite);
+        self.remote = Some(read(offer).0);
+        if chosen != self.trestle_key {
+            self.receiving = chosen.as_ref().map(SrtpContext::new);
+        }
+        self.trestle_key = chosen;
+    }
+
     /// Its next packet, protected if it has a key: 20 ms of PCMA that say which packet of which stream it is.
     pub fn packet(&mut self) -> Vec<u8> {
         let seq = self.seq;
@@ -257,13 +274,7 @@ pub fn call(world: &mut World, call_id: &str, caller: &mut RawPhone, callee: &mu
         let suite = |offered: &KeyingMaterial| offered.profile() == key.profile();
         callee.tag = 1 + keys(&to_callee).iter().position(suite).expect("the suite is offered") as u32;
     }
-    callee.accept(&to_callee);
-    // Of the keys offered, the one of the suite that is answered counts.
-    if let Some(key) = &callee.key {
-        let chosen = keys(&to_callee).into_iter().find(|offered| offered.profile() == key.profile());
-        callee.receiving = chosen.as_ref().map(SrtpContext::new);
-        callee.trestle_key = chosen;
-    }
+    callee.choose(&to_callee);
     let to_caller = calls::answer_sdp(world, call_id, "a", "b", &callee.sdp());
     caller.accept(&to_caller);
 }
@@ -276,7 +287,11 @@ pub fn re_offer(
     (answerer, to): (&mut RawPhone, &str),
 ) {
     let to_answerer = calls::offer_sdp(world, call_id, from, &offerer.sdp(), json!({"to-tag": to}));
-    answerer.accept(&to_answerer);
+    if let Some(key) = &answerer.key {
+        let is_suite = |offered: &KeyingMaterial| offered.profile() == key.profile();
+        answerer.tag = 1 + keys(&to_answerer).iter().position(is_suite).expect("the suite is offered") as u32;
+    }
+    answerer.choose(&to_answerer);
     let to_offerer = calls::answer_sdp(world, call_id, from, to, &answerer.sdp());
     offerer.accept(&to_offerer);
 }

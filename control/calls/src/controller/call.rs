@@ -20,10 +20,10 @@ use crate::leg_map::LegMap;
 const QUEUE_MAX: usize = 16;
 
 /// `delete` requests that may wait beside them: one for each of [`BRANCHES_MAX`] branches.
-const DELETES_MAX: usize = 16;
+const DELETES_MAX: usize = 64;
 
 /// Branches remembered per call; a fork to more destinations loses the oldest.
-const BRANCHES_MAX: usize = 16;
+const BRANCHES_MAX: usize = 64;
 
 /// A call. At most one command is in the engine for it; requests that come meanwhile wait.
 #[derive(Debug)]

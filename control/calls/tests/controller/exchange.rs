@@ -193,12 +193,12 @@ fn more_deletes_than_can_wait_end_the_call_too() {
         world.engine_mut().asleep = true;
         assert_eq!(world.request(&offer("c")), None);
         let early: Vec<_> = (0..100).filter_map(|_| world.request(&delete)).collect();
-        assert_eq!(early.len(), 100 - 16);
+        assert_eq!(early.len(), 100 - 64);
         assert!(early.iter().all(|reply| reply.contains("many deletes of this call wait")), "{}", early[0]);
         assert_eq!(world.request(&command("delete", "c")).map(|reply| reply.contains("2:ok")), Some(true));
         world.wake_engine();
         assert_eq!((world.engine().calls.len(), world.controller.counters().calls), (0, 0));
-        assert_eq!(world.replies.drain(..).count(), 1 + 16, "those that waited");
+        assert_eq!(world.replies.drain(..).count(), 1 + 64, "those that waited");
         world.talk("c");
     }
 }

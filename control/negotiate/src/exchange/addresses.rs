@@ -25,6 +25,9 @@ pub(super) fn check(
     index: usize,
     remote: &mut PeerDescription,
 ) -> Result<(), NegotiationError> {
+    if remote.is_ended() {
+        return Ok(());
+    }
     let endpoint = &exchange.party(index).endpoint;
     let (interface, ipv6) = (endpoint.interface, endpoint.ipv6);
     let Some(local) = exchange.environment.address(interface, ipv6).map(|address| address.local) else {

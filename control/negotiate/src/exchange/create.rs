@@ -44,7 +44,7 @@ pub(super) fn create(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Nego
     let address = exchange.environment.advertised(party.endpoint.interface, party.endpoint.ipv6);
     let address = address.unwrap_or(Ipv4Addr::LOCALHOST.into());
     let own = PeerDescription::read(&every_message_of_trestle(party.secrets.session_id, address), &[], false)?;
-    let description = offer::propose(&mut exchange, &Arc::new(own), ProfileName::Sip, index)?;
+    let description = offer::propose(&mut exchange, &Arc::new(own), ProfileName::Sip, index, kind)?;
     Ok(exchange.finish(&[index], None, description))
 }
 

@@ -6,7 +6,7 @@ use trestle_ng::command::Switch;
 use super::Exchange;
 use crate::NegotiationError;
 use crate::error::{FlagsError, OutOfPlace};
-use crate::party::{Party, SdpTemplate};
+use crate::party::{Party, SdpTemplate, StreamState};
 pub(super) use crate::write::Draft;
 use crate::write::{self, Frame};
 use trestle_ng::command::flags::ProfileName;
@@ -24,12 +24,13 @@ pub(super) fn describe(
         .advertised(party.endpoint.interface, ipv6)
         .ok_or(NegotiationError::Flags(FlagsError::NoAddress { ipv6 }))?;
     let flags = exchange.flags();
-    let mid = mid(party, &draft, flags.has(Switch::GenerateMid));
+    let mid = mid(&draft, flags.has(Switch::GenerateMid));
     let bundle = mid.is_some()
+        && draft.stream == StreamState::Live
         && !flags.bundle.reject
         && match &draft.own {
             Some(own) if !draft.offering => own.bundled,
-            _ => party.profile() != ProfileName::Sip || flags.bundle.offer || flags.bundle.require,
+            _ => draft.kind.profile != ProfileName::Sip || flags.bundle.offer || flags.bundle.require,
         };
     let fingerprint = &exchange.environment.fingerprint;
     let write = |party: &Party| {
@@ -42,6 +43,7 @@ pub(super) fn describe(
         description = write(party);
     }
     let party = &mut exchange.session.parties[index];
+    party.numbers.note_ours(&draft.formats);
     party.sent_sdp.set(description.clone(), draft.formats);
     if party.profile() == ProfileName::Whatsapp && is_private(address) {
         exchange.warnings.push(format!("WhatsApp cannot reach {address}: configure the interface as LOCAL!PUBLIC"));
@@ -50,11 +52,11 @@ pub(super) fn describe(
 }
 
 /// In an answer the mid is the offer's (RFC 8843 7.3.1); in an offer it is ours to choose.
-fn mid(party: &Party, draft: &Draft, generate: bool) -> Option<String> {
+fn mid(draft: &Draft, generate: bool) -> Option<String> {
     if let Some(mid) = draft.own.as_ref().and_then(|own| own.mid.clone()) {
         return Some(mid);
     }
-    match party.profile() {
+    match draft.kind.profile {
         ProfileName::Whatsapp => Some(draft.base.mid.clone().unwrap_or_else(|| "audio".to_owned())),
         ProfileName::Webrtc if draft.offering => Some(draft.base.mid.clone().unwrap_or_else(|| "audio".to_owned())),
         ProfileName::Sip if draft.offering && generate => Some("audio".to_owned()),

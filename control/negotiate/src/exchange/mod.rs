@@ -103,6 +103,12 @@ impl Session {
     }
 }
 
+/// Why a first description with port 0 is of no use.
+const AUDIO_REFUSED: &str = "the audio is refused (port 0)";
+
+/// Branches of removed legs that a call remembers: those of one fork to very many.
+const REMOVED_BRANCHES_MAX: usize = 64;
+
 /// A message, and the session as it will be.
 struct Exchange<'a> {
     session: Session,
@@ -151,8 +157,8 @@ impl<'a> Exchange<'a> {
         if party.is_fixed() && party.remote().is_some_and(|known| known.text != remote.text) {
             return Err(NegotiationError::WhatsappIsFixed(kind));
         }
-        if remote.addresses.rtp.port() == 0 && !party.answered() {
-            return Err(unbridgeable(remote.media(), "the audio is refused (port 0)"));
+        if remote.is_ended() && !party.answered() {
+            return Err(unbridgeable(remote.media(), AUDIO_REFUSED));
         }
         self.check_family(party, remote)?;
         self.check_keys(remote)
@@ -162,7 +168,7 @@ impl<'a> Exchange<'a> {
     fn check_family(&self, party: &Party, remote: &PeerDescription) -> Result<(), NegotiationError> {
         let ipv6 = party.endpoint.ipv6;
         match remote.address() {
-            Some(address) if remote.security != Security::Dtls && address.is_ipv6() != ipv6 => {
+            Some(address) if remote.security != Security::Dtls && !remote.is_ended() && address.is_ipv6() != ipv6 => {
                 let (given, has) = if ipv6 { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
                 let reason = format!("its address is {given}, but the leg was set up with {has}");
                 Err(unbridgeable(remote.media(), reason))
@@ -270,8 +276,13 @@ impl<'a> Exchange<'a> {
         if self.session.parties.len() == LEGS_PER_CALL_MAX {
             let mut attempts =
                 self.session.parties.iter().filter(|party| party.endpoint.we_offered && !party.answered());
-            let leg = attempts.next().map(Party::leg).ok_or(NegotiationError::TooManyLegs)?;
+            let attempt = attempts.next().ok_or(NegotiationError::TooManyLegs)?;
+            let (leg, branches) = (attempt.leg(), attempt.names.branches().to_vec());
             self.remove_leg(leg);
+            // Its answer may still come.
+            let removed = &mut self.session.removed_branches;
+            removed.extend(branches);
+            removed.drain(..removed.len().saturating_sub(REMOVED_BRANCHES_MAX));
         }
         let mut taken: Vec<Ssrc> = ssrcs.to_vec();
         for party in &self.session.parties {
@@ -296,6 +307,7 @@ impl<'a> Exchange<'a> {
         let ipv6 = self.family(interface, wanted, required)?;
         let endpoint = Endpoint { kind, interface, ipv6, we_offered: true };
         let names = PartyNames::of_callee(self.signal.to_tag.clone(), self.signal.via_branch.clone());
+        self.session.removed_branches.retain(|branch| !names.has_branch(branch));
         self.add(endpoint, names, Routing::offered_by_leg(offerer), &[])
     }
 

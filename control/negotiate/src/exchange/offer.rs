@@ -3,14 +3,19 @@
 use std::sync::Arc;
 use trestle_ng::command::Switch;
 
+use trestle_core::LegId;
+use trestle_core::limits::LEGS_PER_CALL_MAX;
 use trestle_core::plan::DtlsRole;
 use trestle_sdp::{Crypto, PeerDescription, Security, Setup};
 
 use super::describe::{self, Draft};
-use super::{Exchange, NegotiationStep, addresses};
+use super::{AUDIO_REFUSED, Exchange, NegotiationStep, addresses};
 use crate::NegotiationError;
 use crate::error::{DescriptionKind, FlagsError, unbridgeable};
-use crate::party::{Endpoint, IncomingOffer, OutgoingOffer, PartyKind, PartyNames, PeerTerms, Routing, SdpTemplate};
+use crate::party::{
+    Endpoint, IncomingOffer, OfferState, OutgoingOffer, Party, PartyKind, PartyNames, PeerTerms, Routing, SdpTemplate,
+    StreamState,
+};
 use crate::rules::{codecs, crypto, profile, transport};
 use trestle_ng::command::flags::ProfileName;
 
@@ -32,7 +37,7 @@ pub(super) fn offer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Negot
     addresses::check(&mut exchange, sender, &mut remote)?;
     let remote = Arc::new(remote);
     record_offer(&mut exchange, sender, remote.clone())?;
-    let receiver = receiver(&mut exchange, sender, &remote)?;
+    let (receiver, kind) = receiver(&mut exchange, sender, &remote)?;
     exchange.take_gate_flags(&[sender, receiver]);
     exchange.pair(sender, receiver, false);
     exchange.label_receiver(receiver);
@@ -47,8 +52,9 @@ pub(super) fn offer(mut exchange: Exchange<'_>) -> Result<NegotiationStep, Negot
         );
         describe::last_sent(&exchange, receiver)?
     } else {
-        let from_profile = exchange.party(sender).profile();
-        propose(&mut exchange, &remote, from_profile, receiver)?
+        let from = exchange.party(sender);
+        let from_profile = from.negotiation.offered_kind().map_or(from.profile(), |kind| kind.profile);
+        propose(&mut exchange, &remote, from_profile, receiver, kind)?
     };
     Ok(exchange.finish(&[sender, receiver], Some(&remote), description))
 }
@@ -61,12 +67,8 @@ fn offerer(exchange: &mut Exchange<'_>, remote: &PeerDescription) -> Result<usiz
         if party.is_fixed() && party.remote().is_some_and(|known| known.text != remote.text) {
             return Err(NegotiationError::WhatsappIsFixed(DescriptionKind::Offer));
         }
-        if party.security() == remote.security {
+        if party.answered() || party.security() == remote.security {
             return Ok(index);
-        }
-        if party.answered() {
-            let reason = "a leg keeps the way in which its media is secured; offer it under another call-id";
-            return Err(unbridgeable(remote.media(), reason));
         }
         remove_attempt(exchange, index);
     }
@@ -79,14 +81,20 @@ fn offerer(exchange: &mut Exchange<'_>, remote: &PeerDescription) -> Result<usiz
     exchange.add(endpoint, names, Routing::default(), &remote.ssrcs)
 }
 
-/// The party of from-tag, or a callee that offers before an answer has named it.
+/// The party of from-tag, or a callee that no answer has named: one that offers before it answers, or whose answer had no to-tag.
 fn known_offerer(exchange: &mut Exchange<'_>) -> Option<usize> {
     let tag = &exchange.signal.from_tag;
     if let Some(index) = exchange.session.index_of_tag(tag) {
         return Some(index);
     }
-    let other = exchange.session.index_of_tag(exchange.signal.to_tag.as_deref()?)?;
-    let index = exchange.unanswered_callee(other)?;
+    let index = match &exchange.signal.to_tag {
+        Some(to_tag) => exchange.unanswered_callee(exchange.session.index_of_tag(to_tag)?)?,
+        None => {
+            let parties = exchange.session.parties.iter();
+            let is_callee = |party: &Party| party.routing.offered_by().is_some() && party.answered();
+            parties.enumerate().find(|(_, party)| is_callee(party) && party.names.is_unnamed())?.0
+        }
+    };
     exchange.party_mut(index).names.set_main_tag(tag);
     Some(index)
 }
@@ -108,47 +116,63 @@ fn record_offer(
 ) -> Result<(), NegotiationError> {
     let flags = exchange.flags();
     exchange.take_flags(index);
-    let answerable = codecs::answerable(&remote, flags, &mut exchange.warnings);
     let address = transport::address_rule(exchange.signal);
+    let kind = profile::of_re_offer(exchange.party(index).endpoint.kind, &remote);
+    if remote.is_ended() {
+        let party = exchange.party_mut(index);
+        // Of the description that ends the stream, nothing else counts.
+        let terms =
+            party.negotiation.terms().map(|terms| PeerTerms { remote: remote.clone(), address, ..terms.clone() });
+        let terms = terms.ok_or_else(|| unbridgeable(remote.media(), AUDIO_REFUSED))?;
+        party.propose(IncomingOffer { state: OfferState::Open, kind, terms, answerable: Vec::new() });
+        return Ok(());
+    }
+    let answerable = codecs::answerable(&remote, flags, &mut exchange.warnings);
     let party = &mut exchange.session.parties[index];
-    let mut dtls_role = party.dtls_role();
+    let is_same_kind = kind.security == party.security();
+    let mut dtls_role = if is_same_kind { party.dtls_role() } else { DtlsRole::Either };
     let mut chosen = None;
-    match party.security() {
+    match kind.security {
         Security::Plain => {}
         Security::Sdes => {
-            let in_use = party.negotiation.terms().and_then(PeerTerms::suite);
+            let in_use = party.negotiation.terms().filter(|_| is_same_kind).and_then(PeerTerms::suite);
             let crypto = crypto::choose_crypto(&remote, in_use, &flags.sdes)?;
             party.secrets.key(crypto.key.profile(), &exchange.environment.own_keys, exchange.rng);
             chosen = Some(crypto);
         }
         Security::Dtls if dtls_role == DtlsRole::Either => {
-            dtls_role = transport::answer_setup(remote.setup, party.profile(), flags.dtls.mode).1;
+            dtls_role = transport::answer_setup(remote.setup, kind.profile, flags.dtls.mode).1;
         }
         Security::Dtls => {}
     }
-    let required = party.security() == Security::Dtls || party.profile() == ProfileName::Whatsapp;
+    let required = kind.security == Security::Dtls || kind.profile == ProfileName::Whatsapp;
     let rtcp_mux = required || (remote.addresses.rtcp_mux && !flags.rtcp_mux.reject);
     party.preferences.ptime_ms = flags.media.ptime_reverse_ms.or(party.preferences.ptime_ms);
     let terms = PeerTerms { remote, crypto: chosen, dtls_role, rtcp_mux, address };
-    party.propose(IncomingOffer { terms, answerable });
+    party.propose(IncomingOffer { state: OfferState::Open, kind, terms, answerable });
     Ok(())
 }
 
-/// The party that gets the offer. It is added if it is new, or if the flags now ask for another kind of leg than that of an
-/// earlier attempt which was not answered.
-fn receiver(exchange: &mut Exchange<'_>, sender: usize, remote: &PeerDescription) -> Result<usize, NegotiationError> {
+/// The party that gets the offer, and the kind of leg that it is offered. It is added if it is new, or if the flags now ask for another
+/// kind of leg than that of an earlier attempt which was not answered.
+fn receiver(
+    exchange: &mut Exchange<'_>,
+    sender: usize,
+    remote: &PeerDescription,
+) -> Result<(usize, PartyKind), NegotiationError> {
     let from = exchange.party(sender);
-    let kind = profile::of_receiver(remote, from.profile(), exchange.flags());
+    let from_profile = from.negotiation.offered_kind().map_or(from.profile(), |kind| kind.profile);
+    let kind = profile::of_receiver(remote, from_profile, exchange.flags());
     let (ipv6, sender_leg) = (from.endpoint.ipv6, from.leg());
     if let Some(index) = find_receiver(exchange, sender) {
         let party = exchange.party(index);
         if party.answered() {
-            // The first exchange has settled what the leg is; flags of later ones do not change it.
-            return Ok(index);
+            return Ok((index, profile::of_re_offered(party.endpoint.kind, exchange.flags(), kind)?));
         }
+        let kind = kind.clone()?;
         let interface = exchange.interface(1)?;
-        if (party.endpoint.kind, party.endpoint.interface) == (kind.clone()?, interface) {
-            return Ok(index);
+        if (party.endpoint.kind, party.endpoint.interface) == (kind, interface) {
+            return Ok((index, kind));
         }
         let leg = party.leg();
         exchange.remove_leg(leg);
@@ -160,12 +184,44 @@ fn receiver(exchange: &mut Exchange<'_>, sender: usize, remote: &PeerDescription
                 .to_owned(),
         );
     }
-    exchange.add_callee(kind?, Some(sender_leg), ipv6)
+    if remote.is_ended() {
+        return Err(unbridgeable(remote.media(), "the audio has port 0, and this party has no stream that could end"));
+    }
+    let kind = kind?;
+    if let Some(index) = shared_leg(exchange, sender_leg, kind)? {
+        return Ok((index, kind));
+    }
+    Ok((exchange.add_callee(kind, Some(sender_leg), ipv6)?, kind))
 }
 
-/// By to-tag, else by via-branch, else the party that the sender offered to last, else the one that offered to the sender.
+/// Legs of a call that forks of one kind leave free: for forks of another kind, and for the party of a transfer.
+const LEGS_RESERVED: usize = 2;
+
+/// The leg that a further fork of `sender` shares with an earlier one of its kind, if the call has little room left: any of them may answer.
+fn shared_leg(exchange: &mut Exchange<'_>, sender: LegId, kind: PartyKind) -> Result<Option<usize>, NegotiationError> {
+    let Some(branch) = exchange.signal.via_branch.as_deref() else { return Ok(None) };
+    if exchange.session.parties.len() + LEGS_RESERVED < LEGS_PER_CALL_MAX {
+        return Ok(None);
+    }
+    let interface = exchange.interface(1)?;
+    let is_fork = |party: &Party| {
+        let is_unanswered = !party.answered() && party.names.is_unnamed() && !party.names.branches().is_empty();
+        let is_alike = (party.endpoint.kind, party.endpoint.interface) == (kind, interface);
+        party.routing.offered_by() == Some(sender) && is_unanswered && is_alike
+    };
+    let Some(index) = exchange.session.parties.iter().rposition(is_fork) else { return Ok(None) };
+    if !exchange.party_mut(index).names.share_with(branch) {
+        return Err(NegotiationError::TooManyLegs);
+    }
+    exchange.session.removed_branches.retain(|removed| removed != branch);
+    Ok(Some(index))
+}
+
+/// By to-tag, else by via-branch, else the party that the sender is in a call with, else the one that it offered to last, else the one
+/// that offered to the sender.
 fn find_receiver(exchange: &Exchange<'_>, sender: usize) -> Option<usize> {
-    let leg = exchange.party(sender).leg();
+    let from = exchange.party(sender);
+    let leg = from.leg();
     let parties = exchange.session.parties.iter().enumerate();
     let mut callees = parties.filter(|(_, party)| party.routing.offered_by() == Some(leg));
     if let Some(tag) = &exchange.signal.to_tag {
@@ -174,15 +230,20 @@ fn find_receiver(exchange: &Exchange<'_>, sender: usize) -> Option<usize> {
             _ => exchange.unanswered_callee(sender),
         };
     }
+    let index_of = |leg: LegId| exchange.session.parties.iter().position(|party| party.leg() == leg);
     match exchange.signal.via_branch.as_deref() {
-        // A new branch is a fork, or a request repeated with credentials: a leg of its own either way.
-        Some(branch) => callees.find(|(_, party)| party.names.via_branch() == Some(branch)).map(|(index, _)| index),
-        // A callee that offers again and names no other party offers to its caller.
-        None => callees.next_back().map(|(index, _)| index).or_else(|| {
-            let from = exchange.party(sender);
-            let offerer = from.routing.offered_by().filter(|_| from.answered())?;
-            exchange.session.parties.iter().position(|party| party.leg() == offerer)
-        }),
+        // A new branch is a fork, a request repeated with credentials, or a further party: a leg of its own in each case.
+        Some(branch) => callees.find(|(_, party)| party.names.has_branch(branch)).map(|(index, _)| index),
+        None => {
+            let in_call = from.peer().filter(|_| from.answered()).and_then(index_of);
+            let in_call = in_call.filter(|index| {
+                let peer = exchange.party(*index);
+                peer.answered() && peer.routing.offered_by() == Some(leg)
+            });
+            // A callee that offers again and names no other party offers to its caller.
+            let caller = || index_of(from.routing.offered_by().filter(|_| from.answered())?);
+            in_call.or_else(|| callees.next_back().map(|(index, _)| index)).or_else(caller)
+        }
     }
 }
 
@@ -192,22 +253,28 @@ pub(super) fn propose(
     remote: &Arc<PeerDescription>,
     from_profile: ProfileName,
     receiver: usize,
+    kind: PartyKind,
 ) -> Result<SdpTemplate, NegotiationError> {
+    if remote.is_ended() {
+        return propose_end(exchange, remote, receiver);
+    }
     let flags = exchange.flags();
     let to = exchange.party(receiver);
-    let (profile, security, answered) = (to.profile(), to.security(), to.answered());
-    let mux_before = to.rtcp_mux();
-    let in_use = to.negotiation.terms().and_then(PeerTerms::suite);
+    let PartyKind { profile, security, .. } = kind;
+    let (answered, is_same_kind) = (to.answered(), to.security() == security);
+    let mux_before = is_same_kind && to.rtcp_mux();
+    let in_use = to.negotiation.terms().filter(|_| is_same_kind).and_then(PeerTerms::suite);
     let codec_in_use = to.send_format().map(|send| send.codec).filter(|_| flags.has(Switch::ReuseCodecs));
     let mut formats = codecs::for_receiver(remote, from_profile, profile, flags, &mut exchange.warnings)?;
+    if profile != ProfileName::Whatsapp {
+        exchange.party(receiver).numbers.number_offer(&mut formats);
+    }
     if codec_in_use.is_some() {
         // telephone-event is no codec and stays last.
         formats.sort_by_key(|format| format.codec().is_none() || format.codec() != codec_in_use);
     }
     let suites = match security {
-        Security::Sdes if !answered => crypto::suites_to_offer(profile, remote, &flags.sdes)?,
-        // Only the suite in use, so that an accepted re-offer changes no keys of ours.
-        Security::Sdes => in_use.into_iter().collect(),
+        Security::Sdes => crypto::suites_to_offer(profile, remote, in_use, &flags.sdes)?,
         _ => Vec::new(),
     };
     let mux = flags.rtcp_mux;
@@ -228,8 +295,10 @@ pub(super) fn propose(
         let key = to.secrets.key(*suite, &exchange.environment.own_keys, exchange.rng);
         cryptos.push(Crypto::text(tag, &key, flags.sdes.pad, flags.sdes.lifetime));
     }
-    to.negotiation.propose_to(OutgoingOffer { formats: formats.clone(), suites, rtcp_mux });
+    to.negotiation.propose_to(OutgoingOffer { kind, formats: formats.clone(), suites, rtcp_mux });
     let draft = Draft {
+        kind,
+        stream: StreamState::Live,
         base: remote.clone(),
         own: to.negotiation.terms().map(|terms| terms.remote.clone()),
         formats,
@@ -240,6 +309,34 @@ pub(super) fn propose(
         rtcp_port: !rtcp_mux,
         offering: true,
         ptime_ms: to.preferences.ptime_ms.or(remote.ptime_ms),
+    };
+    describe::describe(exchange, receiver, draft)
+}
+
+/// Offers the party at `receiver` the end of the audio (RFC 3264 section 8.2).
+fn propose_end(
+    exchange: &mut Exchange<'_>,
+    remote: &Arc<PeerDescription>,
+    receiver: usize,
+) -> Result<SdpTemplate, NegotiationError> {
+    let to = &mut exchange.session.parties[receiver];
+    let kind = to.endpoint.kind;
+    let formats = to.sent_sdp.formats().to_vec();
+    let suites = to.negotiation.terms().and_then(PeerTerms::suite).into_iter().collect();
+    to.negotiation.propose_to(OutgoingOffer { kind, formats: formats.clone(), suites, rtcp_mux: to.rtcp_mux() });
+    let draft = Draft {
+        kind,
+        stream: StreamState::Ended,
+        base: remote.clone(),
+        own: to.negotiation.terms().map(|terms| terms.remote.clone()),
+        formats,
+        cryptos: Vec::new(),
+        direction: remote.direction,
+        setup: None,
+        rtcp_mux: false,
+        rtcp_port: false,
+        offering: true,
+        ptime_ms: None,
     };
     describe::describe(exchange, receiver, draft)
 }

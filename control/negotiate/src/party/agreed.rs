@@ -18,6 +18,15 @@ pub(crate) struct Agreed {
     pub(crate) local_formats: Vec<Format>,
     pub(crate) send: SendFormat,
     pub(crate) receive: ReceiveFormats,
+    pub(crate) stream: StreamState,
+}
+
+/// Whether the exchange has left an audio stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamState {
+    Live,
+    /// One of the two descriptions has port 0. Formats and keys stay for the offer that begins it again.
+    Ended,
 }
 
 /// Payload types that a peer may send.

@@ -1,4 +1,4 @@
-//! What a leg is: fixed when the party appears.
+//! What a leg is. Interface and address family are fixed when the party appears; an answer may change the kind.
 
 use trestle_core::InterfaceId;
 use trestle_core::plan::{LatchPolicy, RtpPeer, Transport, WebRtcPlan, WebRtcRemote};
@@ -22,10 +22,11 @@ pub(crate) struct PartyKind {
 /// The local side of a leg.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
+    /// In force. A proposal of another kind is part of the offer.
     pub(crate) kind: PartyKind,
     pub(crate) interface: InterfaceId,
     pub(crate) ipv6: bool,
-    /// Trestle made the first offer on this leg, and so is the ICE controlling agent (RFC 8445 6.1.1).
+    /// Trestle made the offer that has given the leg its kind, and so is the ICE controlling agent (RFC 8445 6.1.1).
     pub(crate) we_offered: bool,
 }
 

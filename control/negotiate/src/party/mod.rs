@@ -7,18 +7,20 @@ mod link;
 mod muting;
 mod names;
 mod negotiation;
+mod payload_numbers;
 mod proposal;
 mod routing;
 mod sdp_template;
 mod secrets;
 
+use rand_chacha::ChaCha12Rng;
 use trestle_core::LegId;
 use trestle_core::plan::{DtlsRole, LegPlan, Muting, ReceiveFormat, ReceivePlan, SendFormat, SendPlan, Source};
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::Protocol;
 use trestle_sdp::{Format, PeerDescription, Security};
 
-pub(crate) use agreed::{Agreed, ReceiveFormats};
+pub(crate) use agreed::{Agreed, ReceiveFormats, StreamState};
 pub(crate) use endpoint::{Endpoint, PartyKind};
 pub(crate) use gate::PartyGate;
 pub use gate::{GatePolicy, GateState};
@@ -26,7 +28,8 @@ pub(crate) use link::CrossCallLink;
 pub(crate) use muting::MutedMedia;
 pub(crate) use names::PartyNames;
 pub(crate) use negotiation::Negotiation;
-pub(crate) use proposal::{AddressRule, IncomingOffer, OutgoingOffer, PeerTerms};
+pub(crate) use payload_numbers::PayloadNumbers;
+pub(crate) use proposal::{AddressRule, IncomingOffer, OfferState, OutgoingOffer, PeerTerms};
 pub(crate) use routing::Routing;
 pub use sdp_template::SdpTemplate;
 pub(crate) use sdp_template::{RTCP_PORT, RTP_PORT, SentSdp};
@@ -51,6 +54,7 @@ pub struct Party {
     pub(crate) endpoint: Endpoint,
     pub(crate) secrets: Secrets,
     pub(crate) negotiation: Negotiation,
+    pub(crate) numbers: PayloadNumbers,
     /// The last description that was sent to the party, accepted or not.
     pub(crate) sent_sdp: SentSdp,
     pub(crate) routing: Routing,
@@ -69,6 +73,7 @@ impl Party {
             endpoint,
             secrets,
             negotiation: Negotiation::default(),
+            numbers: PayloadNumbers::default(),
             sent_sdp: SentSdp::default(),
             routing,
             gate: None,
@@ -103,12 +108,12 @@ impl Party {
         self.endpoint.kind.profile
     }
 
-    /// Protocol of its `m=` line.
+    /// Protocol of its `m=` line, in force.
     pub fn protocol(&self) -> Protocol {
         self.endpoint.kind.protocol
     }
 
-    /// How its media is protected.
+    /// How its media is protected at present.
     pub fn security(&self) -> Security {
         self.endpoint.kind.security
     }
@@ -153,7 +158,7 @@ impl Party {
         self.endpoint.has_whatsapp_rules() && self.answered()
     }
 
-    /// The DTLS role is settled once per leg (RFC 8842 3.1: another role needs another association).
+    /// The DTLS role is settled once per association (RFC 8842 3.1).
     pub(crate) fn dtls_role(&self) -> DtlsRole {
         self.negotiation.terms().map_or(DtlsRole::Either, |terms| terms.dtls_role)
     }
@@ -178,6 +183,22 @@ impl Party {
         self.negotiation.propose(offer);
     }
 
+    /// An exchange is complete, whose offer was for a leg of this `kind`; `we_offered` if Trestle has made it.
+    pub(crate) fn agree(&mut self, agreed: Agreed, kind: PartyKind, we_offered: bool, rng: &mut ChaCha12Rng) {
+        let left = self.security();
+        if kind.security != left {
+            self.endpoint.we_offered = we_offered;
+            self.secrets.renew(left, rng);
+        }
+        // A peer that is recognised by its answer keeps its rules.
+        let profile = if kind.security == left { self.profile() } else { kind.profile };
+        self.endpoint.kind = PartyKind { profile, ..kind };
+        if let Some(terms) = &agreed.terms {
+            self.numbers.note_theirs(&terms.remote.formats);
+        }
+        self.negotiation.agree(agreed);
+    }
+
     /// The leg is one end of a cross-call link, with this as its media.
     pub(crate) fn make_link(&mut self, link: CrossCallLink, agreed: Agreed) {
         self.link = Some(link);
@@ -193,6 +214,7 @@ impl Party {
     pub(crate) fn plan(&self, muting: Muting) -> LegPlan {
         let remote = self.remote();
         let receive = self.negotiation.receive(self.endpoint.has_whatsapp_rules());
+        let is_live = !self.negotiation.is_ended();
         LegPlan {
             interface: self.endpoint.interface,
             ipv6: self.endpoint.ipv6,
@@ -208,15 +230,15 @@ impl Party {
                 source: self.source(),
                 muting,
                 policy: self.gate.as_ref().map(PartyGate::send_policy).unwrap_or_default(),
-                enabled: remote.is_none_or(PeerDescription::can_receive),
+                enabled: is_live && remote.is_none_or(PeerDescription::can_receive),
             },
             receive: ReceivePlan {
                 formats: receive.audio,
                 events: receive.events,
                 detect_inband_dtmf: self.detects_inband_dtmf(),
-                enabled: remote.is_none_or(PeerDescription::can_send),
+                enabled: is_live && remote.is_none_or(PeerDescription::can_send),
                 is_linked: self.link.is_some(),
-                proposed: None,
+                proposed: self.negotiation.proposed(self.endpoint.kind),
             },
             tos: self.preferences.tos,
         }

@@ -3,19 +3,23 @@
 /// To-tags kept per party; forks beyond this replace the oldest alias.
 const TAGS_MAX: usize = 8;
 
+/// Branches per party. Only in a call that has as many legs as it may have do forks share one.
+const BRANCHES_MAX: usize = 64;
+
 /// How signalling refers to a party.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PartyNames {
     /// SIP tags: the party's tag, then the To-tags of other forks (RFC 3261 12.1). Empty for a callee that no answer has named.
     tags: Vec<String>,
-    via_branch: Option<String>,
+    /// Of the request to the party: one, or several forks that share its leg.
+    branches: Vec<String>,
     label: Option<String>,
 }
 
 impl PartyNames {
     /// A callee: its To-tag if the offer has one, and the branch of the request.
     pub(crate) fn of_callee(to_tag: Option<String>, via_branch: Option<String>) -> Self {
-        Self { tags: to_tag.into_iter().collect(), via_branch, label: None }
+        Self { tags: to_tag.into_iter().collect(), branches: via_branch.into_iter().collect(), label: None }
     }
 
     pub(crate) fn tags(&self) -> &[String] {
@@ -30,8 +34,21 @@ impl PartyNames {
         self.tags.is_empty()
     }
 
-    pub(crate) fn via_branch(&self) -> Option<&str> {
-        self.via_branch.as_deref()
+    pub(crate) fn branches(&self) -> &[String] {
+        &self.branches
+    }
+
+    pub(crate) fn has_branch(&self, branch: &str) -> bool {
+        self.branches.iter().any(|known| known == branch)
+    }
+
+    /// Another fork shares the leg. Returns false if there are too many.
+    pub(crate) fn share_with(&mut self, branch: &str) -> bool {
+        let has_room = self.branches.len() < BRANCHES_MAX;
+        if has_room {
+            self.branches.push(branch.to_owned());
+        }
+        has_room
     }
 
     pub(crate) fn label(&self) -> Option<&str> {

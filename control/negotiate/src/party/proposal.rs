@@ -5,9 +5,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use trestle_core::plan::{DtlsRole, LatchPolicy, RtpPeer};
-use trestle_sdp::{Crypto, Format, PeerDescription};
+use trestle_core::plan::{DtlsRole, LatchPolicy, ProposedPeer, RtpPeer};
+use trestle_sdp::{Crypto, Format, PeerDescription, Security};
 use trestle_srtp::Profile as Suite;
+
+use super::endpoint::PartyKind;
 
 /// How the address of a peer without ICE is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,19 +62,51 @@ impl PeerTerms {
     pub(crate) fn suite(&self) -> Option<Suite> {
         Some(self.crypto.as_ref()?.key.profile())
     }
+
+    /// What these terms of an offer change for packets that are received before its answer; `None` if nothing.
+    fn early(&self, agreed: &Self) -> Option<ProposedPeer> {
+        let rtp = self.rtp_peer().rtp.filter(|rtp| agreed.rtp_peer().rtp != Some(*rtp));
+        let key = |terms: &Self| terms.crypto.as_ref().map(|crypto| (crypto.key.clone(), crypto.mki_len));
+        let key = key(self).filter(|proposed| key(agreed).as_ref() != Some(proposed));
+        (rtp.is_some() || key.is_some()).then_some(ProposedPeer { rtp, key })
+    }
+}
+
+/// Whether an offer waits for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OfferState {
+    /// No exchange with the party is complete since the offer. It may have been refused: Trestle does not learn of that.
+    Open,
+    /// An exchange is complete since. A repeated answer may still refer to the offer.
+    Settled,
 }
 
 /// The last offer that the peer made.
 #[derive(Debug, Clone)]
 pub(crate) struct IncomingOffer {
+    pub(crate) state: OfferState,
+    /// What the leg is once this is answered.
+    pub(crate) kind: PartyKind,
     pub(crate) terms: PeerTerms,
     /// Codecs of the offer that an answer to it may use, in the peer's order.
     pub(crate) answerable: Vec<Format>,
 }
 
+impl IncomingOffer {
+    /// What is taken from the peer before the answer, if it has not had one. Packets that are secured in another way than the leg,
+    /// which is of this kind, cannot be; ICE finds addresses by itself.
+    pub(super) fn early(&self, kind: PartyKind, agreed: &PeerTerms) -> Option<ProposedPeer> {
+        let is_open = self.state == OfferState::Open;
+        let applies = self.kind.security == kind.security && kind.security != Security::Dtls;
+        self.terms.early(agreed).filter(|_| is_open && applies)
+    }
+}
+
 /// The last offer that was sent to the peer.
 #[derive(Debug, Clone)]
 pub(crate) struct OutgoingOffer {
+    /// What the leg is once this is answered.
+    pub(crate) kind: PartyKind,
     pub(crate) formats: Vec<Format>,
     /// Suites of the `a=crypto` lines; their tags count from 1.
     pub(crate) suites: Vec<Suite>,

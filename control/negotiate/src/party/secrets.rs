@@ -4,6 +4,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 use trestle_core::OwnSsrcs;
 use trestle_core::plan::IceCredentials;
+use trestle_sdp::Security;
 use trestle_srtp::{KeyingMaterial, Profile};
 use trestle_wire::Ssrc;
 
@@ -37,8 +38,7 @@ impl Secrets {
         Self {
             ssrc,
             cname: word(rng, 16),
-            // At least 24 and 128 bits (RFC 8445 5.3): 48 and 156.
-            ice: IceCredentials { ufrag: word(rng, 8), pwd: word(rng, 26).into() },
+            ice: ice_credentials(rng),
             // Below 2^62, so that every reader's signed 64 bits hold it (RFC 8866 5.2 sets no bound).
             session_id: rng.next_u64() >> 2,
             keys: Vec::new(),
@@ -55,10 +55,25 @@ impl Secrets {
         material
     }
 
+    /// The leg is no longer secured in this way. Should it be again, it is with other secrets: the counters of SRTP begin anew, and
+    /// no index may be used twice under a key.
+    pub(crate) fn renew(&mut self, left: Security, rng: &mut ChaCha12Rng) {
+        match left {
+            Security::Plain => {}
+            Security::Sdes => self.keys.clear(),
+            Security::Dtls => self.ice = ice_credentials(rng),
+        }
+    }
+
     /// Our key for a suite, if it was ever drawn.
     pub(crate) fn known_key(&self, profile: Profile) -> Option<KeyingMaterial> {
         self.keys.iter().find(|key| key.profile() == profile).cloned()
     }
+}
+
+/// At least 24 and 128 bits (RFC 8445 5.3): 48 and 156.
+fn ice_credentials(rng: &mut ChaCha12Rng) -> IceCredentials {
+    IceCredentials { ufrag: word(rng, 8), pwd: word(rng, 26).into() }
 }
 
 fn word(rng: &mut ChaCha12Rng, length: usize) -> String {

@@ -281,9 +281,10 @@ pub(crate) fn send_to_answerer(
 /// Beside Opus a browser counts the durations of its events at 48000 Hz, whatever their a=rtpmap is, so the answer has the
 /// line at 48000 Hz (RFC 4733 2.1 requires the clock rate of the audio).
 fn event_for_offerer(offerer: &Party, to_offerer: &Format) -> Option<Format> {
-    let remote = &offerer.negotiation.incoming()?.terms.remote;
+    let offer = offerer.negotiation.incoming()?;
+    let remote = &offer.terms.remote;
     let at = |clock: ClockRate| remote.events().find(|event| event.event_clock() == Some(clock));
-    let in_opus_clock = offerer.profile() == ProfileName::Webrtc && to_offerer.codec() == Some(Codec::Opus);
+    let in_opus_clock = offer.kind.profile == ProfileName::Webrtc && to_offerer.codec() == Some(Codec::Opus);
     let exact = at(ClockRate::HZ_48000).filter(|_| in_opus_clock);
     exact.or_else(|| at(ClockRate::HZ_8000)).or_else(|| remote.events().next()).cloned()
 }

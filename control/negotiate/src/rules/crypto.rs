@@ -18,10 +18,12 @@ const SUITES: [Suite; 6] = [
     Suite::AesCm256HmacSha1_32,
 ];
 
-/// Suites of an offer to a receiver of this profile, given the sender's description.
+/// Suites of an offer to a receiver of this profile, given the sender's description. The one in use comes first, so that a peer that takes
+/// the first it knows keeps its keys.
 pub(crate) fn suites_to_offer(
     profile: ProfileName,
     sender: &PeerDescription,
+    in_use: Option<Suite>,
     flags: &SdesFlags,
 ) -> Result<Vec<Suite>, NegotiationError> {
     let names = |list: &[String], suite: Suite| list.iter().any(|name| Suite::from_name(name) == Some(suite));
@@ -38,7 +40,7 @@ pub(crate) fn suites_to_offer(
         })
         .collect();
     let rank = |suite: &Suite| flags.order.iter().position(|name| Suite::from_name(name) == Some(*suite));
-    suites.sort_by_key(|suite| rank(suite).unwrap_or(usize::MAX));
+    suites.sort_by_key(|suite| (Some(*suite) != in_use, rank(suite).unwrap_or(usize::MAX)));
     if suites.is_empty() {
         return Err(NegotiationError::Flags(FlagsError::NoSuite));
     }

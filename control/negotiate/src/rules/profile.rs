@@ -31,6 +31,36 @@ pub(crate) fn of_sender(remote: &PeerDescription) -> ProfileName {
     }
 }
 
+/// What the leg of a party becomes by its re-offer, or by a later offer before the first answer: as it is, but with the protocol and the
+/// security of `remote`. WhatsApp is recognised in a first offer only, since a leg cannot get its rules later.
+pub(crate) fn of_re_offer(kind: PartyKind, remote: &PeerDescription) -> PartyKind {
+    if remote.is_ended() {
+        return kind;
+    }
+    let profile = match remote.security {
+        security if security == kind.security => kind.profile,
+        Security::Dtls => ProfileName::Webrtc,
+        Security::Plain | Security::Sdes => ProfileName::Sip,
+    };
+    PartyKind { profile, protocol: remote.protocol, security: remote.security }
+}
+
+/// What the leg of an answered party becomes by a re-offer to it: as it is, unless `transport-protocol` asks for another protocol. `derived`
+/// is what the message would make of a new party.
+pub(crate) fn of_re_offered(
+    kind: PartyKind,
+    flags: &Flags,
+    derived: Result<PartyKind, NegotiationError>,
+) -> Result<PartyKind, NegotiationError> {
+    if kind.profile == ProfileName::Whatsapp || flags.transport_protocol.is_none_or(|named| named == kind.protocol) {
+        return Ok(kind);
+    }
+    let derived = derived?;
+    let profile = if derived.security == kind.security { kind.profile } else { derived.profile };
+    // A leg that has a stream already cannot become WhatsApp's.
+    Ok(if profile == ProfileName::Whatsapp { kind } else { PartyKind { profile, ..derived } })
+}
+
 /// Derives the receiver's side of an offer.
 ///
 /// `profile` names the receiver. One exception: on Meta's own offer `profile=whatsapp` can only mean the sender, as

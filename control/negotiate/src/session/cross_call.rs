@@ -16,7 +16,9 @@ use trestle_wire::{ClockRate, Pt};
 
 use super::{PartyLookupError, Session, routing};
 use crate::Environment;
-use crate::party::{Agreed, CrossCallLink, Endpoint, Party, PartyKind, PartyNames, ReceiveFormats, Routing, Secrets};
+use crate::party::{
+    Agreed, CrossCallLink, Endpoint, Party, PartyKind, PartyNames, ReceiveFormats, Routing, Secrets, StreamState,
+};
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::Protocol;
 use trestle_sdp::Security;
@@ -140,5 +142,6 @@ fn media(send: &SendFormat) -> Agreed {
         local_formats: Vec::new(),
         send: SendFormat { pt: send.codec.info().pt.preferred(), event: Some((EVENT, ClockRate::HZ_8000)), ..*send },
         receive: ReceiveFormats { audio: audio.to_vec(), events: vec![(EVENT, ClockRate::HZ_8000)] },
+        stream: StreamState::Live,
     }
 }

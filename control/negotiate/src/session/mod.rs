@@ -24,6 +24,8 @@ pub struct Session {
     next_leg: u16,
     /// Media of all parties that is not forwarded, for parties to come as well.
     pub(crate) muted: MutedMedia,
+    /// Branches whose legs were removed for newer ones, the newest last. Their SDP names ports that the call no longer has.
+    pub(crate) removed_branches: Vec<String>,
 }
 
 impl Session {

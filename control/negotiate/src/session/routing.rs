@@ -12,6 +12,8 @@ use crate::party::Party;
 /// that transferred the call receives nothing of it. An offer only fills an empty source, and only from a party that is not in
 /// a conversation with another one.
 ///
+/// Nor does an offer change the peer of a party that is in a conversation.
+///
 /// Two parties that `connect` has joined are separated only by an exchange with a party that is new. A party that was left
 /// behind may re-offer (session timers, RFC 4028) without effect on them.
 pub(crate) fn pair(parties: &mut [Party], one: usize, other: usize, answered: bool) -> Vec<LegId> {
@@ -31,8 +33,11 @@ pub(crate) fn pair(parties: &mut [Party], one: usize, other: usize, answered: bo
     let changes =
         [(one, second.leg(), answered || fills(first, second)), (other, first.leg(), answered || fills(second, first))];
     for (listener, source, forwards) in changes {
+        let talks = parties[listener].peer().and_then(|leg| by_leg(parties, leg)).is_some_and(Party::answered);
         let routing = &mut parties[listener].routing;
-        routing.set_peer(source);
+        if answered || !talks {
+            routing.set_peer(source);
+        }
         if forwards {
             routing.forward_from(source);
         }

@@ -128,12 +128,21 @@ fn an_answer_is_never_weaker_than_the_offer_and_never_other_than_it() {
 }
 
 #[test]
-fn a_leg_that_was_secured_stays_secured() {
+fn a_leg_that_was_secured_stays_secured_until_an_answer_to_a_plain_re_offer_of_its_own() {
     let mut desk = Desk::new();
     desk.offer(&signal(SDES_OFFER, "a", None, Flags::default())).unwrap();
-    desk.answer(&signal(&sip_answer("RTP/SAVP", "8"), "a", Some("b"), Flags::default())).unwrap();
-    let error = desk.offer(&signal(SIP_OFFER, "a", Some("b"), Flags::default())).unwrap_err();
-    assert!(error.to_string().contains("keeps the way in which its media is secured"), "{error}");
+    let b = sip_answer("RTP/SAVP", "8");
+    let agreed = desk.answer(&signal(&b, "a", Some("b"), Flags::default())).unwrap();
+    // The other side is not offered less than it has, and may not answer with less.
+    let offered = desk.offer(&signal(SIP_OFFER, "a", Some("b"), Flags::default())).unwrap();
+    assert!(offered.sdp.contains("RTP/SAVP ") && offered.sdp.contains("a=crypto:1 "), "{}", offered.sdp);
+    assert_eq!(offered.sender.1.transport, agreed.receiver.1.transport);
+    let error = desk.answer(&signal(&sip_answer("RTP/AVP", "8"), "a", Some("b"), Flags::default())).unwrap_err();
+    assert!(error.to_string().contains("cannot change how media is secured"), "{error}");
+    assert_eq!(desk.session.party_by_tag("a").unwrap().security(), trestle_sdp::Security::Sdes);
+    let written = desk.answer(&signal(&b, "a", Some("b"), Flags::default())).unwrap();
+    assert!(matches!(written.receiver.1.transport, trestle_core::plan::Transport::Plain(_)));
+    assert!(matches!(written.sender.1.transport, trestle_core::plan::Transport::Sdes { .. }));
 }
 
 #[test]

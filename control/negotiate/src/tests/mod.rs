@@ -11,6 +11,7 @@ mod meta_samples;
 mod plans;
 mod re_offers;
 mod table_3_3;
+mod transport_changes;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng as _;

@@ -20,7 +20,7 @@ pub(super) fn write(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     frame.reject_before(draft, out);
     out.line(&frame.media(draft));
     out.line(&frame.connection());
-    if frame.is_dtls() {
+    if draft.is_dtls() {
         out.line(&frame.candidate());
         out.line("a=end-of-candidates");
         out.line(&format!("a=ice-ufrag:{}", party.secrets.ice.ufrag));

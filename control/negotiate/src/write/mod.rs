@@ -10,10 +10,14 @@ use trestle_ng::command::Flags;
 use trestle_ng::command::flags::ProfileName;
 use trestle_sdp::{Direction, Format, MediaDescription, PeerDescription, Security, Setup};
 
-use crate::party::{Party, RTP_PORT, SdpTemplate};
+use crate::party::{Party, PartyKind, RTP_PORT, SdpTemplate, StreamState};
 
 /// What an exchange decides about a description.
 pub(crate) struct Draft {
+    /// What the leg is once this description is agreed.
+    pub(crate) kind: PartyKind,
+    /// With [`StreamState::Ended`] the audio is written with port 0.
+    pub(crate) stream: StreamState,
     /// The other side's description, whose lines are passed on.
     pub(crate) base: Arc<PeerDescription>,
     /// The receiver's own description: the offer that this answers, or the one in force. Its `m=` lines set ours.
@@ -50,7 +54,7 @@ pub(crate) struct Frame<'a> {
 /// Writes a description in the form that the receiver's profile requires.
 pub(crate) fn write(frame: &Frame<'_>, draft: &Draft) -> SdpTemplate {
     let mut out = SdpTemplate::new(frame.party.leg());
-    match frame.party.profile() {
+    match draft.kind.profile {
         ProfileName::Whatsapp => meta::write(frame, draft, &mut out),
         ProfileName::Sip | ProfileName::Webrtc => sip::write(frame, draft, &mut out),
     }
@@ -58,10 +62,6 @@ pub(crate) fn write(frame: &Frame<'_>, draft: &Draft) -> SdpTemplate {
 }
 
 impl Frame<'_> {
-    fn is_dtls(&self) -> bool {
-        self.party.security() == Security::Dtls
-    }
-
     fn connection(&self) -> String {
         format!("c=IN {} {}", family(self.address), self.address)
     }
@@ -74,7 +74,7 @@ impl Frame<'_> {
     /// `m=` line of the audio.
     fn media(&self, draft: &Draft) -> String {
         let pts: Vec<String> = draft.formats.iter().map(|format| format.pt.get().to_string()).collect();
-        format!("m=audio {RTP_PORT} {} {}", self.party.protocol().as_str(), pts.join(" "))
+        format!("m=audio {RTP_PORT} {} {}", draft.kind.protocol.as_str(), pts.join(" "))
     }
 
     /// Refuses the receiver's other streams before its audio: an answer has as many `m=` lines as the offer, in the same order
@@ -96,12 +96,18 @@ impl Frame<'_> {
         let words =
             [media.media.as_str(), "0", &media.proto].into_iter().chain(media.formats.iter().map(String::as_str));
         out.line(&format!("m={}", words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")));
-        if !draft.base.sdp.session.iter().any(|line| line.letter == 'c') || self.party.profile() != ProfileName::Sip {
+        if !draft.base.sdp.session.iter().any(|line| line.letter == 'c') || draft.kind.profile != ProfileName::Sip {
             out.line(&self.connection());
         }
         if let Ok(Some(mid)) = media.mid() {
             out.line(&format!("a=mid:{mid}"));
         }
+    }
+}
+
+impl Draft {
+    fn is_dtls(&self) -> bool {
+        self.kind.security == Security::Dtls
     }
 }
 

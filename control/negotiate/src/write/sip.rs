@@ -2,7 +2,7 @@
 //! rtpengine's order of lines. Lines that pass stay where they were.
 
 use super::{Draft, Frame, family, formats, loop_mark};
-use crate::party::{RTCP_PORT, SdpTemplate};
+use crate::party::{RTCP_PORT, SdpTemplate, StreamState};
 use trestle_core::plan::Codec;
 use trestle_ng::command::Switch;
 use trestle_ng::command::flags::ProfileName;
@@ -109,6 +109,9 @@ fn origin(frame: &Frame<'_>, value: &str) -> String {
 /// The audio stream.
 fn audio(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     let (party, flags) = (frame.party, frame.flags);
+    if draft.stream == StreamState::Ended {
+        return ended(frame, draft, out);
+    }
     out.line(&frame.media(draft));
     passed_on(frame, draft, out);
     if let Some(mid) = frame.mid {
@@ -129,13 +132,13 @@ fn audio(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     for crypto in &draft.cryptos {
         out.line(&format!("a=crypto:{crypto}"));
     }
-    if frame.is_dtls() {
+    if draft.is_dtls() {
         if let Some(setup) = draft.setup {
             out.line(&format!("a=setup:{}", setup.as_str()));
         }
         out.line(&format!("a=fingerprint:sha-256 {}", sha256_text(frame.fingerprint)));
     }
-    let web = party.profile() != ProfileName::Sip;
+    let web = draft.kind.profile != ProfileName::Sip;
     if web && draft.formats.iter().any(|format| format.codec() == Some(Codec::Opus)) {
         // Without `profile` Trestle cannot distinguish a browser from WhatsApp, and Meta requires both lines, with packets no
         // longer than this. A browser sends such packets in any case.
@@ -145,7 +148,7 @@ fn audio(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
     } else if let Some(ptime) = draft.ptime_ms {
         out.line(&format!("a=ptime:{ptime}"));
     }
-    if frame.is_dtls() {
+    if draft.is_dtls() {
         out.line(&format!("a=ice-ufrag:{}", party.secrets.ice.ufrag));
         out.line(&format!("a=ice-pwd:{}", party.secrets.ice.pwd.as_str()));
         out.line(&frame.candidate());
@@ -159,6 +162,24 @@ fn audio(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
         let (ssrc, cname) = (party.secrets.ssrc.0, &party.secrets.cname);
         out.line(&format!("a=msid:{cname} audio"));
         out.line(&format!("a=ssrc:{ssrc} cname:{cname}"));
+    }
+}
+
+/// An audio stream that has ended, or is refused: port 0, and none of the attributes (RFC 3264 sections 6 and 8.2). An answer repeats
+/// protocol and formats of the offer.
+fn ended(frame: &Frame<'_>, draft: &Draft, out: &mut SdpTemplate) {
+    match &draft.own {
+        Some(own) if !draft.offering => frame.reject(draft, out, own.media()),
+        _ => {
+            let pts: Vec<String> = draft.formats.iter().map(|format| format.pt.get().to_string()).collect();
+            out.line(&format!("m=audio 0 {} {}", draft.kind.protocol.as_str(), pts.join(" ")));
+            out.line(&frame.connection());
+            if let Some(mid) = frame.mid {
+                out.line(&format!("a=mid:{mid}"));
+            }
+            formats(&draft.formats, out);
+            out.line("a=inactive");
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Framer {
     /// The message so far.
     message: Vec<u8>,
     state: State,
+    /// Messages may have no cookie.
+    takes_plain: bool,
 }
 
 /// The stream cannot be read further: the start of the next message is unknown.
@@ -69,7 +71,25 @@ enum Text {
     Escape,
 }
 
+/// True for a message without a cookie: its first bytes are those of a JSON object, or of a bencode dictionary with its first key. No
+/// client has such a cookie.
+pub fn is_plain(message: &[u8]) -> bool {
+    match message {
+        [b'{', ..] => true,
+        [b'd', rest @ ..] => {
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            (1..=LENGTH_DIGITS_MAX).contains(&digits) && rest.get(digits) == Some(&b':')
+        }
+        _ => false,
+    }
+}
+
 impl Framer {
+    /// Takes messages without a cookie too (`is_plain`).
+    pub fn with_plain() -> Self {
+        Self { takes_plain: true, ..Self::default() }
+    }
+
     /// Takes the next bytes of the stream. Gives a message as soon as it is whole, and how many of the bytes it took;
     /// call again with the rest. `None`: all were taken and more are needed.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, StreamError> {
@@ -101,6 +121,13 @@ impl Framer {
         if self.message.len() > MESSAGE_BYTES_MAX {
             return Err(StreamError::NoMessage);
         }
+        if self.takes_plain && matches!(self.state, State::Between | State::Cookie) && is_plain(&self.message) {
+            self.state = match byte {
+                b'{' => State::Json { depth: 1, text: Text::Outside },
+                _ => State::Bencode { depth: 1, token: key_of(&self.message) },
+            };
+            return Ok(false);
+        }
         match &mut self.state {
             State::Cookie if byte == b' ' => self.state = State::Body { is_signed: false },
             State::Between | State::Cookie if !byte.is_ascii_graphic() => return Err(StreamError::NoCookie),
@@ -126,6 +153,13 @@ impl Framer {
         }
         Ok(false)
     }
+}
+
+/// What follows `dLENGTH:`.
+fn key_of(message: &[u8]) -> Token {
+    let digits = &message[1..message.len() - 1];
+    let length = digits.iter().fold(0_usize, |length, digit| length.saturating_mul(10) + usize::from(digit - b'0'));
+    if length == 0 { Token::Start } else { Token::String(length.min(DATAGRAM_BYTES_MAX + 1)) }
 }
 
 fn bencode(byte: u8, depth: &mut usize, token: &mut Token) -> Result<bool, StreamError> {
@@ -249,6 +283,34 @@ mod tests {
         assert_eq!(framer.push(b"1 d7:command4:pinge c d1:x-"), Ok(Some((b"1 d7:command4:pinge".to_vec(), 19))));
         assert_eq!(framer.push(b" c d1:x-"), Err(StreamError::NoMessage));
         assert_eq!(framer.into_rest(), b"c d1:x-");
+    }
+
+    #[test]
+    fn a_framer_that_takes_plain_messages_finds_them_between_others() {
+        let stream =
+            "d7:command4:pinge{\"a b\":1} {\"c\": \"}\"}\nd7 d0:4:xxxxe 8_1 {} d10:0123456789lee dab1 de d:1 {}";
+        let expected = [
+            "d7:command4:pinge",
+            "{\"a b\":1}",
+            "{\"c\": \"}\"}",
+            "d7 d0:4:xxxxe",
+            "8_1 {}",
+            "d10:0123456789lee",
+            "dab1 de",
+            "d:1 {}",
+        ];
+        for size in 1..stream.len() {
+            let (mut framer, mut found) = (Framer::with_plain(), Vec::new());
+            for mut segment in stream.as_bytes().chunks(size) {
+                while let Some((message, taken)) = framer.push(segment).unwrap() {
+                    found.push(String::from_utf8(message).unwrap());
+                    segment = &segment[taken..];
+                }
+            }
+            assert_eq!(found, expected, "{size}");
+        }
+        let plain: Vec<&str> = expected.into_iter().filter(|message| is_plain(message.as_bytes())).collect();
+        assert_eq!(plain, [expected[0], expected[1], expected[2], expected[5]]);
     }
 
     proptest! {

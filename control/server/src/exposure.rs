@@ -52,7 +52,7 @@ fn exposure(config: &Config, key: &str, address: SocketAddr) -> Exposure {
     match key {
         _ if !allow.is_empty() => Exposure::Protected,
         "listen-events" => Exposure::UnprotectedEvents,
-        _ if config.signatures().is_some_and(|policy| policy.unsigned.is_empty()) => Exposure::Protected,
+        _ if config.signatures().is_some_and(|policy| policy.has_no_open_network()) => Exposure::Protected,
         _ => Exposure::Unprotected,
     }
 }

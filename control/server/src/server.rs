@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -27,6 +28,7 @@ use crate::listen::bound::BoundListeners;
 use crate::listen::connections::{CONNECTIONS_MAX, Connections};
 use crate::listen::http::{self, HttpServer};
 use crate::listen::ng_tcp::{self, TcpServer};
+use crate::listen::ng_unix::UnixServer;
 use crate::machine;
 
 /// Messages from shards that can wait for the control thread: the milestones of one second at 500 calls a second.
@@ -57,6 +59,14 @@ pub enum ServeError {
         /// The system's error.
         source: io::Error,
     },
+    /// The Unix socket cannot be bound.
+    #[error("listen-ng-unix: cannot listen on {}", path.display())]
+    ListenUnix {
+        /// The path.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// A media thread cannot start.
     #[error("interface, port-min, port-max")]
     Media(#[from] trestle_io::StartError),
@@ -74,6 +84,7 @@ pub struct Server {
     ng: Vec<SocketAddr>,
     http: Option<HttpServer>,
     tcp: Option<TcpServer>,
+    unix: Option<UnixServer>,
     events: Option<EventOutputs>,
     health: Health,
     /// Replaces the list of allowed sources.
@@ -104,7 +115,7 @@ impl Server {
         let listeners = BoundListeners::bind(config)?;
         let listening = ng.iter().copied().chain(listeners.addresses()?).collect();
         let addresses = config.address_policy(listening, machine::networks()?);
-        let BoundListeners { ng_tcp: tcp_listeners, http: http_listener, events: event_listener } = listeners;
+        let BoundListeners { ng_tcp: tcp_listeners, http: http_listener, events: event_listener, ng_unix } = listeners;
 
         let (to_control, from_shards) = mailbox::channel(FROM_SHARDS_MAX, Arc::clone(&bell));
         let ports = PortPool::new(&config.interface_ports(), config.ports);
@@ -167,23 +178,48 @@ impl Server {
         } else {
             Some(TcpServer::start(heartbeat("tcp-ng"), tcp_listeners, &by_tcp, &requests_in)?)
         };
+        let by_unix = Connections::local("listen-ng-unix", CONNECTIONS_MAX, ng_tcp::DEADLINES);
+        let unix =
+            ng_unix.map(|bound| UnixServer::start(heartbeat("unix-ng"), bound, &by_unix, &requests_in)).transpose()?;
         let http = http_listener.map(|listener| (listener, heartbeat("http")));
         let health = Health::new(threads, service);
         let http = match http {
             Some((listener, heartbeat)) => {
                 let health = health.clone();
-                Some(HttpServer::start((heartbeat, health), listener, by_http, &[by_tcp], scrapes_in, requests_in)?)
+                Some(HttpServer::start(
+                    (heartbeat, health),
+                    listener,
+                    by_http,
+                    &[by_tcp, by_unix],
+                    scrapes_in,
+                    requests_in,
+                )?)
             }
             None => None,
         };
         let control = thread::Builder::new().name("control".to_owned()).spawn(move || thread.run())?;
-        let server =
-            Self { ng, http, tcp, events, health, allow, operator, bound_ports, stop, bell, control: Some(control) };
+        let server = Self {
+            ng,
+            http,
+            tcp,
+            unix,
+            events,
+            health,
+            allow,
+            operator,
+            bound_ports,
+            stop,
+            bell,
+            control: Some(control),
+        };
         exposure::warn(config, &server.listening());
         Ok(server)
     }
 
     /// The first address for ng commands over UDP.
+    ///
+    /// # Panics
+    /// There is none (`ng-udp`).
     pub fn ng_addr(&self) -> SocketAddr {
         self.ng[0]
     }
@@ -196,6 +232,11 @@ impl Server {
     /// Addresses for ng commands over TCP.
     pub fn tcp_addrs(&self) -> &[SocketAddr] {
         self.tcp.as_ref().map_or(&[], TcpServer::addresses)
+    }
+
+    /// The socket file for ng commands.
+    pub fn unix_path(&self) -> Option<&Path> {
+        self.unix.as_ref().map(UnixServer::path)
     }
 
     /// The address for readers of events.
@@ -231,11 +272,8 @@ impl Server {
     /// Applies those settings of `config` that can change while calls are active.
     pub fn reconfigure(&self, config: &Config) {
         let allow: Arc<[IpNet]> = config.settings.listen.ng_allow.as_slice().into();
-        let has_changed = self.allow.borrow()[..] != allow[..];
         self.allow.send_replace(allow);
-        if has_changed {
-            exposure::warn(config, &self.listening());
-        }
+        exposure::warn(config, &self.listening());
         self.operate(OperatorCommand::Reconfigure(Box::new(config.run_time())));
     }
 
@@ -269,6 +307,7 @@ impl Server {
     fn join(&mut self, events_wait: Option<Duration>) {
         self.http = None;
         self.tcp = None;
+        self.unix = None;
         self.stop.store(true, Ordering::Relaxed);
         self.bell.ring();
         if let Some(control) = self.control.take()

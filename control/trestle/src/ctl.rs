@@ -1,7 +1,8 @@
 //! `trestle ctl`: sends one JSON request over UDP, repeats it until the reply comes, and prints the reply.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,9 +23,9 @@ const SECRET_FILE_VARIABLE: &str = "TRESTLE_NG_SECRET_FILE";
 /// Where the running Trestle is, and how its requests are signed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NgArgs {
-    /// Address on which the running Trestle listens for ng.
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:2223", global = true)]
-    ng: SocketAddr,
+    /// Address on which the running Trestle listens for ng, or its Unix socket.
+    #[arg(long, value_name = "IP:PORT|unix:PATH", default_value = "127.0.0.1:2223", global = true, value_parser = ng_address)]
+    ng: NgAddress,
 
     /// File with the shared secret, if the running Trestle has `ng-secret-file`; the variable TRESTLE_NG_SECRET_FILE names it as well.
     #[arg(long, value_name = "FILE", global = true)]
@@ -132,7 +133,27 @@ pub(crate) fn run(args: CtlArgs) -> anyhow::Result<ExitCode> {
 pub(crate) fn send(ng: &NgArgs, request: &Value) -> anyhow::Result<Value> {
     let cookie = cookie(trestle_io::entropy::seed().context("no entropy for a cookie")?);
     let message = CtlMessage::new(cookie, &serde_json::to_string(request)?, ng.secrets()?);
-    exchange(ng.ng, &message)
+    match &ng.ng {
+        NgAddress::Udp(address) => exchange(*address, &message),
+        NgAddress::Unix(path) => exchange_over_unix(path, &message),
+    }
+}
+
+/// Where the running Trestle listens for ng.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum NgAddress {
+    Udp(SocketAddr),
+    Unix(PathBuf),
+}
+
+fn ng_address(text: &str) -> Result<NgAddress, String> {
+    match text.strip_prefix("unix:") {
+        Some("") => Err("write a path behind unix:, e.g. unix:/run/trestle/ng.sock".to_owned()),
+        Some(path) => Ok(NgAddress::Unix(path.into())),
+        None => text.parse().map(NgAddress::Udp).map_err(|_| {
+            format!("{text:?} is neither IP:PORT nor unix:PATH, e.g. 127.0.0.1:2223 or unix:/run/trestle/ng.sock")
+        }),
+    }
 }
 
 impl NgArgs {
@@ -262,6 +283,28 @@ fn cookie(seed: [u8; 32]) -> String {
     seed[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Sends the request over a Unix socket and waits for the line of its reply.
+fn exchange_over_unix(path: &Path, message: &CtlMessage) -> anyhow::Result<Value> {
+    let shown = path.display();
+    let mut stream = UnixStream::connect(path).with_context(|| {
+        format!(
+            "cannot connect to {shown}; is `trestle serve --listen-ng-unix={shown}` running, and are you in its group?"
+        )
+    })?;
+    stream.set_read_timeout(Some(ATTEMPT_WAIT * ATTEMPTS as u32))?;
+    writeln!(stream, "{}", message.text).with_context(|| format!("cannot send to {shown}"))?;
+    let mut line = String::new();
+    let len = BufReader::new(&stream).read_line(&mut line).with_context(|| format!("no reply from {shown}"))?;
+    if len == 0 {
+        bail!("{shown} has closed the connection: the log of the server names the reason");
+    }
+    match message.reply(line.trim_end()) {
+        ReplyText::Foreign => bail!("the reply from {shown} is of another request: {line}"),
+        ReplyText::BadSignature => bail!("the reply from {shown} is not signed with the secret"),
+        ReplyText::Body(body) => serde_json::from_str(body).with_context(|| format!("the reply is not JSON: {body}")),
+    }
+}
+
 /// Repeats the request until its reply comes.
 fn exchange(ng: SocketAddr, message: &CtlMessage) -> anyhow::Result<Value> {
     let socket = Socket::new(Domain::for_address(ng), Type::DGRAM, Some(Protocol::UDP))?;
@@ -341,6 +384,15 @@ mod tests {
         ] {
             let got: Value = serde_json::from_str(&json(arguments).unwrap()).unwrap();
             assert_eq!(got, serde_json::from_str::<Value>(expected).unwrap(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_that_of_a_udp_port_or_a_unix_socket() {
+        assert_eq!(ng_address("[::1]:9"), Ok(NgAddress::Udp("[::1]:9".parse().unwrap())));
+        assert_eq!(ng_address("unix:/run/x"), Ok(NgAddress::Unix("/run/x".into())));
+        for wrong in ["unix:", "/run/x", "localhost:9", "9"] {
+            assert!(ng_address(wrong).unwrap_err().contains("unix:"), "{wrong}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Privileges of the process: the user it runs as, no way to more of them, and no memory image with keys on disk.
 
+use std::path::Path;
+
 use anyhow::{Context, bail, ensure};
 use nix::unistd::{Gid, Uid, User, getgid, getgroups, getuid, initgroups, setgid, setuid};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
@@ -44,6 +46,15 @@ pub(crate) fn find_user(name: Option<&str>) -> anyhow::Result<Option<User>> {
         "user: only root can change the user; start Trestle as root or as {name:?}"
     );
     Ok(Some(user).filter(|_| !is_already))
+}
+
+/// Gives a file to `user` and its group, before this process becomes that user.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn give_file(user: &User, path: &Path) -> anyhow::Result<()> {
+    let (uid, gid) = (Some(user.uid.as_raw()), Some(user.gid.as_raw()));
+    std::os::unix::fs::lchown(path, uid, gid).with_context(|| format!("user: cannot give {} to it", path.display()))
 }
 
 /// Becomes `user`, with its groups and without any capability, for all threads, and checks that there is no way back.

@@ -42,6 +42,9 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let user = privileges::find_user(config.settings.process.user.as_deref())?;
     let server = Server::start(&config)?;
     if let Some(user) = &user {
+        if let Some(path) = server.unix_path() {
+            privileges::give_file(user, path)?;
+        }
         privileges::become_user(user, core_dumps)?;
     }
     let manager = ServiceManager::connect();
@@ -206,14 +209,16 @@ impl Signals {
 /// others the server works without it.
 fn announce(server: &Server, config: &Config) {
     let ng: Vec<_> = server.ng_addrs().iter().map(ToString::to_string).collect();
+    let ng = if ng.is_empty() { "off".to_owned() } else { ng.join(" ") };
+    let unix = server.unix_path().map(|path| format!(", unix-ng {}", path.display())).unwrap_or_default();
     let tcp: String = server.tcp_addrs().iter().map(|address| format!(", tcp-ng {address}")).collect();
     let http = server.http_addr().map_or("off".to_owned(), |address| address.to_string());
     let events = server.events_addr().map(|address| format!(", events {address}")).unwrap_or_default();
     let media: Vec<_> = config.interfaces.iter().flat_map(|interface| [interface.v4, interface.v6]).flatten().collect();
     let media: Vec<_> = media.iter().map(|address| address.local.to_string()).collect();
     let line = format!(
-        "ready: ng {}, http {http}{tcp}{events}, media {} on ports {}, {} threads\n",
-        ng.join(" "),
+        "ready: ng {}, http {http}{tcp}{unix}{events}, media {} on ports {}, {} threads\n",
+        ng,
         media.join(" "),
         config.ports,
         config.num_threads

@@ -6,6 +6,7 @@ mod served;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Output, Stdio};
 
 use served::{Served, Start, WAIT_MAX};
@@ -306,4 +307,79 @@ fn a_secret_that_other_users_can_read_is_refused_at_the_start() {
     assert_eq!(failed.status.code(), Some(1));
     let text = String::from_utf8(failed.stderr).unwrap();
     assert!(text.contains("ng-secret-file: ") && text.contains("run chmod 600 "), "{text}");
+}
+
+/// What the server sends for `request` over its Unix socket, up to `len` bytes.
+fn unix_ask(path: &str, request: &str, len: usize) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = vec![0; len];
+    stream.read_exact(&mut reply).unwrap();
+    String::from_utf8(reply).unwrap()
+}
+
+#[test]
+fn a_unix_socket_takes_requests_with_and_without_cookies_and_its_file_is_removed_at_the_end() {
+    let path = std::env::temp_dir().join(format!("trestle-ng-{}.sock", std::process::id()));
+    let shown = path.to_str().unwrap();
+    let flags = [format!("--listen-ng-unix={shown}"), "--ng-udp=no".to_owned(), "--listen-http=127.0.0.1:0".to_owned()];
+    let flags = flags.each_ref().map(String::as_str);
+    let served = Served::start(&flags);
+    assert_eq!((served.ng(), served.address("unix-ng")), ("off", Some(shown)));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o7777, 0o660);
+    // As Kamailio and OpenSIPS send it: one request of a connection, without a cookie.
+    assert_eq!(unix_ask(shown, "d7:command4:pinge", 16), "d6:result4:ponge");
+    assert_eq!(unix_ask(shown, "{\"command\": \"ping\"}", 18), "{\"result\":\"pong\"}\n");
+    let both = unix_ask(shown, "7_1 d7:command4:pinge8 {\"command\":\"ping\"}\n", 40);
+    assert_eq!(both, "7_1 d6:result4:ponge8 {\"result\":\"pong\"}\n");
+    let offer = r#"{"command":"offer","call-id":"c","from-tag":"a","sdp":"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 41000 RTP/AVP 8\r\n"}"#;
+    assert!(unix_ask(shown, offer, 12).starts_with("{\"sdp\":\"v=0"));
+    let ctl = |arguments: &[&str]| {
+        let done =
+            Command::new(served::TRESTLE).args(["ctl", "--ng", &format!("unix:{shown}")]).args(arguments).output();
+        String::from_utf8(done.unwrap().stdout).unwrap()
+    };
+    assert!(ctl(&["list"]).contains("\"c\""));
+    let metrics = served.get("/metrics");
+    assert!(
+        metrics.contains("trestle_control_connections_closed_total{listener=\"listen-ng-unix\",reason=\"late\"} 0\n")
+    );
+    let (status, _) = served.end_by("KILL");
+    assert!(!status.success() && path.exists(), "a process that is killed leaves its file");
+
+    let again = Served::start(&flags);
+    assert!(ctl(&["ping"]).contains("pong"), "the file is replaced");
+    let second = Command::new(served::TRESTLE)
+        .args(["serve", "--interface=127.0.0.1", "--listen-ng=127.0.0.1:0", flags[0]])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(second.stderr).unwrap();
+    assert!(text.contains("listen-ng-unix: cannot listen on ") && text.contains("address in use"), "{text}");
+    assert!(ctl(&["ping"]).contains("pong"), "the second process has not taken the file");
+    assert!(again.end_by("TERM").0.success());
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_unix_socket_needs_signatures_unless_it_is_an_exception() {
+    let secret = SecretFile::new("unix", SECRET);
+    let path = std::env::temp_dir().join(format!("trestle-signed-{}.sock", std::process::id()));
+    let unix = format!("--listen-ng-unix={}", path.display());
+    let ping = |sign: bool| {
+        let mut ctl = Command::new(served::TRESTLE);
+        ctl.args(["ctl", "--ng", &format!("unix:{}", path.display()), "ping"]);
+        if sign {
+            ctl.arg(secret.flag());
+        }
+        String::from_utf8(ctl.output().unwrap().stdout).unwrap().contains("pong")
+    };
+    for (exception, unsigned) in [(None, false), (Some("--ng-unsigned=unix"), true)] {
+        let flags = [Some(unix.as_str()), Some(&secret.flag()), exception].map(|flag| flag.map(str::to_owned));
+        let flags: Vec<&str> = flags.iter().flatten().map(String::as_str).collect();
+        let served = Served::start(&flags);
+        assert_eq!((ping(true), ping(false)), (true, unsigned), "{exception:?}");
+        assert!(served.end_by("TERM").0.success());
+    }
 }

@@ -80,7 +80,7 @@ use event_feed::EventFeed;
 use in_flight::InFlight;
 use negotiator::Negotiator;
 use ng_door::NgDoor;
-pub use ng_door::SignaturePolicy;
+pub use ng_door::{SignaturePolicy, UnsignedSource};
 use ng_endpoint::NgEndpoint;
 pub use overload::{Hundredths, LOAD_EVERY, Limit, Load, LoadBounds};
 pub use refusal_log::RefusalLog;

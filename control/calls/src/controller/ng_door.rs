@@ -1,7 +1,6 @@
 //! Which requests must be signed (`ng-secret-file`, `ng-unsigned`), and the signatures of replies and events.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Instant;
 
 use ipnet::IpNet;
@@ -18,8 +17,34 @@ use super::reply_to::Origin;
 pub struct SignaturePolicy {
     /// A signed request is signed with one of these.
     pub secrets: NgSecrets,
-    /// Networks from which unsigned requests are taken all the same.
-    pub unsigned: Vec<IpNet>,
+    /// Sources from which unsigned requests are taken all the same.
+    pub unsigned: Vec<UnsignedSource>,
+}
+
+impl SignaturePolicy {
+    /// True if each request of a network must be signed.
+    pub fn has_no_open_network(&self) -> bool {
+        self.unsigned.iter().all(|source| *source == UnsignedSource::Unix)
+    }
+}
+
+/// A source whose requests need no signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnsignedSource {
+    /// The addresses of a network.
+    Network(IpNet),
+    /// The Unix socket.
+    Unix,
+}
+
+impl UnsignedSource {
+    fn has(self, origin: Origin) -> bool {
+        match (self, origin) {
+            (Self::Unix, Origin::Unix) => true,
+            (Self::Unix, _) | (Self::Network(_), Origin::Unix) => false,
+            (Self::Network(net), _) => net.contains(&origin.peer().ip().to_canonical()),
+        }
+    }
 }
 
 /// Checks requests, and signs what is sent back.
@@ -27,7 +52,7 @@ pub struct SignaturePolicy {
 pub(super) struct NgDoor {
     /// `None`: no request is signed.
     doorkeeper: Option<Doorkeeper>,
-    unsigned: Vec<IpNet>,
+    unsigned: Vec<UnsignedSource>,
     /// The wall clock as it is now. It follows a clock that is set, as those of clients do.
     wall_clock: Epoch,
     refusals: RefusalLog,
@@ -91,8 +116,7 @@ impl NgDoor {
         let Some(doorkeeper) = &mut self.doorkeeper else {
             return if signature.is_empty() { Ok(Admitted::default()) } else { Err(RefusedRequest::NoSecret) };
         };
-        let ip = origin.peer().ip().to_canonical();
-        if signature.is_empty() && is_in(&self.unsigned, ip) {
+        if signature.is_empty() && self.unsigned.iter().any(|source| source.has(origin)) {
             return Ok(Admitted::default());
         }
         let unix = self.wall_clock.unix_at(now);
@@ -130,10 +154,6 @@ impl NgDoor {
     fn secrets(&self) -> Option<&NgSecrets> {
         self.doorkeeper.as_ref().map(Doorkeeper::secrets)
     }
-}
-
-fn is_in(networks: &[IpNet], ip: IpAddr) -> bool {
-    networks.iter().any(|net| net.contains(&ip))
 }
 
 /// A refusal as the log shows it.

@@ -146,7 +146,7 @@ impl NgEndpoint {
     /// A request gets no reply. The client of a connection is not to wait for one.
     fn drop_request(&mut self, reason: DroppedRequest, to: Origin, cookie: Cookie, outbox: &mut Outbox) {
         self.dropped.add(reason);
-        if let Origin::Stream { .. } = to {
+        if !matches!(to, Origin::Udp { .. }) {
             outbox.push_back(ControllerOutput::NoReply { to, cookie });
         }
     }

@@ -1,6 +1,6 @@
 //! Where a request came from, and how its reply is written.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use trestle_ng::signature::Signed;
 use trestle_ng::{Cookie, Encoding};
@@ -22,13 +22,17 @@ pub enum Origin {
         /// The remote end of the connection.
         peer: SocketAddr,
     },
+    /// A request over the Unix socket. All its connections are one sender, so that a request that is repeated over another connection is
+    /// executed once.
+    Unix,
 }
 
 impl Origin {
-    /// The address of the sender.
+    /// The address of the sender; the unspecified one with port 0 for the Unix socket.
     pub fn peer(self) -> SocketAddr {
         match self {
             Self::Udp { peer, .. } | Self::Stream { peer } => peer,
+            Self::Unix => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         }
     }
 }

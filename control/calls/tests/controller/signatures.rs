@@ -10,7 +10,7 @@ const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const START: Duration = Duration::from_secs(1_795_310_851);
 
 fn policy(unsigned: &[&str]) -> SignaturePolicy {
-    let unsigned = unsigned.iter().map(|net| net.parse().unwrap()).collect();
+    let unsigned = unsigned.iter().map(|net| UnsignedSource::Network(net.parse().unwrap())).collect();
     SignaturePolicy { secrets: NgSecrets::read(SECRET).unwrap(), unsigned }
 }
 
@@ -157,6 +157,25 @@ fn networks_without_signatures_are_an_exception_and_their_wrong_signatures_are_n
     assert_eq!(world.send_from(outside, format!("1 {ping}")), None);
     assert_eq!(world.send(format!("2 hmac1:1:{} {ping}", "0".repeat(64))), None);
     assert_eq!((world.count(DroppedRequest::Unsigned), world.count(DroppedRequest::BadSignature)), (1, 1));
+}
+
+#[test]
+fn the_unix_socket_needs_signatures_unless_it_is_an_exception_and_its_connections_are_one_sender() {
+    let ask = |world: &mut World, request: &str| {
+        world.trestle.controller.handle_datagram(world.trestle.now, Origin::Unix, request.as_bytes());
+        world.drain();
+        world.reply()
+    };
+    let mut world = World::with(|config| config.signatures = Some(policy(&["0.0.0.0/0", "::/0"])));
+    assert_eq!(ask(&mut world, "1 {\"command\":\"ping\"}"), None);
+    let unsigned = vec![UnsignedSource::Unix];
+    let signatures = Some(SignaturePolicy { unsigned, ..policy(&[]) });
+    let mut world = World::with(|config| config.signatures = signatures);
+    assert_eq!(ask(&mut world, "1 {\"command\":\"ping\"}").as_deref(), Some("1 {\"result\":\"pong\"}"));
+    assert_eq!(world.send("1 {\"command\":\"ping\"}"), None);
+    let reply = ask(&mut world, &format!("2 {}", offer_text("c")));
+    assert_eq!(ask(&mut world, &format!("2 {}", offer_text("c"))), reply);
+    assert_eq!(world.engine().calls.len(), 1);
 }
 
 #[test]

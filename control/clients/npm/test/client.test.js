@@ -240,6 +240,18 @@ test("a file that others can read is refused", async (t) => {
   await assert.rejects(Client.open({ secretFile: secretFile(t, "short") }), /shorter than 32/);
 });
 
+test("requests pass over a Unix socket", async (t) => {
+  const path = join(mkdtempSync(join(tmpdir(), "trestle-")), "ng.sock");
+  t.after(() => rmSync(join(path, ".."), { recursive: true, force: true }));
+  const client = await Client.open({ path, timeoutMs: 200, tries: 50 });
+  t.after(() => client.close());
+  await start(t, `--listen-ng-unix=${path}`);
+  await Promise.all(Array.from({ length: 5 }, () => client.ping()));
+  const offered = await client.offer({ "call-id": "c1", "from-tag": "a", sdp: sdp(4000) });
+  assert.ok(mediaPort(offered.sdp) > 0);
+  await assert.rejects(client.subscribeEvents(), /listen-events/);
+});
+
 test("the messages of the document have the right signatures", () => {
   const document = readFileSync(new URL("../../../../docs/PROTOCOL.md", import.meta.url), "utf8");
   const section = document.split("### Signed messages")[1].split("\n### ")[0];

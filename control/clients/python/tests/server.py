@@ -40,8 +40,9 @@ class Server:
         if not ready.startswith("ready: ng "):
             self.stop()
             raise AssertionError(f"trestle did not start: {ready!r}")
-        host, port = ready.removeprefix("ready: ng ").replace(",", " ").split()[0].rsplit(":", 1)
-        self.address = (host, int(port))
+        ng = ready.removeprefix("ready: ng ").replace(",", " ").split()[0]
+        host, _, port = ng.rpartition(":")
+        self.address = (host, int(port)) if ng != "off" else None
 
     def stop(self) -> None:
         self.process.terminate()

@@ -254,6 +254,23 @@ class Signatures(unittest.IsolatedAsyncioTestCase):
             Signer(b"short")
 
 
+class UnixSocket(unittest.IsolatedAsyncioTestCase):
+    async def test_requests_pass_over_a_unix_socket_also_after_a_restart(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        path = os.path.join(directory.name, "ng.sock")
+        client = await Client.open(path=path, timeout_s=0.2, tries=50)
+        self.addCleanup(client.close)
+        for _ in range(2):
+            server = Server(f"--listen-ng-unix={path}", "--ng-udp=no")
+            await asyncio.gather(*(client.ping() for _ in range(5)))
+            offered = await client.offer(sdp(4000), call_id="c1", from_tag="a")
+            self.assertGreater(media_port(offered["sdp"]), 0)
+            with self.assertRaisesRegex(Refused, "listen-events"):
+                await client.subscribe_events()
+            server.stop()
+
+
 class Vectors(unittest.TestCase):
     def test_the_messages_of_the_document_have_the_right_signatures(self):
         section = PROTOCOL.read_text().split("### Signed messages")[1].split("\n### ")[0]

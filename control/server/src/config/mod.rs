@@ -84,6 +84,11 @@ impl Config {
         let interfaces = interfaces(&media.interface)?;
         let event_webhook = Webhook::new(&settings.events)?;
         let ng_secret = secret_file::of_settings(&settings.listen)?;
+        let ListenSettings { ng_udp, listen_ng_unix, listen_tcp_ng, listen_http, .. } = &settings.listen;
+        if !ng_udp && listen_ng_unix.is_none() && listen_tcp_ng.is_empty() && listen_http.is_none() {
+            let reason = "there would be no listener for ng; set listen-ng-unix, or remove this".to_owned();
+            return Err(ConfigError::value("ng-udp", reason));
+        }
         let written = WrittenValues::default();
         Ok(Self { settings, interfaces, ports, num_threads, event_webhook, ng_secret, written })
     }

@@ -12,7 +12,7 @@ use axum::http::Uri;
 use clap::ArgAction;
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
-use trestle_calls::controller::{ControllerConfig, Hundredths, LoadBounds};
+use trestle_calls::controller::{ControllerConfig, Hundredths, LoadBounds, UnsignedSource};
 use trestle_core::plan::{Filler, Gate};
 use trestle_negotiate::GatePolicy;
 
@@ -65,6 +65,14 @@ pub struct ListenSettings {
     #[arg(long, value_name = "[IP:]PORT", value_parser = values::listen_address)]
     pub listen_http: Option<SocketAddr>,
 
+    /// Unix socket for ng commands, e.g. /run/trestle/ng.sock. Only the user and the group of Trestle can connect to it (mode 0660).
+    #[arg(long, value_name = "PATH")]
+    pub listen_ng_unix: Option<PathBuf>,
+
+    /// Whether Trestle listens for ng over UDP, on the addresses of listen-ng. With `no`, set listen-ng-unix or another listener.
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = values::yes_or_no, action = ArgAction::Set)]
+    pub ng_udp: bool,
+
     /// Network from which the listeners for ng, HTTP and events take requests and connections; they drop all others, and count them.
     /// Repeatable. Without it, all are taken. It holds for loopback too: add 127.0.0.0/8 for programs on this machine.
     #[arg(long, value_name = "NETWORK", value_parser = values::network)]
@@ -75,10 +83,10 @@ pub struct ListenSettings {
     #[arg(long, value_name = "FILE")]
     pub ng_secret_file: Option<PathBuf>,
 
-    /// Network from which requests need no signature although ng-secret-file is set, e.g. 127.0.0.0/8 for a proxy on this machine.
-    /// Repeatable.
-    #[arg(long, value_name = "NETWORK", value_parser = values::network)]
-    pub ng_unsigned: Vec<IpNet>,
+    /// Source whose requests need no signature although ng-secret-file is set: a network, e.g. 127.0.0.0/8 for a proxy on this machine, or
+    /// `unix` for listen-ng-unix. Repeatable.
+    #[arg(long, value_name = "NETWORK|unix", value_parser = values::unsigned_source)]
+    pub ng_unsigned: Vec<UnsignedSource>,
 }
 
 /// Media addresses, ports and threads.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::Uri;
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
-use trestle_calls::controller::Hundredths;
+use trestle_calls::controller::{Hundredths, UnsignedSource};
 use trestle_core::plan::{Filler, Gate};
 use trestle_ng::command::words::gate::{self, GATE_TIMEOUT_MAX, PRE_ROLL_MAX};
 
@@ -29,6 +29,13 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         .or_else(|_| bare())
         .map(|net| net.trunc())
         .map_err(|_| format!("{text:?} is no network, e.g. 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1"))
+}
+
+pub(super) fn unsigned_source(text: &str) -> Result<UnsignedSource, String> {
+    match text {
+        "unix" => Ok(UnsignedSource::Unix),
+        _ => network(text).map(UnsignedSource::Network).map_err(|reason| format!("{reason}; or write unix")),
+    }
 }
 
 pub(super) fn web_hook_url(text: &str) -> Result<Uri, String> {

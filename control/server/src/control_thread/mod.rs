@@ -205,12 +205,12 @@ impl ControlThread {
         self.ng_sockets.has_more()
     }
 
-    /// Takes requests that came over HTTP and TCP. True if there can be more.
+    /// Takes requests that came over HTTP, TCP and the Unix socket. True if there can be more.
     fn take_stream_requests(&mut self) -> bool {
         for _ in 0..REQUEST_BATCH {
-            let Some((peer, message)) = self.stream_replies.next() else { return false };
+            let Some((origin, message)) = self.stream_replies.next() else { return false };
             let now = clock::now();
-            self.controller.handle_datagram(now, Origin::Stream { peer }, &message);
+            self.controller.handle_datagram(now, origin, &message);
             self.drain(now);
         }
         true
@@ -289,8 +289,8 @@ impl ControlThread {
         loop {
             match self.controller.poll_output() {
                 ControllerOutput::NoReply { to, cookie } => self.stream_replies.refuse(to.peer(), &cookie),
-                ControllerOutput::Transmit { to: Origin::Stream { peer }, bytes } => {
-                    self.stream_replies.send(peer, &bytes)
+                ControllerOutput::Transmit { to: to @ (Origin::Stream { .. } | Origin::Unix), bytes } => {
+                    self.stream_replies.send(to.peer(), &bytes)
                 }
                 ControllerOutput::Transmit { to: Origin::Udp { listener, local, peer }, bytes } => {
                     self.ng_sockets.send(listener, &bytes, local, peer);

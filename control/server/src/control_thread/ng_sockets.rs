@@ -57,8 +57,10 @@ impl NgSockets {
         bound_ports: Arc<BoundPorts>,
         allowed: AllowedSources,
     ) -> Result<Self, ServeError> {
-        let mut sockets = Vec::with_capacity(config.settings.listen.listen_ng.len());
-        for (index, &address) in config.settings.listen.listen_ng.iter().enumerate() {
+        let listen = &config.settings.listen;
+        let addresses = if listen.ng_udp { listen.listen_ng.as_slice() } else { &[] };
+        let mut sockets = Vec::with_capacity(addresses.len());
+        for (index, &address) in addresses.iter().enumerate() {
             let listen = || {
                 let mut udp = socket::bind(address, socket::CONTROL_BUFFER_BYTES)?;
                 poll.registry().register(&mut udp, Token(index), Interest::READABLE)?;

@@ -1,10 +1,11 @@
-//! Requests over HTTP and TCP that wait for their replies.
+//! Requests over HTTP, TCP and the Unix socket that wait for their replies.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 
 use tokio::sync::oneshot;
+use trestle_calls::controller::Origin;
 use trestle_ng::{Cookie, frame};
 
 use crate::listen::stream_request::StreamRequest;
@@ -23,13 +24,13 @@ impl StreamReplies {
         Self { requests, waiting: HashMap::new() }
     }
 
-    /// The next request with a cookie: address and message. `None` if there is none at present; clients that have disconnected
+    /// The next request with a cookie: origin and message. `None` if there is none at present; clients that have disconnected
     /// are then removed. A message without a cookie gets no reply: its sender is dropped.
-    pub(super) fn next(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
-        while let Ok(StreamRequest { peer, message, reply }) = self.requests.try_recv() {
+    pub(super) fn next(&mut self) -> Option<(Origin, Vec<u8>)> {
+        while let Ok(StreamRequest { origin, message, reply }) = self.requests.try_recv() {
             if let Some((cookie, _)) = frame::split(&message) {
-                self.waiting.entry((peer, cookie.as_bytes().to_vec())).or_default().push(reply);
-                return Some((peer, message));
+                self.waiting.entry((origin.peer(), cookie.as_bytes().to_vec())).or_default().push(reply);
+                return Some((origin, message));
             }
         }
         self.waiting.retain(|_, replies| replies.iter().any(|reply| !reply.is_closed()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver};
 use tokio::sync::mpsc::Sender;
@@ -17,7 +17,7 @@ use trestle_io::clock;
 use super::EventOutputCounters;
 use crate::allowed_sources::{AllowedSources, NOT_ALLOWED};
 use crate::places::{Crowded, Places};
-use crate::stream_io;
+use crate::stream_io::ByteStream;
 
 /// Readers at a time; further connections are closed.
 const READERS_MAX: usize = 64;
@@ -53,6 +53,7 @@ pub(super) async fn accept(
                     continue;
                 };
                 let (lines, counters, writing) = (lines.subscribe(), Arc::clone(&counters), writing.clone());
+                let stream = ByteStream::Tcp(stream);
                 tokio::spawn(async move {
                     if !write_lines(&stream, lines).await {
                         counters.slow_readers.fetch_add(1, Ordering::Relaxed);
@@ -71,7 +72,7 @@ pub(super) async fn accept(
 }
 
 /// Writes until the reader disconnects; false if it is too slow.
-async fn write_lines(stream: &TcpStream, mut lines: Receiver<Arc<str>>) -> bool {
+async fn write_lines(stream: &ByteStream, mut lines: Receiver<Arc<str>>) -> bool {
     loop {
         let line = tokio::select! {
             line = lines.recv() => line,
@@ -81,7 +82,7 @@ async fn write_lines(stream: &TcpStream, mut lines: Receiver<Arc<str>>) -> bool 
         match line {
             Ok(line) => {
                 let bytes = [line.as_bytes(), b"\n"].concat();
-                match tokio::time::timeout(WRITE_WAIT, stream_io::write_all(stream, &bytes)).await {
+                match tokio::time::timeout(WRITE_WAIT, stream.write_all(&bytes)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return true,
                     Err(_) => return false,
@@ -94,7 +95,7 @@ async fn write_lines(stream: &TcpStream, mut lines: Receiver<Arc<str>>) -> bool 
 }
 
 /// Waits until the reader has closed its side. What it sends is discarded.
-async fn disconnected(stream: &TcpStream) {
+async fn disconnected(stream: &ByteStream) {
     let mut unread = [0; 256];
-    while matches!(stream_io::read(stream, &mut unread).await, Ok(1..)) {}
+    while matches!(stream.read(&mut unread).await, Ok(1..)) {}
 }

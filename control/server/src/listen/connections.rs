@@ -55,7 +55,20 @@ impl Connections {
     /// No connection yet. `listener` is the configuration key of the listener, `max` the number of connections at a time, and
     /// `allowed` the addresses that they may come from.
     pub(crate) fn new(listener: &'static str, max: usize, deadlines: Deadlines, allowed: AllowedSources) -> Self {
-        let places = Places::new(max, max.div_ceil(ADDRESS_SHARE), Crowded::Displace);
+        Self::with_places(
+            listener,
+            Places::new(max, max.div_ceil(ADDRESS_SHARE), Crowded::Displace),
+            deadlines,
+            allowed,
+        )
+    }
+
+    /// The same for a listener whose clients are all on this machine: they share all places, and each may connect.
+    pub(crate) fn local(listener: &'static str, max: usize, deadlines: Deadlines) -> Self {
+        Self::with_places(listener, Places::new(max, max, Crowded::Displace), deadlines, AllowedSources::default())
+    }
+
+    fn with_places(listener: &'static str, places: Places, deadlines: Deadlines, allowed: AllowedSources) -> Self {
         Self(Arc::new(ConnectionsState {
             listener,
             deadlines,

@@ -20,7 +20,7 @@ use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use trestle_calls::controller::{RefusalLog, ServiceState};
+use trestle_calls::controller::{Origin, RefusalLog, ServiceState};
 use trestle_io::mailbox::Sender;
 use trestle_io::{Heartbeat, clock};
 
@@ -200,7 +200,7 @@ async fn forward(
     content_type: &'static str,
     plain: bool,
 ) -> Response {
-    let reply = match stream_request::send(&state.requests, peer, message).await {
+    let reply = match stream_request::send(&state.requests, Origin::Stream { peer }, message).await {
         Ok(reply) => reply,
         Err(NoReply::Refused) => {
             let text = "the request has no good signature; see ng-secret-file\n";

@@ -1,23 +1,20 @@
-//! ng over TCP (`listen-tcp-ng`), on a thread of its own. The requests of a connection are processed one after the other, so that
-//! replies come in the order of the requests.
+//! ng over TCP (`listen-tcp-ng`), on a thread of its own.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, timeout, timeout_at};
-use trestle_calls::controller::RefusalLog;
+use tokio::net::TcpListener;
+use trestle_calls::controller::{Origin, RefusalLog};
 use trestle_io::Heartbeat;
 use trestle_io::mailbox::Sender;
 
 use super::connections::{Connections, Deadlines};
-use super::stream_request::{self, NoReply, StreamRequest};
-use crate::places::Place;
+use super::ng_client::NgClient;
+use super::stream_request::StreamRequest;
 use crate::runtime_thread::{RuntimeThread, runtime, spawn_lasting};
-use crate::stream_io;
-use trestle_ng::{Encoding, Framer, Reply, frame, signature};
+use crate::stream_io::ByteStream;
 
 /// A proxy can be idle for a night, and connects again after its connection is closed; it sends a message in one piece.
 pub const DEADLINES: Deadlines = Deadlines { idle: Duration::from_secs(3_600), message: Duration::from_secs(10) };
@@ -66,7 +63,15 @@ async fn accept(listener: TcpListener, connections: Connections, control: Sender
                 let Some(place) = connections.admit(peer, &mut refusals) else { continue };
                 let (connections, control) = (connections.clone(), control.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = serve(&stream, peer, place, &connections, &control).await {
+                    let served = match stream.set_nodelay(true) {
+                        Ok(()) => {
+                            let client =
+                                NgClient { stream: ByteStream::Tcp(stream), origin: Origin::Stream { peer }, place };
+                            client.serve(&connections, &control).await
+                        }
+                        Err(error) => Err(error),
+                    };
+                    if let Err(error) = served {
                         tracing::debug!(%error, %peer, "an ng connection has ended");
                     }
                 });
@@ -78,86 +83,4 @@ async fn accept(listener: TcpListener, connections: Connections, control: Sender
             }
         }
     }
-}
-
-async fn serve(
-    stream: &TcpStream,
-    peer: SocketAddr,
-    mut place: Place,
-    connections: &Connections,
-    control: &Sender<StreamRequest>,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let Deadlines { idle, message: limit } = connections.deadlines();
-    let late = |_| connections.late();
-    let write = async |bytes: Vec<u8>| timeout(limit, stream_io::write_all(stream, &bytes)).await.map_err(late)?;
-    let mut framer = Framer::default();
-    let mut buffer = vec![0; 16 * 1024];
-    let mut deadline = Instant::now() + idle;
-    loop {
-        let between = framer.is_between();
-        let len = tokio::select! {
-            len = timeout_at(deadline, stream_io::read(stream, &mut buffer)) => len.map_err(late)??,
-            _ = &mut place.displaced, if between => return Err(io::ErrorKind::ConnectionAborted.into()),
-        };
-        if len == 0 {
-            return Ok(());
-        }
-        if between {
-            place.set_busy(true);
-            deadline = Instant::now() + limit;
-        }
-        let mut segment = &buffer[..len];
-        loop {
-            match framer.push(segment) {
-                Ok(None) => break,
-                Ok(Some((message, taken))) => {
-                    segment = &segment[taken..];
-                    write(reply(control, peer, message).await?).await?;
-                    deadline = Instant::now() + limit;
-                }
-                Err(error) => {
-                    // It is unknown where the next message begins.
-                    let message = framer.into_rest();
-                    if frame::split(&message).is_some() {
-                        write(reply(control, peer, message).await?).await?;
-                    }
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-                }
-            }
-        }
-        if framer.is_between() {
-            place.set_busy(false);
-            deadline = Instant::now() + idle;
-        }
-    }
-}
-
-/// The reply; in JSON with a line end, for clients that read lines.
-///
-/// # Errors
-/// The request gets no reply.
-async fn reply(control: &Sender<StreamRequest>, peer: SocketAddr, message: Vec<u8>) -> io::Result<Vec<u8>> {
-    let (cookie, encoding) = match frame::split(&message) {
-        Some((cookie, body)) => (cookie, Encoding::of(signature::split(body).1).unwrap_or_default()),
-        None => return Ok(Vec::new()),
-    };
-    let mut reply = match stream_request::send(control, peer, message).await {
-        Ok(reply) => reply,
-        Err(NoReply::Refused) => return Err(io::ErrorKind::PermissionDenied.into()),
-        Err(error) => cookie.frame(&no_reply(error, encoding)),
-    };
-    if encoding == Encoding::Json {
-        reply.push(b'\n');
-    }
-    Ok(reply)
-}
-
-/// The error reply in place of a reply, with the texts on which proxies try another node.
-pub(crate) fn no_reply(error: NoReply, encoding: Encoding) -> Vec<u8> {
-    Reply::error(match error {
-        NoReply::Busy => "Load limit exceeded",
-        NoReply::Late | NoReply::Refused => "Internal error: the control thread did not answer",
-    })
-    .write(encoding)
 }

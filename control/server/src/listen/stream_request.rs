@@ -1,9 +1,9 @@
-//! Requests over HTTP and TCP: from the threads of the listeners to the control thread, and the replies back.
+//! Requests over HTTP, TCP and the Unix socket: from the threads of the listeners to the control thread, and the replies back.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use trestle_calls::controller::Origin;
 use trestle_io::mailbox::Sender;
 
 /// A reply takes some milliseconds; a request that waits behind others of its call, a few more.
@@ -12,8 +12,8 @@ const REPLY_WAIT: Duration = Duration::from_secs(5);
 /// A request on its way to the control thread.
 #[derive(Debug)]
 pub struct StreamRequest {
-    /// Address of the client. A cookie is unique among the requests of one address.
-    pub peer: SocketAddr,
+    /// Where it came from: a connection. A cookie is unique among the requests of one sender.
+    pub origin: Origin,
     /// `COOKIE SP DICT`
     pub message: Vec<u8>,
     /// Takes `COOKIE SP DICT` of the reply.
@@ -40,11 +40,11 @@ pub enum NoReply {
 /// [`NoReply`].
 pub(crate) async fn send(
     control: &Sender<StreamRequest>,
-    peer: SocketAddr,
+    origin: Origin,
     message: Vec<u8>,
 ) -> Result<Vec<u8>, NoReply> {
     let (reply, replied) = oneshot::channel();
-    control.send(StreamRequest { peer, message, reply }).map_err(|_busy| NoReply::Busy)?;
+    control.send(StreamRequest { origin, message, reply }).map_err(|_busy| NoReply::Busy)?;
     match tokio::time::timeout(REPLY_WAIT, replied).await {
         Ok(Ok(reply)) => Ok(reply),
         Ok(Err(_)) => Err(NoReply::Refused),

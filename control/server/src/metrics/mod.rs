@@ -22,7 +22,7 @@
 //! | `trestle_clipped_seconds_total` | counter | audio that was lost because it arrived before it could be sent, of calls that have ended |
 //! | `trestle_control_requests_total{command}` | counter | valid ng requests, without retransmissions |
 //! | `trestle_control_errors_total{command}` | counter | error replies; `command="none"`: to messages that were no requests |
-//! | `trestle_control_dropped_total{reason}` | counter | messages on control ports without a reply: `no_cookie`, or `own_media_port` (audio that a peer makes Trestle send to itself) |
+//! | `trestle_control_dropped_total{reason}` | counter | messages on control ports without an effect: `no_cookie`, `own_media_port` (audio that a peer makes Trestle send to itself), `not_allowed` (`ng-allow`), `unsigned`, `bad_signature`, `late_signature`, `replayed` (`ng-secret-file`) |
 //! | `trestle_setup_seconds{stage}` | histogram | stages of the set-up of legs of WhatsApp and browsers: `ice`, `dtls`, `gate`, `first_audio` |
 //! | `trestle_dtls_roles_hedged_total` | counter | legs on which Trestle sent a ClientHello because that of the peer did not come |
 //! | `trestle_sdp_surprises_total{rule}` | counter | anomalies in WhatsApp's SDP; `trestle sdp explain RULE` explains them |
@@ -173,7 +173,7 @@ pub fn render(snapshot: &Snapshot, connections: &[(&'static str, ClosedConnectio
     });
     registry.register("control_errors", "Error replies", labelled(refused));
     let dropped = control.dropped.iter().map(|(reason, n)| ([("reason", reason.name())], n));
-    registry.register("control_dropped", "Messages on control ports that have no reply", labelled(dropped));
+    registry.register("control_dropped", "Messages on control ports that have no effect", labelled(dropped));
     let events = control.events.iter().map(|(event, n)| ([("event", event)], n));
     registry.register("events", "Events, with or without subscribers", labelled(events));
     let outputs = &snapshot.event_outputs;

@@ -416,7 +416,7 @@ impl Meta {
         let (ice, dtls_connected_at) = match &self.side {
             Side::WebRtc { webrtc: Some(webrtc), .. } => {
                 // What was fed and did not come out was not authentic, or a replay; str0m does not say.
-                stream.auth_failures += webrtc.fed - webrtc.delivered;
+                stream.auth_failures += webrtc.auth_failures();
                 (Some(webrtc.ice.clone()), webrtc.connected_at)
             }
             Side::WebRtc { .. } | Side::Sdes { .. } => (None, None),

@@ -113,6 +113,8 @@ pub struct IceReport {
     pub switches: u64,
     /// DTLS, RTP or RTCP datagrams before nomination. They were dropped.
     pub media_before_nomination: u64,
+    /// ClientHellos received while it was the DTLS client itself. Its handshake cannot be completed then.
+    pub hellos_to_client: u64,
     /// RTP packets after nomination and before the DTLS handshake was complete. They were dropped.
     pub media_before_keys: u64,
     /// Checks that came more than 5.1 s after the last: a missed consent (RFC 7675 5.1).

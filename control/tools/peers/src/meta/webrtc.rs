@@ -13,6 +13,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::rtcp::{ReceptionReport, ReportList, Rtcp};
 use str0m::rtp::{RawPacket, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+use trestle_wire::Seq;
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::read_header;
 
@@ -22,6 +23,8 @@ use crate::stun::Check;
 use crate::talker::{Packet, Talker};
 use crate::{Codec, IceReport, SdpError, Transmit};
 
+/// So many packets after the first one, none is from before it.
+const OVERTAKEN_MAX: u64 = 100;
 /// SSRCs that are listened to.
 const SSRCS_MAX: usize = 8;
 /// Meta reports every 2 to 5 s.
@@ -43,12 +46,28 @@ pub(crate) struct MetaWebRtc {
     last_check_at: Option<Instant>,
     ssrcs: Vec<u32>,
     wake_at: Option<Instant>,
-    /// RTP datagrams handed in since the handshake, and RTP packets that came out.
-    pub(crate) fed: u64,
-    pub(crate) delivered: u64,
+    rtp: RtpCount,
     pub(crate) ice: IceReport,
     pub(crate) connected_at: Option<Instant>,
     outbox: VecDeque<Transmit>,
+}
+
+/// RTP datagrams handed in since the handshake, and RTP packets that came out.
+#[derive(Default)]
+struct RtpCount {
+    first: Option<Seq>,
+    fed: u64,
+    delivered: u64,
+}
+
+impl RtpCount {
+    /// Counts a datagram. False if it is from before the first one: str0m takes none of those.
+    fn note_fed(&mut self, seq: Seq) -> bool {
+        let first = *self.first.get_or_insert(seq);
+        let is_taken = self.fed > OVERTAKEN_MAX || !seq.is_before(first);
+        self.fed += u64::from(is_taken);
+        is_taken
+    }
 }
 
 /// Our ends and credentials.
@@ -106,14 +125,18 @@ impl MetaWebRtc {
             last_check_at: None,
             ssrcs: Vec::new(),
             wake_at: None,
-            fed: 0,
-            delivered: 0,
+            rtp: RtpCount::default(),
             ice: IceReport::default(),
             connected_at: None,
             outbox: VecDeque::new(),
         };
         webrtc.input(now, Input::Timeout(now), None);
         Ok(webrtc)
+    }
+
+    /// RTP datagrams that did not authenticate, or came twice.
+    pub(crate) fn auth_failures(&self) -> u64 {
+        self.rtp.fed.saturating_sub(self.rtp.delivered)
     }
 
     pub(crate) fn fingerprint(&self) -> &str {
@@ -187,13 +210,15 @@ impl MetaWebRtc {
             return;
         }
         if let (Some(DatagramKind::Rtp), Ok(header)) = (kind, read_header(datagram)) {
-            if self.connected_at.is_some() {
-                self.fed += 1;
-                listener.report.copies += u64::from(listener.recent.is_copy(datagram));
-            } else {
+            if self.connected_at.is_none() {
                 self.ice.media_before_keys += 1;
+            } else if self.rtp.note_fed(header.seq) {
+                listener.report.copies += u64::from(listener.recent.is_copy(datagram));
             }
             self.expect(header.ssrc.0);
+        }
+        if self.connected_at.is_none() && self.client == Some(true) && is_client_hello(datagram) {
+            self.ice.hellos_to_client += 1;
         }
         let nominated = Check::read(datagram).is_some_and(|check| self.judge(now, check, (local, remote)));
         self.input(now, input, Some(listener));
@@ -286,7 +311,7 @@ impl MetaWebRtc {
         match event {
             Event::Connected => self.connected_at = Some(now),
             Event::RtpPacket(packet) => {
-                self.delivered += 1;
+                self.rtp.delivered += 1;
                 receive(now, &packet, listener);
             }
             Event::RawPacket(raw) => {
@@ -327,6 +352,11 @@ impl MetaWebRtc {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.wake_at
     }
+}
+
+/// Handshake record (22), first message a ClientHello (1): RFC 6347 4.1, 4.3.2.
+fn is_client_hello(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&22) && datagram.get(13) == Some(&1)
 }
 
 fn receive(now: Instant, packet: &RtpPacket, listener: &mut Listener) {

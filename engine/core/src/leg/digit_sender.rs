@@ -25,6 +25,16 @@ impl DigitSender {
         self.events.set_clock(clock);
     }
 
+    /// The plan may name another source, which does not release the key that the one before holds down.
+    pub(super) fn apply(&mut self, now: Instant, other_source: bool, muted: bool) {
+        if other_source {
+            self.release(now, Duration::ZERO);
+        }
+        if other_source || !muted {
+            self.mute_audio(false);
+        }
+    }
+
     /// Takes a change of a digit of the source as a telephone-event. `muted` digits do not start, but a started one ends.
     /// False if too many digits wait: this one is not sent.
     pub(super) fn relay_as_event(&mut self, now: Instant, update: &EventUpdate, muted: bool) -> bool {
@@ -34,26 +44,30 @@ impl DigitSender {
                 let queued = self.events.start(now, digit, volume);
                 return self.note_if(queued, digit);
             }
-            EventUpdate::Ended { duration, .. } => self.events.end(now, duration),
+            EventUpdate::Ended { duration, .. } => self.release(now, duration),
         }
         true
     }
 
+    /// The key that the source holds down is released after `duration`, in whichever form its digit has begun. Ignored if there is none.
+    fn release(&mut self, now: Instant, duration: Duration) {
+        self.events.end(now, duration);
+        if let Some(tones) = &mut self.tones {
+            tones.end(duration);
+        }
+    }
+
     /// Takes a change of a digit of the source as a tone. A digit that came as a tone is in the source's audio already. False
     /// if too many digits wait: this one is not sent.
-    pub(super) fn relay_as_tone(&mut self, update: &EventUpdate, form: DigitForm, muted: bool) -> bool {
+    pub(super) fn relay_as_tone(&mut self, now: Instant, update: &EventUpdate, form: DigitForm, muted: bool) -> bool {
         match (*update, form) {
             (EventUpdate::Started { digit, volume }, DigitForm::Event) if !muted => {
                 let queued = self.tones.get_or_insert_default().start(digit, volume);
                 return self.note_if(queued, digit);
             }
-            (EventUpdate::Ended { duration, .. }, DigitForm::Event) => {
-                if let Some(tones) = &mut self.tones {
-                    tones.end(duration);
-                }
-            }
+            (EventUpdate::Ended { duration, .. }, _) => self.release(now, duration),
             (EventUpdate::Started { digit, .. }, DigitForm::Tone) if !muted => note_digit(&mut self.sent, digit),
-            (EventUpdate::Started { .. } | EventUpdate::Ended { .. }, _) => {}
+            (EventUpdate::Started { .. }, _) => {}
         }
         true
     }

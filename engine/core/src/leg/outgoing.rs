@@ -190,9 +190,7 @@ impl Outgoing {
             // Audio of the source before is not for this peer.
             self.mode.change(Transcoder::forget_waiting);
         }
-        if other_source || !plan.muting.digits {
-            self.digits.mute_audio(false);
-        }
+        self.digits.apply(now, other_source, plan.muting.digits);
         let before = std::mem::replace(&mut self.plan, plan);
         let SendPolicy { gate, preroll_max, filler } = self.plan.policy;
         if before.policy.gate == Gate::Shut && gate == Gate::Open {
@@ -376,7 +374,7 @@ impl Outgoing {
         let has_room = if self.plan.takes_events() && !(muted && form == DigitForm::Tone) {
             self.digits.relay_as_event(now, update, muted)
         } else {
-            self.digits.relay_as_tone(update, form, muted)
+            self.digits.relay_as_tone(now, update, form, muted)
         };
         if !has_room {
             self.discards.add(Discard::DigitQueueFull);

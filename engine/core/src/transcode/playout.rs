@@ -45,9 +45,12 @@ const LOSSY_FOR_US: i64 = 10_000_000;
 const FILL_SPACING_MIN_US: i64 = 5_000;
 /// After this much filling a source is silent: a skipped piece is not audible then.
 const SILENT_US: i64 = 200_000;
-/// A deadline that is missed by more than this shows that this thread had no CPU. The listener got nothing meanwhile, and the source's
-/// audio of that time is too old ([`crate::limits::WAITED_AUDIO_MAX`]): the time is left out, not filled.
+/// A frame that is expected for longer than this, while its deadline is missed as well, shows that this thread had no CPU. The listener
+/// got nothing meanwhile, and the source's audio of that time is too old ([`crate::limits::WAITED_AUDIO_MAX`]): the time is left out, not
+/// filled.
 const STALL_US: i64 = 200_000;
+/// A timer may be so late without a stall.
+const TIMER_LATE_US: i64 = 40_000;
 /// The next Opus frame has a copy of a lost one: it is waited for, whatever the playout delay.
 const COPY_MARGIN_US: i64 = 5_000;
 
@@ -251,12 +254,14 @@ impl Playout {
         }
     }
 
-    /// Moves the expectation on by the time that the deadline was missed, if that was a stall.
+    /// After a stall, the next frame is expected now: it follows the last one, with nothing filled in between, not even the playout delay,
+    /// which a stall before may have raised.
     #[cold]
     fn leave_out_stall(&mut self) {
         let Some(next_us) = self.next_us else { return };
-        let late_us = self.now_us - self.deadline_us(next_us);
-        if late_us > STALL_US {
+        let late_us = self.now_us - self.delay.expected_us(next_us);
+        // A deadline that is met is no stall, however long the frame was waited for.
+        if late_us > STALL_US && self.now_us - self.deadline_us(next_us) > TIMER_LATE_US {
             self.delay.shift(late_us);
             self.anchor_transit_us += late_us;
         }

@@ -3,7 +3,7 @@
 //! `JUDGE_SEEDS=FIRST..END cargo test --test scenarios judge` runs other seeds than the usual ones. For thousands of them use
 //! `cargo run -p trestle-world --example judge -- FIRST COUNT`, which prints no panics and how fast it is.
 
-use trestle_world::judge::{Change, Flavour, Judged, Peer, PhoneKind, Step, Trial, run, shrunk};
+use trestle_world::judge::{Change, Flavour, Judged, MediaVerb, Peer, PhoneKind, Step, Trial, Weather, run, shrunk};
 
 /// Seeds of each of the two tests, so that they run on two cores.
 const SEEDS: u64 = 100;
@@ -105,4 +105,74 @@ fn after_a_stall_200_ms_in_packets_of_60_ms_are_sent_in_packets_of_20_ms_and_no_
     let offer = Step::Offer { call: 0, from: Peer::Sip(first), to: Peer::Sip(second), branches: 3, shut: false };
     assert_clean(10_440, &[&[offer], &steps[..]].concat());
     assert_clean(10_440, &[&[offer], &steps[1..]].concat());
+}
+
+#[test]
+fn the_first_packet_of_pre_roll_may_be_overtaken_and_is_authentic() {
+    let phone = Peer::Sip(PhoneKind { codecs: 1, mux: true, ..PHONE });
+    let offer = Step::Offer { call: 0, from: phone, to: WHATSAPP, branches: 1, shut: true };
+    for permille in [50, 123, 200] {
+        let weather = Weather::Reordering(permille);
+        let steps =
+            [Step::Answer { call: 0, party: 1 }, Step::Wait { ms: 527 }, Step::Wire { call: 0, party: 1, weather }];
+        for seed in 0..8 {
+            assert_clean(seed, &[&[offer], &steps[..], &[Step::Gate { call: 0, open: true }]].concat());
+        }
+    }
+}
+
+#[test]
+fn a_digit_ends_when_its_source_is_replaced_while_the_key_is_down() {
+    let [encrypted, plain] = [PhoneKind { suites: 3, mux: true, ..PHONE }, PhoneKind { codecs: 1, ..PHONE }];
+    let toneless = PhoneKind { digits: false, ..PHONE };
+    // The digit is sent to WhatsApp as an event, and to a phone without events as a tone.
+    for (callee, presses, keeps) in [(encrypted, 1, 0), (toneless, 0, 1)] {
+        assert_clean(
+            16_297,
+            &[
+                offer(0, WHATSAPP, Peer::Sip(callee)),
+                Step::Answer { call: 0, party: 1 },
+                offer(1, Peer::Sip(plain), Peer::Sip(plain)),
+                Step::Answer { call: 1, party: 1 },
+                Step::Wait { ms: 110 },
+                Step::Press { call: 0, party: presses, digit: 5, ms: 431 },
+                Step::Wait { ms: 22 },
+                Step::Connect { call: 1, party: 1, with_call: 0, with: keeps },
+            ],
+        );
+    }
+}
+
+#[test]
+fn after_a_second_stall_of_any_length_nothing_is_filled_in_either() {
+    let [first, second] = [PhoneKind { nat: true, ..PHONE }, PhoneKind { codecs: 1, mux: true, ..PHONE }];
+    for ms in [210, 264, 300, 400, 1_000, 4_944] {
+        assert_clean(
+            5_887,
+            &[
+                offer(1, Peer::Sip(first), Peer::Sip(second)),
+                Step::Answer { call: 1, party: 1 },
+                Step::Wait { ms: 14 },
+                Step::Stall { ms: 334 },
+                Step::Stall { ms },
+            ],
+        );
+    }
+}
+
+#[test]
+fn an_opus_listener_has_a_clean_tone_after_a_change_from_silence_to_forwarding() {
+    let phone = Peer::Sip(PhoneKind { suites: 3, ..PHONE });
+    let opus = Change::Codecs(3);
+    assert_clean(
+        2_163,
+        &[
+            offer(0, phone, Peer::WhatsApp(Flavour::Sdes)),
+            Step::Answer { call: 0, party: 1 },
+            Step::Wait { ms: 79 },
+            Step::Media { call: 0, party: None, verb: MediaVerb::Silence },
+            Step::ReOffer { call: 0, party: 0, change: opus },
+            Step::Wait { ms: 283 },
+        ],
+    );
 }

@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use trestle_core::limits::DATAGRAM_BYTES_MAX;
-use trestle_core::plan::{AudioMuting, Filler, Gate, LegPlan, Source, Transport};
+use trestle_core::plan::{AudioMuting, Filler, Gate, LegPlan, ReceivePlan, Source, Transport};
 use trestle_core::report::CallReport;
 use trestle_core::{CallId, Command, CommandError, EngineReply, LegId, LegPorts};
 use trestle_srtp::OVERHEAD_MAX;
@@ -170,10 +170,15 @@ impl Checks {
         match DatagramKind::of(bytes) {
             Some(DatagramKind::Rtp) => {
                 leg.audit.rtp_received += 1;
-                let is_withheld = leg.is_surplus(now) || is_withheld;
-                if is_authentic && let Ok(header) = rtp::read_header(bytes) {
+                let is_surplus = leg.is_surplus(now);
+                // What comes from elsewhere has no part in the numbers of the peer, unless the peer has moved.
+                if is_foreign {
+                    leg.received.withhold();
+                } else if is_authentic && let Ok(header) = rtp::read_header(bytes) {
                     leg.received.note(header);
-                    if is_withheld || is_foreign {
+                    let ReceivePlan { formats, events, .. } = &leg.plan.receive;
+                    let mut agreed = formats.iter().map(|format| format.pt).chain(events.iter().map(|event| event.0));
+                    if is_withheld || is_surplus || !agreed.any(|pt| pt == header.pt) {
                         leg.received.withhold();
                     }
                 }

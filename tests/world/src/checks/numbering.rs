@@ -94,7 +94,7 @@ impl ReceivedNumbers {
         *newest = (*newest).max(number);
     }
 
-    /// The last packet is not forwarded: the signalled direction, a mute, a gate or its size forbids it.
+    /// The last packet is not forwarded: the signalled direction, a mute, a gate, its size or its payload type forbids it.
     pub(crate) fn withhold(&mut self) {
         self.withheld += 1;
     }

@@ -1,12 +1,12 @@
 //! Carries out the steps of a trial: what the peers and their signalling do, and what each party may expect.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use trestle_core::CallId;
-use trestle_peers::MetaReport;
+use trestle_peers::{Codec, MetaReport};
 use trestle_wire::Pt;
 use trestle_wire::demux::DatagramKind;
 use trestle_wire::rtp::read_header;
@@ -25,6 +25,10 @@ use crate::world::World;
 const LAST_SENT: usize = 60;
 /// A peer hangs up this long after its call was deleted.
 const HANG_UP_AFTER: Duration = Duration::from_millis(300);
+/// So much is filled after a stall that is as short as a late timer.
+const FILLED_MAX_MS: u32 = 60;
+/// What a slow and jittery link (`Weather`) has taken up before it was mended has arrived by then.
+pub(super) const ON_THE_WAY_MS: u64 = 550;
 /// Audio that waited for longer than this in the sockets is not sent any more (decision 0022).
 const OLD_AUDIO_MAX_MS: u32 = 200;
 /// Between two digits.
@@ -74,6 +78,19 @@ impl Party {
         match self.peer {
             Peer::WhatsApp(_) => 20,
             Peer::Sip(kind) => kind.ptime_ms,
+        }
+    }
+
+    /// False if its last SDP holds the call, or answers one that does.
+    pub(super) fn is_talking(&self) -> bool {
+        !["a=sendonly", "a=recvonly", "a=inactive"].iter().any(|line| self.sdp.contains(line))
+    }
+
+    /// True if it can be sent Opus, whose decoder remembers what it decoded before.
+    pub(super) fn has_opus(&self) -> bool {
+        match self.peer {
+            Peer::WhatsApp(_) => true,
+            Peer::Sip(_) => super::CODECS[usize::from(self.codecs) % super::CODECS.len()].contains(&Codec::Opus),
         }
     }
 
@@ -225,14 +242,19 @@ impl Court {
                 self.judged.hostile += self.stranger.attack(&mut self.world, seed, times);
             }
             Step::Copy { call, party, ms } => {
+                let id = (call, party.into());
+                let Some(at) = self.address_of(id) else { return };
+                let ip = at.ip();
+                // A network that holds the originals back looks as if the peer had moved.
+                self.world.set_link(ip, Link::CLEAN);
+                if self.party(id).is_some_and(|party| party.is_disturbed) {
+                    self.wait(ON_THE_WAY_MS);
+                }
                 // Of two addresses that deliver the same packets from the first one on, the faster one is followed (decision 0014):
                 // what must not be followed is a copy of a peer that Trestle sends to already.
-                if let Some(ip) =
-                    self.address_of((call, party.into())).map(|at| at.ip()).filter(|ip| self.is_learnt(*ip))
-                {
-                    self.world.set_link(ip, Link::CLEAN);
+                if self.is_learnt(at) {
                     self.world.copy(ip, self.stranger.at(), ms.into());
-                    self.copied = Some((call, party.into()));
+                    self.copied = Some(id);
                 }
             }
             Step::Stall { ms } => self.stall(ms.into()),
@@ -336,14 +358,14 @@ impl Court {
         }
     }
 
-    /// True if Trestle sends its media to the address that the last RTP packet of the peer at `ip` came from.
-    fn is_learnt(&mut self, ip: IpAddr) -> bool {
+    /// True if Trestle sends media to the peer that sends from `at`, and the last RTP packet from there has come.
+    fn is_learnt(&mut self, at: SocketAddr) -> bool {
         let is_rtp = |datagram: &Datagram| DatagramKind::of(&datagram.bytes) == Some(DatagramKind::Rtp);
         let mut received = self.world.received().iter().rev().map(|(_, datagram)| datagram);
-        let Some(last) = received.find(|datagram| datagram.from.ip() == ip && is_rtp(datagram)) else { return false };
-        let (from, to) = (last.from, last.to);
+        let last = received.find(|datagram| datagram.from.ip() == at.ip() && is_rtp(datagram));
+        let Some(to) = last.filter(|last| last.from == at).map(|last| last.to) else { return false };
         let report = self.world.trestle().owner(to).and_then(|call| self.world.trestle().report(call));
-        report.is_some_and(|report| report.legs.iter().any(|leg| leg.local == to && leg.remote == Some(from)))
+        report.is_some_and(|report| report.legs.iter().any(|leg| leg.local == to && leg.remote == Some(at)))
     }
 
     /// Trestle does nothing for `ms`. Then it sends at most [`OLD_AUDIO_MAX_MS`] of what has waited (decision 0022).
@@ -356,8 +378,8 @@ impl Court {
         // The source of a party's audio may be any other one.
         let shortest = every().map(Party::ptime_ms).min().unwrap_or(20);
         let longest = every().map(Party::ptime_ms).max().unwrap_or(20);
-        // A packet more has begun before that time, and a frame is due of Trestle's own.
-        let allowed = (OLD_AUDIO_MAX_MS + longest).div_ceil(shortest) + 1;
+        // A packet more has begun before that time, a transcoder fills what it cannot tell from a loss, and a frame is due of its own.
+        let allowed = (OLD_AUDIO_MAX_MS + longest + FILLED_MAX_MS).div_ceil(shortest) + 1;
         if every().any(|party| party.is_disturbed) || self.cases.values().any(|case| case.is_muddled) {
             // A network that delays delivers more than that within 200 ms.
             return;

@@ -5,17 +5,17 @@ use std::collections::BTreeSet;
 use trestle_core::CallId;
 use trestle_peers::ear;
 
-use super::court::{Court, PartyId};
+use super::court::{Court, ON_THE_WAY_MS, Party, PartyId};
 use super::step::{Change, MediaVerb, Peer};
 
-/// What a slow and jittery link (`Weather`) has taken up before it was mended has arrived by then.
-const ON_THE_WAY_MS: u64 = 550;
 /// Virtual time after which audio must flow.
 const RECOVERY_MS: u64 = 1_000;
 /// How long audio is then judged.
 const JUDGED_MS: u64 = 400;
 /// The end of it in which the tone of the other party must have at least half of the power.
 const TONE_MS: u32 = 300;
+/// A change of the encoder that an Opus listener gets is not audible any more after this time.
+const OPUS_CHANGE_MS: u64 = 1_000;
 /// A WebRTC leg may need so long after the network is back: the DTLS machine repeats its flights at growing intervals.
 const HANDSHAKE_MS: u64 = 25_000;
 /// Recordings are that long; afterwards only packets are counted.
@@ -48,8 +48,15 @@ impl Court {
         let preroll = self.preroll_ms();
         self.wait(preroll);
         self.forget_ended();
-        if self.world.elapsed_ms() <= RECORDED_MS {
-            pairs.into_iter().for_each(|(from, to)| self.judge_tone(from, to));
+        // Between two Opus peers, Trestle forwards after a second of packets in the format of the listener. Its decoder then goes on from what
+        // Trestle has encoded, and a pure tone decays slowly in its prediction of the pitch.
+        let (opus, others): (Vec<_>, Vec<_>) = pairs
+            .into_iter()
+            .partition(|(from, to)| [from, to].iter().all(|id| self.party(**id).is_some_and(Party::has_opus)));
+        others.into_iter().for_each(|(from, to)| self.judge_tone(from, to));
+        if !opus.is_empty() {
+            self.wait(OPUS_CHANGE_MS);
+            opus.into_iter().for_each(|(from, to)| self.judge_tone(from, to));
         }
     }
 
@@ -67,9 +74,8 @@ impl Court {
     }
 
     fn judge_tone(&mut self, from: PartyId, to: PartyId) {
-        let Some(sender) = self.party(from).filter(|_| self.actor(from).is_some() && self.actor(to).is_some()) else {
-            return;
-        };
+        let is_up = self.actor(from).is_some() && self.actor(to).is_some() && self.world.elapsed_ms() <= RECORDED_MS;
+        let Some(sender) = self.party(from).filter(|_| is_up) else { return };
         let (hz, tag) = (sender.hz, format!("{from:?} -> {to:?}"));
         let (recorded, sample_hz) = self.recording(to);
         let last = &recorded[recorded.len().saturating_sub((sample_hz / 1_000 * TONE_MS) as usize)..];
@@ -155,9 +161,19 @@ impl Court {
         })
     }
 
+    /// True if WhatsApp, a DTLS client whose ClientHello was lost, was sent one: it cannot complete its handshake (decision 0008, cost).
+    fn is_hedged_to(&mut self, id: PartyId) -> bool {
+        let Some((actor, Peer::WhatsApp(_))) = self.actor(id) else { return false };
+        let meta = self.world.meta(actor);
+        !meta.is_connected() && meta.report().ice.is_some_and(|ice| ice.hellos_to_client > 0)
+    }
+
     /// Directions in which audio must flow.
     fn pairs(&mut self) -> Vec<(PartyId, PartyId)> {
         let mut pairs = Vec::new();
+        let parties = self.cases.iter().flat_map(|(call, case)| (0..case.parties.len()).map(|number| (*call, number)));
+        let lost: Vec<PartyId> =
+            parties.collect::<Vec<PartyId>>().into_iter().filter(|id| self.is_hedged_to(*id)).collect();
         for (call, case) in &self.cases {
             for (number, party) in case.parties.iter().enumerate() {
                 let Some(other) = party.talks_to else { continue };
@@ -166,7 +182,8 @@ impl Court {
                     let case = &self.cases[&id.0];
                     let party = &case.parties[id.1];
                     let is_good = !case.is_over && !case.is_muddled && !case.is_closed;
-                    is_good && !party.is_holding && !party.is_moved && party.is_answered
+                    let is_good = is_good && !lost.contains(id);
+                    is_good && !party.is_holding && !party.is_moved && party.is_answered && party.is_talking()
                 });
                 if is_up && !legs.iter().any(|id| self.is_explained(id.0, &["call.leg.failed"])) {
                     pairs.push((legs[0], legs[1]));

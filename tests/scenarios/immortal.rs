@@ -243,6 +243,22 @@ fn a_phone_without_media_leaves_whatsapp_with_comfort_noise() {
 }
 
 #[test]
+fn a_phone_that_pauses_without_moving_its_timestamps_loses_nothing_to_the_filler() {
+    for pause_ms in [100, 150, 400, 1_500] {
+        let phone = PhoneOptions { codecs: vec![Codec::Opus], ..calls::phone() };
+        let mut restless = Restless::new(814, Flavour::WebRtc, phone);
+        restless.world.run_for_ms(1_500);
+        for _ in 0..10 {
+            restless.world.phone(restless.phone).pause(Duration::from_millis(pause_ms));
+            restless.world.run_for_ms(pause_ms + 1_200);
+        }
+        restless.assert_immortal(&format!("{pause_ms} ms"));
+        let lost = restless.world.totals().discards.get(trestle_core::Discard::Late);
+        assert_eq!(lost, 0, "{pause_ms} ms");
+    }
+}
+
+#[test]
 fn a_long_hold_sends_whatsapp_the_filler_that_was_asked_for() {
     for (filler, at_least_dbov, at_most_dbov) in
         [("silence", f64::NEG_INFINITY, -75.0), ("comfort-noise", -75.0, -55.0), ("hold-tone", -50.0, -20.0)]

@@ -311,6 +311,11 @@ impl Phone {
         self.session.talker.muted = silent;
     }
 
+    /// Sends no RTP for `time`, and then continues with the next number and timestamp, as if no time had passed.
+    pub fn pause(&mut self, time: Duration) {
+        self.session.talker.pause(time);
+    }
+
     /// Puts the other side on hold or resumes; the next [`Phone::offer`] signals it (`a=sendonly`).
     pub fn set_hold(&mut self, hold: bool) {
         self.wants_to_receive = !hold;

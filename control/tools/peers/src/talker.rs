@@ -178,6 +178,13 @@ impl Talker {
         self.digits.pressing.is_some() || !self.digits.waiting.is_empty()
     }
 
+    /// Sends nothing for `time`, and then continues with the next number and timestamp.
+    pub(crate) fn pause(&mut self, time: Duration) {
+        if let Some((started, _)) = &mut self.clock {
+            *started += time;
+        }
+    }
+
     /// RTP timestamp of this moment on the audio's line, for a sender report. `None` before the first packet.
     pub(crate) fn time_at(&self, now: Instant) -> Option<u32> {
         let (started, _) = self.clock?;

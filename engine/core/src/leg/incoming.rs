@@ -13,7 +13,7 @@ use super::note_digit;
 use super::path::Path;
 use crate::discard::Discards;
 use crate::dtmf::{EventReceiver, EventUpdates, ToneReceiver};
-use crate::plan::{Codec, ReceiveFormat, ReceivePlan};
+use crate::plan::{Codec, ReceiveFormat, ReceivePlan, SendFormat};
 use crate::report::Count;
 use crate::stream::{OwnSsrcs, SsrcFilter, SsrcStatus, StreamRx};
 use crate::time::ReceiveTime;
@@ -75,6 +75,13 @@ pub(crate) struct AudioPacket {
     pub(crate) us: u32,
     /// Octets of the datagram.
     pub(crate) payload: std::ops::Range<usize>,
+}
+
+impl AudioPacket {
+    /// True if a peer with `format` takes the packet's codec, and its packet time.
+    pub(super) fn is_forwardable(&self, format: &SendFormat, payload: &[u8]) -> bool {
+        format.codec == self.codec && (!format.strict_ptime || self.codec.packet_ptime(payload) == Some(format.ptime))
+    }
 }
 
 impl Incoming {

@@ -268,7 +268,7 @@ impl Outgoing {
     /// True if the packet can be sent unchanged. A transcoder is left only after a run of such packets: a peer that changes its
     /// packet time to and fro must not cost an encoder each time.
     fn should_forward(&mut self, format: &SendFormat, audio: &AudioPacket, payload: &[u8]) -> bool {
-        if !is_forwardable(format, audio, payload) {
+        if !audio.is_forwardable(format, payload) {
             self.forwardable_run = 0;
             return false;
         }
@@ -291,6 +291,10 @@ impl Outgoing {
         payload: &[u8],
     ) {
         if !matches!(self.mode, Mode::Forwarding) {
+            if self.tx.is_behind_frames(source, audio.seq) {
+                self.discards.add(Discard::Late);
+                return;
+            }
             self.end_transcoder();
         }
         if self.digits.sends_events() {
@@ -513,10 +517,11 @@ impl Outgoing {
         if !matches!(self.mode, Mode::Forwarding) || !self.plan.has_filler() {
             return None;
         }
-        match &self.timing {
+        let gap_at = match &self.timing {
             Some(timing) => timing.gap_at(),
             None => self.last_sent_at?.checked_add(GAP_MAX),
-        }
+        };
+        gap_at?.checked_add(self.tx.filler_delay())
     }
 
     /// Gives `timer` each timer of this side and when it is due.
@@ -586,11 +591,6 @@ fn audio_of(plan: &SendPlan) -> (Pt, ClockRate) {
 /// Identifies one received stream of one leg, for the numbering.
 fn source_key(from: LegId, ssrc: Ssrc) -> u64 {
     u64::from(from.0) << 32 | u64::from(ssrc.0)
-}
-
-/// True if the peer takes the packet's codec, and its packet time.
-fn is_forwardable(format: &SendFormat, audio: &AudioPacket, payload: &[u8]) -> bool {
-    format.codec == audio.codec && (!format.strict_ptime || audio.codec.packet_ptime(payload) == Some(format.ptime))
 }
 
 #[cfg(test)]

@@ -83,29 +83,135 @@ fn forwarding_and_frames_alternate_on_one_line() {
     assert_eq!(forward(&mut tx, now + ms(140), 1, 7), Some((103, 5_000 + 140 * 48, true)));
 }
 
-#[test]
-fn a_source_that_the_network_holds_up_does_not_leave_the_listener_behind() {
-    let (mut tx, mut now) = (stream(OPUS), start());
-    let mut n = 0;
-    let mut lost = 0;
-    for _ in 0..100 {
-        for _ in 0..60 {
-            lost += u32::from(forward(&mut tx, now, 1, n).is_none());
-            (n, now) = (n + 1, now + ms(20));
+/// A packet of a source: when it arrives in microseconds, its number, and its timestamp in milliseconds.
+type Arrival = (u64, u64, u64);
+
+/// What became of a source.
+#[derive(Debug, Default)]
+struct Passage {
+    lost: usize,
+    frames: usize,
+    /// How far the timestamps were ahead of wall time at most, and how far the last one was.
+    ahead_ms: (i64, i64),
+}
+
+/// Forwards a source, with frames in its place as a leg with filler sends them: 40 ms after its last packet, or later.
+fn pass(mut arrivals: Vec<Arrival>) -> Passage {
+    let (mut tx, begun) = (stream(OPUS), start());
+    let mut passage = Passage::default();
+    let mut frame_at = u64::MAX;
+    arrivals.sort_unstable();
+    for (us, n, time_ms) in arrivals {
+        let mut sent = Vec::new();
+        while frame_at <= us {
+            sent.push((frame_at, tx.frame(begun + Duration::from_micros(frame_at), 960)));
+            frame_at += 20_000;
         }
-        // 160 ms in which frames take its place; its packets arrive at once after that.
-        for _ in 0..8 {
-            tx.frame(now, 960);
-            now += ms(20);
+        passage.frames += sent.len();
+        let (seq, time) = (ExtSeq(70_000 + n), RtpTime(time_ms as u32 * 48));
+        if tx.is_behind_frames(1, seq) {
+            passage.lost += 1;
+        } else {
+            let header = tx.forward(begun + Duration::from_micros(us), 1, seq, time, OPUS, false);
+            passage.lost += usize::from(header.is_none());
+            sent.extend(header.map(|header| (us, header)));
+            frame_at = us + 40_000 + tx.filler_delay().as_micros() as u64;
         }
-        for _ in 0..8 {
-            lost += u32::from(forward(&mut tx, now, 1, n).is_none());
-            n += 1;
+        for (us, header) in sent {
+            let stamped_ms = i64::from(RtpTime(5_000).distance_to(header.time)) / 48;
+            let ahead_ms = stamped_ms - (us / 1_000) as i64;
+            passage.ahead_ms = (passage.ahead_ms.0.max(ahead_ms), ahead_ms);
         }
     }
-    let ahead = tx.time_at(now).distance_to(tx.last_time);
-    assert!(ahead.abs() <= 2 * 960, "{ahead} ticks ahead of the wall clock after 100 times");
-    assert!(lost <= 100 * 8, "{lost} packets for 800 frames in their place");
+    passage
+}
+
+/// Up to `max` microseconds, not the same twice.
+fn jitter_us(state: &mut u32, max: u64) -> u64 {
+    *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    u64::from(*state >> 8) % (max + 1)
+}
+
+/// Talk of 60 packets, and pauses of `pause_ms`; in these, timestamps move on or not.
+fn with_pauses(pause_ms: u64, pauses: u64, jitter_max_us: u64, move_on: bool) -> Vec<Arrival> {
+    let mut random = 1;
+    let packet = |n: u64| {
+        let paused_ms = n / 60 * pause_ms;
+        let time_ms = 20 * n + if move_on { paused_ms } else { 0 };
+        let jitter = if n == 0 { 0 } else { jitter_us(&mut random, jitter_max_us) };
+        (1_000 * (20 * n + paused_ms) + jitter, n, time_ms)
+    };
+    (0..60 * pauses).map(packet).collect()
+}
+
+#[test]
+fn a_source_that_pauses_without_moving_its_timestamps_loses_nothing_to_the_frames_in_its_place() {
+    for pause_ms in [40, 60, 150, 190, 400, 1_000, 3_000] {
+        for jitter_max_us in [0, 15_000] {
+            let passage = pass(with_pauses(pause_ms, 30, jitter_max_us, false));
+            let what = format!("{pause_ms} ms, jitter {jitter_max_us} us: {passage:?}");
+            assert_eq!(passage.lost, 0, "{what}");
+            assert!(passage.frames > 0 && passage.ahead_ms.0 <= 40, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_source_that_is_silent_while_its_timestamps_move_on_stays_at_wall_time() {
+    for pause_ms in [100, 400, 2_000] {
+        let passage = pass(with_pauses(pause_ms, 30, 15_000, true));
+        assert!(passage.lost == 0 && passage.ahead_ms.0 <= 40, "{pause_ms} ms: {passage:?}");
+    }
+}
+
+#[test]
+fn a_source_that_the_network_holds_up_never_puts_the_timestamps_far_ahead_of_wall_time() {
+    for held_up_ms in [60, 160, 300, 1_000, 3_000] {
+        // A hundred times: packets of this time arrive at once, behind the frames in their place.
+        let held_up = held_up_ms / 20;
+        let arrival = |n: u64| {
+            let (round, of_round) = (n / (60 + held_up), n % (60 + held_up));
+            let time_ms = 20 * n;
+            let until_ms = 20 * (round + 1) * (60 + held_up);
+            (1_000 * if of_round < 60 { time_ms } else { until_ms }, n, time_ms)
+        };
+        let passage = pass((0..100 * (60 + held_up)).map(arrival).collect());
+        assert!(passage.ahead_ms.0 <= 80, "{held_up_ms} ms: {passage:?}");
+        assert!(passage.lost <= passage.frames, "{held_up_ms} ms: no more is lost than was replaced: {passage:?}");
+    }
+}
+
+#[test]
+fn an_hour_of_jitter_does_not_move_the_timestamps_away_from_wall_time() {
+    for jitter_ms in [10, 30, 45, 60, 80] {
+        let mut random = 1;
+        let arrival = |n: u64| (20_000 * n + jitter_us(&mut random, 1_000 * jitter_ms), n, 20 * n);
+        let passage = pass((0..180_000).map(arrival).collect());
+        let most_ms = 80 + jitter_ms as i64;
+        assert!(passage.ahead_ms.0 <= most_ms && passage.ahead_ms.1.abs() <= most_ms, "{jitter_ms} ms: {passage:?}");
+        assert!(passage.lost <= 180_000 / 40, "{jitter_ms} ms: {passage:?}");
+    }
+}
+
+#[test]
+fn a_surplus_is_won_back_from_a_pause_between_two_packets_of_the_source() {
+    let held_up = |n: u64| (1_000 * if (60..64).contains(&n) { 1_275 } else { 20 * n }, n, 20 * n);
+    let talk: Vec<Arrival> = (0..100).map(held_up).collect();
+    assert_eq!(pass(talk.clone()).ahead_ms.1, 80, "three frames, and the 20 ms before them");
+    // Timestamps move on by 90 ms with one number. Frames are due after that.
+    let after = (100..130).map(|n| (1_000 * (20 * n + 70), n, 20 * n + 70));
+    let passage = pass(talk.into_iter().chain(after).collect());
+    assert_eq!((passage.lost, passage.frames, passage.ahead_ms.1), (0, 3, 10));
+}
+
+#[test]
+fn a_packet_from_before_the_frames_that_comes_after_them_does_not_end_them() {
+    let (mut tx, now) = (stream(OPUS), start());
+    forward(&mut tx, now, 1, 0);
+    forward(&mut tx, now + ms(20), 1, 2);
+    tx.frame(now + ms(60), 960);
+    assert!(tx.is_behind_frames(1, ExtSeq(70_001)) && tx.is_behind_frames(1, ExtSeq(70_002)));
+    assert!(!tx.is_behind_frames(1, ExtSeq(70_003)) && !tx.is_behind_frames(2, ExtSeq(70_001)));
 }
 
 #[test]

@@ -319,3 +319,39 @@ fn a_flood_to_an_address_from_which_nothing_came_is_limited_to_one_call() {
     let received = callee.received(&world).len();
     assert!((24..=28).contains(&received), "{received}");
 }
+
+#[test]
+fn a_flood_of_reports_is_taken_at_fifty_a_second_and_reported_at_once() {
+    let (mut world, mut caller, mut callee) = plain_call(2_013);
+    caller.talk(&mut world, 50);
+    callee.received(&world);
+    let at_rtcp = |of: std::net::SocketAddr| std::net::SocketAddr::new(of.ip(), of.port() + 1);
+    let (from, to) = (at_rtcp(caller.at), at_rtcp(caller.remote.unwrap()));
+    let taken = |world: &mut World| world.totals().rtcp_in.packets;
+    // A receiver report about what Trestle sends: half of its packets are lost. Every second for half a minute it is honest.
+    let report = [&[0x81, 201, 0, 7, 0, 0, 0, 7][..], &[0, 0, 0, 9, 128], &[0; 19]].concat();
+    for _ in 0..30 {
+        world.inject(from, to, &report);
+        world.run_for_ms(1_000);
+    }
+    let (begun, honest) = (world.elapsed_ms(), taken(&mut world));
+    assert_eq!((honest, reported(&world, Risk::Flood)), (30, vec![]));
+    for n in 0..30_000 {
+        world.inject(from, to, &report);
+        if n % 10 == 9 {
+            world.run_for_ms(1);
+        }
+    }
+    world.run_for_ms(100);
+    let flood = taken(&mut world) - honest;
+    assert!((215..=225).contains(&flood), "70 that were left, and 50 in each of three seconds, but {flood}");
+    assert_eq!(world.totals().discards.get(Discard::OverBudget), 30_000 - flood);
+    assert_eq!(reported(&world, Risk::Flood).first(), Some(&((begun + 500) / 1_000, LegId(0), true)));
+    // Audio is not part of that, and honest reports are taken again.
+    caller.talk(&mut world, 50);
+    assert_eq!(callee.received(&world).len(), 50);
+    let before = taken(&mut world);
+    world.inject(from, to, &report);
+    world.run_for_ms(20);
+    assert_eq!(taken(&mut world), before + 1);
+}

@@ -48,13 +48,15 @@ pub enum Discard {
     NoListener,
     /// The decoder refused the payload.
     Undecodable,
+    /// The encoder of the listener refused a frame, or the frame is longer than any of a known codec.
+    Unencodable,
     /// A digit for a peer to which too many digits wait already ([`crate::limits::DIGITS_WAITING_MAX`]).
     DigitQueueFull,
 }
 
 impl Discard {
     /// Every reason.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Unroutable,
         Self::Malformed,
         Self::NotConnected,
@@ -77,6 +79,7 @@ impl Discard {
         Self::Replaced,
         Self::NoListener,
         Self::Undecodable,
+        Self::Unencodable,
         Self::DigitQueueFull,
     ];
 
@@ -105,6 +108,7 @@ impl Discard {
             Self::Replaced => "replaced",
             Self::NoListener => "no_listener",
             Self::Undecodable => "undecodable",
+            Self::Unencodable => "unencodable",
             Self::DigitQueueFull => "digit_queue_full",
         }
     }

@@ -269,6 +269,10 @@ impl Incoming {
         &self.intake
     }
 
+    pub(super) fn intake_mut(&mut self) -> &mut Intake {
+        &mut self.intake
+    }
+
     pub(super) fn last_media_at(&self) -> Option<Instant> {
         self.last_media_at
     }

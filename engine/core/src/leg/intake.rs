@@ -1,4 +1,4 @@
-//! What of a peer's media is too much: more than a call has, or Trestle's own media in a ring.
+//! What a peer sends that is too much: more media or RTCP than a call has, or Trestle's own media in a ring.
 //!
 //! Media of this process may come back to it on purpose: a call that passes through Trestle twice. It comes at the rate of a call
 //! then. In a ring the same packets pass again and again, as fast as the machine or the network can. So a stream with an SSRC
@@ -19,6 +19,12 @@ const RECEIVED: AudioRate = AudioRate { percent: 200, burst_us: 6_000_000 };
 /// The same for a stream that has an SSRC of this process.
 const RETURNED: AudioRate = AudioRate { percent: 125, burst_us: 2_000_000 };
 
+/// RTCP packets that a leg takes: 50 a second, and 100 at once. A peer sends a report every few seconds; one that reports each loss and
+/// the arrival of each packet (RFC 4585) sends 20 a second, and a blocked network delivers those of five seconds at once.
+const REPORTED: AudioRate = AudioRate { percent: 100, burst_us: 2_000_000 };
+/// What an RTCP packet uses of that.
+const REPORT_US: u32 = 20_000;
+
 /// A ring is interrupted for this long, so that packets which are under way in it are discarded. Longer than one round takes.
 const INTERRUPTION: Duration = Duration::from_secs(5);
 
@@ -27,6 +33,7 @@ const INTERRUPTION: Duration = Duration::from_secs(5);
 pub(super) struct Intake {
     own_ssrcs: OwnSsrcs,
     budget: AudioBudget,
+    reports: AudioBudget,
     /// The present stream has an SSRC of this process.
     is_returned: bool,
     /// The stream is a ring, and is discarded until then.
@@ -40,6 +47,7 @@ impl Intake {
         Self {
             own_ssrcs,
             budget: AudioBudget::new(RECEIVED),
+            reports: AudioBudget::new(REPORTED),
             is_returned: false,
             interrupted_until: None,
             flooded_at: None,
@@ -66,6 +74,18 @@ impl Intake {
     #[inline]
     pub(super) fn take(&mut self, now: Instant, us: u32) -> Result<(), Discard> {
         if self.interrupted_until.is_none() && self.budget.take(now, us) { Ok(()) } else { self.refuse(now, us) }
+    }
+
+    /// Takes an RTCP packet out of its budget.
+    ///
+    /// # Errors
+    /// [`Discard::OverBudget`] if it is too much.
+    pub(super) fn take_report(&mut self, now: Instant) -> Result<(), Discard> {
+        if self.reports.take(now, REPORT_US) {
+            return Ok(());
+        }
+        self.flooded_at = Some(now);
+        Err(Discard::OverBudget)
     }
 
     #[cold]

@@ -174,6 +174,7 @@ impl Leg {
             DatagramKind::Rtcp => {
                 let len = self.path.receive_rtcp(now, flow, source, datagram)?;
                 let (incoming, outgoing) = (&mut self.incoming, &mut self.outgoing);
+                incoming.intake_mut().take_report(received.arrived())?;
                 // The time in our queue is not part of the round trip.
                 self.rtcp.receive(received.arrived(), &datagram[..len], datagram.len(), incoming, outgoing)?;
             }
@@ -223,14 +224,20 @@ impl Leg {
             let facts = self.facts();
             self.risks.check(now, facts);
         }
-        self.rtcp.handle_timeout(now, &mut self.path, &mut self.incoming, &self.outgoing, outbox);
+        if self.rtcp.take_due(now) {
+            self.send_report(now, outbox, false);
+        }
         self.incoming.handle_timeout(now)
     }
 
     /// Queues a BYE, and close_notify behind it.
     pub(crate) fn announce_end(&mut self, now: Instant, outbox: &mut Outbox) {
-        self.rtcp.send_bye(now, &mut self.path, &mut self.incoming, &self.outgoing, outbox);
+        self.send_report(now, outbox, true);
         self.path.close_handshake(now);
+    }
+
+    fn send_report(&mut self, now: Instant, outbox: &mut Outbox, bye: bool) {
+        self.rtcp.send_report(now, &mut self.path, &mut self.incoming, &self.outgoing, outbox, bye);
     }
 
     /// True if a packet can have left something to be done here, or moved a deadline forward. False for a leg that only

@@ -471,7 +471,7 @@ impl Outgoing {
             let Some(transcoder) = self.mode.transcoder_mut() else { return };
             transcoder.withhold(under_event);
             let Some(frame) = transcoder.poll_frame(&mut payload, self.digits.tones_mut()) else { break };
-            if under_event {
+            if under_event || frame.len == 0 {
                 self.tx.skip(frame.duration_ticks);
             } else if self.readiness(path) == Readiness::Ready {
                 let (_, clock) = audio_of(&self.plan);

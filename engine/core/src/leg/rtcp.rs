@@ -117,36 +117,17 @@ impl RtcpReporter {
         Ok(())
     }
 
-    pub(super) fn handle_timeout(
-        &mut self,
-        now: Instant,
-        path: &mut Path,
-        incoming: &mut Incoming,
-        outgoing: &Outgoing,
-        outbox: &mut Outbox,
-    ) {
-        if self.next_at <= now {
+    /// True if a report is due. The next one is due after an interval from now.
+    pub(super) fn take_due(&mut self, now: Instant) -> bool {
+        let is_due = self.next_at <= now;
+        if is_due {
             self.draw_interval(now);
-            self.send_report(now, path, incoming, outgoing, outbox, false);
         }
+        is_due
     }
 
-    /// Sends a report with a BYE, unless neither media nor a report was ever sent (RFC 3550 6.3.7).
-    pub(super) fn send_bye(
-        &mut self,
-        now: Instant,
-        path: &mut Path,
-        incoming: &mut Incoming,
-        outgoing: &Outgoing,
-        outbox: &mut Outbox,
-    ) {
-        if outgoing.tx.packets() > 0 || self.sent.packets > 0 {
-            self.send_report(now, path, incoming, outgoing, outbox, true);
-        }
-    }
-
-    /// Sends SR if media was sent since the last report, else RR (RFC 3550 6.4), each with our CNAME.
-    fn send_report(
+    /// Sends SR if media was sent since the last report, else RR (RFC 3550 6.4), each with our CNAME, and with a BYE if `bye`.
+    pub(super) fn send_report(
         &mut self,
         now: Instant,
         path: &mut Path,
@@ -157,8 +138,9 @@ impl RtcpReporter {
     ) {
         let reception = incoming.rx_mut().and_then(|rx| rx.report(now));
         let packets = outgoing.tx.packets();
-        // Without media in either direction there is nothing to report, and no report may be the first packet.
-        let is_empty = packets == 0 && reception.is_none() && !bye;
+        // Without media in either direction there is nothing to report, and no report may be the first packet. A BYE is sent unless neither
+        // media nor a report was ever sent (RFC 3550 6.3.7).
+        let is_empty = packets == 0 && if bye { self.sent.packets == 0 } else { reception.is_none() };
         if path.rtcp_destination().is_none() || outgoing.plan.is_gate_shut() || is_empty {
             return;
         }

@@ -25,6 +25,7 @@ pub(super) struct FrameCounts {
     pub(super) transcoded: u64,
     pub(super) filled: u64,
     pub(super) undecodable: u64,
+    pub(super) unencodable: u64,
     pub(super) left_out: u64,
     pub(super) preroll: Preroll,
 }
@@ -73,6 +74,7 @@ impl FrameCounts {
     /// Adds the frames that were taken and then not played.
     pub(super) fn add_discards(&self, discards: &mut Discards) {
         discards.add_n(Discard::Undecodable, self.undecodable);
+        discards.add_n(Discard::Unencodable, self.unencodable);
         discards.add_n(Discard::Late, self.left_out);
     }
 
@@ -83,6 +85,7 @@ impl FrameCounts {
             transcoded: self.transcoded + transcoder.counts().transcoded,
             filled: self.filled + transcoder.counts().filled,
             undecodable: self.undecodable + transcoder.counts().undecodable,
+            unencodable: self.unencodable + transcoder.counts().unencodable,
             left_out: self.left_out + transcoder.counts().left_out,
             preroll: if preroll == Preroll::default() { self.preroll } else { preroll },
         }

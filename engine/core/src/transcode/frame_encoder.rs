@@ -6,7 +6,7 @@ use trestle_wire::Ptime;
 use crate::dtmf::ToneSender;
 use crate::plan::{OpusSettings, SendFormat};
 
-/// Bytes that are enough for any frame.
+/// Bytes that are enough for any frame of the present codecs. A longer one is not sent, and counted.
 pub const FRAME_BYTES_MAX: usize = opus::PACKET_BYTES_MAX;
 
 /// A frame for the listener. If `len` is 0 there is no payload, and only its time passes.
@@ -30,6 +30,8 @@ pub(super) struct FrameEncoder {
     ptime: Ptime,
     frame_samples: usize,
     frame_ticks: u32,
+    /// Frames that could not be encoded.
+    refused: u64,
 }
 
 impl FrameEncoder {
@@ -47,6 +49,7 @@ impl FrameEncoder {
             ptime: format.ptime,
             frame_samples: samples(ptime, rate_hz),
             frame_ticks: ptime.ticks(codec.clock()),
+            refused: 0,
         }
     }
 
@@ -84,6 +87,11 @@ impl FrameEncoder {
         self.frame_ticks = ptime.ticks(codec.clock());
     }
 
+    /// Frames that the encoder has refused, or that are longer than the buffer.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
     /// Takes PCM.
     #[inline]
     pub(super) fn push(&mut self, pcm: &[i16]) {
@@ -101,7 +109,7 @@ impl FrameEncoder {
     }
 
     /// Encodes the next frame to `out` ([`FRAME_BYTES_MAX`]), with a digit's tone in place of its audio if `tones` has
-    /// one. `None` if there is not enough PCM. `scratch` is overwritten.
+    /// one. Of a frame that cannot be encoded only the time passes. `None` if there is not enough PCM. `scratch` is overwritten.
     #[inline]
     pub(super) fn poll(
         &mut self,
@@ -109,17 +117,15 @@ impl FrameEncoder {
         mut tones: Option<&mut ToneSender>,
         out: &mut [u8],
     ) -> Option<EncodedFrame> {
-        while let Some(mut pcm) = self.packer.pop(self.frame_samples) {
-            if let Some(tones) = &mut tones {
-                scratch.clone_from_slice(pcm);
-                tones.fill(self.rate_hz, scratch.as_mut_slice());
-                pcm = scratch.as_slice();
-            }
-            if let Ok(len) = self.encoder.encode(pcm, out) {
-                return Some(EncodedFrame { len, duration_ticks: self.frame_ticks });
-            }
+        let mut pcm = self.packer.pop(self.frame_samples)?;
+        if let Some(tones) = &mut tones {
+            scratch.clone_from_slice(pcm);
+            tones.fill(self.rate_hz, scratch.as_mut_slice());
+            pcm = scratch.as_slice();
         }
-        None
+        let encoded = self.encoder.encode(pcm, out);
+        self.refused += u64::from(encoded.is_err());
+        Some(EncodedFrame { len: encoded.unwrap_or(0), duration_ticks: self.frame_ticks })
     }
 
     /// Takes the loss that the listener reports, in 1/256 (RFC 3550 section 6.4.1).
@@ -170,18 +176,38 @@ mod tests {
     use trestle_audio::{Decoder, Tone};
     use trestle_wire::Pt;
 
-    /// No pair of codecs uses 16 kHz yet; Opus has it.
-    #[test]
-    fn at_another_rate_frames_have_the_same_packet_time_and_the_sound_its_pitch() {
-        let format = SendFormat {
+    fn format(codec: Codec) -> SendFormat {
+        SendFormat {
             pt: Pt::new(111).unwrap(),
-            codec: Codec::Opus,
+            codec,
             ptime: Ptime::MS_20,
             strict_ptime: false,
             opus: OpusSettings::default(),
             event: None,
-        };
-        let mut encoder = FrameEncoder::new(&format);
+        }
+    }
+
+    #[test]
+    fn of_a_frame_that_does_not_fit_only_the_time_passes_and_it_is_counted() {
+        for codec in [Codec::Pcma, Codec::Opus] {
+            let mut encoder = FrameEncoder::new(&format(codec));
+            let (mut tone, mut pcm) = (Tone::sine(1_000.0, 9_000), [0; 160]);
+            for n in 1..=3 {
+                tone.fill(&mut pcm, 8_000);
+                encoder.push(&pcm);
+                let frame = encoder.poll(&mut Pcm::new(), None, &mut []).expect("160 samples are a frame");
+                assert_eq!((frame, encoder.refused()), (encoder.empty_frame(), n), "{codec:?}");
+            }
+            encoder.push(&pcm);
+            let frame = encoder.poll(&mut Pcm::new(), None, &mut [0; FRAME_BYTES_MAX]).expect("a frame");
+            assert!(frame.len > 0 && encoder.refused() == 3, "{codec:?}");
+        }
+    }
+
+    /// No pair of codecs uses 16 kHz yet; Opus has it.
+    #[test]
+    fn at_another_rate_frames_have_the_same_packet_time_and_the_sound_its_pitch() {
+        let mut encoder = FrameEncoder::new(&format(Codec::Opus));
         encoder.push(&[0; 100]);
         encoder.set_rate(16_000);
         let mut decoder = Decoder::new(Codec::Opus, 16_000).unwrap();

@@ -39,6 +39,8 @@ pub struct TranscoderCounts {
     pub undecodable: u64,
     /// Frames of the source that were left out, because the path became faster or the source restarted.
     pub left_out: u64,
+    /// Frames that the listener's encoder refused; they were not sent.
+    pub unencodable: u64,
     /// Frames encoded for the listener.
     pub transcoded: u64,
     /// Pieces in which the source was silent.
@@ -173,7 +175,7 @@ impl Transcoder {
     pub fn poll_frame(&mut self, out: &mut [u8], mut tones: Option<&mut ToneSender>) -> Option<EncodedFrame> {
         loop {
             if let Some(frame) = self.output.poll(self.input.scratch(), tones.as_deref_mut(), out) {
-                self.counts.transcoded += 1;
+                self.counts.transcoded += u64::from(frame.len > 0);
                 return Some(frame);
             }
             if self.take_due() {
@@ -194,7 +196,8 @@ impl Transcoder {
 
     /// Frames so far.
     pub fn counts(&self) -> TranscoderCounts {
-        TranscoderCounts { left_out: self.counts.left_out + self.playout.cleared(), ..self.counts }
+        let (left_out, unencodable) = (self.counts.left_out + self.playout.cleared(), self.output.refused());
+        TranscoderCounts { left_out, unencodable, ..self.counts }
     }
 
     /// Takes the loss that the listener reports, in 1/256 (RFC 3550 section 6.4.1).

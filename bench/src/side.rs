@@ -81,7 +81,7 @@ impl Side {
     /// The plan of leg `leg` (0 or 1). Its source is the other leg.
     pub(crate) fn plan(&self, leg: usize, ends: &Ends<'_>) -> LegPlan {
         let rtcp = SocketAddr::new(ends.peer.ip(), ends.peer.port() + 1);
-        let peer = RtpPeer { rtp: Some(ends.peer), rtcp: Some(rtcp), latch: LatchPolicy::SameIp };
+        let peer = RtpPeer { rtp: Some(ends.peer), rtcp: Some(rtcp), latch: LatchPolicy::SameIp, strict_source: false };
         let transport = match self.security {
             Security::Plain => Transport::Plain(peer),
             Security::Sdes(suite) => Transport::Sdes {

@@ -127,7 +127,7 @@ fn an_asymmetric_phone_sends_from_one_port_and_receives_on_the_other() {
 }
 
 #[test]
-fn once_learnt_no_other_port_of_the_same_address_is_accepted() {
+fn no_other_port_of_the_same_address_is_accepted_while_the_peer_sends() {
     for flags in [json!({}), json!({"flags": ["strict-source"]}), json!({"endpoint-learning": "immediate"})] {
         let mut world = World::new(607);
         let call = behind_nat(&mut world, OTHER_PORT, calls::phone(), &flags);

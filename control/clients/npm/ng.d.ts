@@ -22,6 +22,7 @@ export type Word =
   | "reuse-codecs"
   | "single-codec"
   | "SIP-source-address"
+  | "strict-source"
   | "symmetric"
   | "to-tag"
   | "trust-address"

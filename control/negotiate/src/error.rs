@@ -92,6 +92,9 @@ pub enum FlagsError {
         /// What is wrong with it.
         refusal: AddressRefusal,
     },
+    /// `media-address` is no address that one peer could send to.
+    #[error("media-address {0} cannot be sent to: it is {class}", class = trestle_core::AddressClass::of(*.0))]
+    MediaAddress(std::net::IpAddr),
     /// The codec flags remove every codec.
     #[error("the codec flags take every codec off and transcode to none")]
     NoCodec,

@@ -1,4 +1,5 @@
-//! Bencode as Kamailio and OpenSIPS practise it: keys in any order, duplicates kept, bytes behind the end ignored.
+//! Bencode as Kamailio and OpenSIPS practise it: keys in any order, duplicates kept, bytes behind the end ignored, the last `e` of a
+//! message optional.
 
 use super::value::{DEPTH_MAX, Dict, ELEMENTS_MAX, Value};
 
@@ -47,7 +48,8 @@ impl<'a> Reader<'a> {
             b'd' if depth <= DEPTH_MAX => {
                 self.rest = &self.rest[1..];
                 let mut pairs = Vec::new();
-                while !self.at_end()? {
+                // OpenSIPS 3.2 leaves out the last `e` of a message: the datagram ends the outermost dictionary.
+                while !(depth == 1 && self.rest.is_empty() && !pairs.is_empty()) && !self.at_end()? {
                     let key = self.string()?.to_vec();
                     pairs.push((key, self.value(depth + 1)?));
                 }
@@ -140,6 +142,17 @@ mod tests {
         let bytes = write(&dict);
         assert_eq!(bytes, b"d3:sdp5:v=0\r\n1:ni-7e5:flagsl1:aled1:k1:veee");
         assert_eq!(read(&bytes), Ok(dict));
+    }
+
+    #[test]
+    fn the_last_end_of_a_message_is_optional_and_no_other() {
+        assert_eq!(read(b"d7:command4:ping"), read(b"d7:command4:pinge"));
+        assert_eq!(read(b"d1:ad1:bl1:ceee"), read(b"d1:ad1:bl1:cee"));
+        for cut in
+            ["d7:command", "d7:command4:pin", "d7:command4:", "d7:comma", "d1:al1:b", "d1:ad1:b1:c", "d1:ai1", "d", ""]
+        {
+            assert_eq!(read(cut.as_bytes()), Err(NotBencode), "{cut}");
+        }
     }
 
     #[test]

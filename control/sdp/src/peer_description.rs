@@ -38,7 +38,8 @@ pub struct PeerDescription {
     pub security: Security,
     /// Payload types in the order of the `m=` line.
     pub formats: Vec<Format>,
-    /// Direction attribute; `sendrecv` if there is none.
+    /// Direction attribute; `sendrecv` if there is none. Without reception if `c=` is 0.0.0.0, the old form of hold (RFC 3264
+    /// section 8.4), except with ICE: there the candidates have the addresses.
     pub direction: Direction,
     /// Where the peer receives RTP and RTCP.
     pub addresses: PeerAddresses,
@@ -198,7 +199,7 @@ impl PeerDescription {
             protocol,
             security,
             formats,
-            direction: sdp.direction(media),
+            direction: direction(&sdp, media, security, address),
             addresses: PeerAddresses { rtp, rtcp, rtcp_mux: media.rtcp_mux() },
             cryptos: keys.cryptos,
             ice,
@@ -285,11 +286,9 @@ impl PeerDescription {
         usable.into_iter().take(REMOTE_CANDIDATES_MAX).map(ToString::to_string).collect()
     }
 
-    /// True if packets may be sent to the peer: it receives, at a known address. `c=0.0.0.0` is the old form of hold
-    /// (RFC 3264 section 8.4), except with ICE: there the candidates have the addresses.
+    /// True if packets may be sent to the peer: it receives, at a known address.
     pub fn can_receive(&self) -> bool {
-        let addressed = self.security == Security::Dtls || !self.addresses.rtp.ip().is_unspecified();
-        !self.is_ended() && addressed && self.direction.receives()
+        !self.is_ended() && self.direction.receives()
     }
 
     /// True if the peer may send packets.
@@ -314,6 +313,12 @@ fn find_audio(sdp: &Sdp) -> Result<usize, PeerDescriptionError> {
             Some(media) => unbridgeable(media, "there is no audio"),
             None => PeerDescriptionError::Incomplete(SdpError::whole("no m= line")),
         })
+}
+
+fn direction(sdp: &Sdp, media: &MediaDescription, security: Security, address: IpAddr) -> Direction {
+    let attribute = sdp.direction(media);
+    let is_on_hold = security != Security::Dtls && address.is_unspecified();
+    Direction::of(attribute.sends(), attribute.receives() && !is_on_hold)
 }
 
 /// The keys that a description offers, and the lines of each kind that cannot be used.

@@ -192,12 +192,15 @@ pub enum Transport {
 /// The peer of a leg without ICE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RtpPeer {
-    /// Where to send RTP: the address in the peer's SDP. `None` while unknown, or on hold with 0.0.0.0.
+    /// Where to send RTP: the address in the peer's SDP. `None` while unknown, or on hold with 0.0.0.0: then nothing is sent, and
+    /// packets are accepted as before.
     pub rtp: Option<SocketAddr>,
     /// Where to send RTCP if not multiplexed.
     pub rtcp: Option<SocketAddr>,
     /// Which source addresses are accepted.
     pub latch: LatchPolicy,
+    /// After an address is learnt, packets from other sources are always dropped (`strict-source`).
+    pub strict_source: bool,
 }
 
 /// Which source addresses a plain or SDES leg takes packets from, and when it follows them.
@@ -206,7 +209,8 @@ pub struct RtpPeer {
 /// may come from anywhere unless the policy is [`LatchPolicy::Exact`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LatchPolicy {
-    /// The signalled IP address, any port (symmetric NAT, wrong ports in SDP); the first valid packet fixes the port.
+    /// The signalled IP address, any port (symmetric NAT, wrong ports in SDP); the first valid packet fixes the port. Another port is
+    /// followed if the learnt one has been silent for 60 ms.
     #[default]
     SameIp,
     /// The signalled address and port, never anything else (`endpoint-learning=off`).
@@ -214,8 +218,13 @@ pub enum LatchPolicy {
     /// As `SameIp`, but media is always sent to the signalled address: for a peer that receives on one port and sends from another
     /// (`asymmetric`).
     Asymmetric,
-    /// As `SameIp`, but against this address: where the signalling came from (`SIP-source-address`, `media-address`).
+    /// As `SameIp`, but against this address: where the signalling came from (`SIP-source-address`).
     Ip(IpAddr),
+    /// As `SameIp`, or from this address: where the signalling came from. For a peer that signals a private address.
+    SameIpOr(IpAddr),
+    /// As `SameIp`; if packets of one stream come for 3 s from elsewhere and none from the signalled address, that source
+    /// (`endpoint-learning=delayed` and `heuristic`).
+    Delayed,
     /// The first packets from anywhere fix the address (`endpoint-learning=immediate`); for peers behind NAT without security.
     Any,
 }

@@ -7,7 +7,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use trestle_core::address_policy::service_on;
 use trestle_core::{AddressClass, AddressRefusal};
-use trestle_ng::command::Switch;
 use trestle_sdp::{Line, PeerDescription, PeerDescriptionError, Security};
 
 use super::Exchange;
@@ -38,14 +37,14 @@ pub(super) fn check(
         check_unused_connection(exchange, local, remote)?;
         return retain_candidates(exchange, local, remote);
     }
-    let rule = transport::address_rule(exchange.signal);
+    let rule = transport::address_rule(exchange.signal, remote);
     let peer = rule.rtp_peer(remote);
     if let Some(rtp) = peer.rtp {
-        check_one(exchange, local, rtp, connection_line(remote), flag_of(exchange, rule))?;
+        check_one(exchange, local, rtp, connection_line(remote), flag_of(rule))?;
     }
     if let Some(rtcp) = peer.rtcp {
         let line = remote.media().attribute("rtcp").map(|attribute| attribute.line);
-        let from_flag = flag_of(exchange, rule).filter(|_| Some(rtcp.ip()) == rule.media_address);
+        let from_flag = flag_of(rule).filter(|_| Some(rtcp.ip()) == rule.source);
         check_one(exchange, local, rtcp, line.unwrap_or(connection_line(remote)), from_flag)?;
     }
     let ports = [peer.rtp.map(|rtp| ("RTP", rtp.port())), peer.rtcp.map(|rtcp| ("RTCP", rtcp.port()))];
@@ -56,10 +55,8 @@ pub(super) fn check(
 }
 
 /// The flag that gives the address in place of the SDP.
-fn flag_of(exchange: &Exchange<'_>, rule: AddressRule) -> Option<&'static str> {
-    let flags = exchange.flags();
-    let by_source = flags.routing.media_address.is_none() && flags.has(Switch::SipSourceAddress);
-    rule.media_address.map(|_| if by_source { "received-from" } else { "media-address" })
+fn flag_of(rule: AddressRule) -> Option<&'static str> {
+    rule.source.map(|_| "received-from")
 }
 
 fn check_one(

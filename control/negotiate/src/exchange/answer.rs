@@ -72,7 +72,7 @@ pub(super) fn agree_answerer(
     format: &Format,
     offered: Vec<Format>,
 ) -> Result<(), NegotiationError> {
-    let address = transport::address_rule(exchange.signal);
+    let address = transport::address_rule(exchange.signal, remote);
     let party = &mut exchange.session.parties[index];
     let kind =
         party.negotiation.outgoing().filter(|_| !party.is_fixed()).map_or(party.endpoint.kind, |offer| offer.kind);

@@ -1,12 +1,14 @@
 //! Writes the description that a party gets.
 
 use std::net::IpAddr;
+use trestle_core::AddressClass;
 use trestle_ng::command::Switch;
 
 use super::Exchange;
 use crate::NegotiationError;
 use crate::error::{FlagsError, OutOfPlace};
 use crate::party::{Party, SdpTemplate, StreamState};
+use crate::rules::transport::is_private;
 pub(super) use crate::write::Draft;
 use crate::write::{self, Frame};
 use trestle_ng::command::flags::ProfileName;
@@ -17,12 +19,8 @@ pub(super) fn describe(
     index: usize,
     draft: Draft,
 ) -> Result<SdpTemplate, NegotiationError> {
+    let address = our_address(exchange, index)?;
     let party = exchange.party(index);
-    let ipv6 = party.endpoint.ipv6;
-    let address = exchange
-        .environment
-        .advertised(party.endpoint.interface, ipv6)
-        .ok_or(NegotiationError::Flags(FlagsError::NoAddress { ipv6 }))?;
     let flags = exchange.flags();
     let mid = mid(&draft, flags.has(Switch::GenerateMid));
     let bundle = mid.is_some()
@@ -70,9 +68,23 @@ pub(super) fn last_sent(exchange: &Exchange<'_>, index: usize) -> Result<SdpTemp
     last.ok_or(NegotiationError::OutOfPlace(OutOfPlace::NothingSent))
 }
 
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+/// Our address for the party at `index`: `media-address`, for example that of a media proxy in between, else the one that the
+/// configuration advertises.
+fn our_address(exchange: &mut Exchange<'_>, index: usize) -> Result<IpAddr, NegotiationError> {
+    let endpoint = &exchange.party(index).endpoint;
+    let ipv6 = endpoint.ipv6;
+    let advertised = exchange.environment.advertised(endpoint.interface, ipv6);
+    let advertised = advertised.ok_or(NegotiationError::Flags(FlagsError::NoAddress { ipv6 }))?;
+    let Some(address) = exchange.flags().routing.media_address else { return Ok(advertised) };
+    match AddressClass::of(address) {
+        AddressClass::Ordinary | AddressClass::Loopback | AddressClass::LinkLocal if address.is_ipv6() == ipv6 => {
+            Ok(address)
+        }
+        AddressClass::Ordinary | AddressClass::Loopback | AddressClass::LinkLocal => {
+            let has = if ipv6 { "IPv6" } else { "IPv4" };
+            exchange.warnings.push(format!("media-address {address} ignored: the leg of the receiver has {has}"));
+            Ok(advertised)
+        }
+        _ => Err(NegotiationError::Flags(FlagsError::MediaAddress(address))),
     }
 }

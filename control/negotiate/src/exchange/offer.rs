@@ -116,7 +116,7 @@ fn record_offer(
 ) -> Result<(), NegotiationError> {
     let flags = exchange.flags();
     exchange.take_flags(index);
-    let address = transport::address_rule(exchange.signal);
+    let address = transport::address_rule(exchange.signal, &remote);
     let kind = profile::of_re_offer(exchange.party(index).endpoint.kind, &remote);
     if remote.is_ended() {
         let party = exchange.party_mut(index);

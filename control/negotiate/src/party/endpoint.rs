@@ -37,7 +37,7 @@ impl Endpoint {
 
     /// The transport of the leg's plan, by the peer's terms; `None` while the peer has sent no description.
     pub(super) fn transport(&self, secrets: &Secrets, terms: Option<&PeerTerms>) -> Transport {
-        let no_peer = RtpPeer { rtp: None, rtcp: None, latch: LatchPolicy::SameIp };
+        let no_peer = RtpPeer { rtp: None, rtcp: None, latch: LatchPolicy::SameIp, strict_source: false };
         let peer = || terms.map_or(no_peer, PeerTerms::rtp_peer);
         match self.kind.security {
             Security::Plain => Transport::Plain(peer()),

@@ -33,7 +33,7 @@ impl CrossCallLink {
 
     pub(super) fn transport(&self) -> Transport {
         Transport::Sdes {
-            peer: RtpPeer { rtp: self.address, rtcp: self.address, latch: LatchPolicy::Exact },
+            peer: RtpPeer { rtp: self.address, rtcp: self.address, latch: LatchPolicy::Exact, strict_source: false },
             send_key: Some(self.send_key.clone()),
             receive_key: Some(self.receive_key.clone()),
             receive_mki_len: 0,

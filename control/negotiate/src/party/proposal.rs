@@ -16,17 +16,19 @@ use super::endpoint::PartyKind;
 pub(crate) struct AddressRule {
     /// Which sources are accepted.
     pub(crate) latch: LatchPolicy,
-    /// Replaces the address of the SDP (`media-address`, `SIP-source-address`).
-    pub(crate) media_address: Option<IpAddr>,
+    /// After an address is learnt, no other one is (`strict-source`).
+    pub(crate) strict_source: bool,
+    /// Replaces the address of the SDP (`received-from` with `SIP-source-address`).
+    pub(crate) source: Option<IpAddr>,
 }
 
 impl AddressRule {
     /// Where RTP and RTCP of a peer with this description go. `rtp` is `None` on hold with 0.0.0.0 and for a stream that ended with
     /// port 0.
     pub(crate) fn rtp_peer(&self, remote: &PeerDescription) -> RtpPeer {
-        let mut peer = RtpPeer { rtp: None, rtcp: None, latch: self.latch };
+        let mut peer = RtpPeer { rtp: None, rtcp: None, latch: self.latch, strict_source: self.strict_source };
         if remote.addresses.rtp.port() != 0
-            && let Some(address) = self.media_address.or_else(|| remote.address())
+            && let Some(address) = self.source.or_else(|| remote.address())
         {
             // An address that replaces the one of the SDP holds for RTCP too, unless a=rtcp names another one.
             let rtcp_ip = if remote.addresses.rtcp.ip() == remote.addresses.rtp.ip() {

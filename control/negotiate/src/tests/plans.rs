@@ -61,13 +61,27 @@ fn addresses_are_latched_as_the_flags_ask() {
         ),
         (
             "media-address",
+            Flags { routing: RoutingFlags { media_address: Some(address), ..Default::default() }, ..plain() },
+            LatchPolicy::SameIp,
+            "198.51.100.7:4000",
+        ),
+        (
+            "delayed",
             Flags {
-                switches: Switches::of(&[Switch::SipSourceAddress]),
-                routing: RoutingFlags { media_address: Some(address), ..Default::default() },
+                routing: RoutingFlags { endpoint_learning: EndpointLearning::Delayed, ..Default::default() },
                 ..plain()
             },
-            LatchPolicy::Ip(address),
-            "203.0.113.77:4000",
+            LatchPolicy::Delayed,
+            "198.51.100.7:4000",
+        ),
+        (
+            "heuristic",
+            Flags {
+                routing: RoutingFlags { endpoint_learning: EndpointLearning::Heuristic, ..Default::default() },
+                ..plain()
+            },
+            LatchPolicy::Delayed,
+            "198.51.100.7:4000",
         ),
     ];
     for (what, flags, policy, rtp) in table {
@@ -78,6 +92,83 @@ fn addresses_are_latched_as_the_flags_ask() {
         assert_eq!((peer.latch, peer.rtp), (policy, Some(rtp.parse().unwrap())), "{what}");
         assert_eq!(peer.rtcp.unwrap().port(), 4_001, "{what}");
     }
+}
+
+#[test]
+fn a_private_address_behind_a_public_source_is_believed_beside_it() {
+    let public: IpAddr = "203.0.113.5".parse().unwrap();
+    for (signalled, from, policy) in [
+        ("192.168.1.5", "203.0.113.5", LatchPolicy::SameIpOr(public)),
+        ("10.1.2.3", "203.0.113.5", LatchPolicy::SameIpOr(public)),
+        ("172.16.0.9", "203.0.113.5", LatchPolicy::SameIpOr(public)),
+        ("100.64.0.9", "203.0.113.5", LatchPolicy::SameIpOr(public)),
+        ("198.51.100.7", "203.0.113.5", LatchPolicy::SameIp),
+        ("192.168.1.5", "10.0.0.9", LatchPolicy::SameIp),
+        ("192.168.1.5", "2001:db8::9", LatchPolicy::SameIp),
+    ] {
+        let mut message = signal(
+            &SIP_OFFER.replace("c=IN IP4 198.51.100.7", &format!("c=IN IP4 {signalled}")),
+            "a",
+            None,
+            Flags::default(),
+        );
+        message.received_from = Some(from.parse().unwrap());
+        let written = Desk::new().offer(&message).unwrap();
+        let peer = peer(&written.sender.1);
+        assert_eq!(
+            (peer.latch, peer.rtp),
+            (policy, Some(format!("{signalled}:4000").parse().unwrap())),
+            "{signalled} {from}"
+        );
+    }
+}
+
+#[test]
+fn media_address_is_written_for_the_receiver_and_strict_source_is_obeyed() {
+    let media_address = Some("203.0.113.77".parse().unwrap());
+    let flags = || Flags { routing: RoutingFlags { media_address, ..Default::default() }, ..Default::default() };
+    let mut desk = Desk::new();
+    let offered = desk.offer(&signal(SIP_OFFER, "a", None, flags())).unwrap();
+    assert!(offered.sdp.contains("\r\nc=IN IP4 203.0.113.77\r\n"), "{}", offered.sdp);
+    let answered = desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
+    assert!(!answered.sdp.contains("203.0.113.77"), "{}", answered.sdp);
+    assert!(!peer(&answered.sender.1).strict_source);
+    let strict = Flags { switches: Switches::of(&[Switch::StrictSource]), ..Default::default() };
+    let written = Desk::new().offer(&signal(SIP_OFFER, "a", None, strict)).unwrap();
+    assert!(peer(&written.sender.1).strict_source);
+}
+
+#[test]
+fn hold_by_0_0_0_0_reaches_the_other_side_as_a_direction() {
+    let held = |direction: &str| {
+        let offer = SIP_OFFER.replace("c=IN IP4 198.51.100.7", "c=IN IP4 0.0.0.0").replace("a=sendrecv", direction);
+        let mut desk = Desk::new();
+        desk.offer(&signal(SIP_OFFER, "a", None, Flags::default())).unwrap();
+        desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
+        let offered = desk.offer(&signal(&offer, "a", Some("b"), Flags::default())).unwrap().sdp;
+        let direction =
+            |sdp: &str| trestle_sdp::Sdp::parse(sdp).map(|sdp| sdp.direction(&sdp.media[0]).as_str()).unwrap();
+        let mirrored = match direction(&offered) {
+            "sendonly" => "recvonly",
+            other => other,
+        };
+        let answer = sip_answer("RTP/AVP", "8 101").replace("a=sendrecv", &format!("a={mirrored}"));
+        let answered = desk.answer(&signal(&answer, "a", Some("b"), Flags::default())).unwrap();
+        let (sender, receiver) = (answered.receiver.1, answered.sender.1);
+        (
+            direction(&offered),
+            direction(&answered.sdp),
+            sender.receive.enabled,
+            sender.send.enabled,
+            receiver.send.enabled,
+        )
+    };
+    // What the other side is offered, what the holder is answered; the holder is received from, is not sent to, and is heard.
+    assert_eq!(held("a=sendrecv"), ("sendonly", "recvonly", true, false, true));
+    assert_eq!(held("a=sendonly"), ("sendonly", "recvonly", true, false, true));
+    assert_eq!(held("a=x"), ("sendonly", "recvonly", true, false, true));
+    assert_eq!(held("a=recvonly"), ("inactive", "inactive", false, false, false));
+    assert_eq!(held("a=inactive"), ("inactive", "inactive", false, false, false));
 }
 
 #[test]

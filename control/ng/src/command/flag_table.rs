@@ -123,6 +123,8 @@ table! {
         SingleCodec = "single-codec",
         /// Use `received-from`, not the addresses in the SDP.
         SipSourceAddress = "SIP-source-address",
+        /// After an address is learnt, drop packets from all other sources.
+        StrictSource = "strict-source",
         /// `delete`: compare the to-tag too.
         ToTag = "to-tag",
         /// Replies may grow beyond 1,200 bytes.
@@ -163,7 +165,6 @@ table! {
         "reorder-codecs" => WordEffect::AsAlways,
         "session-connection" => WordEffect::AsAlways,
         "skip-recording-db" => WordEffect::AsAlways,
-        "strict-source" => WordEffect::AsAlways,
         "strip-extmap" => WordEffect::AsAlways,
         "symmetric-codecs" => WordEffect::AsAlways,
         "trickle-ICE" => WordEffect::AsAlways,

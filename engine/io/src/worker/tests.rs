@@ -151,7 +151,12 @@ fn plan(peer: &Phone, source: u16) -> LegPlan {
     LegPlan {
         interface: InterfaceId(0),
         ipv6: false,
-        transport: Transport::Plain(RtpPeer { rtp: Some(peer.address()), rtcp: None, latch: LatchPolicy::Exact }),
+        transport: Transport::Plain(RtpPeer {
+            rtp: Some(peer.address()),
+            rtcp: None,
+            latch: LatchPolicy::Exact,
+            strict_source: false,
+        }),
         rtcp_mux: true,
         ssrc: Ssrc(0x0a0b_0c00 + u32::from(source)),
         cname: "test".to_owned(),

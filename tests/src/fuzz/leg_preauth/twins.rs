@@ -222,7 +222,9 @@ impl<'a> Scene<'a> {
     fn plan(&self, leg: usize) -> LegPlan {
         let Style { suite, latch, .. } = self.styles[leg];
         let at = signalled(leg);
-        let peer = RtpPeer { rtp: Some(at), rtcp: Some(SocketAddr::new(at.ip(), at.port() + 1)), latch };
+        // Without it, another port of the peer's host would rightly be followed after a silence.
+        let strict_source = true;
+        let peer = RtpPeer { rtp: Some(at), rtcp: Some(SocketAddr::new(at.ip(), at.port() + 1)), latch, strict_source };
         let transport = match suite {
             None => Transport::Plain(peer),
             Some(suite) => Transport::Sdes {

@@ -131,8 +131,11 @@ impl Addresses {
 fn is_within(peer: &RtpPeer, ip: IpAddr) -> bool {
     match peer.latch {
         LatchPolicy::SameIp => [peer.rtp, peer.rtcp].into_iter().flatten().any(|at| at.ip() == ip),
+        LatchPolicy::SameIpOr(other) => {
+            other == ip || [peer.rtp, peer.rtcp].into_iter().flatten().any(|at| at.ip() == ip)
+        }
         LatchPolicy::Ip(allowed) => allowed == ip,
-        LatchPolicy::Any => true,
+        LatchPolicy::Any | LatchPolicy::Delayed => true,
         LatchPolicy::Exact | LatchPolicy::Asymmetric => false,
     }
 }
@@ -165,7 +168,7 @@ mod tests {
     }
 
     fn peer(latch: LatchPolicy) -> RtpPeer {
-        RtpPeer { rtp: Some(at(1, 4_000)), rtcp: None, latch }
+        RtpPeer { rtp: Some(at(1, 4_000)), rtcp: None, latch, strict_source: false }
     }
 
     fn goes(addresses: &Addresses, to: SocketAddr) -> bool {

@@ -142,7 +142,7 @@ mod tests {
 
     fn transport(n: u8) -> Transport {
         Transport::Sdes {
-            peer: RtpPeer { rtp: None, rtcp: None, latch: LatchPolicy::SameIp },
+            peer: RtpPeer { rtp: None, rtcp: None, latch: LatchPolicy::SameIp, strict_source: false },
             send_key: Some(raw::key(Profile::AesCm128HmacSha1_80, n)),
             receive_key: None,
             receive_mki_len: 0,

@@ -9,8 +9,8 @@ Word = Literal[
     "all", "always-transcode", "asymmetric", "block-DTMF", "detect-DTMF", "fast", "fatal",
     "full-rtcp-attribute", "generate-mid", "inject-DTMF", "loop-protect", "new-branch",
     "no-codec-renegotiation", "no-rtcp-attribute", "original-sendrecv", "pad-crypto", "reject-ICE",
-    "reuse-codecs", "single-codec", "SIP-source-address", "symmetric", "to-tag", "trust-address", "verbose",
-    "verdict", "WebRTC"
+    "reuse-codecs", "single-codec", "SIP-source-address", "strict-source", "symmetric", "to-tag",
+    "trust-address", "verbose", "verdict", "WebRTC"
 ]
 """A member of `flags` that is acted on. Which message it belongs in, and what it does: docs/FLAGS.md."""
 

@@ -37,6 +37,7 @@ fn named(flags: &Flags) -> Vec<(&'static str, String)> {
         "media-address": flags.routing.media_address,
         "sip-source-address": flags.has(Switch::SipSourceAddress),
         "asymmetric": flags.has(Switch::Asymmetric),
+        "strict-source": flags.has(Switch::StrictSource),
         "endpoint-learning": flags.routing.endpoint_learning,
         "label": flags.call.label,
         "to-label": flags.call.to_label,

@@ -119,8 +119,19 @@ impl Follower {
     }
 
     /// Follows `source` at once, without comparison with other addresses.
-    pub(super) fn learn(&mut self, source: SocketAddr) {
+    pub(super) fn learn(&mut self, now: Instant, source: SocketAddr) {
         self.learnt = Some(source);
+        self.alive_at = Some(now);
+    }
+
+    /// Notes a packet without authentication from the learnt address.
+    pub(super) fn note_alive(&mut self, now: Instant) {
+        self.alive_at = Some(now);
+    }
+
+    /// True if nothing came from the learnt address for this time.
+    pub(super) fn is_silent(&self, now: Instant, time: Duration) -> bool {
+        self.alive_at.is_none_or(|alive_at| now.duration_since(alive_at) >= time)
     }
 
     /// Indexes so far are no longer comparable with those of coming packets.

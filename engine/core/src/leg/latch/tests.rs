@@ -5,7 +5,12 @@ fn addr(text: &str) -> SocketAddr {
 }
 
 fn latch(policy: LatchPolicy) -> Latch {
-    Latch::new(&RtpPeer { rtp: Some(addr("192.0.2.1:4000")), rtcp: Some(addr("192.0.2.1:4001")), latch: policy })
+    Latch::new(&RtpPeer {
+        rtp: Some(addr("192.0.2.1:4000")),
+        rtcp: Some(addr("192.0.2.1:4001")),
+        latch: policy,
+        strict_source: false,
+    })
 }
 
 fn stream(seq: u16) -> Option<(Ssrc, Seq)> {
@@ -36,6 +41,111 @@ fn each_policy_accepts_only_its_sources_and_then_only_one() {
             assert!(!latch.admit_plain(Instant::now(), Flow::Rtp, other, stream(2)), "latched on {source}");
             assert_eq!(latch.rtp(), Some(addr(source)));
         }
+    }
+}
+
+#[test]
+fn another_port_of_the_host_is_followed_after_60_ms_of_silence_unless_the_source_is_strict() {
+    let start = Instant::now();
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    let (old, new, stranger) = (addr("192.0.2.1:4000"), addr("192.0.2.1:9999"), addr("192.0.2.66:4000"));
+    for (policy, strict_source, follows) in [
+        (LatchPolicy::SameIp, false, true),
+        (LatchPolicy::SameIp, true, false),
+        (LatchPolicy::Asymmetric, false, true),
+        (LatchPolicy::Exact, false, false),
+        (LatchPolicy::Delayed, false, true),
+    ] {
+        let mut latch = latch(policy);
+        latch.strict_source = strict_source;
+        for seq in 1..=5 {
+            assert!(latch.admit_plain(at(20 * seq), Flow::Rtp, old, stream(seq as u16)), "{policy:?}");
+            assert!(
+                !latch.admit_plain(at(20 * seq + 5), Flow::Rtp, new, stream(100 + seq as u16)),
+                "{policy:?}: {seq}"
+            );
+        }
+        assert!(!latch.admit_plain(at(159), Flow::Rtp, new, stream(106)), "{policy:?}: 59 ms");
+        assert!(!latch.admit_plain(at(160), Flow::Rtp, new, None), "{policy:?}: RTCP moves no RTP");
+        assert!(!latch.admit_plain(at(160), Flow::Rtp, stranger, stream(1)), "{policy:?}: another host");
+        assert_eq!(latch.admit_plain(at(160), Flow::Rtp, new, stream(107)), follows, "{policy:?}");
+        if policy == LatchPolicy::SameIp {
+            assert_eq!(latch.rtp(), Some(if follows { new } else { old }));
+        }
+    }
+}
+
+#[test]
+fn rtcp_goes_with_rtp_to_another_port() {
+    let start = Instant::now();
+    let mut latch = latch(LatchPolicy::SameIp);
+    let [old, new] = ["192.0.2.1:4000", "192.0.2.1:9998"].map(addr);
+    let [old_rtcp, new_rtcp] = ["192.0.2.1:4001", "192.0.2.1:9999"].map(addr);
+    assert!(latch.admit_plain(start, Flow::Rtp, old, stream(1)));
+    assert!(latch.admit_plain(start, Flow::Rtcp, old_rtcp, None));
+    assert!(!latch.admit_plain(start + Duration::from_secs(5), Flow::Rtcp, new_rtcp, None), "RTP is at the old port");
+    assert!(latch.admit_plain(start + Duration::from_secs(5), Flow::Rtp, new, stream(2)));
+    assert!(latch.admit_plain(start + Duration::from_secs(6), Flow::Rtcp, new_rtcp, None));
+    assert_eq!(latch.rtcp(), Some(new_rtcp));
+}
+
+#[test]
+fn hold_with_0_0_0_0_sends_nothing_and_the_learnt_source_is_received_on() {
+    let start = Instant::now();
+    let peer = |rtp: Option<&str>| RtpPeer {
+        rtp: rtp.map(addr),
+        rtcp: rtp.map(|rtp| SocketAddr::new(addr(rtp).ip(), addr(rtp).port() + 1)),
+        latch: LatchPolicy::SameIp,
+        strict_source: false,
+    };
+    let mut latch = Latch::new(&peer(Some("192.0.2.1:4000")));
+    let (phone, stranger) = (addr("192.0.2.1:7777"), addr("192.0.2.66:4000"));
+    assert!(latch.admit_plain(start, Flow::Rtp, phone, stream(1)));
+    latch.apply(&peer(None));
+    assert_eq!((latch.rtp(), latch.rtcp()), (None, None));
+    assert!(latch.admit_plain(start, Flow::Rtp, phone, stream(2)), "its music");
+    assert!(!latch.admit_plain(start, Flow::Rtp, stranger, stream(2)));
+    latch.apply(&peer(Some("192.0.2.1:4000")));
+    assert_eq!(latch.rtp(), Some(phone), "as learnt before");
+    let mut unknown = Latch::new(&peer(None));
+    assert!(!unknown.admit_plain(start, Flow::Rtp, phone, stream(1)), "no address was ever signalled");
+    unknown.apply(&peer(Some("192.0.2.1:4000")));
+    assert!(unknown.admit_plain(start, Flow::Rtp, phone, stream(2)));
+}
+
+#[test]
+fn either_address_is_believed_until_one_is_learnt() {
+    let public: std::net::IpAddr = "203.0.113.5".parse().unwrap();
+    for source in ["192.0.2.1:4000", "203.0.113.5:40000"].map(addr) {
+        let mut latch = latch(LatchPolicy::SameIpOr(public));
+        let now = Instant::now();
+        assert!(!latch.admit_plain(now, Flow::Rtp, addr("203.0.113.6:4000"), stream(1)));
+        assert!(latch.admit_plain(now, Flow::Rtp, source, stream(1)));
+        assert_eq!(latch.rtp(), Some(source));
+    }
+}
+
+#[test]
+fn delayed_learning_follows_a_stream_from_elsewhere_after_3_s_without_the_signalled_address() {
+    let start = Instant::now();
+    let (signalled, elsewhere) = (addr("192.0.2.1:4000"), addr("203.0.113.9:7000"));
+    let first_accepted = |from: u16, signalled_at: Option<u16>| {
+        let mut latch = latch(LatchPolicy::Delayed);
+        (from..from + 300).find(|seq| {
+            let now = start + Duration::from_millis(20 * u64::from(*seq));
+            if signalled_at == Some(*seq) {
+                assert!(latch.admit_plain(now, Flow::Rtp, signalled, stream(1)));
+            }
+            latch.admit_plain(now, Flow::Rtp, elsewhere, stream(*seq))
+        })
+    };
+    assert_eq!(first_accepted(0, None), Some(150));
+    assert_eq!(first_accepted(0, Some(100)), None, "the signalled address was first");
+    // Single packets with long gaps are no stream.
+    let mut latch = latch(LatchPolicy::Delayed);
+    for seq in 0..20 {
+        let now = start + Duration::from_millis(500 * u64::from(seq));
+        assert!(!latch.admit_plain(now, Flow::Rtp, elsewhere, stream(seq)));
     }
 }
 
@@ -108,7 +218,8 @@ fn plain_rtcp_moves_only_with_the_third_packet_of_one_source_or_to_the_signalled
         }
         assert_eq!(latch.rtcp(), Some(expected), "{name}");
         // With rtcp-mux.
-        let mut latch = Latch::new(&RtpPeer { rtp: Some(signalled), rtcp: None, latch: LatchPolicy::SameIp });
+        let mut latch =
+            Latch::new(&RtpPeer { rtp: Some(signalled), rtcp: None, latch: LatchPolicy::SameIp, strict_source: false });
         for source in sources {
             latch.admit_plain(now, Flow::Rtp, *source, None);
         }
@@ -148,7 +259,8 @@ impl Arrivals {
     fn run(&self, flow: Flow, is_rtcp: bool, mut check: impl FnMut(u64, SocketAddr)) {
         let start = Instant::now();
         let signalled = Some(addr(SIGNALLED));
-        let mut latch = Latch::new(&RtpPeer { rtp: signalled, rtcp: signalled, latch: LatchPolicy::SameIp });
+        let mut latch =
+            Latch::new(&RtpPeer { rtp: signalled, rtcp: signalled, latch: LatchPolicy::SameIp, strict_source: false });
         let mut arrivals = self.0.clone();
         arrivals.sort_by_key(|(at, ..)| *at);
         let mut seen = std::collections::BTreeSet::new();
@@ -312,9 +424,15 @@ fn the_same_signalling_again_keeps_what_was_learnt() {
         rtp: Some(addr("192.0.2.1:4000")),
         rtcp: Some(addr("192.0.2.1:4001")),
         latch: LatchPolicy::SameIp,
+        strict_source: false,
     });
     assert_eq!(latch.rtp(), Some(addr("192.0.2.1:9999")));
-    latch.apply(&RtpPeer { rtp: Some(addr("192.0.2.7:4000")), rtcp: None, latch: LatchPolicy::SameIp });
+    latch.apply(&RtpPeer {
+        rtp: Some(addr("192.0.2.7:4000")),
+        rtcp: None,
+        latch: LatchPolicy::SameIp,
+        strict_source: false,
+    });
     assert_eq!(latch.rtp(), Some(addr("192.0.2.7:4000")));
     assert!(!latch.is_latched());
 }

@@ -35,7 +35,8 @@ impl Side {
     fn new(change: impl FnOnce(&mut SendPlan)) -> Self {
         let at = |port| format!("192.0.2.1:{port}").parse().unwrap();
         let ports = PortPair { rtp: SocketId(0), rtcp: SocketId(1), rtp_addr: at(30_000), rtcp_addr: at(30_001) };
-        let peer = RtpPeer { rtp: Some(at(4_000)), rtcp: Some(at(4_001)), latch: LatchPolicy::SameIp };
+        let peer =
+            RtpPeer { rtp: Some(at(4_000)), rtcp: Some(at(4_001)), latch: LatchPolicy::SameIp, strict_source: false };
         let plan =
             SendPlan { format: Some(format()), source: Source::Leg(SOURCE), enabled: true, ..Default::default() };
         let leg = LegPlan {

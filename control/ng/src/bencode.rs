@@ -171,8 +171,6 @@ mod tests {
             b"le",
             b"i1e",
             b"4:ping",
-            b"d7:command4:ping",
-            b"d7:command5:pinge",
             b"d7:command-4:pinge",
             b"d-1:xi1ee",
             b"d+1:xi1ee",

@@ -142,8 +142,8 @@ impl PeerDescription {
     /// The text is not SDP, or lacks a part that a call needs, or Trestle cannot bridge it.
     pub fn read(text: &str, known: &[Format], prefer_sdes: bool) -> Result<Self, PeerDescriptionError> {
         let mut sdp = Sdp::parse(text)?;
-        let mut skipped = std::mem::take(&mut sdp.skipped);
         let audio = find_audio(&sdp)?;
+        let mut skipped = std::mem::take(&mut sdp.skipped);
         let media = &sdp.media[audio];
         if media.port == 0 {
             return Ok(Self::read_ended(text, sdp, audio, skipped));
@@ -309,9 +309,10 @@ fn find_audio(sdp: &Sdp) -> Result<usize, PeerDescriptionError> {
         .iter()
         .position(|media| audio(media) && media.port != 0)
         .or_else(|| sdp.media.iter().position(audio))
-        .ok_or_else(|| match sdp.media.first() {
-            Some(media) => unbridgeable(media, "there is no audio"),
-            None => PeerDescriptionError::Incomplete(SdpError::whole("no m= line")),
+        .ok_or_else(|| match (sdp.media.first(), sdp.skipped.iter().next()) {
+            (Some(media), _) => unbridgeable(media, "there is no audio"),
+            (None, Some(error)) => PeerDescriptionError::Malformed(error.clone()),
+            (None, None) => PeerDescriptionError::Incomplete(SdpError::whole("no m= line")),
         })
 }
 
@@ -361,7 +362,7 @@ impl OfferedKeys {
         let unusable =
             if protocol.is_dtls() { of_fingerprint } else { self.skipped_cryptos.iter().next().or(of_fingerprint) };
         Err(match (unusable, media.attribute("crypto")) {
-            (Some(error), _) => PeerDescriptionError::Unbridgeable(error.clone()),
+            (Some(error), _) => PeerDescriptionError::Malformed(error.clone()),
             _ if protocol.is_dtls() => {
                 PeerDescriptionError::Incomplete(media.line.error("DTLS-SRTP needs an a=fingerprint"))
             }

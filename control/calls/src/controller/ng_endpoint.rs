@@ -1,5 +1,6 @@
 //! Requests as they come in and replies as they go out: frames, the cache of replies for retransmits, and their counters.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use trestle_ng::command::{Request, RequestError, Verb, verb_names};
@@ -18,6 +19,9 @@ const COMMAND_SHOWN_MAX: usize = 40;
 const LATE_SIGNATURE: &str = "Late signature: compare the clocks";
 const NO_SECRET: &str = "Unknown signature: this Trestle has no ng-secret-file";
 
+/// Different warnings that are logged for clients which do not read them.
+const LOGGED_WARNINGS_MAX: usize = 256;
+
 /// Reads requests, writes replies, and replays the reply to a retransmitted request.
 #[derive(Debug)]
 pub(super) struct NgEndpoint {
@@ -31,6 +35,8 @@ pub(super) struct NgEndpoint {
     pub(super) retransmits: u64,
     /// Messages without a reply.
     pub(super) dropped: Tally<DroppedRequest>,
+    /// Warnings that were logged, at most [`LOGGED_WARNINGS_MAX`].
+    logged_warnings: BTreeSet<String>,
 }
 
 impl NgEndpoint {
@@ -43,6 +49,7 @@ impl NgEndpoint {
             errors: Tally::default(),
             retransmits: 0,
             dropped: Tally::default(),
+            logged_warnings: BTreeSet::new(),
         }
     }
 
@@ -137,6 +144,9 @@ impl NgEndpoint {
         if !reply.is_success() {
             self.errors.add(reply_to.verb);
         }
+        if reply_to.encoding == Encoding::Bencode {
+            self.log_warnings(&reply_to);
+        }
         let ReplyTo { origin, cookie, encoding, signed, warnings, .. } = reply_to;
         let body = reply.with_warnings(warnings).write(encoding);
         self.replay.finish(origin.peer(), &cookie, &body);
@@ -148,6 +158,16 @@ impl NgEndpoint {
         self.dropped.add(reason);
         if !matches!(to, Origin::Udp { .. }) {
             outbox.push_back(ControllerOutput::NoReply { to, cookie });
+        }
+    }
+
+    /// A reply in bencode has no warnings, because proxies would not read them: each is logged once.
+    fn log_warnings(&mut self, reply_to: &ReplyTo) {
+        for warning in &reply_to.warnings {
+            if self.logged_warnings.len() < LOGGED_WARNINGS_MAX && self.logged_warnings.insert(warning.clone()) {
+                let peer = reply_to.origin.peer();
+                tracing::warn!(%peer, verb = reply_to.verb, %warning, "not all of a request in bencode has an effect");
+            }
         }
     }
 

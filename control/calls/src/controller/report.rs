@@ -9,11 +9,11 @@ use trestle_core::report::{CallReport, Count, LegReport};
 use super::call::CallRecord;
 use super::reply_to::ReplyTo;
 use super::table::CallTable;
-use crate::diagnosis::{CallVerdict, masked_digits};
+use crate::diagnosis::{CallVerdict, LegSummary, masked_digits, stream_quality};
 use crate::events::milestone_name;
 use trestle_negotiate::Party;
 use trestle_ng::reply::{REPLY_BYTES, REPLY_BYTES_MAX};
-use trestle_ng::{Dict, Reply, Value};
+use trestle_ng::{Dict, Encoding, Reply, Value};
 
 /// The part of a call that a reply contains. Each value includes the ones before it.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
@@ -32,22 +32,35 @@ enum VerdictDetail {
     Full,
 }
 
+/// Contents of a reply: the part of the call, the part of the verdict, and whether the quality of streams is in it.
+type Contents = (Detail, VerdictDetail, bool);
+
 /// Contents of a long reply, in order of preference: the first that fits is sent.
-const LONG: [(Detail, VerdictDetail); 4] = [
-    (Detail::Everything, VerdictDetail::Full),
-    (Detail::Everything, VerdictDetail::Brief),
-    (Detail::Addresses, VerdictDetail::Brief),
-    (Detail::Packets, VerdictDetail::Brief),
+const LONG: [Contents; 4] = [
+    (Detail::Everything, VerdictDetail::Full, true),
+    (Detail::Everything, VerdictDetail::Brief, true),
+    (Detail::Addresses, VerdictDetail::Brief, true),
+    (Detail::Packets, VerdictDetail::Brief, false),
 ];
 
-/// Contents of a reply of one packet, in order of preference: the first that fits is sent. The keys that proxies read are more
-/// important than the verdict.
-const SHORT: [(Detail, VerdictDetail); 5] = [
-    (Detail::Addresses, VerdictDetail::Brief),
-    (Detail::Addresses, VerdictDetail::Nothing),
-    (Detail::Packets, VerdictDetail::Brief),
-    (Detail::Packets, VerdictDetail::Nothing),
-    (Detail::Totals, VerdictDetail::Brief),
+/// Contents of a reply of one packet, in order of preference: the first that fits is sent. The keys that a client reads are more
+/// important than others: proxies, which use bencode, read the quality of streams, and applications, which use JSON, the verdict.
+const SHORT_BENCODE: [Contents; 7] = [
+    (Detail::Addresses, VerdictDetail::Brief, true),
+    (Detail::Addresses, VerdictDetail::Nothing, true),
+    (Detail::Packets, VerdictDetail::Nothing, true),
+    (Detail::Addresses, VerdictDetail::Nothing, false),
+    (Detail::Packets, VerdictDetail::Brief, false),
+    (Detail::Packets, VerdictDetail::Nothing, false),
+    (Detail::Totals, VerdictDetail::Brief, false),
+];
+const SHORT_JSON: [Contents; 6] = [
+    (Detail::Addresses, VerdictDetail::Brief, true),
+    (Detail::Addresses, VerdictDetail::Brief, false),
+    (Detail::Addresses, VerdictDetail::Nothing, false),
+    (Detail::Packets, VerdictDetail::Brief, false),
+    (Detail::Packets, VerdictDetail::Nothing, false),
+    (Detail::Totals, VerdictDetail::Brief, false),
 ];
 
 /// The reply to `query` and `delete`: `created`, `tags`, `totals`, `verdict`. Unless the request allows a long reply, details are
@@ -59,13 +72,23 @@ pub(super) fn call(
     verdict: Option<&CallVerdict>,
     reply_to: &ReplyTo,
 ) -> Reply {
-    let (choices, limit) = if reply_to.verbose { (&LONG[..], REPLY_BYTES_MAX) } else { (&SHORT[..], REPLY_BYTES) };
+    let (choices, limit) = match (reply_to.verbose, reply_to.encoding) {
+        (true, _) => (&LONG[..], REPLY_BYTES_MAX),
+        (false, Encoding::Bencode) => (&SHORT_BENCODE[..], REPLY_BYTES),
+        (false, Encoding::Json) => (&SHORT_JSON[..], REPLY_BYTES),
+    };
     let room = limit - reply_to.cookie.as_bytes().len() - 1;
     let fits = |reply: &Reply| {
         reply.clone().with_warnings(reply_to.warnings.iter().cloned()).write(reply_to.encoding).len() <= room
     };
-    let replies = choices.iter().map(|(detail, verdict_detail)| {
-        let dict = keys(call, report, created, *detail);
+    let replies = choices.iter().map(|(detail, verdict_detail, with_streams)| {
+        let mut dict = keys(call, report, created, *detail);
+        if let Some(verdict) = verdict
+            && *with_streams
+        {
+            let reported_at = created + report.map_or(Duration::ZERO, |report| report.age);
+            push_streams(&mut dict, report, &verdict.legs, reported_at);
+        }
         Reply::ok(match (verdict_detail, verdict) {
             (VerdictDetail::Nothing, _) | (_, None) => dict,
             (VerdictDetail::Brief, Some(verdict)) => dict.with("verdict", verdict.brief()),
@@ -143,6 +166,28 @@ fn party_dict(tag: &str, party: &Party, leg: Option<&LegReport>, detail: Detail)
         dict.push("leg", leg_dict(leg));
     }
     dict
+}
+
+/// Adds `SSRC`: the quality of each peer's stream by its SSRC, in the form that proxies read their MOS variables from. Trestle has one
+/// sample of a stream, the whole call.
+fn push_streams(dict: &mut Dict, report: Option<&CallReport>, legs: &[LegSummary], reported_at: Duration) {
+    let mut streams = Dict::default();
+    for leg in report.map_or(&[][..], |report| &report.legs) {
+        let codec = legs.iter().find(|summary| summary.leg == leg.leg).and_then(|summary| summary.codec);
+        let quality = codec.and_then(|codec| stream_quality(leg, codec));
+        let (Some(ssrc), Some((quality, loss_permille))) = (leg.remote_ssrc, quality) else { continue };
+        let mut sample = Dict::default().with("MOS", u64::from(quality.mos_x10));
+        if let Some(round_trip) = leg.round_trip {
+            sample.push("round-trip time", u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX));
+        }
+        let sample = sample.with("jitter", ms(leg.jitter)).with("packet loss", u64::from(loss_permille / 10));
+        let extreme = sample.clone().with("reported at", reported_at.as_secs());
+        let stream = Dict::default().with("average MOS", sample.with("samples", 1_u64));
+        streams.push(&ssrc.0.to_string(), stream.with("lowest MOS", extreme.clone()).with("highest MOS", extreme));
+    }
+    if !streams.0.is_empty() {
+        dict.push("SSRC", streams);
+    }
 }
 
 /// The value of `leg`, a key that rtpengine does not have.

@@ -118,6 +118,14 @@ fn quality(facts: &CallFacts<'_>, party: &PartyFacts, leg: &LegReport) -> Option
     }))
 }
 
+/// The quality of the stream that a peer sends in `codec`, where Trestle receives it; `None` if it was too short to estimate. Besides it
+/// the loss, in packets per thousand.
+pub(crate) fn stream_quality(leg: &LegReport, codec: Codec) -> Option<(Quality, u32)> {
+    let loss_permille = loss_permille(leg);
+    let segment = PathSegment { codec, loss: f64::from(loss_permille) / 1_000.0, round_trip: leg.round_trip };
+    (leg.rtp_in.packets >= PACKETS_MIN).then(|| (Quality::of_stream(segment), loss_permille))
+}
+
 /// How many digits there were: a `-` for each. Which ones is sent in events only, since callers enter card numbers and passwords.
 pub(crate) fn masked_digits(digits: &str) -> String {
     "-".repeat(digits.len())

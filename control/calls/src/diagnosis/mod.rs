@@ -24,7 +24,7 @@ pub use cause::{EndCause, Hint, MetaCode};
 pub use facts::{CallFacts, PartyFacts};
 pub use history::{CallHistory, LegHistory, RiskPeriod};
 pub use legs::LegSummary;
-pub(crate) use legs::masked_digits;
+pub(crate) use legs::{masked_digits, stream_quality};
 pub use quality::Quality;
 pub use timeline::TimelineEntry;
 

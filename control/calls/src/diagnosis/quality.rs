@@ -76,6 +76,14 @@ impl Quality {
     }
 }
 
+impl Quality {
+    /// The quality of a peer's stream where Trestle receives it.
+    pub(super) fn of_stream(inbound: PathSegment) -> Self {
+        let outbound = PathSegment { codec: inbound.codec, loss: 0.0, round_trip: Some(Duration::ZERO) };
+        Self::of_path(&AudioPath { inbound, outbound, added_delay: Duration::ZERO })
+    }
+}
+
 impl std::fmt::Display for Quality {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.mos_x10 / 10, self.mos_x10 % 10)

@@ -10,7 +10,7 @@ fn a_delete_frees_the_ports_at_once_and_keeps_the_report() {
     assert_eq!(world.engine().ports_in_use(), 0);
     assert_eq!(deleted.get("created"), Some(&Value::Integer(1_795_310_851)));
     let keys: Vec<_> = deleted.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect();
-    assert_eq!(keys, ["created", "tags", "totals", "verdict", "result"]);
+    assert_eq!(keys, ["created", "tags", "totals", "SSRC", "result"]);
     let Some(Value::Dict(totals)) = deleted.get("totals") else { panic!("{deleted:?}") };
     let rtp = Dict::default().with("packets", 1_000u64).with("bytes", 172_000u64).with("errors", 0u64);
     assert_eq!(totals.get("RTP"), Some(&Value::Dict(rtp)));
@@ -191,6 +191,29 @@ fn replies_fit_into_one_packet_unless_the_request_is_verbose() {
     assert!(world.request(&list).expect("a reply").len() <= 1_200);
     let more = world.request(&list.with("limit", "1000")).expect("a reply");
     assert!(more.len() > 1_200 && more.len() <= 8_192, "{}", more.len());
+}
+
+#[test]
+fn query_and_delete_have_the_quality_of_each_stream_by_its_ssrc() {
+    let mut world = World::new();
+    world.talk("c");
+    for verb in ["query", "delete"] {
+        let reply = world.done(&command(verb, "c"));
+        let Some(Value::Dict(streams)) = reply.get("SSRC") else { panic!("{reply:?}") };
+        let Some(Value::Dict(stream)) = streams.get("4294967295") else { panic!("{streams:?}") };
+        let keys: Vec<_> = stream.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect();
+        assert_eq!(keys, ["average MOS", "lowest MOS", "highest MOS"]);
+        for key in keys {
+            let Some(Value::Dict(sample)) = stream.get(&key) else { panic!("{stream:?}") };
+            assert_eq!(sample.get("MOS"), Some(&Value::Integer(44)), "{key}");
+            assert_eq!(sample.get("packet loss"), Some(&Value::Integer(0)), "{key}");
+            assert!(sample.get("jitter").is_some(), "{key}");
+            assert_eq!(sample.get("reported at").is_some(), key != "average MOS", "{key}");
+        }
+    }
+    // Without media there is no quality.
+    world.sdp(&offer("silent"));
+    assert!(world.done(&command("query", "silent")).get("SSRC").is_none());
 }
 
 #[test]

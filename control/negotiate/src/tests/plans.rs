@@ -163,7 +163,7 @@ fn hold_by_0_0_0_0_reaches_the_other_side_as_a_direction() {
             receiver.send.enabled,
         )
     };
-    // What the other side is offered, what the holder is answered; the holder is received from, is not sent to, and is heard.
+    // What the other side is offered, what the holder is answered; the holder is received from, is not sent to, and is forwarded.
     assert_eq!(held("a=sendrecv"), ("sendonly", "recvonly", true, false, true));
     assert_eq!(held("a=sendonly"), ("sendonly", "recvonly", true, false, true));
     assert_eq!(held("a=x"), ("sendonly", "recvonly", true, false, true));

@@ -67,7 +67,7 @@ impl Latch {
     }
 
     /// Takes newly signalled addresses. Learnt addresses are dropped only if the signalled ones differ: a re-offer that repeats
-    /// the old address must not cut off a peer behind NAT. Hold with 0.0.0.0 changes no address: it says where not to send, and the
+    /// the old address must not cut off a peer behind NAT. Hold with 0.0.0.0 changes no address: it states where not to send, and the
     /// peer may send music.
     pub(crate) fn apply(&mut self, peer: &RtpPeer) {
         self.strict_source = peer.strict_source;

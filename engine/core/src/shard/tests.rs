@@ -86,6 +86,7 @@ fn plain(interface: InterfaceId, peer_port: u16) -> LegPlan {
             rtp: at(peer_port),
             rtcp: at(peer_port + 1),
             latch: LatchPolicy::default(),
+            strict_source: false,
         }),
         rtcp_mux: false,
         ssrc: Ssrc(1),

@@ -41,6 +41,9 @@ pub(super) fn describe(
         description = write(party);
     }
     let party = &mut exchange.session.parties[index];
+    if let Some(last) = party.sent_sdp.last() {
+        description.follow(last);
+    }
     party.numbers.note_ours(&draft.formats);
     party.sent_sdp.set(description.clone(), draft.formats);
     if party.profile() == ProfileName::Whatsapp && is_private(address) {

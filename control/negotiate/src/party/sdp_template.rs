@@ -1,5 +1,7 @@
 //! SDP that Trestle writes, complete but for the ports.
 
+use std::ops::Range;
+
 use trestle_core::{LegId, LegPorts};
 use trestle_sdp::Format;
 
@@ -30,6 +32,35 @@ impl SdpTemplate {
     pub(crate) fn line(&mut self, line: &str) {
         self.text.extend(line.chars().filter(|char| !matches!(char, '\r' | '\n' | '\0')));
         self.text.push_str("\r\n");
+    }
+
+    /// Sets the version of `o=` by the description that the peer got before: the same if nothing else differs, a higher one if
+    /// something does (RFC 3264 section 8). The version of the other side, which is passed on, does not count what Trestle changes.
+    pub(crate) fn follow(&mut self, last: &Self) {
+        let (Some((line, id, version)), Some((last_line, last_id, last_version))) = (self.origin(), last.origin())
+        else {
+            return;
+        };
+        let rest = |text: &str, line: &Range<usize>| [&text[..line.start], &text[line.end..]].concat();
+        let differs = rest(&self.text, &line) != rest(&last.text, &last_line);
+        let least = if differs { last_version.saturating_add(1) } else { last_version };
+        if id != last_id || version >= least {
+            return;
+        }
+        let mut words: Vec<&str> = self.text[line.clone()].split(' ').collect();
+        let least = least.to_string();
+        words[2] = &least;
+        let origin = words.join(" ");
+        self.text.replace_range(line, &origin);
+    }
+
+    /// Place of the `o=` line, its session id, and its version.
+    fn origin(&self) -> Option<(Range<usize>, &str, u64)> {
+        let start = self.text.find("\r\no=")? + 2;
+        let end = start + self.text[start..].find("\r\n")?;
+        let mut words = self.text[start..end].split(' ');
+        let (id, version) = (words.nth(1)?, words.next()?.parse().ok()?);
+        Some((start..end, id, version))
     }
 
     /// The SDP with the ports that the engine has bound. `None` if `ports` lacks the leg.

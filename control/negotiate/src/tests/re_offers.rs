@@ -480,3 +480,25 @@ fn any_of_many_forks_may_answer_and_one_whose_leg_was_removed_is_refused() {
     let written = desk.offer(&offer(0, Flags::default())).unwrap();
     assert_eq!(desk.answer(&answer(0, "c")).unwrap().sender.0, written.receiver.0);
 }
+
+#[test]
+fn the_version_of_o_rises_with_each_change_and_only_then() {
+    // The phone counts nothing: its o= line is always the same.
+    let mut desk = Desk::new();
+    let mut versions = Vec::new();
+    for direction in ["sendrecv", "sendonly", "sendonly", "inactive", "sendrecv", "sendrecv"] {
+        let offer = SIP_OFFER.replace("a=sendrecv", &format!("a={direction}"));
+        let to = if versions.is_empty() { None } else { Some("b") };
+        let offered = desk.offer(&signal(&offer, "a", to, Flags::default())).unwrap().sdp;
+        let origin = offered.lines().find_map(|line| line.strip_prefix("o=")).unwrap().to_owned();
+        let fields: Vec<&str> = origin.split(' ').collect();
+        assert_eq!((fields[0], fields[1]), ("pbx", "1"), "{origin}");
+        versions.push(fields[2].parse::<u64>().unwrap());
+        desk.answer(&signal(&sip_answer("RTP/AVP", "8 101"), "a", Some("b"), Flags::default())).unwrap();
+    }
+    assert_eq!(versions, [1, 2, 2, 3, 4, 4]);
+    // A version that the phone raises is passed on.
+    let raised = SIP_OFFER.replace("o=pbx 1 1", "o=pbx 1 9").replace("a=sendrecv", "a=recvonly");
+    let offered = desk.offer(&signal(&raised, "a", Some("b"), Flags::default())).unwrap().sdp;
+    assert!(offered.contains("\r\no=pbx 1 9 IN "), "{offered}");
+}

@@ -53,7 +53,7 @@ fn per_call(held: &Held, scenario: &Scenario) -> (usize, usize) {
 fn the_memory_of_a_call_is_below_its_limit_and_does_not_grow() {
     // Scenario, limit in bytes per call with libopus, and minutes of the test: one minute with transcoding, which is slow to run.
     for (name, bytes_max, minutes) in [
-        ("forward rtp > rtp", 8_500, 10),
+        ("forward rtp > rtp", 8_800, 10),
         ("forward rtp <> rtp all", 14_500, 10),
         ("forward sdes > sdes", 26_000, 10),
         ("forward meta <> sdes opus", 80_000, 10),

@@ -69,6 +69,7 @@ fn a_phone_on_another_address_is_not_accepted_unless_signalling_allows_it() {
         ("trust-address", json!({"received-from": source, "flags": ["trust-address"]})),
         ("learning is off", json!({"endpoint-learning": "off"})),
         ("strict-source", json!({"flags": ["strict-source"]})),
+        ("media-address is for the SDP of the receiver", json!({"media-address": "192.0.2.77"})),
         ("asymmetric", json!({"flags": ["asymmetric"], "endpoint-learning": "immediate"})),
     ] {
         let mut world = World::new(603);
@@ -78,7 +79,6 @@ fn a_phone_on_another_address_is_not_accepted_unless_signalling_allows_it() {
     for (what, flags) in [
         ("SIP-source-address", json!({"received-from": source, "flags": ["SIP-source-address"]})),
         ("the same spelt differently", json!({"received from": "192.0.2.77", "flags": ["sip source address"]})),
-        ("media-address", json!({"media-address": "192.0.2.77"})),
         ("endpoint-learning=immediate", json!({"endpoint-learning": "immediate"})),
         ("the same as a flag", json!({"flags": ["endpoint-learning-immediate"]})),
     ] {

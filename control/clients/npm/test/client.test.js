@@ -57,7 +57,7 @@ test("refusals are typed and carry the reason", async (t) => {
     return true;
   });
   const rubbish = client.offer({ "call-id": "c1", "from-tag": "a", sdp: "v=0\r\nrubbish\r\n" });
-  await assert.rejects(rubbish, (error) => error instanceof Refused && error.reason.startsWith("Incomplete SDP specification: "));
+  await assert.rejects(rubbish, (error) => error instanceof Refused && error.reason.startsWith("Failed to parse SDP: "));
   await assert.rejects(client.delete("absent", { flags: ["fatal"] }), UnknownCall);
   assert.ok((await client.delete("absent")).warning);
   await assert.rejects(client.request({ command: "dance" }), (error) => error.warnings[0].includes("dance"));

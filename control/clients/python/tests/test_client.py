@@ -78,7 +78,7 @@ class Requests(WithServer):
         self.assertEqual(refused.exception.reason, "Unknown call-id")
         with self.assertRaises(Refused) as refused:
             await self.client.offer("v=0\r\nrubbish\r\n", call_id="c1", from_tag="a")
-        self.assertTrue(refused.exception.reason.startswith("Incomplete SDP specification: "), refused.exception.reason)
+        self.assertTrue(refused.exception.reason.startswith("Failed to parse SDP: "), refused.exception.reason)
         with self.assertRaises(UnknownCall):
             await self.client.delete("absent", flags=["fatal"])
         self.assertIn("warning", await self.client.delete("absent"))

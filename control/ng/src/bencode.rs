@@ -48,8 +48,12 @@ impl<'a> Reader<'a> {
             b'd' if depth <= DEPTH_MAX => {
                 self.rest = &self.rest[1..];
                 let mut pairs = Vec::new();
-                // OpenSIPS 3.2 leaves out the last `e` of a message: the datagram ends the outermost dictionary.
-                while !(depth == 1 && self.rest.is_empty() && !pairs.is_empty()) && !self.at_end()? {
+                loop {
+                    // OpenSIPS 3.2 leaves out the last `e` of a message: the datagram ends the outermost dictionary.
+                    let message_ends = depth == 1 && self.rest.is_empty() && !pairs.is_empty();
+                    if message_ends || self.at_end()? {
+                        break;
+                    }
                     let key = self.string()?.to_vec();
                     pairs.push((key, self.value(depth + 1)?));
                 }

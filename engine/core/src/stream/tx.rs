@@ -10,7 +10,7 @@
 //!
 //! A source whose packets arrive behind frames that have taken their place is sent behind these frames. If it has paused without
 //! moving its timestamps, the line remains at wall time. If the network has held it up, the packets are ahead of wall time by a
-//! [`Surplus`], which is won back (docs/decisions/0028).
+//! `Surplus`, which is won back (docs/decisions/0028).
 //!
 //! A sequence number is the lower half of an SRTP index, which must never encrypt twice under a key (RFC 3711 section
 //! 9.1). So each number is used once: upwards, or in a gap that a bitmap shows to be free.

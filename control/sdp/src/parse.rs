@@ -1,5 +1,7 @@
 //! Text to [`Sdp`].
 
+use std::borrow::Cow;
+
 use super::limits::{FORMATS_MAX, LINE_BYTES_MAX, LINES_MAX, MEDIA_MAX, SDP_BYTES_MAX};
 use super::{Line, MediaDescription, Sdp, SdpError, Skipped};
 
@@ -68,7 +70,7 @@ fn read_line(number: usize, raw: &str) -> Result<Line, SdpError> {
         return Err(SdpError::at(number, raw, format!("longer than {LINE_BYTES_MAX} bytes")));
     }
     // Between words a tab is read as a space.
-    let raw = raw.replace('\t', " ");
+    let raw = if raw.contains('\t') { Cow::Owned(raw.replace('\t', " ")) } else { Cow::Borrowed(raw) };
     if raw.chars().any(char::is_control) {
         return Err(SdpError::at(number, &raw, "the line has a control character"));
     }

@@ -176,3 +176,29 @@ fn an_opus_listener_has_a_clean_tone_after_a_change_from_silence_to_forwarding()
         ],
     );
 }
+
+#[test]
+fn a_phone_that_moves_before_it_is_sent_anything_loses_only_what_came_from_elsewhere() {
+    let [first, second] = [PhoneKind { codecs: 2, mux: true, ..PHONE }, PhoneKind { ptime_ms: 40, ..PHONE }];
+    for change in [Change::Hold, Change::Nothing] {
+        let steps =
+            [Step::ReOffer { call: 0, party: 0, change }, Step::Wait { ms: 15 }, Step::Move { call: 0, party: 0 }];
+        let answer = Step::Answer { call: 0, party: 1 };
+        assert_clean(4_738, &[&[offer(0, Peer::Sip(first), Peer::Sip(second)), answer], &steps[..]].concat());
+    }
+}
+
+#[test]
+fn an_opus_listener_has_the_tone_after_a_digit() {
+    let [first, second] =
+        [PhoneKind { suites: 1, ..PHONE }, PhoneKind { codecs: 3, suites: 1, ptime_ms: 10, mux: true, ..PHONE }];
+    assert_clean(
+        19_440,
+        &[
+            Step::Offer { call: 1, from: Peer::Sip(first), to: Peer::Sip(second), branches: 2, shut: false },
+            Step::Answer { call: 1, party: 1 },
+            Step::Wait { ms: 1_611 },
+            Step::Press { call: 1, party: 0, digit: 6, ms: 249 },
+        ],
+    );
+}

@@ -60,6 +60,8 @@ struct CheckedLeg {
     sent: SentNumbers,
     /// Where RTP was sent last.
     sent_to: Option<SocketAddr>,
+    /// Where the first RTP has come from since an address was signalled.
+    received_from: Option<SocketAddr>,
     /// Of audio (towards WhatsApp, of everything), and of events.
     times: [SentTimes; 2],
     audit: Audit,
@@ -124,6 +126,9 @@ impl Checks {
         match self.legs.get_mut(&id) {
             Some(leg) => {
                 leg.addresses.signal(&plan.transport);
+                if leg.plan.transport != plan.transport {
+                    (leg.received_from, leg.sent_to) = (None, None);
+                }
                 leg.addresses.propose(plan.receive.proposed.as_ref());
                 leg.secrecy.allow(&plan.transport);
                 leg.audit.allow_preroll(plan.send.policy.preroll_max);
@@ -141,6 +146,7 @@ impl Checks {
                     received: ReceivedNumbers::default(),
                     sent: SentNumbers::default(),
                     sent_to: None,
+                    received_from: None,
                     times: Default::default(),
                     audit: Audit::default(),
                     pace: (now, 0),
@@ -163,10 +169,13 @@ impl Checks {
         let Some(id) = self.by_port.get(&at).copied() else { return };
         let is_withheld = bytes.len() > FORWARDED_BYTES_MAX || self.withholds(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        // Without SDES keys, a leg does not take packets from another address than it has learnt and sends to.
-        let is_foreign =
-            !matches!(leg.plan.transport, Transport::Sdes { .. }) && leg.sent_to.is_some_and(|learnt| learnt != from);
         let is_authentic = leg.addresses.receive(from, bytes);
+        if DatagramKind::of(bytes) == Some(DatagramKind::Rtp) && leg.addresses.is_learnable(from) {
+            leg.received_from.get_or_insert(from);
+        }
+        // Without SDES keys, a leg does not take packets from another address than it has learnt and sends to.
+        let is_foreign = !matches!(leg.plan.transport, Transport::Sdes { .. })
+            && leg.sent_to.or(leg.received_from).is_some_and(|learnt| learnt != from);
         match DatagramKind::of(bytes) {
             Some(DatagramKind::Rtp) => {
                 leg.audit.rtp_received += 1;

@@ -115,6 +115,11 @@ impl Addresses {
         is_authentic
     }
 
+    /// True if a packet from `from` may decide where the leg sends to.
+    pub(crate) fn is_learnable(&self, from: SocketAddr) -> bool {
+        self.signalled.contains(&from) || self.learned.contains(&from)
+    }
+
     /// Checks the destination of a sent datagram.
     pub(crate) fn check(&self, kind: Option<DatagramKind>, to: SocketAddr) -> Checked {
         // Without a signalled or learned RTCP address, RTCP goes to the port above that of RTP (RFC 3550 section 11).

@@ -5,7 +5,7 @@
 mod served;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -13,6 +13,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use served::{Served, Start};
+
+/// Receives a message. A signal that arrives meanwhile, such as that of an ended child process, is no end of it.
+fn next_message(socket: &UnixDatagram, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match socket.recv(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
 
 /// Requests that write a line of the log each: more than a pipe holds, 64 KiB.
 fn fill_log(served: &Served) {
@@ -259,7 +269,7 @@ fn the_service_manager_is_informed_of_start_reload_and_end_and_its_watchdog_is_f
     let next = |what: &str| {
         let mut buffer = [0; 1024];
         for _ in 0..100 {
-            let len = socket.recv(&mut buffer).unwrap();
+            let len = next_message(&socket, &mut buffer).unwrap();
             let text = String::from_utf8(buffer[..len].to_vec()).unwrap();
             if text.lines().any(|line| line.starts_with(what)) {
                 return text;
@@ -293,7 +303,7 @@ fn a_thread_that_is_stuck_does_not_feed_the_watchdog() {
     let _served = Served::start_with(Start { variables: &variables, ..Start::default() });
     let mut buffer = [0; 1024];
     let status = loop {
-        let len = socket.recv(&mut buffer).unwrap();
+        let len = next_message(&socket, &mut buffer).unwrap();
         let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
         if text.contains("the thread control has made no turn") {
             break text;
@@ -301,7 +311,8 @@ fn a_thread_that_is_stuck_does_not_feed_the_watchdog() {
     };
     assert!(!status.contains("WATCHDOG=1"), "{status}");
     socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-    assert!(socket.recv(&mut buffer).is_err(), "nothing is sent any more");
+    let error = next_message(&socket, &mut buffer).expect_err("nothing is sent any more");
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
     std::fs::remove_file(path).unwrap();
 }
 
